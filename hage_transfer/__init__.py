@@ -1,0 +1,27 @@
+"""hage-transfer: gene-informed pathology encoders, trained on spatial transcriptomics and compared downstream.
+
+``import hage_transfer`` loads neither torch nor scanpy; the names below are loaded when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hage_transfer.data.feature_file import read_features
+    from hage_transfer.models.checkpoint import GeneInformedEncoder
+    from hage_transfer.results import Results
+
+__version__ = "0.1.0"
+__all__ = ["GeneInformedEncoder", "Results", "__version__", "read_features"]
+
+_HOMES = {
+    "GeneInformedEncoder": "hage_transfer.models.checkpoint",
+    "Results": "hage_transfer.results",
+    "read_features": "hage_transfer.data.feature_file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hage_transfer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

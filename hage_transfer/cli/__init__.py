@@ -1,0 +1,1 @@
+"""Commands of `hage`, one file each; the only place that prints."""

@@ -1,0 +1,7 @@
+"""`hage encode`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `hage`."""

@@ -1,0 +1,56 @@
+"""`hage`: the command line. Errors of ours become one clear message and an exit code; anything else is a bug."""
+
+import importlib
+import logging
+import sys
+
+import click
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from hage_transfer.errors import HageError, ItemsFailedError
+
+EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="hage",
+    help="Does an encoder that has seen genes serve your slides better than the one it was built on?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+COMMANDS = ("demo", "doctor", "encode", "pretrain", "embed", "probe", "mil", "report")
+for _name in COMMANDS:
+    importlib.import_module(f"hage_transfer.cli.{_name}").register(app)
+
+
+def main() -> None:
+    """Entry point of the `hage` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code: 0, 1 (some items failed), 2 (wrong input), 130 (interrupted)."""
+    console = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False)],
+        force=True,
+    )
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_INPUT
+    except HageError as error:
+        console.print(f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        for note in getattr(error, "__notes__", []):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        return EXIT_ITEMS_FAILED if isinstance(error, ItemsFailedError) else EXIT_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        console.print("interrupted; run the same command again to do what is left", markup=False)
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,17 @@
+"""Options that several commands share, with one help text each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Argument(help="YAML recipe; configs/ holds one for each task.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config (dotted; YAML value)."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
+Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
+Jobs = Annotated[int, typer.Option(help="Independent jobs at a time, over processes.", min=1)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]

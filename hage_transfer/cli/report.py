@@ -1,0 +1,7 @@
+"""`hage report`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `hage`."""

@@ -1,0 +1,214 @@
+"""Configs: pydantic models over YAML, with dotted overrides and errors that name file, key and nearest valid key.
+
+The classes below are the parts that several tasks share; each task's own config is in its folder
+(``pretrain/config.py``, ``probes/config.py``, ``mil/config.py``). Paths in a config are relative to the folder the command is run in.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hage_transfer.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every config: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncoderSettings(Settings):
+    """Which frozen encoder makes features, and how."""
+
+    name: str = Field("embedded", description="a name of the registry (`hage doctor`) or `timm:<model>`")
+    weights: Path | None = Field(None, description="local weights file, instead of the hub")
+    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
+    batch_size: int = Field(16, gt=0)
+
+
+class SectionsSettings(Settings):
+    """Spatial-transcriptomics sections: where they are, in which layout, and at which resolution."""
+
+    layout: Literal["her2st", "gse144240", "space_ranger", "anndata"] = "her2st"
+    root: Path = Field(description="folder of the data set (her2st: the one that holds ST-cnts)")
+    sections: tuple[str, ...] | None = Field(None, description="section names; None: all that the layout finds")
+    spot_spacing_um: float = Field(
+        200.0, gt=0, description="centre-to-centre distance of spots; gives um per px where the image records none"
+    )
+    mpp_um_per_px: float | None = Field(None, gt=0, description="resolution of the images; None: from spots or file")
+
+
+class PatchSetSettings(Settings):
+    """Labelled patches, or labelled images to be cut into tiles. Exactly one of the layouts.
+
+    ``manifest``: csv `path,label[,group]`; ``folder``: `root/<label>/<image>`; ``pattern``: every image under root
+    whose relative path matches ``pattern``, a regular expression with a named group `label` (and the one that
+    ``group_by`` names); ``pcam``: `camelyonpatch_level_2_split_*` h5 files under root.
+    """
+
+    layout: Literal["manifest", "folder", "pattern", "pcam"] = "manifest"
+    root: Path = Field(Path(), description="folder of the images; manifest paths are relative to it")
+    manifest: Path | None = Field(None, description="csv of the manifest layout")
+    pattern: str | None = Field(None, description="regular expression of the pattern layout")
+    group_by: str | None = Field(None, description="named group of `pattern` that keeps images on one side of a split")
+    tile_px: int | None = Field(None, gt=0, description="cut each image into tiles of this side; None: whole images")
+    stride_px: int | None = Field(None, gt=0, description="step between tiles; None: tile_px")
+
+
+class SlideSetSettings(Settings):
+    """Whole slides with one label each, to be cut into tiles of a stated resolution."""
+
+    layout: Literal["slides"] = "slides"
+    root: Path = Field(Path(), description="folder of the slides")
+    labels: Path = Field(description="csv `slide,label[,group]`; slide is the file name with or without its ending")
+    mpp_um_per_px: float = Field(0.5, gt=0, description="resolution the encoder sees")
+    slide_mpp_um_per_px: float | None = Field(None, gt=0, description="level-0 resolution of slides that record none")
+    tile_px: int = Field(224, gt=0, description="side of a tile in the pixels that the encoder sees")
+    stride_px: int | None = Field(None, gt=0, description="step between tiles; None: tile_px")
+    min_tissue: float = Field(0.25, ge=0, le=1, description="least share of tissue in a tile")
+
+
+class FeatureSetSettings(Settings):
+    """Bags that are encoded already: a folder of feature files (`<slide>.h5`) and a label table."""
+
+    layout: Literal["features"] = "features"
+    root: Path = Field(Path(), description="folder of the feature files")
+    labels: Path = Field(description="csv `slide,label[,group]`")
+
+
+class SplitSettings(Settings):
+    """Cross-validation of a classifier."""
+
+    folds: int = Field(5, ge=2)
+    by_group: bool = Field(True, description="keep groups (patients, slides) on one side; needs groups in the labels")
+    seed: int = 0
+
+
+class SourceSettings(Settings):
+    """One named feature source of a comparison: a feature file (or folder of them), or a way to make it."""
+
+    features: Path | None = Field(None, description="feature file or folder; None: encoded from `data`")
+    encoder: str | None = Field(
+        None, description="encoder directory, or a glob of several (one per trial), applied to the features"
+    )
+
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def load_config(model: type[Config], path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Reads a YAML file into ``model`` and applies ``key.sub=value`` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file cannot be read; a key is unknown; a value has the wrong type. All faults at once.
+    """
+    tree: dict[str, Any] = {} if path is None else _read_yaml(path)
+    for override in overrides:
+        _apply_override(tree, override)
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        where = "the config" if path is None else str(path)
+        lines = [_describe_fault(model, dict(fault)) for fault in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+
+
+def dump_config(config: Settings) -> str:
+    """The config as YAML text, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def config_sha256(config: Settings | Mapping[str, Any]) -> str:
+    """Hash of the resolved values, the same for the same values in any order of keys."""
+    tree = config.model_dump(mode="json") if isinstance(config, Settings) else config
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file; recipes to copy are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a config: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys, this is a {type(tree).__name__}")
+    return tree
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"--set {override}: wanted key=value, for example --set train.epochs=5")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from None
+    *parents, last = key.split(".")
+    node = tree
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a group of keys")
+        node = child
+    node[last] = value
+
+
+def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
+    location = [str(part) for part in fault["loc"]]
+    parents, siblings = _follow(model, location[:-1])
+    key = ".".join([*parents, *location[-1:]])
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.0)
+        return f"unknown key {key}" + (f" (nearest valid key: {'.'.join([*parents, near[0]])})" if near else "")
+    if fault["type"] == "missing":
+        return f"{key} is missing; give it in the file or with --set {key}=..."
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not key:
+        return message
+    return f"{key} = {fault['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _follow(model: type[BaseModel], location: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The location without the tags of unions, and the valid keys there."""
+    models, path = [model], []
+    for part in location:
+        field = next((m.model_fields[part] for m in models if part in m.model_fields), None)
+        if field is not None:
+            path.append(part)
+            models = _nested_models(field.annotation)
+            continue
+        tagged = [m for m in models if part in _tags(m)]
+        if tagged:
+            models = tagged
+        else:
+            path.append(part)  # a key of a mapping: the models are those of its values
+    return path, [name for m in models for name in m.model_fields]
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    return {str(tag) for field in model.model_fields.values() for tag in get_args(field.annotation)}
+
+
+def _nested_models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _nested_models(part)]

@@ -1,0 +1,1 @@
+"""Data sets, gene panels, normalisation, splits and the feature file."""

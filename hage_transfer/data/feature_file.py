@@ -1,0 +1,159 @@
+"""The feature file: the one form in which features and embeddings travel between stages (h5).
+
+Datasets ``features`` (N, D) float16 or float32, and ``keys`` (N,) text (spot, patch id) and/or ``coords`` (N, 2) int,
+level-0 top-left (x, y). Attributes: see ``FeatureMeta``. The form is documented in docs/file-formats.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.errors import DataError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FeatureMeta:
+    """What a feature file says of itself.
+
+    Attributes:
+        source: what was encoded (a section's name, a slide's, a patch set's).
+        encoder: frozen encoder's name; for embeddings, ``hage:`` and the encoder directory's name.
+        encoder_sha256: hash of the weights that made the rows.
+        encoder_licence: licence of those weights, which a derived model inherits.
+        patch_size_px: side of the square the encoder was given, in pixels it saw.
+        patch_size_level0_px: side of that square at level 0 of the image.
+        mpp_um_per_px: micrometres per pixel that the encoder saw; None where it is not known.
+        precision: arithmetic of the encoder.
+        config_sha256: hash of the settings that decide the rows; a reader refuses to mix files where it differs.
+        frozen_encoder: for embeddings, the frozen encoder beneath; empty for features.
+    """
+
+    source: str
+    encoder: str
+    encoder_sha256: str
+    encoder_licence: str
+    patch_size_px: int
+    patch_size_level0_px: int
+    mpp_um_per_px: float | None
+    precision: str
+    config_sha256: str
+    frozen_encoder: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of a feature file with their keys or coordinates."""
+
+    features: Float[np.ndarray, "batch feature"]
+    keys: np.ndarray | None
+    coords: Int[np.ndarray, "batch 2"] | None
+    meta: FeatureMeta
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def write_features(
+    path: Path,
+    features: Float[np.ndarray, "batch feature"],
+    meta: FeatureMeta,
+    *,
+    keys: np.ndarray | list[str] | None = None,
+    coords: Int[np.ndarray, "batch 2"] | None = None,
+) -> None:
+    """Writes a feature file atomically.
+
+    Raises:
+        DataError: no row, NaN or infinity among the rows, or keys and coords that do not fit them.
+    """
+    if keys is None and coords is None:
+        raise DataError(f"{path}: a feature file needs keys or coords to say what each row is")
+    if features.ndim != 2 or not len(features):
+        raise DataError(f"{path}: features are (N, D) with N > 0, these have shape {features.shape}")
+    if not np.isfinite(features).all():
+        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        raise DataError(f"{path}: {len(rows)} of {len(features)} rows hold NaN or infinity (first row {rows[0]})")
+    for name, values in (("keys", keys), ("coords", coords)):
+        if values is not None and len(values) != len(features):
+            raise DataError(f"{path}: {len(values)} {name} for {len(features)} rows")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("features", data=features)
+        if keys is not None:
+            file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
+        if coords is not None:
+            file.create_dataset("coords", data=np.asarray(coords, dtype=np.int64))
+        for name, value in asdict(meta).items():
+            file.attrs[name] = np.nan if value is None else value
+
+
+def read_features(path: Path) -> Features:
+    """Reads a whole feature file.
+
+    Raises:
+        DataError: missing, not h5, without ``features``, an attribute missing, a later schema, or NaN among the rows.
+    """
+    with _open(path) as file:
+        meta = _read_meta(path, file)
+        features = file["features"][...]
+        keys = file["keys"].asstr()[...] if "keys" in file else None
+        coords = file["coords"][...] if "coords" in file else None
+    if features.ndim != 2 or not len(features):
+        raise DataError(f"{path}: features are (N, D) with N > 0, these have shape {features.shape}")
+    if not np.isfinite(features).all():
+        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        raise DataError(
+            f"{path}: {len(rows)} of {len(features)} rows hold NaN or infinity (first row {rows[0]}); encode it again"
+        )
+    return Features(features, keys, coords, meta)
+
+
+def read_meta(path: Path) -> FeatureMeta:
+    """Reads the attributes alone; errors as ``read_features``."""
+    with _open(path) as file:
+        return _read_meta(path, file)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such feature file; `hage encode` makes it")
+    try:
+        with h5py.File(path, "r") as file:
+            if "features" not in file:
+                raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")
+            yield file
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as h5 ({error}); encode it again") from None
+
+
+def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
+    wanted = [field.name for field in fields(FeatureMeta)]
+    missing = [name for name in wanted if name not in file.attrs]
+    if missing:
+        raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
+    values = {name: file.attrs[name] for name in wanted}
+    if values["schema_version"] > SCHEMA_VERSION:
+        raise DataError(f"{path}: schema_version {values['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
+    mpp = float(values["mpp_um_per_px"])
+    return FeatureMeta(
+        source=str(values["source"]),
+        encoder=str(values["encoder"]),
+        encoder_sha256=str(values["encoder_sha256"]),
+        encoder_licence=str(values["encoder_licence"]),
+        patch_size_px=int(values["patch_size_px"]),
+        patch_size_level0_px=int(values["patch_size_level0_px"]),
+        mpp_um_per_px=None if np.isnan(mpp) else mpp,
+        precision=str(values["precision"]),
+        config_sha256=str(values["config_sha256"]),
+        frozen_encoder=str(values["frozen_encoder"]),
+        schema_version=int(values["schema_version"]),
+    )

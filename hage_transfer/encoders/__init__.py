@@ -1,0 +1,1 @@
+"""Frozen encoders: patches in, features out."""

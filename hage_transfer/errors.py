@@ -1,0 +1,43 @@
+"""Every error that this project raises on purpose.
+
+::
+
+    HageError
+    ├── InputError            what the user gave is wrong: one clear message, exit code 2
+    │   ├── ConfigError       a config file, a key in it, or a --set override
+    │   ├── DataError         a data file: missing, unreadable, or not in the form it claims
+    │   ├── SplitError        folds that would leak, or that the data cannot fill
+    │   └── WeightsError      a frozen encoder or its weights cannot be had
+    └── ItemsFailedError      some items of a long list failed, the rest are done: exit code 1
+
+A message says what failed, the value met, the value wanted, and the remedy. A caller that knows more (a path, a
+slide's name) adds it with ``add_note``; the command line prints message and notes.
+"""
+
+
+class HageError(Exception):
+    """Base of every error of this project."""
+
+
+class InputError(HageError):
+    """What the user gave is wrong; nothing was written. Exit code 2."""
+
+
+class ConfigError(InputError):
+    """A config file, one of its keys, or a ``--set`` override is wrong."""
+
+
+class DataError(InputError):
+    """A data file is missing, unreadable, or not in the form it claims."""
+
+
+class SplitError(InputError):
+    """A split would leak between its sides, or the data cannot fill it."""
+
+
+class WeightsError(InputError):
+    """A frozen encoder is unknown, or its weights cannot be had."""
+
+
+class ItemsFailedError(HageError):
+    """Some items of a long list failed and are listed in ``failures.csv``; the rest are done. Exit code 1."""

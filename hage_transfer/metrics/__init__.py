@@ -1,0 +1,1 @@
+"""Metrics of predicted expression (``genes``) and of classifiers (``classification``)."""

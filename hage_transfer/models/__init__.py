@@ -1,0 +1,1 @@
+"""The trainable parts of HAGE and the encoder directory."""

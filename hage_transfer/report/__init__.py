@@ -1,0 +1,1 @@
+"""One page over runs: tables, plots, markdown and html."""

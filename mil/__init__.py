@@ -1,0 +1,1 @@
+"""Slide-level multiple instance learning over feature sources."""

@@ -1,0 +1,1 @@
+"""Pretraining of HAGE on spatial transcriptomics."""

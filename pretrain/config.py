@@ -1,0 +1,107 @@
+"""Config of `hage encode st` and `hage pretrain`; the paper's values are the defaults where it gives them."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from hage_transfer.config import EncoderSettings, SectionsSettings, Settings
+
+
+class PatchSettings(Settings):
+    """The patch around each spot. The paper: 224 px centred on the spot, at the image's own resolution."""
+
+    size_px: int = Field(224, gt=0, description="side of the square the encoder is given, in pixels it sees")
+    mpp_um_per_px: float | None = Field(None, gt=0, description="resample to this resolution; None: the image's own")
+
+
+class GeneSettings(Settings):
+    """The panel and the gene embeddings."""
+
+    panel: Literal["hvg"] | Path = Field("hvg", description="a file with one symbol a line, or `hvg`")
+    n_top: int = Field(1000, gt=0, description="hvg: highly variable genes taken from each training section")
+    min_sections: int = Field(2, gt=0, description="hvg: keep genes among the top of at least so many sections")
+    min_spots: int = Field(100, ge=0, description="hvg: keep genes seen in at least so many training spots")
+    embeddings: Path | None = Field(
+        None, description="Gene2Vec text file; None: trained from the training sections' co-expression"
+    )
+    embedding_dim: int = Field(200, gt=0, description="width of embeddings trained here (Gene2Vec: 200)")
+
+
+class ModelSettings(Settings):
+    """Sizes of HAGE. Heads, dropout and hidden widths are ours, since the paper does not give them."""
+
+    embed_dim: int = Field(1024, gt=0, description="d")
+    n_heads: int = Field(8, gt=0)
+    feature_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the frozen features while training")
+    gene_informed: bool = Field(True, description="False: no cross-attention to genes (Table 2, rows I and II)")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "ModelSettings":
+        if self.embed_dim % self.n_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of n_heads {self.n_heads}")
+        return self
+
+
+class LossSettings(Settings):
+    """Weights of Eq. 3 and what the terms are taken over."""
+
+    cyclip: float = Field(10.0, ge=0, description="lambda 1, Eq. 1")
+    clip_local: float = Field(1.0, ge=0, description="lambda 2, pairs")
+    clip_global: float = Field(1.0, ge=0, description="lambda 3, centroids; 0: no hierarchical alignment")
+    pcc: float = Field(10.0, ge=0, description="lambda 4, Eq. 2")
+    temperature: float = Field(0.07, gt=0)
+    pcc_scope: Literal["batch", "section"] = Field(
+        "batch", description="take Eq. 2 over the batch (paper), or over each section's spots in it"
+    )
+
+
+class ClusterSettings(Settings):
+    """Hierarchical clusters, computed once per split on its training spots."""
+
+    k1: int = Field(30, gt=0, description="clusters of expression")
+    k2: int = Field(2, gt=0, description="subclusters of features in each; 1: single-layer")
+
+
+class TrainSettings(Settings):
+    """Optimisation."""
+
+    epochs: int = Field(15, gt=0)
+    patience: int = Field(5, gt=0, description="stop after so many epochs without gain of validation PCC")
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
+    gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
+
+
+class FoldSettings(Settings):
+    """Which sections train and which test."""
+
+    unit: Literal["patient", "section"] = Field(
+        "patient", description="leave one patient out, or one section (other sections of its patient then train)"
+    )
+    held_out: tuple[str, ...] | None = Field(None, description="units to hold out in turn; None: every one")
+    train: tuple[str, ...] | None = Field(None, description="sections that may train; None: all that are not held out")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of the training spots kept for validation (4:1)")
+
+
+class PretrainConfig(Settings):
+    """Everything that decides a pretraining run."""
+
+    data: SectionsSettings
+    features: Path = Field(Path("features/st"), description="folder of one feature file per section")
+    patch: PatchSettings = PatchSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    genes: GeneSettings = GeneSettings()
+    preset: Literal["spot_log10", "spot_ln", "gene_log10"] = Field("spot_log10", description="normalisation")
+    heg_from: Literal["train", "test"] = Field(
+        "train", description="which section's means pick the 50 highly expressed genes; `test` is the field's rule"
+    )
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    clusters: ClusterSettings = ClusterSettings()
+    train: TrainSettings = TrainSettings()
+    split: FoldSettings = FoldSettings()
+    trials: int = Field(5, gt=0)
+    seed: int = 0

@@ -1,0 +1,1 @@
+"""Patch-level probes of feature sources."""
