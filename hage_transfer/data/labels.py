@@ -1,0 +1,98 @@
+"""Label tables: csv `key,label[,group]` of patches, `slide,label[,group]` of slides."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hage_transfer.errors import DataError
+
+KEY_COLUMNS = ("key", "slide")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labelled rows in the file's order; keys are unique.
+
+    Attributes:
+        keys: patch ids or slide names.
+        labels: class names, as text.
+        groups: what must stay on one side of a split (a patient, a slide); None where the table has none.
+        key_column: ``key`` or ``slide``, what a row is.
+    """
+
+    keys: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+    key_column: str = "key"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in sorted order: the order of every class axis."""
+        return tuple(sorted(set(self.labels.tolist())))
+
+    @property
+    def class_indices(self) -> np.ndarray:
+        """Each row's class as its place in ``classes``."""
+        return np.searchsorted(np.array(self.classes), self.labels).astype(np.int64)
+
+
+def read_labels(path: Path) -> LabelTable:
+    """Reads a label table.
+
+    A group may hold several labels (two slides of one patient may differ); a key may not.
+
+    Raises:
+        DataError: missing or unreadable file, a missing column, no row, an empty key or label, a key listed twice
+            (with the labels where they differ), groups given for some rows only.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, restval="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such label table; `hage encode` writes one, or give its path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a csv label table: {error}") from None
+    key_column = next((name for name in KEY_COLUMNS if name in columns), None)
+    if key_column is None or "label" not in columns:
+        raise DataError(
+            f"{path}: a label table has the columns key (or slide), label and optionally group; "
+            f"this has {', '.join(columns) or 'none'}"
+        )
+    if not rows:
+        raise DataError(f"{path}: a label table without rows")
+    return _table(path, rows, key_column=key_column, has_group="group" in columns)
+
+
+def _table(path: Path, rows: Sequence[tuple[int, dict[str, str]]], *, key_column: str, has_group: bool) -> LabelTable:
+    labels: dict[str, str] = {}
+    groups: list[str] = []
+    for line, row in rows:
+        key, label = row[key_column].strip(), row["label"].strip()
+        if not key or not label:
+            raise DataError(f"{path}: line {line} has no {key_column if not key else 'label'}")
+        if key in labels:
+            detail = "" if labels[key] == label else f", as {labels[key]} and as {label}"
+            raise DataError(f"{path}: {key_column} {key} is listed twice{detail} (line {line}); keep one row")
+        labels[key] = label
+        groups.append((row["group"] or "").strip() if has_group else "")
+    without = groups.count("")
+    if 0 < without < len(groups):
+        first = list(labels)[groups.index("")]
+        raise DataError(
+            f"{path}: {without} of {len(groups)} rows have no group (first: {first}); give every row one, or none"
+        )
+    return LabelTable(
+        keys=np.array(list(labels)),
+        labels=np.array(list(labels.values())),
+        groups=None if without else np.array(groups),
+        key_column=key_column,
+    )
