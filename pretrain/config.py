@@ -61,6 +61,7 @@ class ClusterSettings(Settings):
 
     k1: int = Field(30, gt=0, description="clusters of expression")
     k2: int = Field(2, gt=0, description="subclusters of features in each; 1: single-layer")
+    expression: Literal["raw", "normalised"] = Field("raw", description="what k-means of k1 sees (paper: raw counts)")
 
 
 class TrainSettings(Settings):

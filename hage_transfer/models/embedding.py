@@ -1,0 +1,66 @@
+"""Embedding files: a feature file's rows through a gene-informed encoder, in the same file form."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.errors import DataError
+from hage_transfer.models.checkpoint import encoder_sha256
+from hage_transfer.models.gene_informed import GeneInformedEncoder
+
+_ROWS_AT_A_TIME = 4096
+
+
+def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: Path, device: str = "cpu") -> Features:
+    """The embeddings of every row, with the meta of an embedding file.
+
+    Args:
+        features: rows of the frozen encoder that ``encoder`` was trained on.
+        encoder: in eval mode.
+        folder: the encoder directory it was loaded from, for name and hash.
+        device: torch device that computes.
+
+    Raises:
+        DataError: the rows come from another frozen encoder, other weights, or have another width.
+    """
+    check_fits(features.meta, features.features.shape[1], encoder, folder=folder)
+    encoder = encoder.to(device).eval()
+    rows = np.empty((len(features), encoder.embed_dim), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(features), _ROWS_AT_A_TIME):
+            part = torch.from_numpy(features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)).to(device)
+            rows[start : start + _ROWS_AT_A_TIME] = encoder(part).cpu().numpy()
+    meta = FeatureMeta(
+        source=features.meta.source,
+        encoder=f"hage:{folder.resolve().name}",
+        encoder_sha256=encoder_sha256(folder),
+        encoder_licence=features.meta.encoder_licence,
+        patch_size_px=features.meta.patch_size_px,
+        patch_size_level0_px=features.meta.patch_size_level0_px,
+        mpp_um_per_px=features.meta.mpp_um_per_px,
+        precision="float32",
+        config_sha256=features.meta.config_sha256,
+        frozen_encoder=features.meta.encoder,
+    )
+    return Features(rows, features.keys, features.coords, meta)
+
+
+def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, folder: Path) -> None:
+    """Refuses rows that ``encoder`` was not trained on; errors as ``embed_features``."""
+    wanted_name, wanted_hash = encoder.card.get("frozen_encoder"), encoder.card.get("frozen_encoder_sha256")
+    if meta.frozen_encoder:
+        raise DataError(f"{meta.source}: these are embeddings of {meta.encoder} already; give the frozen features")
+    if meta.encoder != wanted_name:
+        raise DataError(
+            f"{folder}: was trained on features of {wanted_name}, these ({meta.source}) are of {meta.encoder}; "
+            f"encode them again with --set encoder.name={wanted_name}"
+        )
+    if meta.encoder_sha256 != wanted_hash:
+        raise DataError(
+            f"{folder}: was trained with {wanted_name} weights {str(wanted_hash)[:12]}, these features ({meta.source}) "
+            f"were made with {meta.encoder_sha256[:12]}; encode them again with the same weights"
+        )
+    if width != encoder.feature_dim:
+        raise DataError(f"{folder}: takes features of width {encoder.feature_dim}, {meta.source} has {width}")

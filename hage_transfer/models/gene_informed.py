@@ -1,0 +1,106 @@
+"""The gene-informed encoder (GE): frozen features in, embeddings that have seen genes out."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hage_transfer.models import checkpoint
+from hage_transfer.models.gene_attention import GeneAttention
+
+
+class GeneInformedEncoder(nn.Module):
+    """z = MLP2(Attn(Wx x; Wg g) + Wx x), HAGE section 2.2.
+
+    Deviation: features are standardised first with ``feature_mean`` and ``feature_std`` (identity until set), since
+    frozen encoders differ in scale by orders of magnitude and the paper's learning rate assumes UNI's. The statistics
+    are fitted on training spots and stored with the weights.
+
+    Args:
+        gene_embeddings: one row per panel gene; None leaves the attention out (Table 2, rows I and II).
+        feature_dim: width of the frozen features.
+        embed_dim: width d of the embeddings (paper: 1024).
+        n_heads: attention heads (not given in the paper; ours: 8).
+        feature_dropout: share of features dropped while training (ours; 0 as in the paper).
+
+    Attributes:
+        card: what ``config.json`` of the encoder directory said (panel, frozen encoder, licence, ...); empty before.
+    """
+
+    gene_embeddings: Float[Tensor, "gene gene_dim"] | None
+    feature_mean: Float[Tensor, " feature"]
+    feature_std: Float[Tensor, " feature"]
+
+    def __init__(
+        self,
+        gene_embeddings: Float[Tensor, "gene gene_dim"] | None,
+        *,
+        feature_dim: int,
+        embed_dim: int = 1024,
+        n_heads: int = 8,
+        feature_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.feature_dim, self.embed_dim, self.n_heads = feature_dim, embed_dim, n_heads
+        self.card: dict[str, Any] = {}
+        self.register_buffer("feature_mean", torch.zeros(feature_dim))
+        self.register_buffer("feature_std", torch.ones(feature_dim))
+        self.register_buffer("gene_embeddings", gene_embeddings)
+        self.dropout = nn.Dropout(feature_dropout)
+        self.project_features = nn.Linear(feature_dim, embed_dim)
+        if gene_embeddings is not None:
+            self.project_genes = nn.Linear(gene_embeddings.shape[1], embed_dim)
+            self.attention = GeneAttention(embed_dim, n_heads=n_heads)
+        self.refine = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim))
+
+    def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
+        """Gene-informed embeddings, not normalised."""
+        patches = self._project(features)
+        if self.gene_embeddings is not None:
+            patches = patches + self.attention(patches, self.project_genes(self.gene_embeddings))
+        return self.refine(patches)
+
+    @torch.no_grad()
+    def gene_attention(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch head gene"]:
+        """Which genes each patch attends to; rows sum to 1 over the panel's genes.
+
+        Raises:
+            ValueError: the encoder was trained without genes.
+        """
+        if self.gene_embeddings is None:
+            raise ValueError("this encoder was trained without gene embeddings and attends to no genes")
+        return self.attention.weights(self._project(features), self.project_genes(self.gene_embeddings))
+
+    def set_feature_scale(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
+        """Sets the statistics that features are standardised with; a constant feature (std 0) is only centred."""
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Loads an encoder directory, or a hub repository of that form, ready for inference.
+
+        Raises:
+            DataError: not an encoder directory, or its weights do not fit its config.
+            WeightsError: ``name`` is no folder and the hub has it not, or cannot be reached.
+        """
+        card, tensors = checkpoint.read_encoder(name)
+        encoder = cls(
+            tensors.get("gene_embeddings"),
+            feature_dim=card["feature_dim"],
+            embed_dim=card["embed_dim"],
+            n_heads=card["n_heads"],
+        )
+        checkpoint.load_tensors(encoder, tensors, where=str(name))
+        encoder.card = card
+        return encoder.eval()
+
+    def save_pretrained(self, folder: Path, *, card: dict[str, Any]) -> None:
+        """Writes the encoder directory (``model.safetensors``, ``config.json``, ``README.md``), whole or not at all."""
+        sizes = {"feature_dim": self.feature_dim, "embed_dim": self.embed_dim, "n_heads": self.n_heads}
+        checkpoint.write_encoder(folder, tensors=self.state_dict(), card={**sizes, **card})
+
+    def _project(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
+        return self.project_features(self.dropout((features - self.feature_mean) / self.feature_std))

@@ -1,0 +1,87 @@
+"""What stands beside every gene table: how it was made, and where a number deserves doubt."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hage_transfer.config import config_sha256
+from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.results import MEAN, Record
+from pretrain.config import PretrainConfig
+from pretrain.evaluate import AVERAGED
+from pretrain.folds import Fold
+from pretrain.genes import FoldGenes
+
+AT_CHANCE = 0.95
+
+
+def run_meta(
+    run: Path,
+    records: Sequence[Record],
+    scores: Mapping[str, Mapping[str, Any]],
+    folds: Sequence[Fold],
+    genes: Mapping[str, FoldGenes],
+    metas: Mapping[str, FeatureMeta],
+    config: PretrainConfig,
+) -> dict[str, Any]:
+    """The ``meta`` of a pretraining run's results."""
+    meta = next(iter(metas.values()))
+    return {
+        "preset": config.preset,
+        "split_unit": config.split.unit,
+        "heg_rule": f"50 genes of highest mean in the {config.heg_from} sections",
+        "n_genes": {name: len(fold.symbols) for name, fold in genes.items()},
+        "gene_embeddings": {name: fold.source for name, fold in genes.items()},
+        "encoder": meta.encoder,
+        "encoder_sha256": meta.encoder_sha256,
+        "encoder_licence": meta.encoder_licence,
+        "folds": {fold.name: {"train": list(fold.train), "test": list(fold.test)} for fold in folds},
+        "ridge_alpha": {name: score["ridge_alpha"] for name, score in scores.items()},
+        "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
+        "config_sha256": config_sha256(config),
+        "warnings": [*_beaten(records), *_at_chance(run), *_leakage(folds, config)],
+    }
+
+
+def _beaten(records: Sequence[Record]) -> list[str]:
+    """Baselines that beat HAGE on average over folds."""
+    means = {
+        (r.source, r.metric): r.value for r in records if r.fold == MEAN and r.trial is None and r.value is not None
+    }
+    warnings = []
+    for metric, baselines, better in (
+        ("pcc_all", ("ridge", "spot_depth"), "higher"),
+        ("mse", ("ridge", "gene_mean", "all_zero"), "lower"),
+        ("mae", ("ridge", "gene_median", "all_zero"), "lower"),
+    ):
+        own = means.get((AVERAGED, metric if metric == "pcc_all" else f"{metric}_calibrated"))
+        for baseline in baselines:
+            other = means.get((baseline, metric))
+            if own is None or other is None:
+                continue
+            if (other > own) if better == "higher" else (other < own):
+                how = "averaged trials" if metric == "pcc_all" else "averaged trials, calibrated"
+                warnings.append(f"{baseline} beats HAGE on {metric}: {other:.4f} against {own:.4f} ({how})")
+    return warnings
+
+
+def _at_chance(run: Path) -> list[str]:
+    """Contrastive terms that ended near ln(number of candidates), where they have learned nothing."""
+    curves = pd.read_csv(run / "curves.csv", dtype={"fold": str})
+    last = curves[curves["epoch"] == curves.groupby(["fold", "trial"])["epoch"].transform("max")]
+    table = last.pivot_table(index=["fold", "trial"], columns="term", values="value")
+    warnings = []
+    for term in ("clip_local", "clip_global"):
+        ratio = table[f"train/{term}"] / table[f"train/{term}_chance"]
+        stuck = int((ratio > AT_CHANCE).sum())
+        if stuck:
+            warnings.append(f"{term} ended within 5% of its value at chance in {stuck} of {len(table)} trials")
+    return warnings
+
+
+def _leakage(folds: Sequence[Fold], config: PretrainConfig) -> list[str]:
+    if config.split.unit == "patient":
+        return []
+    return ["folds leave out sections: others of the same patient may train (split.unit = patient avoids that)"]

@@ -1,0 +1,191 @@
+"""One trial: train HAGE on a fold's training spots, keep the weights of the best epoch, predict once."""
+
+import logging
+import shutil
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Float32, Int
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.models.gene_informed import GeneInformedEncoder
+from pretrain.clustering import hierarchical_clusters
+from pretrain.config import PretrainConfig
+from pretrain.dataset import FoldData, Spots
+from pretrain.encoder_directory import write_encoder_directory
+from pretrain.folds import train_validation
+from pretrain.module import VALIDATION_PCC, Batch, HageModule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Where a trial writes: predictions (its last act), encoder directory, TensorBoard folder."""
+
+    predictions: Path
+    encoder: Path
+    tensorboard: Path
+
+    @classmethod
+    def of(cls, run: Path, fold: str, trial: int) -> "TrialPaths":
+        """The layout of a run directory."""
+        return cls(
+            predictions=run / "jobs" / fold / f"trial_{trial}.h5",
+            encoder=run / "encoders" / fold / f"trial_{trial}",
+            tensorboard=run / "tensorboard" / fold / f"trial_{trial}",
+        )
+
+
+def trial_seed(seed: int, fold: str, trial: int) -> int:
+    """A seed of its own for each trial of each fold, the same wherever and whenever it runs."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(fold.encode()), trial]).generate_state(1)[0])
+
+
+def train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
+    """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions."""
+    seed = trial_seed(config.seed, data.fold.name, trial)
+    rows, validation_rows = train_validation(len(data.train), share=config.split.validation, seed=seed)
+    shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        module = _build(data, config, rows)
+        best = _fit(module, data, config, rows, validation_rows, paths=paths, device=device, seed=seed)
+    module.load_state_dict(best.state)
+    module = module.to("cpu").eval()
+    log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
+    write_encoder_directory(paths.encoder, module, data, config, trial=trial, validation_pcc=best.score)
+    _write_predictions(paths.predictions, module, data, best)
+
+
+class _BestEpoch(Callback):
+    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term."""
+
+    def __init__(self) -> None:
+        self.score, self.epoch = -float("inf"), -1
+        self.state: dict[str, torch.Tensor] = {}
+        self.curves: list[tuple[int, str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.curves += [(trainer.current_epoch, name, float(value)) for name, value in trainer.callback_metrics.items()]
+        score = float(trainer.callback_metrics[VALIDATION_PCC])
+        if score > self.score:
+            self.score, self.epoch = score, trainer.current_epoch
+            self.state = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+
+
+class _SpotDataset(Dataset[Batch]):
+    """Batches by lists of row numbers."""
+
+    def __init__(self, spots: Spots, rows: Int[np.ndarray, " row"], clusters: Int[np.ndarray, " row"]) -> None:
+        self.tensors = (
+            torch.from_numpy(spots.features[rows]),
+            torch.from_numpy(spots.target[rows]),
+            torch.from_numpy(clusters),
+            torch.from_numpy(spots.section[rows]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        features, target, clusters, sections = (tensor[rows] for tensor in self.tensors)
+        return features, target, clusters, sections
+
+
+def _build(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> HageModule:
+    genes = torch.from_numpy(data.gene_vectors) if config.model.gene_informed else None
+    features = torch.from_numpy(data.train.features[rows])
+    encoder = GeneInformedEncoder(
+        genes,
+        feature_dim=features.shape[1],
+        embed_dim=config.model.embed_dim,
+        n_heads=config.model.n_heads,
+        feature_dropout=config.model.feature_dropout,
+    )
+    encoder.set_feature_scale(features.mean(0), features.std(0, correction=0))
+    return HageModule(encoder, n_genes=len(data.genes), loss=config.loss, train=config.train)
+
+
+def _fit(
+    module: HageModule,
+    data: FoldData,
+    config: PretrainConfig,
+    rows: Int[np.ndarray, " train"],
+    validation_rows: Int[np.ndarray, " val"],
+    *,
+    paths: TrialPaths,
+    device: str,
+    seed: int,
+) -> _BestEpoch:
+    clusters = hierarchical_clusters(
+        data.train.counts[rows] if config.clusters.expression == "raw" else data.train.target[rows],
+        data.train.features[rows],
+        k1=config.clusters.k1,
+        k2=config.clusters.k2,
+        seed=seed % 2**31,
+    )
+    train = _SpotDataset(data.train, rows, clusters)
+    validation = _SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
+    order = RandomSampler(train, generator=torch.Generator().manual_seed(seed))
+    best = _BestEpoch()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        trainer = lightning.Trainer(
+            **_placement(device),
+            max_epochs=config.train.epochs,
+            logger=TensorBoardLogger(paths.tensorboard.parent, name="", version=paths.tensorboard.name),
+            callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=config.train.patience)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        size = config.train.batch_size
+        trainer.fit(
+            module,
+            DataLoader(train, sampler=BatchSampler(order, size, drop_last=False), batch_size=None),
+            DataLoader(
+                validation, sampler=BatchSampler(SequentialSampler(validation), 1024, drop_last=False), batch_size=None
+            ),
+        )
+    return best
+
+
+def _placement(device: str) -> dict[str, Any]:
+    kind, _, number = device.partition(":")
+    accelerator = {"cuda": "gpu"}.get(kind, kind)
+    return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}
+
+
+@torch.inference_mode()
+def predict(module: HageModule, features: Float32[np.ndarray, "spot feature"]) -> Float32[np.ndarray, "spot gene"]:
+    """Predictions of a module in eval mode, 4,096 spots at a time."""
+    parts = [
+        module(torch.from_numpy(features[start : start + 4096])).numpy() for start in range(0, len(features), 4096)
+    ]
+    return np.concatenate(parts)
+
+
+def _write_predictions(path: Path, module: HageModule, data: FoldData, best: _BestEpoch) -> None:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file["train"] = predict(module, data.train.features)
+        file["test"] = predict(module, data.test.features)
+        file.attrs["validation_pcc"] = best.score
+        file.attrs["best_epoch"] = best.epoch
+        epochs, terms, values = zip(*best.curves, strict=True)
+        file["curves/epoch"], file["curves/value"] = np.array(epochs), np.array(values)
+        file.create_dataset("curves/term", data=np.array(terms, dtype=object), dtype=h5py.string_dtype())

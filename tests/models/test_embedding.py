@@ -1,0 +1,48 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from hage_transfer import GeneInformedEncoder
+from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.errors import DataError
+from hage_transfer.models.embedding import embed_features
+
+META = FeatureMeta("section", "embedded", "abc", "Apache-2.0", 224, 224, 0.7, "float32", "hash")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    encoder = GeneInformedEncoder(torch.randn(3, 6), feature_dim=5, embed_dim=8, n_heads=2).eval()
+    encoder.save_pretrained(tmp_path / "trial_0", card={"frozen_encoder": "embedded", "frozen_encoder_sha256": "abc"})
+    return tmp_path / "trial_0"
+
+
+def features(width: int = 5, **changes: str) -> Features:
+    rows = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
+    return Features(rows, np.array(["a", "b", "c"]), None, dataclasses.replace(META, **changes))
+
+
+def test_embedding_keeps_keys_and_records_both_encoders(folder):
+    encoder = GeneInformedEncoder.from_pretrained(folder)
+    embedded = embed_features(features(), encoder, folder=folder)
+    assert embedded.features.shape == (3, 8)
+    assert embedded.keys.tolist() == ["a", "b", "c"]
+    assert embedded.meta.encoder == "hage:trial_0"
+    assert embedded.meta.frozen_encoder == "embedded"
+    assert embedded.meta.encoder_licence == "Apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (features(width=6), "takes features of width 5"),
+        (features(encoder="uni"), "trained on features of embedded"),
+        (features(encoder_sha256="other"), "weights abc"),
+        (features(frozen_encoder="embedded"), "are embeddings of"),
+    ],
+)
+def test_features_of_another_encoder_are_refused(folder, given, message):
+    with pytest.raises(DataError, match=message):
+        embed_features(given, GeneInformedEncoder.from_pretrained(folder), folder=folder)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from hage_transfer.models.gene_attention import GeneAttention
+
+
+@pytest.fixture
+def attention() -> GeneAttention:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return GeneAttention(16, n_heads=4).double()
+
+
+@pytest.fixture
+def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    patches = torch.randn(5, 16, generator=generator, dtype=torch.float64)
+    return patches, torch.randn(7, 16, generator=generator, dtype=torch.float64)
+
+
+def expanded(attention: GeneAttention, patches: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
+    """The plain form: torch's own attention, patch by patch, over genes copied for every patch."""
+    reference = torch.nn.MultiheadAttention(16, 4, batch_first=True).double()
+    parts = attention.query, attention.key, attention.value
+    reference.in_proj_weight.data = torch.cat([part.weight.data for part in parts])
+    reference.in_proj_bias.data = torch.cat([part.bias.data for part in parts])
+    reference.out_proj.load_state_dict(attention.output.state_dict())
+    copied = genes[None].expand(len(patches), -1, -1)
+    return reference(patches[:, None], copied, copied, need_weights=False)[0][:, 0]
+
+
+def test_gene_attention_equals_multihead_attention_over_expanded_genes(attention, rows):
+    torch.testing.assert_close(attention(*rows), expanded(attention, *rows), rtol=1e-10, atol=1e-12)
+
+
+def test_gene_attention_gradients_equal_those_of_the_expanded_form(attention, rows):
+    patches, genes = (part.clone().requires_grad_() for part in rows)
+    shared = torch.autograd.grad(attention(patches, genes).square().sum(), (patches, genes))
+    plain = torch.autograd.grad(expanded(attention, patches, genes).square().sum(), (patches, genes))
+    for one, other in zip(shared, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+def test_gene_attention_ignores_the_order_of_genes(attention, rows):
+    patches, genes = rows
+    torch.testing.assert_close(attention(patches, genes), attention(patches, genes.flip(0)))
+
+
+def test_gene_attention_of_equal_genes_does_not_depend_on_the_patch(attention, rows):
+    patches, genes = rows
+    gathered = attention(patches, genes[:1].expand(7, -1))
+    torch.testing.assert_close(gathered, gathered[:1].expand_as(gathered))
+
+
+def test_weights_sum_to_one_over_genes(attention, rows):
+    weights = attention.weights(*rows)
+    assert weights.shape == (5, 4, 7)
+    np.testing.assert_allclose(weights.detach().sum(-1), 1)
+
+
+def test_weights_reproduce_the_output(attention, rows):
+    patches, genes = rows
+    values = attention.value(genes).unflatten(1, (4, 4))
+    gathered = torch.einsum("bhg,ghd->bhd", attention.weights(patches, genes), values).flatten(1)
+    torch.testing.assert_close(attention.output(gathered), attention(patches, genes))
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match="not a multiple"):
+        GeneAttention(10, n_heads=4)
