@@ -24,7 +24,9 @@ BagSettings = Annotated[PatchSetSettings | SlideSetSettings | FeatureSetSettings
 class MilModelSettings(Settings):
     """Sizes of AB-MIL."""
 
-    hidden_dim: int = Field(512, gt=0, description="width of a tile after the first layer")
+    hidden_dim: int = Field(
+        512, ge=0, description="width of a tile after the first layer; 0: no such layer, features are pooled themselves"
+    )
     attention_dim: int = Field(256, gt=0, description="width of the attention's hidden layer")
     gated: bool = Field(True, description="gated attention (Eq. 9 of AB-MIL); False: plain (Eq. 8)")
     dropout: float = Field(0.25, ge=0, lt=1)

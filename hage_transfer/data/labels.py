@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,16 @@ class LabelTable:
     def class_indices(self) -> np.ndarray:
         """Each row's class as its place in ``classes``."""
         return np.searchsorted(np.array(self.classes), self.labels).astype(np.int64)
+
+    def meta(self, *, positive: int | None) -> dict[str, Any]:
+        """What results say of their labels: classes, which is positive, how many rows of each, how many groups."""
+        return {
+            "classes": list(self.classes),
+            "positive": None if positive is None else self.classes[positive],
+            "class_counts": {name: int((self.labels == name).sum()) for name in self.classes},
+            "rows": len(self),
+            "groups": 0 if self.groups is None else len(set(self.groups.tolist())),
+        }
 
 
 def read_labels(path: Path) -> LabelTable:

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from hage_transfer.atomic import atomic_path
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import SplitError
 
 ATTEMPTS = 100
@@ -57,6 +58,21 @@ def classification_folds(labels: np.ndarray, groups: np.ndarray | None, *, n_fol
         for fold in folds:
             check_disjoint({"train": fold.train, "test": fold.test}, groups)
     return folds
+
+
+def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int) -> list[Fold]:
+    """The folds of a label table; see ``classification_folds``.
+
+    Raises:
+        SplitError: as ``classification_folds``; or folds by group of a table that has no groups.
+    """
+    if by_group and labels.groups is None:
+        raise SplitError(
+            f"split.by_group is true but the labels have no groups; give a group (patient, slide) to each "
+            f"{labels.key_column}, or set split.by_group=false if rows are independent"
+        )
+    groups = labels.groups if by_group else None
+    return classification_folds(labels.labels, groups, n_folds=n_folds, seed=seed)
 
 
 def train_validation(

@@ -1,0 +1,138 @@
+"""Bags: one feature file per slide, read when needed, kept in memory as far as a limit allows."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from hage_transfer.data.feature_file import FeatureMeta, read_features, read_meta
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import DataError
+
+log = logging.getLogger(__name__)
+
+MEMORY_LIMIT_BYTES = 1 << 30
+
+
+@dataclass
+class BagSet:
+    """Labelled slides and where their tiles' features are.
+
+    Attributes:
+        slides: names, in the order of the labels.
+        paths: feature file of each.
+        n_tiles: tiles of each, at least one.
+        feature_dim: width, the same for all.
+        meta: what the first file says of itself; encoder and settings are the same in all.
+        memory_limit_bytes: features kept in memory once read; past it they are read anew each time.
+    """
+
+    slides: tuple[str, ...]
+    paths: tuple[Path, ...]
+    n_tiles: Int[np.ndarray, "bag"]
+    feature_dim: int
+    meta: FeatureMeta
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _kept_bytes: int = field(default=0, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.slides)
+
+    def load(self, bag: int) -> Float[np.ndarray, "tile feature"]:
+        """Features of one bag's tiles, float32.
+
+        Raises:
+            DataError: unreadable file, or NaN or infinity among the rows.
+        """
+        rows = self._kept.get(bag)
+        if rows is None:
+            rows = read_features(self.paths[bag]).features
+            if self._kept_bytes + rows.nbytes <= self.memory_limit_bytes:
+                self._kept[bag] = rows
+                self._kept_bytes += rows.nbytes
+        return rows.astype(np.float32, copy=False)
+
+    def moments(
+        self, bags: Int[np.ndarray, "some"]
+    ) -> tuple[Float[np.ndarray, "feature"], Float[np.ndarray, "feature"]]:
+        """Mean and std of each feature over the tiles of some bags; std 1 where a feature is constant."""
+        shift = self.load(int(bags[0]))[0].astype(np.float64)
+        total, squares, count = np.zeros(self.feature_dim), np.zeros(self.feature_dim), 0
+        for bag in bags.tolist():
+            rows = self.load(bag).astype(np.float64) - shift
+            total += rows.sum(axis=0)
+            squares += (rows**2).sum(axis=0)
+            count += len(rows)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        std[std < 1e-6 * (1.0 + np.abs(mean + shift))] = 1.0
+        return (mean + shift).astype(np.float32), std.astype(np.float32)
+
+
+def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEMORY_LIMIT_BYTES) -> BagSet:
+    """Finds the feature file `<slide>.h5` of every labelled slide and checks that all go together.
+
+    Feature files without a label are left out, and the log says how many.
+
+    Raises:
+        DataError: no such folder; labelled slides without a file; an empty bag; files of different width, encoder,
+            weights or settings; a file that is not a feature file.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
+    slides = tuple(labels.keys.tolist())
+    paths = tuple(folder / f"{slide}.h5" for slide in slides)
+    missing = [slide for slide, path in zip(slides, paths, strict=True) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{folder}: {len(missing)} of {len(slides)} labelled slides have no feature file "
+            f"(first: {missing[0]}.h5); encode them, or take them out of the label table"
+        )
+    unlabelled = len(set(folder.rglob("*.h5")) - set(paths))
+    if unlabelled:
+        log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
+    first = read_meta(paths[0])
+    shapes = []
+    for path in paths:
+        shapes.append(_shape(path))
+        _check_goes_with(path, read_meta(path), shapes[-1], paths[0], first, shapes[0])
+    return BagSet(slides, paths, np.array([n for n, _ in shapes]), shapes[0][1], first, memory_limit_bytes)
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    try:
+        with h5py.File(path, "r") as file:
+            shape = file["features"].shape
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: is not a feature file ({error}); encode the slide again") from None
+    if len(shape) != 2 or shape[0] == 0:
+        raise DataError(
+            f"{path}: an empty bag: features have shape {shape}, wanted (tiles, features) with at least one tile; "
+            "take the slide out of the label table, or encode it with less tissue wanted (data.min_tissue)"
+        )
+    return int(shape[0]), int(shape[1])
+
+
+def _check_goes_with(
+    path: Path,
+    meta: FeatureMeta,
+    shape: tuple[int, int],
+    first_path: Path,
+    first: FeatureMeta,
+    first_shape: tuple[int, int],
+) -> None:
+    for name in ("encoder", "encoder_sha256", "config_sha256"):
+        met, wanted = getattr(meta, name), getattr(first, name)
+        if met != wanted:
+            raise DataError(
+                f"{path}: {name} is {met[:40]}, that of {first_path.name} is {wanted[:40]}; "
+                "bags of one source are encoded alike: encode them again with --overwrite"
+            )
+    if shape[1] != first_shape[1]:
+        raise DataError(
+            f"{path}: features have width {shape[1]}, those of {first_path.name} {first_shape[1]}; encode them alike"
+        )

@@ -1,0 +1,178 @@
+"""Cross-validated comparison of feature sources with the linear probe: same folds, seeds and options for all."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.data.feature_file import Features, read_features, read_meta
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.splits import Fold, table_folds, write_split
+from hage_transfer.errors import DataError, ItemsFailedError
+from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.metrics.classification import positive_class
+from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
+from hage_transfer.results import Results
+from probes.config import ProbeConfig, ProbeTrainSettings
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """What one job needs: one feature file, all folds."""
+
+    features: Path
+    keys: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+    folds: Sequence[Fold]
+    train: ProbeTrainSettings
+    seed: int
+    device: str
+    done: Path
+
+
+def evaluate_probes(
+    config: ProbeConfig,
+    labels: LabelTable,
+    sources: Mapping[str, Sequence[Path]],
+    *,
+    out: Path,
+    device: str = "cpu",
+    n_jobs: int = 1,
+) -> Results:
+    """Trains and tests every source and trial, and writes ``predictions.csv`` and ``splits/`` into ``out``.
+
+    Args:
+        config: folds, optimisation, seeds.
+        labels: label of each patch; its keys are those of every feature file.
+        sources: name to feature files, one a trial.
+        out: run directory; ``jobs/`` in it holds what is done already.
+        device: torch device of the products.
+        n_jobs: source-trials at a time.
+
+    Raises:
+        SplitError: folds by group without groups, or folds that the labels cannot fill.
+        DataError: a feature file that is missing, unreadable or has other keys than the labels.
+        ConfigError: a positive class that is none.
+        ItemsFailedError: some source-trials failed.
+    """
+    positive = positive_class(labels.classes, config.positive)
+    split = config.split
+    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+    test_rows = {fold.name: fold.test for fold in folds}
+    jobs: list[Job] = []
+    trials = [
+        (name, None if len(paths) == 1 else k, path) for name, paths in sources.items() for k, path in enumerate(paths)
+    ]
+    for name, trial, path in trials:
+        done = out / "jobs" / name / f"trial_{trial or 0}-{_digest(path, labels, folds)}.npy"
+        work = ProbeJob(
+            path, labels.keys, labels.class_indices, len(labels.classes), folds, config.train, config.seed, device, done
+        )
+        jobs.append(Job(f"{name} trial {trial or 0}", done, run_probe_job, (work,)))
+    failures = {name: reason for name, reason in run_jobs(jobs, n_jobs=n_jobs) if reason is not None}
+    if failures:
+        first, reason = next(iter(failures.items()))
+        raise ItemsFailedError(f"{len(failures)} of {len(jobs)} probes failed; {first}: {reason}")
+    predictions = [
+        OutOfFold(name, trial, np.load(job.done, allow_pickle=False))
+        for (name, trial, _), job in zip(trials, jobs, strict=True)
+    ]
+    for fold in folds:
+        train, test = labels.keys[fold.train].tolist(), labels.keys[fold.test].tolist()
+        write_split(out / "splits" / f"splits_{fold.name}.csv", train=train, validation=[], test=test)
+    write_predictions(
+        out / "predictions.csv",
+        predictions,
+        key_column=labels.key_column,
+        keys=labels.keys.tolist(),
+        labels=labels.class_indices,
+        classes=labels.classes,
+        test_rows=test_rows,
+    )
+    records = classification_records(
+        predictions, task="probe", labels=labels.class_indices, test_rows=test_rows, positive=positive
+    )
+    return Results(
+        records,
+        {
+            "task": "probe",
+            **labels.meta(positive=positive),
+            "folds_by": "group" if config.split.by_group else "row",
+            "features": {
+                name: [asdict(read_meta(path)) | {"path": str(path)} for path in paths]
+                for name, paths in sources.items()
+            },
+            "pooled": pooled_metrics(predictions, labels=labels.class_indices, positive=positive),
+        },
+    )
+
+
+def run_probe_job(work: ProbeJob) -> None:
+    """Trains all folds on one feature file and writes the out-of-fold probabilities.
+
+    One thread: the numbers then do not depend on how many jobs share the machine.
+    """
+    import torch
+
+    from probes.linear import train_probes
+
+    features = align_rows(read_features(work.features), work.keys, path=work.features)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        training = np.zeros((len(work.folds), len(work.keys)), dtype=bool)
+        for number, fold in enumerate(work.folds):
+            training[number, fold.train] = True
+        probes = train_probes(
+            features,
+            work.labels,
+            training,
+            n_classes=work.n_classes,
+            seed=work.seed,
+            device=work.device,
+            **work.train.model_dump(),
+        )
+        probabilities = np.zeros((len(work.keys), work.n_classes), dtype=np.float32)
+        for number, fold in enumerate(work.folds):
+            probabilities[fold.test] = probes.probabilities(features, fold=number, rows=fold.test)
+    finally:
+        torch.set_num_threads(threads)
+    with atomic_path(work.done) as temporary, temporary.open("wb") as handle:
+        np.save(handle, probabilities, allow_pickle=False)
+
+
+def align_rows(features: Features, keys: np.ndarray, *, path: Path) -> np.ndarray:
+    """The rows of a feature file in the order of ``keys``.
+
+    Raises:
+        DataError: the file has no keys, or its keys are not exactly ``keys`` (both counts are given).
+    """
+    if features.keys is None:
+        raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
+    place = {key: row for row, key in enumerate(features.keys.tolist())}
+    missing = [key for key in keys.tolist() if key not in place]
+    extra = len(place) - (len(keys) - len(missing))
+    twice = len(features) - len(place)
+    if missing or extra or twice:
+        raise DataError(
+            f"{path}: its keys are not those of the labels: {len(missing)} of {len(keys)} labelled keys are missing"
+            + (f" (first: {missing[0]})" if missing else "")
+            + f", {extra} have no label, {twice} are there twice; encode the patches and their labels together"
+        )
+    if np.array_equal(features.keys, keys):
+        return features.features
+    return features.features[[place[key] for key in keys.tolist()]]
+
+
+def _digest(path: Path, labels: LabelTable, folds: Sequence[Fold]) -> str:
+    """Names a job's file by what went into it, so that other features, labels or folds are another file."""
+    digest = hashlib.sha256(json.dumps(asdict(read_meta(path)), sort_keys=True).encode())
+    digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
+    for fold in folds:
+        digest.update(fold.test.astype(np.int64).tobytes())
+    return digest.hexdigest()[:16]
