@@ -54,7 +54,7 @@ def read(root: Path, name: str, path: Path) -> RawSection:
         path=path,
         spots=list(section.obs_names),
         genes=list(section.var_names),
-        counts=sp.csr_matrix(section.layers["counts"] if "counts" in section.layers else section.X),
+        counts=sp.csr_matrix(section.layers.get("counts", section.X)),
         coords_px=_coords(path, section),
         image=_image(path, name, file.uns.get("section", {})),
         mpp_um_per_px=_resolution(file.uns),

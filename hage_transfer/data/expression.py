@@ -41,7 +41,7 @@ def normalise(counts: Shaped[np.ndarray, "spot gene"] | sp.csr_matrix, preset: s
     if preset not in PRESETS:
         near = difflib.get_close_matches(preset, PRESETS, n=1, cutoff=0.0)
         raise ConfigError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)} (nearest: {near[0]})")
-    dense = np.asarray(counts.toarray() if sp.issparse(counts) else counts, dtype=np.float64)
+    dense = np.asarray(counts if isinstance(counts, np.ndarray) else counts.toarray(), dtype=np.float64)
     _check(dense)
     totals = dense.sum(axis=0 if preset == "gene_log10" else 1, keepdims=True)
     scaled = dense * np.divide(SCALE_TO, totals, out=np.zeros_like(totals), where=totals > 0)

@@ -55,14 +55,19 @@ def read(root: Path, name: str, path: Path) -> RawSection:
     """
     spot_files = [found for found, match in _matching(root, _SPOTS) if match["section"] == name]
     if len(spot_files) != 1:
-        what = f"no file spot_data-selection-{name}.tsv" if not spot_files else f"several: {some(spot_files)}"
+        what = (
+            f"no file spot_data-selection-{name}.tsv"
+            if not spot_files
+            else f"several: {some([str(found) for found in spot_files])}"
+        )
         raise DataError(f"{root}: section {name} needs one spot file, {what}")
     images = [found for found, match in _matching(root, _IMAGE) if match["section"] == name]
     packed = [image for image in images if image.suffix == ".gz"]
     if packed:
         raise DataError(f"{packed[0]}: a gzipped image cannot be read in parts; unpack it with gunzip")
     if len(images) > 1:
-        raise DataError(f"{root}: {len(images)} images of section {name} ({some(images)}); keep the H&E image alone")
+        names = some([image.name for image in images])
+        raise DataError(f"{root}: {len(images)} images of section {name} ({names}); keep the H&E image alone")
     return read_text_section(name, name.split("_")[0], path, spot_files[0], images[0] if images else None)
 
 

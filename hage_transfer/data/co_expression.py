@@ -1,0 +1,121 @@
+"""Gene embeddings trained from the co-expression of ST sections: skip-gram over pairs of co-expressed genes."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anndata as ad
+import numpy as np
+from jaxtyping import Float
+
+from hage_transfer.data.expression import normalise
+from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.section_form import some
+from hage_transfer.errors import DataError
+
+log = logging.getLogger(__name__)
+
+N_PARTNERS = 10
+EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class GeneEmbeddings:
+    """One vector for each gene.
+
+    Attributes:
+        symbols: genes, case-exact.
+        vectors: float32, a row for each gene.
+        source: the file, or the sections and settings they were trained with.
+    """
+
+    symbols: tuple[str, ...]
+    vectors: Float[np.ndarray, "gene gene_dim"]
+    source: str
+
+
+def train_coexpression(
+    sections: Sequence[ad.AnnData],
+    symbols: Sequence[str],
+    *,
+    dim: int = 200,
+    seed: int,
+    n_partners: int = N_PARTNERS,
+    epochs: int = EPOCHS,
+) -> GeneEmbeddings:
+    """Trains embeddings of the panel's genes by Gene2Vec's recipe: skip-gram, window 1, over co-expressed pairs.
+
+    Expression is `spot_log10`; co-expression is the Pearson correlation over the spots of one section, and the pairs
+    of all sections together are the sentences. The same sections, symbols and seed give the same bits.
+
+    Reference: Du et al., Gene2vec, BMC Genomics 2019 (dimension 200, window 1, ten epochs over the pairs).
+
+    Deviation: Gene2Vec takes the pairs with r > 0.9 among thousands of studies. A few sections have hardly any such
+    pair and would leave most genes out, so each gene's ``n_partners`` highest positive correlations of each section
+    are its pairs.
+
+    Args:
+        sections: training sections alone; a held-out one among them would leak.
+        symbols: the panel.
+        dim: width of an embedding.
+        seed: of the order of pairs, the initial vectors and the negative samples.
+        n_partners: partners of each gene in each section.
+        epochs: passes over the pairs.
+
+    Returns:
+        Embeddings of the genes that have a pair. Genes that are constant in every section are left out and logged.
+
+    Raises:
+        DataError: no section, or no two genes vary together in any.
+    """
+    if not sections:
+        raise DataError("co-expression needs at least one training section, there is none")
+    pairs = np.concatenate([_section_pairs(section, symbols, n_partners) for section in sections])
+    names = [str(section.uns["section"]["name"]) for section in sections]
+    if not len(pairs):
+        raise DataError(f"no two of the panel's {len(symbols)} genes vary together in sections {some(names)}")
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    vectors = _skip_gram(pairs[order], dim=dim, seed=seed, epochs=epochs)
+    trained = [gene for gene in range(len(symbols)) if gene in vectors]
+    missing = [symbol for gene, symbol in enumerate(symbols) if gene not in vectors]
+    if missing:
+        log.warning("constant in every training section, so without an embedding: %s", some(missing, 20))
+    return GeneEmbeddings(
+        symbols=tuple(symbols[gene] for gene in trained),
+        vectors=np.stack([vectors[gene] for gene in trained]).astype(np.float32),
+        source=f"co-expression of sections {', '.join(names)} ({n_partners} partners, {epochs} epochs, seed {seed})",
+    )
+
+
+def _section_pairs(section: ad.AnnData, symbols: Sequence[str], n_partners: int) -> np.ndarray:
+    """(pair, 2) indices of genes, each gene with its partners of highest positive correlation; ties in panel order."""
+    expression = normalise(panel_counts(section, symbols), "spot_log10").astype(np.float64)
+    varying = np.flatnonzero(expression.max(axis=0) > expression.min(axis=0))
+    if len(varying) < 2:
+        return np.empty((0, 2), dtype=int)
+    centred = expression[:, varying] - expression[:, varying].mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=0)
+    correlation = centred.T @ centred
+    np.fill_diagonal(correlation, -np.inf)
+    partners = np.argsort(-correlation, axis=1, kind="stable")[:, : min(n_partners, len(varying) - 1)]
+    gene = np.repeat(np.arange(len(varying)), partners.shape[1])
+    partner = partners.ravel()
+    positive = correlation[gene, partner] > 0
+    return np.stack([varying[gene[positive]], varying[partner[positive]]], axis=1)
+
+
+def _skip_gram(pairs: np.ndarray, *, dim: int, seed: int, epochs: int) -> dict[int, np.ndarray]:
+    """Vector of each gene (by index) that is in a pair; one worker, so that the order of updates is fixed."""
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        sentences=[[str(a), str(b)] for a, b in pairs.tolist()],
+        vector_size=dim,
+        window=1,
+        min_count=1,
+        sg=1,
+        workers=1,
+        epochs=epochs,
+        seed=seed,
+    )
+    return {int(word): model.wv[word] for word in model.wv.index_to_key}
