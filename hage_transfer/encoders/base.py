@@ -1,0 +1,82 @@
+"""What a frozen encoder is: images in, features out, with its name, weights' hash and licence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Pooling = Literal["model", "class_and_patch_mean"]
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class FrozenEncoder(Protocol):
+    """A model that is never trained here.
+
+    Attributes:
+        name: its name in the registry.
+        width: numbers per image.
+        input_px: side of the square that the network sees; other sizes are resized to it.
+        licence: of the weights; models trained on the features inherit its terms.
+        sha256: hash of the weights' file.
+        precision: arithmetic, ``float32``, ``float16`` or ``bfloat16``; the output is float32 in any case.
+    """
+
+    name: str
+    width: int
+    input_px: int
+    licence: str
+    sha256: str
+    precision: str
+
+    def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Float32[np.ndarray, "batch feature"]:
+        """Features of RGB images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a uint8 patch to the network's input.
+
+    Attributes:
+        input_px: side of the square that the network sees.
+        resize_px: the shorter side is resized to it, then the centre ``input_px`` square is kept.
+        mean: per channel, of values in [0, 1].
+        std: per channel, of values in [0, 1].
+        interpolation: of the resize, antialiased; a patch that has the size already is left as it is.
+    """
+
+    input_px: int = 224
+    resize_px: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    interpolation: Interpolation = "bicubic"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One entry of the registry of models that timm builds.
+
+    Attributes:
+        name: registry name.
+        licence: of the weights.
+        width: numbers per image, after pooling.
+        hub: hub repository of the weights.
+        architecture: timm's name for the architecture.
+        arguments: of ``architecture``; strings in ``mlp_layer`` and ``act_layer`` name classes.
+        pooling: ``model``: what the network returns; ``class_and_patch_mean``: class token and mean of patch tokens.
+        prefix_tokens: tokens before the patch tokens (class and registers), where pooling needs it.
+    """
+
+    name: str
+    licence: str
+    width: int
+    hub: str
+    architecture: str
+    arguments: Mapping[str, Any]
+    preprocessing: Preprocessing = Preprocessing()
+    pooling: Pooling = "model"
+    prefix_tokens: int = 1

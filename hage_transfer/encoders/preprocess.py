@@ -1,0 +1,27 @@
+"""Batches of uint8 patches to the input of a network: resize, centre crop, normalise."""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transform
+
+from hage_transfer.encoders.base import Preprocessing
+
+
+def preprocess(
+    images: UInt8[Tensor, "batch height width 3"], how: Preprocessing
+) -> Float[Tensor, "batch 3 input_px input_px"]:
+    """Resizes (as Pillow does: antialiased, rounded to uint8), crops and normalises.
+
+    A patch whose shorter side is ``resize_px`` already is not resampled.
+    """
+    pixels = images.permute(0, 3, 1, 2)
+    if min(pixels.shape[-2:]) != how.resize_px:
+        mode = InterpolationMode(how.interpolation)
+        pixels = transform.resize(pixels, [how.resize_px], interpolation=mode, antialias=True)
+    if tuple(pixels.shape[-2:]) != (how.input_px, how.input_px):
+        pixels = transform.center_crop(pixels, [how.input_px, how.input_px])
+    mean = torch.tensor(how.mean, device=pixels.device).view(3, 1, 1) * 255
+    std = torch.tensor(how.std, device=pixels.device).view(3, 1, 1) * 255
+    return pixels.float().sub_(mean).div_(std)

@@ -1,0 +1,102 @@
+"""Frozen encoders by name: the embedded default, pathology foundation models, and ``timm:<model>``."""
+
+import difflib
+from dataclasses import dataclass
+
+from hage_transfer.config import EncoderSettings
+from hage_transfer.encoders import embedded, timm_any, timm_models
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.extract import resolve_device
+from hage_transfer.encoders.weights import WeightsFile
+from hage_transfer.errors import WeightsError
+
+TIMM_PREFIX = "timm:"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the registry says of an encoder without loading it."""
+
+    name: str
+    licence: str
+    width: int
+    home: str
+    at_hand: bool
+
+
+def encoder_names() -> list[str]:
+    """Names of the registry; ``timm:<model>`` besides."""
+    return [embedded.NAME, *timm_models.SPECS]
+
+
+def entries() -> list[Entry]:
+    """All named encoders and whether their weights are on this machine; never asks the network."""
+    first = Entry(embedded.NAME, embedded.LICENCE, embedded.WIDTH, "installed with this program", _embedded_at_hand())
+    others = [
+        Entry(spec.name, spec.licence, spec.width, f"hub {spec.hub}", timm_models.is_at_hand(spec))
+        for spec in timm_models.SPECS.values()
+    ]
+    return [first, *others]
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that the registry does not have.
+
+    Raises:
+        WeightsError: unknown; the nearest name and all names are given.
+    """
+    if name.startswith(TIMM_PREFIX):
+        timm_any.check_model(name.removeprefix(TIMM_PREFIX))
+    elif name not in encoder_names():
+        near = difflib.get_close_matches(name.lower(), encoder_names(), n=1, cutoff=0.0)[0]
+        raise WeightsError(
+            f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, timm:<model>"
+        )
+
+
+def find_weights(settings: EncoderSettings) -> WeightsFile:
+    """The weights file of an encoder and its hash, without building the network.
+
+    Raises:
+        WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
+    """
+    check_name(settings.name)
+    if settings.name.startswith(TIMM_PREFIX):
+        return timm_any.find_weights(settings.name.removeprefix(TIMM_PREFIX), settings.weights)
+    if settings.name == embedded.NAME:
+        return embedded.find_weights(settings.weights)
+    return timm_models.find_weights(timm_models.SPECS[settings.name], settings.weights)
+
+
+def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
+    """Loads an encoder, ready to be called.
+
+    Args:
+        settings: name, weights, precision.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+
+    Raises:
+        WeightsError: unknown name; weights that cannot be had or do not fit the architecture.
+        ConfigError: no such device on this machine.
+    """
+    where = resolve_device(device)
+    weights = find_weights(settings)
+    if settings.name.startswith(TIMM_PREFIX):
+        model = settings.name.removeprefix(TIMM_PREFIX)
+        return timm_any.load(model, weights, device=where, precision=settings.precision)
+    if settings.name == embedded.NAME:
+        return embedded.load(weights, device=where, precision=settings.precision)
+    return timm_models.load(
+        timm_models.SPECS[settings.name],
+        weights,
+        device=where,
+        precision=settings.precision,
+    )
+
+
+def _embedded_at_hand() -> bool:
+    try:
+        embedded.find_weights(None)
+    except WeightsError:
+        return False
+    return True

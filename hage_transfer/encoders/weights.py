@@ -1,0 +1,152 @@
+"""Weights of frozen encoders: finding the file, hashing it, reading it. Never a pickle, never a silent mismatch."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hage_transfer.config import file_sha256
+from hage_transfer.errors import WeightsError
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_NAMED = 5
+_REACH_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file on this machine and its hash."""
+
+    path: Path
+    sha256: str
+
+
+def local_weights(path: Path) -> WeightsFile:
+    """The file that ``encoder.weights`` names.
+
+    Raises:
+        WeightsError: no such file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"encoder.weights = {path}: no such file")
+    return WeightsFile(path, file_sha256(path))
+
+
+def hub_weights(name: str, repository: str) -> WeightsFile:
+    """The weights of a hub repository, from the local cache or downloaded with the user's own token.
+
+    Raises:
+        WeightsError: no access (offline, gated, unknown); the message says how to get it.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    cached = cached_weights(repository)
+    if cached is not None:
+        return WeightsFile(cached, file_sha256(cached))
+    _refuse_if_unreachable(name, repository)
+    for file in HUB_FILES:
+        try:
+            path = Path(hf_hub_download(repository, file))
+            return WeightsFile(path, file_sha256(path))
+        except LocalEntryNotFoundError as error:
+            raise missing_weights(name, repository, error) from None
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError) as error:
+            raise missing_weights(name, repository, error) from None
+    raise missing_weights(name, repository, FileNotFoundError(f"it holds neither {' nor '.join(HUB_FILES)}"))
+
+
+def cached_weights(repository: str) -> Path | None:
+    """The weights file in the local hub cache, or None; never asks the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, file) for file in HUB_FILES)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def _refuse_if_unreachable(name: str, repository: str) -> None:
+    """One short request, since the hub's client tries for half a minute before it gives up."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        urllib.request.urlopen(
+            urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_REACH_SECONDS
+        ).close()
+    except urllib.error.HTTPError:
+        return  # it answers
+    except OSError as error:
+        raise missing_weights(name, repository, error) from None
+
+
+def missing_weights(name: str, repository: str, cause: Exception) -> WeightsError:
+    """The one message about weights that the hub does not give."""
+    from huggingface_hub import constants
+
+    first_line = next(iter(str(cause).strip().splitlines()), type(cause).__name__).rstrip(".")
+    offline = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+    return WeightsError(
+        f"encoder {name}: the hub gives no weights of {repository}{offline}: {first_line}. "
+        f"Ask for access at https://huggingface.co/{repository} and give your token (`hf auth login`, or HF_TOKEN), "
+        "or pass a file that you have: --set encoder.weights=/path/to/pytorch_model.bin"
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict from safetensors, or from a torch file with ``weights_only=True``.
+
+    Raises:
+        WeightsError: unreadable, or something other than tensors by name.
+    """
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise WeightsError(f"{path}: cannot be read as safetensors or torch weights: {first_line}") from None
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict (tensors by name)")
+    return dict(state)
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, name: str, path: Path) -> None:
+    """Loads ``state`` into ``module`` in float32 so that every tensor of both is used.
+
+    A module on the meta device takes the tensors of ``state`` as its own.
+
+    Raises:
+        WeightsError: a tensor missing, left over, or of another shape; the first few are named.
+    """
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    missing = [key for key in wanted if key not in state]
+    unknown = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} (wanted {shape})"
+        for key, shape in wanted.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    faults = [
+        f"{len(keys)} {what}: {', '.join(keys[:_NAMED])}{', ...' if len(keys) > _NAMED else ''}"
+        for what, keys in (("missing", missing), ("not in the architecture", unknown), ("of another shape", shapes))
+        if keys
+    ]
+    if faults:
+        raise WeightsError(f"{path}: not the weights of {name}; tensors {'; '.join(faults)}")
+    float_state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    on_meta = any(value.is_meta for value in module.state_dict().values())
+    module.load_state_dict(float_state, strict=True, assign=on_meta)
