@@ -1,0 +1,252 @@
+"""Labelled image files: found by manifest, folder or pattern, checked by their headers, cut into tiles."""
+
+import csv
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from hage_transfer.config import PatchSetSettings, file_sha256
+from hage_transfer.data.patches import PatchSet, PatchSource
+from hage_transfer.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+_MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
+_HASHED_BYTES = 64 * 2**20
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image file: ``key`` is its path relative to the root, ``group`` is empty where there is none."""
+
+    key: str
+    path: Path
+    label: str
+    group: str
+
+
+def read_image_set(settings: PatchSetSettings) -> PatchSet:
+    """The patch set of the layouts manifest, folder and pattern; see ``read_patch_set``."""
+    finders = {"manifest": _from_manifest, "folder": _from_folders, "pattern": _from_pattern}
+    images = finders[settings.layout](settings)
+    sizes = _open_headers(images)
+    tile_px, stride_px = settings.tile_px, settings.stride_px or settings.tile_px
+    grids: list[np.ndarray | None] = [None] * len(images)
+    if tile_px is not None and stride_px is not None:
+        _refuse_small(images, sizes, tile_px)
+        grids = [tile_grid(*size, tile_px=tile_px, stride_px=stride_px) for size in sizes]
+    counts = [1 if grid is None else len(grid) for grid in grids]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    sources = tuple(
+        PatchSource(
+            key=image.key,
+            stamp=file_stamp(image.path),
+            rows=range(int(start), int(start) + count),
+            read=partial(_read_patches, image.path, grid, tile_px),
+        )
+        for image, grid, start, count in zip(images, grids, starts, counts, strict=False)
+    )
+    sides = {side for size in sizes for side in size}
+    return PatchSet(
+        name=str(settings.manifest or settings.root),
+        keys=np.array([key for image, grid in zip(images, grids, strict=True) for key in _keys(image, grid)]),
+        labels=np.repeat([image.label for image in images], counts),
+        groups=np.repeat([image.group for image in images], counts) if images[0].group else None,
+        image_keys=np.repeat([image.key for image in images], counts),
+        coords=np.concatenate([grid for grid in grids if grid is not None]) if tile_px is not None else None,
+        patch_px=tile_px if tile_px is not None else (sides.pop() if len(sides) == 1 else None),
+        sources=sources,
+    )
+
+
+def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[np.ndarray, "tile 2"]:
+    """Top-left (x, y) of every tile that lies wholly in an image, row by row."""
+    x, y = np.meshgrid(np.arange(0, width - tile_px + 1, stride_px), np.arange(0, height - tile_px + 1, stride_px))
+    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.int64)
+
+
+def file_stamp(path: Path) -> str:
+    """Size and hash of a file, or size and time of change where it is too large to hash in passing."""
+    facts = path.stat()
+    if facts.st_size <= _HASHED_BYTES:
+        return f"{facts.st_size} {file_sha256(path)}"
+    return f"{facts.st_size} {hashlib.sha256(str(facts.st_mtime_ns).encode()).hexdigest()}"
+
+
+def read_rgb(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """All pixels of an image as RGB.
+
+    Raises:
+        DataError: damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: damaged image ({error}); fetch it again") from None
+
+
+def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None) -> Iterator[np.ndarray]:
+    pixels = read_rgb(path)
+    if grid is None or tile_px is None:
+        yield pixels
+        return
+    for x, y in grid:
+        yield pixels[y : y + tile_px, x : x + tile_px]
+
+
+def _keys(image: LabelledImage, grid: np.ndarray | None) -> list[str]:
+    return [image.key] if grid is None else [f"{image.key}#{x}_{y}" for x, y in grid]
+
+
+def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
+    path = settings.manifest
+    if path is None:
+        raise ConfigError("data.layout manifest needs data.manifest")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, restval="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            missing = [name for name in ("path", "label") if name not in columns]
+            if missing:
+                raise DataError(
+                    f"{path}: no column {', '.join(missing)}; a manifest has path,label[,group], this has "
+                    f"{','.join(columns) or 'nothing'}"
+                )
+            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest (data.manifest)") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as csv: {error}") from None
+    _refuse_empty_cells(path, rows)
+    if not rows:
+        raise DataError(f"{path}: a manifest without rows")
+    images = [_image(settings.root, settings.root / row["path"], row["label"], row.get("group", "")) for _, row in rows]
+    return _unique(images, path)
+
+
+def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
+    for line, row in rows:
+        empty = [name for name in ("path", "label") if not row[name]]
+        if empty:
+            raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}")
+    without = [line for line, row in rows if not row.get("group")]
+    if 0 < len(without) < len(rows):
+        raise DataError(
+            f"{path}: {len(without)} of {len(rows)} rows have no group (first: line {without[0]}); give every row one, "
+            "or none"
+        )
+
+
+def _from_folders(settings: PatchSetSettings) -> list[LabelledImage]:
+    root = settings.root
+    inside = [(path, path.relative_to(root).parts) for path in _files(root)]
+    images = [_image(root, path, parts[0], "") for path, parts in inside if len(parts) > 1 and _is_image(path)]
+    _log_left_out(root, len(inside) - len(images), "not an image in a label's folder")
+    if not images:
+        raise DataError(f"{root}: no image in a folder of its label; layout folder reads root/<label>/<image>")
+    return images
+
+
+def _from_pattern(settings: PatchSetSettings) -> list[LabelledImage]:
+    root, group_by = settings.root, settings.group_by
+    try:
+        pattern = re.compile(settings.pattern or "")
+    except re.error as error:
+        raise ConfigError(f"data.pattern = {settings.pattern!r}: not a regular expression: {error}") from None
+    names = sorted(pattern.groupindex)
+    for wanted, key in (("label", "data.pattern"), (group_by, "data.group_by")):
+        if wanted is not None and wanted not in names:
+            raise ConfigError(f"{key}: the pattern has no named group {wanted}, only {', '.join(names) or 'none'}")
+    files = _files(root)
+    found = [(path, pattern.fullmatch(path.relative_to(root).as_posix())) for path in files]
+    images = [
+        _image(root, path, match["label"] or "", (match[group_by] or "") if group_by else "")
+        for path, match in found
+        if match is not None
+    ]
+    if not images:
+        example = f"for example {files[0].relative_to(root).as_posix()}" if files else "the folder is empty"
+        raise DataError(f"{root}: none of {len(files)} files matches {settings.pattern!r} ({example})")
+    _log_left_out(root, len(files) - len(images), "no match of data.pattern")
+    for image in images:
+        if not image.label or (group_by and not image.group):
+            what = "label" if not image.label else str(group_by)
+            raise DataError(f"{image.path}: data.pattern gives it an empty {what}")
+    return images
+
+
+def _files(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (data.root)")
+    return sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_ENDINGS
+
+
+def _image(root: Path, path: Path, label: str, group: str) -> LabelledImage:
+    key = path.relative_to(root) if path.is_relative_to(root) else path
+    return LabelledImage(key.as_posix(), path, label, group)
+
+
+def _unique(images: list[LabelledImage], where: Path) -> list[LabelledImage]:
+    seen: dict[Path, LabelledImage] = {}
+    for image in images:
+        path = image.path.resolve()
+        if path in seen:
+            other = seen[path]
+            detail = "" if other.label == image.label else f", as {other.label} and as {image.label}"
+            raise DataError(f"{where}: {image.key} is listed twice{detail}; keep one row")
+        seen[path] = image
+    return images
+
+
+def _log_left_out(root: Path, count: int, why: str) -> None:
+    if count:
+        log.warning("%s: %d files left out (%s)", root, count, why)
+
+
+def _open_headers(images: Iterable[LabelledImage]) -> list[tuple[int, int]]:
+    """Width and height of each image.
+
+    Raises:
+        DataError: all the faults at once, the first few by name.
+    """
+    sizes, faults = [], []
+    for image in images:
+        try:
+            with Image.open(image.path) as opened:
+                sizes.append(opened.size)
+                if opened.mode not in _MODES:
+                    faults.append(f"{image.path}: pixels of kind {opened.mode}, wanted 8-bit RGB or grey")
+        except FileNotFoundError:
+            faults.append(f"{image.path}: no such image")
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            faults.append(f"{image.path}: not an image that can be read ({error})")
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise DataError("; ".join(faults[:_NAMED]) + more)
+    return sizes
+
+
+def _refuse_small(images: Sequence[LabelledImage], sizes: Sequence[tuple[int, int]], tile_px: int) -> None:
+    small = [(image, size) for image, size in zip(images, sizes, strict=True) if min(size) < tile_px]
+    if small:
+        image, (width, height) = small[0]
+        raise DataError(
+            f"{image.path}: {width} x {height} px holds no tile of data.tile_px = {tile_px}"
+            + (f" (and {len(small) - 1} more)" if len(small) > 1 else "")
+        )

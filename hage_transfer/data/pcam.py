@@ -1,0 +1,122 @@
+"""PCAM: `camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`, streamed; slides as groups from `_meta.csv`."""
+
+import csv
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import UInt8
+
+from hage_transfer.data.patch_images import file_stamp
+from hage_transfer.data.patches import PatchSet, PatchSource
+from hage_transfer.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "valid", "test")
+_BLOCK = 256
+_GROUP_COLUMN = "wsi"
+
+
+def read_pcam(root: Path) -> PatchSet:
+    """The splits of PCAM that are under ``root``, in the order train, valid, test; keys are ``<split>/<index>``.
+
+    Groups are the slides of ``_meta.csv``, where every split found has one.
+
+    Raises:
+        DataError: no split, x without y, datasets of another form, labels other than 0 and 1, a meta file that does
+            not fit.
+    """
+    splits = [split for split in SPLITS if _path(root, split, "x.h5").is_file()]
+    if not splits:
+        packed = any(root.glob("camelyonpatch_level_2_split_*.h5.gz"))
+        raise DataError(
+            f"{root}: no {_path(root, 'train', 'x.h5').name} (nor valid, test)"
+            + ("; unpack the .gz files with gunzip" if packed else "; data.root is PCAM's folder")
+        )
+    absent = [split for split in SPLITS if split not in splits]
+    if absent:
+        log.warning("%s: PCAM without its %s split", root, ", ".join(absent))
+    labels, sources, start, side = [], [], 0, 0
+    for split in splits:
+        count, side = _check_images(_path(root, split, "x.h5"))
+        labels.append(_read_labels(_path(root, split, "y.h5"), count))
+        path = _path(root, split, "x.h5")
+        sources.append(PatchSource(split, file_stamp(path), range(start, start + count), partial(_read, path)))
+        start += count
+    keys = np.array([f"{source.key}/{index}" for source in sources for index in range(len(source.rows))])
+    return PatchSet(
+        name=str(root),
+        keys=keys,
+        labels=np.concatenate(labels).astype(str),
+        groups=_read_groups(root, sources),
+        image_keys=keys,
+        coords=None,
+        patch_px=side,
+        sources=tuple(sources),
+    )
+
+
+def _path(root: Path, split: str, ending: str) -> Path:
+    return root / f"camelyonpatch_level_2_split_{split}_{ending}"
+
+
+def _check_images(path: Path) -> tuple[int, int]:
+    with _dataset(path, "x") as images:
+        if images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] != images.shape[2] or images.dtype != np.uint8:
+            raise DataError(f"{path}: x is {images.shape} {images.dtype}, wanted (N, 96, 96, 3) uint8")
+        return int(images.shape[0]), int(images.shape[1])
+
+
+def _read_labels(path: Path, count: int) -> np.ndarray:
+    with _dataset(path, "y") as dataset:
+        values = dataset[...].reshape(-1)
+    if len(values) != count:
+        raise DataError(f"{path}: {len(values)} labels for {count} patches")
+    if not np.isin(values, (0, 1)).all():
+        raise DataError(f"{path}: labels are 0 and 1, these are {np.unique(values)[:5].tolist()}")
+    return values.astype(np.int64)
+
+
+def _read(path: Path) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
+    with _dataset(path, "x") as images:
+        for start in range(0, len(images), _BLOCK):
+            yield from images[start : start + _BLOCK]
+
+
+def _read_groups(root: Path, sources: list[PatchSource]) -> np.ndarray | None:
+    paths = {source.key: _path(root, source.key, "meta.csv") for source in sources}
+    absent = [path.name for path in paths.values() if not path.is_file()]
+    if absent:
+        log.warning("%s: no %s, so PCAM's slides are not known and its patches have no groups", root, ", ".join(absent))
+        return None
+    groups: list[str] = []
+    for source in sources:
+        path = paths[source.key]
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle)
+            if _GROUP_COLUMN not in (reader.fieldnames or ()):
+                raise DataError(f"{path}: no column {_GROUP_COLUMN}, only {', '.join(reader.fieldnames or ())}")
+            slides = [row[_GROUP_COLUMN] for row in reader]
+        if len(slides) != len(source.rows):
+            raise DataError(f"{path}: {len(slides)} rows for {len(source.rows)} patches")
+        groups.extend(slides)
+    return np.array(groups)
+
+
+@contextmanager
+def _dataset(path: Path, name: str) -> Iterator[h5py.Dataset]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; PCAM's x and y files belong together")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as h5 ({error}); fetch it again") from None
+    with file:
+        if name not in file:
+            raise DataError(f"{path}: no dataset {name}, only {sorted(file)}")
+        yield file[name]
