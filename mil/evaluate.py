@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,15 +11,14 @@ import numpy as np
 from hage_transfer.atomic import write_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import Fold, check_disjoint, table_folds, train_validation, write_split
-from hage_transfer.errors import ItemsFailedError
-from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
 from hage_transfer.results import Results
+from hage_transfer.run_all import run_all
+from hage_transfer.run_directory import RunDirectory
 from mil.bags import BagSet, open_bags
 from mil.config import MilConfig, MilModelSettings, MilTrainSettings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,25 +63,27 @@ def evaluate_mil(
     labels: LabelTable,
     sources: Mapping[str, Sequence[Path]],
     *,
-    out: Path,
+    run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Results:
-    """Trains and tests every source, trial and fold, and writes ``predictions.csv`` and ``splits/`` into ``out``.
+    """Trains and tests every source, trial and fold, and writes ``predictions.csv`` and ``splits/`` into the run.
 
     Args:
         config: folds, model, optimisation, seeds.
         labels: label of each slide.
         sources: name to folders of feature files, one a trial.
-        out: run directory; ``jobs/`` in it holds what is done already.
+        run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the training.
         n_jobs: jobs (source, trial, fold) at a time.
+        progress: told (job, done, total) as each job ends.
 
     Raises:
         SplitError: as ``mil_folds``.
         DataError: feature files that are missing, unreadable or do not go together.
         ConfigError: a positive class that is none.
-        ItemsFailedError: some jobs failed.
+        ItemsFailedError: some jobs failed; where all did, InputError.
     """
     positive = positive_class(labels.classes, config.positive)
     folds = mil_folds(config, labels)
@@ -94,24 +94,17 @@ def evaluate_mil(
         for k, path in enumerate(paths)
     ]
     jobs = [
-        _job(config, labels, fold, name, trial, bags, out=out, device=device)
+        _job(config, labels, fold, name, trial, bags, out=run.path, device=device)
         for name, trial, bags in trials
         for fold in folds
     ]
-    failures = {}
-    for number, (name, reason) in enumerate(run_jobs(jobs, n_jobs=n_jobs), start=1):
-        log.info("%d: %s %s", number, name, "done" if reason is None else f"failed: {reason}")
-        if reason is not None:
-            failures[name] = reason
-    if failures:
-        first, reason = next(iter(failures.items()))
-        raise ItemsFailedError(f"{len(failures)} of {len(jobs)} trainings failed; {first}: {reason}")
+    run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
     predictions, epochs = _collect(jobs, trials, folds, shape=(len(labels), len(labels.classes)))
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
-        write_split(out / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
+        write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
     write_predictions(
-        out / "predictions.csv",
+        run.path / "predictions.csv",
         predictions,
         key_column=labels.key_column,
         keys=labels.keys.tolist(),

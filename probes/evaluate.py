@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from hage_transfer.atomic import atomic_path
 from hage_transfer.data.feature_file import Features, read_features, read_meta
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import Fold, table_folds, write_split
-from hage_transfer.errors import DataError, ItemsFailedError
-from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.errors import DataError
+from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
 from hage_transfer.results import Results
+from hage_transfer.run_all import run_all
+from hage_transfer.run_directory import RunDirectory
 from probes.config import ProbeConfig, ProbeTrainSettings
 
 
@@ -35,58 +37,66 @@ class ProbeJob:
     done: Path
 
 
+def probe_folds(config: ProbeConfig, labels: LabelTable) -> list[Fold]:
+    """Folds of the patches, the same for every source.
+
+    Raises:
+        SplitError: folds by group without groups, or folds that the labels cannot fill.
+    """
+    split = config.split
+    return table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+
+
 def evaluate_probes(
     config: ProbeConfig,
     labels: LabelTable,
     sources: Mapping[str, Sequence[Path]],
     *,
-    out: Path,
+    run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Results:
-    """Trains and tests every source and trial, and writes ``predictions.csv`` and ``splits/`` into ``out``.
+    """Trains and tests every source and trial, and writes ``predictions.csv`` and ``splits/`` into the run.
 
     Args:
         config: folds, optimisation, seeds.
         labels: label of each patch; its keys are those of every feature file.
         sources: name to feature files, one a trial.
-        out: run directory; ``jobs/`` in it holds what is done already.
+        run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the products.
         n_jobs: source-trials at a time.
+        progress: told (job, done, total) as each job ends.
 
     Raises:
         SplitError: folds by group without groups, or folds that the labels cannot fill.
         DataError: a feature file that is missing, unreadable or has other keys than the labels.
         ConfigError: a positive class that is none.
-        ItemsFailedError: some source-trials failed.
+        ItemsFailedError: some source-trials failed; where all did, InputError.
     """
     positive = positive_class(labels.classes, config.positive)
-    split = config.split
-    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+    folds = probe_folds(config, labels)
     test_rows = {fold.name: fold.test for fold in folds}
     jobs: list[Job] = []
     trials = [
         (name, None if len(paths) == 1 else k, path) for name, paths in sources.items() for k, path in enumerate(paths)
     ]
     for name, trial, path in trials:
-        done = out / "jobs" / name / f"trial_{trial or 0}-{_digest(path, labels, folds)}.npy"
+        done = run.path / "jobs" / name / f"trial_{trial or 0}-{_digest(path, labels, folds)}.npy"
         work = ProbeJob(
             path, labels.keys, labels.class_indices, len(labels.classes), folds, config.train, config.seed, device, done
         )
         jobs.append(Job(f"{name} trial {trial or 0}", done, run_probe_job, (work,)))
-    failures = {name: reason for name, reason in run_jobs(jobs, n_jobs=n_jobs) if reason is not None}
-    if failures:
-        first, reason = next(iter(failures.items()))
-        raise ItemsFailedError(f"{len(failures)} of {len(jobs)} probes failed; {first}: {reason}")
+    run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
     predictions = [
         OutOfFold(name, trial, np.load(job.done, allow_pickle=False))
         for (name, trial, _), job in zip(trials, jobs, strict=True)
     ]
     for fold in folds:
         train, test = labels.keys[fold.train].tolist(), labels.keys[fold.test].tolist()
-        write_split(out / "splits" / f"splits_{fold.name}.csv", train=train, validation=[], test=test)
+        write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=[], test=test)
     write_predictions(
-        out / "predictions.csv",
+        run.path / "predictions.csv",
         predictions,
         key_column=labels.key_column,
         keys=labels.keys.tolist(),

@@ -146,4 +146,5 @@ def _training_statistics(
         mean = total / counts
         scale = np.sqrt(np.maximum(squares / counts - mean**2, 0.0))
         scale[scale < 1e-6 * (1.0 + np.abs(mean + shift))] = 1.0
-    return tuple(torch.from_numpy(array.astype(np.float32)) for array in (shift, mean, scale))
+    shift32, mean32, scale32 = (torch.from_numpy(array.astype(np.float32)) for array in (shift, mean, scale))
+    return shift32, mean32, scale32

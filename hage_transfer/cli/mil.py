@@ -1,7 +1,75 @@
-"""`hage mil`."""
+"""`hage mil`: cross-validated comparison of feature sources with AB-MIL."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+
+from hage_transfer.cli import options
+from hage_transfer.cli.classify import show_table
+
+if TYPE_CHECKING:
+    from hage_transfer.results import Results
+    from mil.config import MilConfig
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to `hage`."""
+
+    @app.command()
+    def mil(
+        config: options.Config,
+        set_: options.Set = None,
+        out: options.Out = None,
+        seed: options.Seed = None,
+        device: options.Device = "auto",
+        jobs: options.Jobs = 1,
+        overwrite: options.Overwrite = False,
+    ) -> None:
+        """Compare slide feature sources with AB-MIL on the same folds and seeds."""
+        from hage_transfer.config import load_config
+        from mil.config import MilConfig
+
+        overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
+        settings = load_config(MilConfig, config, overrides)
+        folder = out or Path("runs") / f"mil-{config.stem}"
+        results = run_mil(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
+        show_table(results, Console())
+        Console().print(f"run directory: {folder}", markup=False)
+
+
+def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
+    """Runs (or resumes) a MIL run in ``out``: encode what is not encoded, embed, train, test, write.
+
+    What can be wrong with labels, folds and sources is found before anything is written to ``out``.
+
+    Raises:
+        InputError: config, features, labels or encoders that are wrong; the message says which.
+        ItemsFailedError: some trainings failed; they are in ``failures.csv``.
+    """
+    from hage_transfer.cli.encode import encode_bags
+    from hage_transfer.cli.progress import job_progress, run_log
+    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources
+    from hage_transfer.config import FeatureSetSettings
+    from hage_transfer.data.labels import read_labels
+    from hage_transfer.devices import resolve_device
+    from hage_transfer.run_directory import RunDirectory
+    from mil.evaluate import evaluate_mil, mil_folds
+
+    resolved = resolve_device(device)
+    check_sources(config.sources)
+    if isinstance(config.data, FeatureSetSettings):
+        frozen, table = config.data.root, config.data.labels
+    else:
+        frozen, table = config.features / "features", config.features / "labels.csv"
+        if needs_frozen(config.sources):
+            encode_bags(config, device=resolved, overwrite=False)
+    labels = read_labels(table)
+    mil_folds(config, labels)
+    run = RunDirectory.open(out, config, overwrite=overwrite)
+    with run_log(run), job_progress("mil") as progress:
+        paths = resolve_sources(config.sources, frozen=frozen, out=out, device=resolved)
+        results = evaluate_mil(config, labels, paths, run=run, device=resolved, n_jobs=jobs, progress=progress)
+        results.save(run.results_path)
+    return results

@@ -1,7 +1,70 @@
-"""`hage probe`."""
+"""`hage probe`: cross-validated comparison of feature sources with the linear probe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+
+from hage_transfer.cli import options
+from hage_transfer.cli.classify import show_table
+
+if TYPE_CHECKING:
+    from hage_transfer.results import Results
+    from probes.config import ProbeConfig
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to `hage`."""
+
+    @app.command()
+    def probe(
+        config: options.Config,
+        set_: options.Set = None,
+        out: options.Out = None,
+        seed: options.Seed = None,
+        device: options.Device = "auto",
+        jobs: options.Jobs = 1,
+        overwrite: options.Overwrite = False,
+    ) -> None:
+        """Compare patch feature sources with the linear probe on the same folds and seeds."""
+        from hage_transfer.config import load_config
+        from probes.config import ProbeConfig
+
+        overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
+        settings = load_config(ProbeConfig, config, overrides)
+        folder = out or Path("runs") / f"probe-{config.stem}"
+        results = run_probe(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
+        show_table(results, Console())
+        Console().print(f"run directory: {folder}", markup=False)
+
+
+def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
+    """Runs (or resumes) a probe run in ``out``: encode what is not encoded, embed, train, test, write.
+
+    What can be wrong with labels, folds and sources is found before anything is written to ``out``.
+
+    Raises:
+        InputError: config, features, labels or encoders that are wrong; the message says which.
+        ItemsFailedError: some probes failed; they are in ``failures.csv``.
+    """
+    from hage_transfer.cli.encode import encode_patches
+    from hage_transfer.cli.progress import job_progress, run_log
+    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources
+    from hage_transfer.data.labels import read_labels
+    from hage_transfer.devices import resolve_device
+    from hage_transfer.run_directory import RunDirectory
+    from probes.evaluate import evaluate_probes, probe_folds
+
+    resolved = resolve_device(device)
+    check_sources(config.sources)
+    if needs_frozen(config.sources):
+        encode_patches(config, device=resolved, overwrite=False)
+    labels = read_labels(config.features / "labels.csv")
+    probe_folds(config, labels)
+    run = RunDirectory.open(out, config, overwrite=overwrite)
+    with run_log(run), job_progress("probe") as progress:
+        paths = resolve_sources(config.sources, frozen=config.features / "features.h5", out=out, device=resolved)
+        results = evaluate_probes(config, labels, paths, run=run, device=resolved, n_jobs=jobs, progress=progress)
+        results.save(run.results_path)
+    return results

@@ -1,0 +1,64 @@
+"""Label tables: what is read, and what is refused with which message."""
+
+import pytest
+
+from hage_transfer.data.labels import read_labels
+from hage_transfer.errors import DataError
+
+
+def table(tmp_path, text):
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_labels(path)
+
+
+def test_read_labels_keeps_order_and_groups(tmp_path):
+    found = table(tmp_path, "slide,label,group\ns2,tumour,p1\ns1,benign,p2\n")
+    assert found.key_column == "slide"
+    assert found.keys.tolist() == ["s2", "s1"]
+    assert found.classes == ("benign", "tumour")
+    assert found.class_indices.tolist() == [1, 0]
+    assert found.groups.tolist() == ["p1", "p2"]
+
+
+def test_read_labels_without_groups_has_none(tmp_path):
+    assert table(tmp_path, "key,label,group\na,x,\nb,y,\n").groups is None
+
+
+def test_read_labels_takes_a_byte_order_mark_and_spaces(tmp_path):
+    assert table(tmp_path, "\ufeffkey, label\na, x\nb,y\n").labels.tolist() == ["x", "y"]
+
+
+def test_read_labels_lets_a_group_hold_both_labels(tmp_path):
+    assert len(table(tmp_path, "slide,label,group\ns1,a,p\ns2,b,p\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na,x\n", "this has path, label"),
+        ("", "this has none"),
+        ("key,label\n", "without rows"),
+        ("key,label\na,\n", "line 2 has no label"),
+        ("key,label\n,x\n", "line 2 has no key"),
+        ("slide,label\ns1,x\ns1,y\n", "slide s1 is listed twice, as x and as y"),
+        ("slide,label\ns1,x\ns1,x\n", "slide s1 is listed twice \\(line 3\\)"),
+        ("key,label,group\na,x,g\nb,y,\n", "1 of 2 rows have no group \\(first: b\\)"),
+        ("key,label\na\nb,y\n", "line 2 has no label"),
+    ],
+)
+def test_read_labels_refuses_with_one_message(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        table(tmp_path, text)
+
+
+def test_read_labels_names_a_missing_file(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.csv: no such label table"):
+        read_labels(tmp_path / "nowhere.csv")
+
+
+def test_read_labels_names_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"\xff\xfe\x00key")
+    with pytest.raises(DataError, match="cannot be read as a csv"):
+        read_labels(path)

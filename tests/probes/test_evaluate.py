@@ -1,0 +1,134 @@
+"""The comparison of feature sources: what is written, what is refused, and what a killed run resumes to."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
+from hage_transfer.results import MEAN
+from hage_transfer.run_directory import RunDirectory
+from probes.config import ProbeConfig
+from probes.evaluate import evaluate_probes
+
+CONFIG = ProbeConfig.model_validate({"split": {"folds": 3}, "train": {"batch_size": 16, "learning_rate": 0.02}})
+
+
+def meta(sha256="a" * 64):
+    return FeatureMeta("set", "embedded", sha256, "Apache-2.0", 224, 224, None, "float32", "settings")
+
+
+@pytest.fixture
+def labels():
+    n = 90
+    return LabelTable(
+        keys=np.array([f"k{i}" for i in range(n)]),
+        labels=np.array(["benign", "malignant"])[np.arange(n) % 2],
+        groups=np.array([f"g{i // 5}" for i in range(n)]),
+    )
+
+
+def write(path, labels, *, signal=1.5, order=None, seed=0, sha256="a" * 64):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(len(labels), 4)).astype(np.float32)
+    features[:, 0] += signal * labels.class_indices
+    order = np.arange(len(labels)) if order is None else order
+    write_features(path, features[order], meta(sha256), keys=labels.keys[order].tolist())
+    return path
+
+
+def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options):
+    return evaluate_probes(config, labels, sources, run=RunDirectory.open(tmp_path / name, config), **options)
+
+
+def test_evaluate_probes_tells_signal_from_noise(tmp_path, labels):
+    sources = {
+        "signal": [write(tmp_path / "a.h5", labels, signal=4)],
+        "noise": [write(tmp_path / "b.h5", labels, signal=0)],
+    }
+    results = evaluate(tmp_path, labels, sources)
+    assert results.value(source="signal", fold=MEAN, metric="auc") > 0.95
+    assert 0.25 < results.value(source="noise", fold=MEAN, metric="auc") < 0.75
+    assert results.meta["positive"] == "malignant"
+
+
+def test_evaluate_probes_write_every_row_out_of_fold_once(tmp_path, labels):
+    evaluate(tmp_path, labels, {"frozen": [write(tmp_path / "a.h5", labels)]})
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["key"] for row in rows] == labels.keys.tolist()
+    assert [row["label"] for row in rows] == labels.labels.tolist()
+    for name in {row["fold"] for row in rows}:
+        with (tmp_path / "run" / "splits" / f"splits_{name}.csv").open(newline="") as handle:
+            tested = {row["test"] for row in csv.DictReader(handle)} - {""}
+        assert tested == {row["key"] for row in rows if row["fold"] == name}
+
+
+def test_evaluate_probes_average_trials(tmp_path, labels):
+    paths = [write(tmp_path / f"{k}.h5", labels, seed=k, sha256=str(k) * 64) for k in range(2)]
+    results = evaluate(tmp_path, labels, {"frozen": paths[:1], "hage": paths})
+    assert {r.trial for r in results.select(source="frozen")} == {None}
+    values = [results.value(source="hage", fold=MEAN, metric="auc", trial=trial) for trial in (0, 1)]
+    assert results.value(source="hage", fold=MEAN, metric="auc", trial=None) == pytest.approx(np.mean(values))
+    frozen = results.select(source="frozen", metric="auc", fold="0")[0]
+    assert frozen.value == results.value(source="hage", metric="auc", fold="0", trial=0)
+
+
+def test_evaluate_probes_match_rows_by_key(tmp_path, labels):
+    order = np.random.default_rng(1).permutation(len(labels))
+    results = evaluate(
+        tmp_path,
+        labels,
+        {"one": [write(tmp_path / "a.h5", labels)], "other": [write(tmp_path / "b.h5", labels, order=order)]},
+    )
+    one, other = (results.value(source=name, fold=MEAN, metric="auc") for name in ("one", "other"))
+    assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_evaluate_probes_give_the_same_numbers_resumed_or_over_processes(tmp_path, labels):
+    sources = {name: [write(tmp_path / f"{name}.h5", labels, seed=k)] for k, name in enumerate("ab")}
+    whole = evaluate(tmp_path, labels, sources, name="whole")
+    again = evaluate(tmp_path, labels, {"a": sources["a"]}, name="resumed")
+    assert again.records
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "resumed" / "jobs").rglob("*.npy")}
+    resumed = evaluate(tmp_path, labels, sources, name="resumed", n_jobs=2)
+    assert json.dumps([vars(r) for r in resumed.records]) == json.dumps([vars(r) for r in whole.records])
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_evaluate_probes_do_not_reuse_the_job_of_another_encoder(tmp_path, labels):
+    path = write(tmp_path / "a.h5", labels, signal=0)
+    before = evaluate(tmp_path, labels, {"hage": [path]})
+    write(path, labels, signal=4, sha256="b" * 64)
+    after = evaluate(tmp_path, labels, {"hage": [path]})
+    assert after.value(fold=MEAN, metric="auc") > before.value(fold=MEAN, metric="auc") + 0.1
+
+
+def test_evaluate_probes_count_keys_that_do_not_match(tmp_path, labels):
+    path = tmp_path / "a.h5"
+    write_features(path, np.ones((3, 4), np.float32), meta(), keys=["k0", "k1", "other"])
+    with pytest.raises(InputError, match=r"88 of 90 labelled keys are missing \(first: k2\), 1 have no label"):
+        evaluate(tmp_path, labels, {"frozen": [path]})
+
+
+def test_evaluate_probes_list_one_failed_source_and_do_the_rest(tmp_path, labels):
+    wrong = tmp_path / "wrong.h5"
+    write_features(wrong, np.ones((3, 4), np.float32), meta(), keys=["k0", "k1", "other"])
+    with pytest.raises(ItemsFailedError, match="1 of 2 jobs failed"):
+        evaluate(tmp_path, labels, {"wrong": [wrong], "right": [write(tmp_path / "a.h5", labels)]})
+    assert "wrong trial 0" in (tmp_path / "run" / "failures.csv").read_text()
+    assert list((tmp_path / "run" / "jobs" / "right").iterdir())
+
+
+def test_evaluate_probes_name_a_missing_feature_file(tmp_path, labels):
+    with pytest.raises(DataError, match="no such feature file"):
+        evaluate(tmp_path, labels, {"frozen": [tmp_path / "nowhere.h5"]})
+
+
+def test_evaluate_probes_refuse_an_unknown_positive_class(tmp_path, labels):
+    config = CONFIG.model_copy(update={"positive": "tumour"})
+    with pytest.raises(ConfigError, match="the labels are benign, malignant"):
+        evaluate(tmp_path, labels, {"frozen": [write(tmp_path / "a.h5", labels)]}, config=config)
