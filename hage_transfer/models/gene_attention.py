@@ -9,43 +9,48 @@ from torch.nn import functional
 class GeneAttention(nn.Module):
     """Multi-head attention in which patches ask and genes answer (Vaswani et al. 2017; HAGE section 2.2).
 
-    Every patch of a batch attends to the same genes, so keys and values are computed once a batch and the batch is
-    one sequence of queries: the same output as attending patch by patch to expanded genes, at a fraction of the work.
+    Every patch of a batch attends to the same genes, so keys and values belong to the batch, not to the patch, and the
+    batch is one sequence of queries: the same output as attending patch by patch to expanded genes, at a fraction of
+    the work. Both projections of a gene (W_g, then keys or values) are linear, so their matrices are multiplied first:
+    that costs gene_dim columns instead of one row for every gene.
 
     Args:
         embed_dim: width d of queries, keys, values and output.
+        gene_dim: width of a gene embedding (Gene2Vec: 200).
         n_heads: heads; divides ``embed_dim``.
     """
 
-    def __init__(self, embed_dim: int, *, n_heads: int) -> None:
+    def __init__(self, embed_dim: int, *, gene_dim: int, n_heads: int) -> None:
         super().__init__()
         if embed_dim % n_heads:
             raise ValueError(f"embed_dim {embed_dim} is not a multiple of n_heads {n_heads}")
         self.n_heads = n_heads
+        self.project_genes = nn.Linear(gene_dim, embed_dim)
         self.query = nn.Linear(embed_dim, embed_dim)
         self.key = nn.Linear(embed_dim, embed_dim)
         self.value = nn.Linear(embed_dim, embed_dim)
         self.output = nn.Linear(embed_dim, embed_dim)
 
     def forward(
-        self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene embed"]
+        self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene gene_dim"]
     ) -> Float[Tensor, "batch embed"]:
         """What each patch gathers from the genes; invariant to the order of the genes."""
-        query, key, value = (
-            self._heads(self.query(patches)),
-            self._heads(self.key(genes)),
-            self._heads(self.value(genes)),
-        )
+        query = self._heads(self.query(patches))
+        key, value = (self._heads(self._from_genes(layer, genes)) for layer in (self.key, self.value))
         gathered = functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
         return self.output(gathered.transpose(0, 1).flatten(1))
 
     def weights(
-        self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene embed"]
+        self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene gene_dim"]
     ) -> Float[Tensor, "batch head gene"]:
         """The attention itself: how much each patch looks at each gene; rows sum to 1 over genes."""
-        query, key = self._heads(self.query(patches)), self._heads(self.key(genes))
+        query, key = self._heads(self.query(patches)), self._heads(self._from_genes(self.key, genes))
         scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
         return torch.softmax(scores, dim=-1).transpose(0, 1)
+
+    def _from_genes(self, layer: nn.Linear, genes: Float[Tensor, "gene gene_dim"]) -> Float[Tensor, "gene embed"]:
+        """``layer(project_genes(genes))``, with the two matrices multiplied before the genes come in."""
+        return functional.linear(genes, layer.weight @ self.project_genes.weight, layer(self.project_genes.bias))
 
     def _heads(self, rows: Float[Tensor, "row embed"]) -> Float[Tensor, "head row head_dim"]:
         return rows.unflatten(1, (self.n_heads, -1)).transpose(0, 1)

@@ -51,15 +51,14 @@ class GeneInformedEncoder(nn.Module):
         self.dropout = nn.Dropout(feature_dropout)
         self.project_features = nn.Linear(feature_dim, embed_dim)
         if gene_embeddings is not None:
-            self.project_genes = nn.Linear(gene_embeddings.shape[1], embed_dim)
-            self.attention = GeneAttention(embed_dim, n_heads=n_heads)
+            self.attention = GeneAttention(embed_dim, gene_dim=gene_embeddings.shape[1], n_heads=n_heads)
         self.refine = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim))
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
         """Gene-informed embeddings, not normalised."""
         patches = self._project(features)
         if self.gene_embeddings is not None:
-            patches = patches + self.attention(patches, self.project_genes(self.gene_embeddings))
+            patches = patches + self.attention(patches, self.gene_embeddings)
         return self.refine(patches)
 
     @torch.no_grad()
@@ -71,7 +70,7 @@ class GeneInformedEncoder(nn.Module):
         """
         if self.gene_embeddings is None:
             raise ValueError("this encoder was trained without gene embeddings and attends to no genes")
-        return self.attention.weights(self._project(features), self.project_genes(self.gene_embeddings))
+        return self.attention.weights(self._project(features), self.gene_embeddings)
 
     def set_feature_scale(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
         """Sets the statistics that features are standardised with; a constant feature (std 0) is only centred."""

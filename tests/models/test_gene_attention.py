@@ -9,14 +9,14 @@ from hage_transfer.models.gene_attention import GeneAttention
 def attention() -> GeneAttention:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return GeneAttention(16, n_heads=4).double()
+        return GeneAttention(16, gene_dim=6, n_heads=4).double()
 
 
 @pytest.fixture
 def rows() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     patches = torch.randn(5, 16, generator=generator, dtype=torch.float64)
-    return patches, torch.randn(7, 16, generator=generator, dtype=torch.float64)
+    return patches, torch.randn(7, 6, generator=generator, dtype=torch.float64)
 
 
 def expanded(attention: GeneAttention, patches: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
@@ -26,7 +26,7 @@ def expanded(attention: GeneAttention, patches: torch.Tensor, genes: torch.Tenso
     reference.in_proj_weight.data = torch.cat([part.weight.data for part in parts])
     reference.in_proj_bias.data = torch.cat([part.bias.data for part in parts])
     reference.out_proj.load_state_dict(attention.output.state_dict())
-    copied = genes[None].expand(len(patches), -1, -1)
+    copied = attention.project_genes(genes)[None].expand(len(patches), -1, -1)
     return reference(patches[:, None], copied, copied, need_weights=False)[0][:, 0]
 
 
@@ -61,11 +61,11 @@ def test_weights_sum_to_one_over_genes(attention, rows):
 
 def test_weights_reproduce_the_output(attention, rows):
     patches, genes = rows
-    values = attention.value(genes).unflatten(1, (4, 4))
+    values = attention.value(attention.project_genes(genes)).unflatten(1, (4, 4))
     gathered = torch.einsum("bhg,ghd->bhd", attention.weights(patches, genes), values).flatten(1)
     torch.testing.assert_close(attention.output(gathered), attention(patches, genes))
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="not a multiple"):
-        GeneAttention(10, n_heads=4)
+        GeneAttention(10, gene_dim=6, n_heads=4)
