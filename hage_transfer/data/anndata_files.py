@@ -6,6 +6,7 @@ pixels. Patient and section come from ``obs``, else the file's name is both. The
 """
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ def read(root: Path, name: str, path: Path) -> RawSection:
     """
     del root
     try:
-        file = ad.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, ad.io.AnnDataReadError) as error:
+        with warnings.catch_warnings():
+            # Names that occur twice are an error of ours a moment later.
+            warnings.filterwarnings("ignore", message=".* names are not unique", category=UserWarning)
+            file = ad.read_h5ad(path)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as AnnData ({error})") from None
     section = file[(file.obs["section"].astype(str) == name).to_numpy()] if "section" in file.obs else file
     return RawSection(
@@ -66,7 +70,7 @@ def _names(path: Path) -> list[str]:
     try:
         with h5py.File(path, "r") as file:
             obs = read_elem(file["obs"])
-    except (OSError, KeyError, ad.io.AnnDataReadError) as error:
+    except (OSError, KeyError) as error:
         raise DataError(f"{path}: cannot be read as AnnData ({error})") from None
     if "section" not in obs:
         return [path.stem]

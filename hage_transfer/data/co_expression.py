@@ -117,5 +117,6 @@ def _skip_gram(pairs: np.ndarray, *, dim: int, seed: int, epochs: int) -> dict[i
         workers=1,
         epochs=epochs,
         seed=seed,
+        sample=0,  # gensim would drop frequent words, and in a panel of some hundred genes every gene is frequent
     )
     return {int(word): model.wv[word] for word in model.wv.index_to_key}

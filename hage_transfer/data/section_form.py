@@ -74,7 +74,7 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
     section.uns["section"] = {
         "name": raw.name,
         "patient": raw.patient,
-        "image_path": "" if raw.image is None else str(raw.image),
+        "image_path": "" if raw.image is None else str(raw.image.absolute()),
         "mpp_um_per_px": _resolution(raw, settings),
         "mismatches": dict(raw.mismatches),
     }

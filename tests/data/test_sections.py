@@ -1,0 +1,61 @@
+import gzip
+
+import pytest
+from PIL import Image
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections import LAYOUTS, read_sections, section_names
+from hage_transfer.errors import DataError
+
+
+def test_layouts_are_those_of_the_config():
+    assert set(LAYOUTS) == set(SectionsSettings.model_fields["layout"].annotation.__args__)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_sections_of_a_missing_folder_are_refused(layout, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder; set data\.root"):
+        section_names(SectionsSettings(layout=layout, root=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("layout", ["gse144240", "space_ranger", "anndata"])
+def test_sections_of_an_empty_folder_are_refused(layout, tmp_path):
+    with pytest.raises(DataError, match=f"no section of the {layout} layout"):
+        section_names(SectionsSettings(layout=layout, root=tmp_path))
+
+
+def test_sections_name_the_nearest_of_an_unknown_one(her2st_root):
+    with pytest.raises(DataError, match=r"no section A22 \(nearest: A2\); it has A1, A2, B1"):
+        section_names(SectionsSettings(root=her2st_root, sections=("A22",)))
+
+
+@pytest.mark.parametrize(("names", "message"), [(("A2", "A2"), "more than once"), ((), "empty")])
+def test_sections_refuse_a_list_that_repeats_or_is_empty(her2st_root, names, message):
+    with pytest.raises(DataError, match=message):
+        section_names(SectionsSettings(root=her2st_root, sections=names))
+
+
+@pytest.mark.parametrize(("value", "shown"), [("-3", "-3"), ("1.5", "1.5"), ("inf", "inf")])
+def test_sections_refuse_counts_that_are_no_counts(her2st_root, value, shown):
+    path = her2st_root / "ST-cnts" / "A2.tsv.gz"
+    text = gzip.decompress(path.read_bytes()).decode().replace("31", value)
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(DataError, match=rf"A2\.tsv\.gz.*first {shown} at spot 2x1, gene FASN"):
+        read_sections(SectionsSettings(root=her2st_root, sections=("A2",)))
+
+
+def test_sections_refuse_spots_outside_the_image(her2st_root):
+    Image.new("RGB", (80, 30)).save(her2st_root / "ST-imgs" / "A" / "A2" / "he.jpg")
+    with pytest.raises(DataError, match=r"2 of 4 spots.*80 x 30 px, the first 1x2 at \(20, 40\.5\)"):
+        read_sections(SectionsSettings(root=her2st_root, sections=("A2",)))
+
+
+def test_sections_refuse_an_image_that_cannot_be_read(her2st_root):
+    (her2st_root / "ST-imgs" / "A" / "A2" / "he.jpg").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"he\.jpg: not an image that can be read"):
+        read_sections(SectionsSettings(root=her2st_root, sections=("A2",)))
+
+
+def test_sections_take_the_users_resolution_first(her2st_root):
+    (section,) = read_sections(SectionsSettings(root=her2st_root, sections=("A2",), mpp_um_per_px=0.4))
+    assert section.uns["section"]["mpp_um_per_px"] == 0.4

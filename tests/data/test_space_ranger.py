@@ -1,0 +1,137 @@
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from PIL import Image
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections import read_sections, section_names
+from hage_transfer.errors import DataError
+
+HEADER = "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres\n"
+POSITIONS = "AAA-1,1,0,0,10,40\nCCC-1,1,1,1,20,50\nGGG-1,0,2,2,30,60\n"
+
+
+def write_outs(folder, *, symbols=("EPCAM", "CD8A"), header=True):
+    """A Space Ranger folder of spots AAA-1, CCC-1 with counts [[1, 2], [0, 4]]."""
+    (folder / "spatial").mkdir(parents=True)
+    counts = sp.csc_matrix(np.array([[1, 2], [0, 4]]).T)
+    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
+        matrix = file.create_group("matrix")
+        matrix["data"], matrix["indices"], matrix["indptr"] = counts.data, counts.indices, counts.indptr
+        matrix["shape"] = counts.shape
+        matrix["barcodes"] = np.array([b"AAA-1", b"CCC-1"])
+        features = matrix.create_group("features")
+        features["id"] = np.array([b"ENSG1", b"ENSG2"])
+        features["name"] = np.array([symbol.encode() for symbol in symbols])
+        features["feature_type"] = np.array([b"Gene Expression"] * 2)
+        features["genome"] = np.array([b"GRCh38"] * 2)
+    if header:
+        (folder / "spatial" / "tissue_positions.csv").write_text(HEADER + POSITIONS)
+    else:
+        (folder / "spatial" / "tissue_positions_list.csv").write_text(POSITIONS)
+    (folder / "spatial" / "scalefactors_json.json").write_text('{"spot_diameter_fullres": 130.0}')
+    return folder
+
+
+def settings(root, **more):
+    return SectionsSettings(layout="space_ranger", root=root, **more)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_space_ranger_section_is_in_the_one_form(tmp_path, header):
+    root = write_outs(tmp_path / "brain", header=header)
+    (section,) = read_sections(settings(root))
+    assert section.X.toarray().tolist() == [[1, 2], [0, 4]]
+    assert section.obsm["spatial"].tolist() == [[40, 10], [50, 20]]  # (x, y) are column, row
+    assert section.uns["section"]["patient"] == "brain"
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5)
+    assert section.uns["section"]["mismatches"]["unselected_spots"] == 1
+
+
+@pytest.mark.parametrize("below", ["", "outs"])
+def test_space_ranger_finds_sections_in_folders(tmp_path, below):
+    for name in ("s2", "s1"):
+        write_outs(tmp_path / name / below)
+    assert section_names(settings(tmp_path)) == ["s1", "s2"]
+
+
+def test_space_ranger_takes_patients_from_the_table(tmp_path):
+    write_outs(tmp_path / "s1")
+    (tmp_path / "patients.csv").write_text("section,patient\ns1,anna\n")
+    (section,) = read_sections(settings(tmp_path))
+    assert section.uns["section"]["patient"] == "anna"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("section,patient\ns9,anna\n", "section s1 has 0 patients"), ("slide,who\ns1,anna\n", "columns section,patient")],
+)
+def test_space_ranger_refuses_a_patient_table_without_the_section(tmp_path, text, message):
+    write_outs(tmp_path / "s1")
+    (tmp_path / "patients.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_sections(settings(tmp_path))
+
+
+def test_space_ranger_sums_features_of_one_symbol(tmp_path):
+    (section,) = read_sections(settings(write_outs(tmp_path / "s1", symbols=("TBCE", "TBCE"))))
+    assert list(section.var_names) == ["TBCE"]
+    assert section.X.toarray().tolist() == [[3], [4]]
+    assert section.uns["section"]["mismatches"]["symbols_merged"] == 1
+
+
+def test_space_ranger_takes_the_image_beside_the_matrix(tmp_path):
+    root = write_outs(tmp_path / "s1")
+    Image.new("RGB", (100, 100)).save(root / "slide.tif")
+    (section,) = read_sections(settings(root))
+    assert section.uns["section"]["image_path"] == str(root / "slide.tif")
+
+
+def test_space_ranger_asks_which_of_two_images(tmp_path):
+    root = write_outs(tmp_path / "s1")
+    for name in ("a.tif", "b.jpg"):
+        Image.new("RGB", (100, 100)).save(root / name)
+    with pytest.raises(DataError, match=r"2 images \(a\.tif, b\.jpg\); name the full-resolution one image"):
+        read_sections(settings(root))
+
+
+def test_space_ranger_without_scale_factors_does_not_guess_the_resolution(tmp_path, caplog):
+    root = write_outs(tmp_path / "s1")
+    (root / "spatial" / "scalefactors_json.json").unlink()
+    (section,) = read_sections(settings(root))
+    assert np.isnan(section.uns["section"]["mpp_um_per_px"])
+    assert "data.mpp_um_per_px can give it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("filtered_feature_bc_matrix.h5", "junk", "cannot be read as a Space Ranger matrix"),
+        ("spatial/tissue_positions.csv", "barcode,in_tissue\nAAA-1,1\n", "column array_row"),
+        ("spatial/tissue_positions.csv", HEADER + "AAA-1,1,0,0,far,40\n", "AAA-1, column pxl_row_in_fullres: 'far'"),
+        ("spatial/tissue_positions.csv", HEADER + "TTT-1,1,0,0,1,4\n", "no common spots"),
+        ("spatial/scalefactors_json.json", "{}", "no usable spot_diameter_fullres"),
+    ],
+)
+def test_space_ranger_names_what_is_wrong(tmp_path, file, text, message):
+    root = write_outs(tmp_path / "s1")
+    (root / file).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_sections(settings(root))
+
+
+def test_space_ranger_names_missing_positions(tmp_path):
+    root = write_outs(tmp_path / "s1")
+    shutil.rmtree(root / "spatial")
+    with pytest.raises(DataError, match=r"no tissue_positions\.csv or tissue_positions_list\.csv"):
+        read_sections(settings(root))
+
+
+def test_space_ranger_reads_the_real_output(real_data):
+    (section,) = read_sections(settings(real_data / "visium"))
+    assert section.shape == (100, 100)
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.727, abs=1e-3)
+    assert section.uns["section"]["mismatches"]["unselected_spots"] == 757

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from hage_transfer.data.count_table import CountTable
+from hage_transfer.data.spot_file import match_spots, read_spot_file
+from hage_transfer.errors import DataError
+
+PATHS = (Path("A1.tsv"), Path("A1_selection.tsv"))
+
+
+def counts_of(spots):
+    return CountTable(list(spots), ["G"], sp.csr_matrix(np.ones((len(spots), 1))))
+
+
+def test_spot_names_are_the_rounded_array_positions(tmp_path, write_spots):
+    path = write_spots(tmp_path / "s.tsv", [(1.04, 1.96, 10, 20, 1), (12, 7, 30, 40, 1)])
+    assert read_spot_file(path)["name"].tolist() == ["1x2", "12x7"]
+
+
+def test_spot_file_without_selected_holds_selected_spots_alone(tmp_path):
+    path = tmp_path / "s.tsv"
+    path.write_text("x\ty\tnew_x\tnew_y\tpixel_x\tpixel_y\n1\t2\t1\t2\t10\t20\n")
+    assert read_spot_file(path)["selected"].tolist() == [True]
+
+
+def test_spot_file_names_a_missing_column(tmp_path):
+    path = tmp_path / "s.tsv"
+    path.write_text("x\ty\tpixel_x\n1\t2\t10\n")
+    with pytest.raises(DataError, match=r"s\.tsv: column pixel_y missing; the file has x, y, pixel_x"):
+        read_spot_file(path)
+
+
+def test_spot_file_names_text_among_numbers(tmp_path, write_spots):
+    path = write_spots(tmp_path / "s.tsv", [(1, 1, 10, 20, 1), (1, 2, "far", 20, 1)])
+    with pytest.raises(DataError, match="line 3, column pixel_x: 'far' is not a number"):
+        read_spot_file(path)
+
+
+def test_spot_file_refuses_an_empty_file(tmp_path):
+    path = tmp_path / "s.tsv"
+    path.write_text("")
+    with pytest.raises(DataError, match="not a tab-separated table of spots"):
+        read_spot_file(path)
+
+
+def test_match_spots_counts_every_mismatch(tmp_path, write_spots):
+    spots = read_spot_file(
+        write_spots(
+            tmp_path / "s.tsv",
+            [(1, 1, 10, 11, 1), (2, 1, 20, 21, 0), (3, 1, 30, 31, 1), (1, 1, 99, 99, 1), (4, 1, 40, 41, 0)],
+        )
+    )
+    matched = match_spots(counts_of(["9x9", "1x1", "2x1"]), spots, paths=PATHS)
+    assert matched.rows.tolist() == [1]
+    assert matched.coords_px.tolist() == [[10, 11]]
+    assert matched.mismatches == {
+        "count_rows_without_spot": 1,
+        "count_rows_of_unselected_spots": 1,
+        "spots_without_counts": 1,
+        "unselected_spots": 2,
+        "duplicate_spots": 1,
+    }
+
+
+def test_match_spots_goes_by_name_not_by_order(tmp_path, write_spots):
+    spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(i, 1, 10 * i, 5, 1) for i in range(5)]))
+    matched = match_spots(counts_of(["3x1", "0x1", "4x1"]), spots, paths=PATHS)
+    assert matched.coords_px[:, 0].tolist() == [30, 0, 40]
+
+
+def test_match_spots_refuses_tables_without_a_common_spot(tmp_path, write_spots):
+    spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(1, 1, 10, 11, 1)]))
+    with pytest.raises(DataError, match="no common spots; the counts name theirs 7x7, the spot file 1x1"):
+        match_spots(counts_of(["7x7"]), spots, paths=PATHS)
