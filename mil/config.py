@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from hage_transfer.config import (
 )
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 
 BagSettings = Annotated[PatchSetSettings | SlideSetSettings | FeatureSetSettings, Field(discriminator="layout")]
 
@@ -71,6 +72,17 @@ class MilConfig(Settings):
         if wrong:
             raise ValueError(f"source names are letters, digits, dot, dash and underscore, not {', '.join(wrong)}")
         return sources
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layout_is_known(cls, tree: Any) -> Any:
+        data = tree.get("data") if isinstance(tree, dict) else None
+        if isinstance(data, dict) and data.get("layout") not in _LAYOUTS:
+            wanted = f"wanted {', '.join(_LAYOUTS[:-1])} or {_LAYOUTS[-1]}"
+            if "layout" not in data:
+                raise ValueError(f"data.layout is missing: {wanted}")
+            raise ValueError(f"data.layout = {data['layout']!r}: {wanted}")
+        return tree
 
     @model_validator(mode="after")
     def _images_have_tiles(self) -> "MilConfig":

@@ -1,0 +1,72 @@
+"""Synthetic slides: a positive one hides a few tiles that no negative one has."""
+
+import numpy as np
+import pytest
+import torch
+
+from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.labels import LabelTable
+
+
+def _feature_meta(name, **changes):
+    values = {
+        "source": name,
+        "encoder": "embedded",
+        "encoder_sha256": "a" * 64,
+        "encoder_licence": "Apache-2.0",
+        "patch_size_px": 224,
+        "patch_size_level0_px": 224,
+        "mpp_um_per_px": 0.5,
+        "precision": "float32",
+        "config_sha256": "settings",
+    }
+    return FeatureMeta(**{**values, **changes})
+
+
+def _write_slide(folder, slide, features, **changes):
+    coords = np.stack([np.arange(len(features)) * 224, np.zeros(len(features))], axis=1).astype(np.int64)
+    write_features(folder / f"{slide}.h5", features.astype(np.float32), _feature_meta(slide, **changes), coords=coords)
+
+
+def _make_slides(folder, *, n_slides=60, shuffled=False, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = np.array(["normal", "tumour"])[np.arange(n_slides) % 2]
+    for number, label in enumerate(labels):
+        features = generator.normal(size=(int(generator.integers(8, 20)), 8))
+        if label == "tumour":
+            features[:2, :2] += 4.0
+        _write_slide(folder, f"s{number}", features)
+    if shuffled:
+        labels = generator.permutation(labels)
+    return LabelTable(
+        keys=np.array([f"s{i}" for i in range(n_slides)]),
+        labels=labels,
+        groups=np.array([f"p{i // 2}" for i in range(n_slides)]),
+        key_column="slide",
+    )
+
+
+@pytest.fixture
+def slides(tmp_path):
+    return tmp_path / "features", _make_slides(tmp_path / "features")
+
+
+@pytest.fixture
+def write_slide():
+    """Writes one slide's features into a folder; other attributes as keywords."""
+    return _write_slide
+
+
+@pytest.fixture
+def make_slides():
+    """Writes slides into a folder and gives their labels; ``shuffled`` labels say nothing of the slides."""
+    return _make_slides
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products on several threads cost more than they save, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

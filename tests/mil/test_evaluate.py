@@ -1,0 +1,83 @@
+"""The comparison of slide features: folds, what is written, and what a killed run resumes to."""
+
+import csv
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from hage_transfer.errors import InputError, SplitError
+from hage_transfer.results import MEAN
+from hage_transfer.run_directory import RunDirectory
+from mil.config import MilConfig
+from mil.evaluate import evaluate_mil, mil_folds
+
+CONFIG = MilConfig.model_validate(
+    {
+        "data": {"layout": "features", "labels": "labels.csv"},
+        "split": {"folds": 3},
+        "model": {"hidden_dim": 16, "attention_dim": 8},
+        "train": {"epochs": 12, "min_epochs": 8, "patience": 3, "bags_per_step": 4, "learning_rate": 5e-3},
+    }
+)
+
+
+def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options):
+    return evaluate_mil(config, labels, sources, run=RunDirectory.open(tmp_path / name, config), **options)
+
+
+def test_evaluate_mil_finds_the_needle_and_writes_each_slide_once(tmp_path, slides):
+    folder, labels = slides
+    results = evaluate(tmp_path, labels, {"frozen": [folder]})
+    assert results.value(source="frozen", fold=MEAN, metric="auc") > 0.9
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["slide"] for row in rows] == labels.keys.tolist()
+    with (tmp_path / "run" / "splits" / "splits_1.csv").open(newline="") as handle:
+        sides = list(csv.DictReader(handle))
+    names = [row[side] for side in ("train", "val", "test") for row in sides if row[side]]
+    assert sorted(names) == sorted(labels.keys.tolist())
+    assert {row["test"] for row in sides} - {""} == {row["slide"] for row in rows if row["fold"] == "1"}
+
+
+def test_mil_folds_keep_patients_on_one_of_three_sides(slides):
+    _, labels = slides
+    for fold in mil_folds(CONFIG, labels):
+        sides = [set(labels.groups[rows]) for rows in (fold.train, fold.validation, fold.test)]
+        assert sum(map(len, sides)) == len(set(labels.groups))
+        assert len(fold.validation)
+
+
+def test_mil_folds_refuse_groups_that_are_not_there(slides):
+    with pytest.raises(SplitError, match="give a group \\(patient, slide\\) to each slide"):
+        mil_folds(CONFIG, replace(slides[1], groups=None))
+
+
+def test_mil_folds_refuse_one_class(slides):
+    _, labels = slides
+    with pytest.raises(SplitError, match="all 60 rows are of class tumour"):
+        mil_folds(CONFIG, replace(labels, labels=np.full(60, "tumour")))
+
+
+def test_evaluate_mil_gives_the_same_numbers_resumed_or_over_processes(tmp_path, slides):
+    folder, labels = slides
+    sources = {"frozen": [folder]}
+    whole = evaluate(tmp_path, labels, sources, name="whole")
+    evaluate(tmp_path, labels, sources, name="resumed")
+    done = sorted((tmp_path / "resumed" / "jobs").rglob("*.json"))
+    kept = done[0].stat().st_mtime_ns
+    for path in done[1:]:
+        path.unlink()
+    resumed = evaluate(tmp_path, labels, sources, name="resumed", n_jobs=2)
+    assert json.dumps([vars(r) for r in resumed.records]) == json.dumps([vars(r) for r in whole.records])
+    assert done[0].stat().st_mtime_ns == kept
+
+
+def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, slides):
+    folder, labels = slides
+    with h5py.File(folder / "s2.h5", "r+") as file:
+        file["features"][1, 1] = np.nan
+    with pytest.raises(InputError, match=r"s2\.h5: 1 of \d+ rows hold NaN"):
+        evaluate(tmp_path, labels, {"frozen": [folder]})
