@@ -1,7 +1,138 @@
-"""`hage demo`."""
+"""`hage demo`: the whole chain on synthetic tissue, from data to report."""
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+
+from hage_transfer.cli import options
+
+if TYPE_CHECKING:
+    from hage_transfer.demo.files import DemoFiles
+    from mil.config import MilConfig
+    from pretrain.config import PretrainConfig
+    from probes.config import ProbeConfig
+
+log = logging.getLogger(__name__)
+
+DEFAULT_OUT = Path("runs/demo")
+FOLDERS = ("data", "features", "pretrain", "probe", "mil")
+
+
+@dataclass(frozen=True)
+class DemoConfigs:
+    """The configs of the three tasks, their paths in the demo's folder."""
+
+    pretrain: "PretrainConfig"
+    probe: "ProbeConfig"
+    mil: "MilConfig"
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to `hage`."""
+
+    @app.command()
+    def demo(
+        out: Annotated[Path, typer.Option(help="Folder to write to.")] = DEFAULT_OUT,
+        seed: Annotated[int, typer.Option(help="Of the synthetic data and of training.", min=0)] = 0,
+        device: options.Device = "auto",
+        jobs: options.Jobs = 1,
+        overwrite: options.Overwrite = False,
+    ) -> None:
+        """Make synthetic tissue with genes, then pretrain, probe, classify slides and report; minutes on two cores."""
+        run_demo(out, seed=seed, device=device, jobs=jobs, overwrite=overwrite)
+
+
+def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool) -> None:
+    """Runs (or resumes) the demo in ``out`` and prints what came of it.
+
+    Raises:
+        ConfigError: ``out`` holds a demo of another seed, and ``overwrite`` is not set.
+    """
+    from hage_transfer.cli.encode import encode_sections
+    from hage_transfer.cli.mil import run_mil
+    from hage_transfer.cli.pretrain import run_pretrain, show_gene_table
+    from hage_transfer.cli.probe import run_probe
+    from hage_transfer.demo.files import write_demo_files
+    from hage_transfer.report.page import write_report
+
+    start = time.monotonic()
+    if overwrite:
+        for folder in FOLDERS:
+            shutil.rmtree(out / folder, ignore_errors=True)
+    log.info("1/5 synthetic tissue: ST sections, labelled patches, whole slides")
+    files = write_demo_files(out / "data", seed=seed)
+    configs = demo_configs(out, files, seed=seed)
+    log.info("2/5 frozen features of the ST sections")
+    encode_sections(configs.pretrain, device=device, overwrite=False)
+    log.info("3/5 pretraining: HAGE and its baselines, each patient held out in turn")
+    genes = run_pretrain(configs.pretrain, out=out / "pretrain", device=device, jobs=jobs, overwrite=False)
+    log.info("4/5 patches and slides: frozen features against gene-informed embeddings")
+    run_probe(configs.probe, out=out / "probe", device=device, jobs=jobs, overwrite=False)
+    run_mil(configs.mil, out=out / "mil", device=device, jobs=jobs, overwrite=False)
+    log.info("5/5 report")
+    runs = [out / "pretrain", out / "probe", out / "mil"]
+    write_report(runs, out)
+    console = Console()
+    show_gene_table(genes, console)
+    _show_comparison(runs[1:], console)
+    console.print(f"{time.monotonic() - start:.0f} s; open {out / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def demo_configs(out: Path, files: "DemoFiles", *, seed: int) -> DemoConfigs:
+    """The demo's recipes with paths below ``out`` and the given seed."""
+    from hage_transfer.config import load_config
+    from hage_transfer.demo.recipes import demo_recipe
+    from mil.config import MilConfig
+    from pretrain.config import PretrainConfig
+    from probes.config import ProbeConfig
+
+    encoders = f"sources.hage.encoder={_quoted(out / 'pretrain' / 'encoders' / '*' / 'trial_*')}"
+
+    def overrides(root: Path, features: str, *more: str) -> list[str]:
+        return [
+            f"data.root={_quoted(root)}",
+            f"features={_quoted(out / 'features' / features)}",
+            f"seed={seed}",
+            *more,
+        ]
+
+    return DemoConfigs(
+        pretrain=load_config(PretrainConfig, demo_recipe("pretrain"), overrides(files.sections, "st")),
+        probe=load_config(ProbeConfig, demo_recipe("probe"), overrides(files.patches, "patches", encoders)),
+        mil=load_config(
+            MilConfig,
+            demo_recipe("mil"),
+            overrides(files.slides, "slides", encoders, f"data.labels={_quoted(files.slides / 'labels.csv')}"),
+        ),
+    )
+
+
+def _quoted(path: Path) -> str:
+    """A path as a YAML value, whatever is in its name."""
+    import json
+
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _show_comparison(runs: list[Path], console: Console) -> None:
+    from rich.table import Table
+
+    from hage_transfer.report.runs import read_run
+    from hage_transfer.report.tables import comparison_table
+    from hage_transfer.report.verdict import differences
+
+    loaded = [read_run(path) for path in runs]
+    cells = comparison_table(loaded)
+    table = Table(*cells.header)
+    for row in cells.rows:
+        table.add_row(*row)
+    console.print(table)
+    for run in loaded:
+        for answer in differences(run, "auc"):
+            console.print(answer.sentence(), markup=False)

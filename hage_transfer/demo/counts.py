@@ -33,9 +33,7 @@ def draw_counts(
         patient_shift: log of a factor on each gene, which stands for what differs between patients and batches.
     """
     diameter_px = SPOT_DIAMETER_UM / MPP_UM_PER_PX
-    shares = {
-        name: disc_means(field, centres_px, diameter_px=diameter_px) for name, field in tissue.shares().items()
-    }
+    shares = {name: disc_means(field, centres_px, diameter_px=diameter_px) for name, field in tissue.shares().items()}
     base, weights = _gene_profiles()
     rates = base[None] + np.stack([shares[name] for name in PROGRAMS], 1) @ weights
     rates = rates * np.exp(patient_shift)
@@ -51,7 +49,9 @@ def draw_patient_shift(rng: np.random.Generator) -> Float[np.ndarray, "gene"]:
     return rng.normal(0, 0.30, len(SYMBOLS))
 
 
-def program_score(counts: Float[np.ndarray, "spot gene"], symbols: list[str], program: str) -> Float[np.ndarray, "spot"]:
+def program_score(
+    counts: Float[np.ndarray, "spot gene"], symbols: list[str], program: str
+) -> Float[np.ndarray, "spot"]:
     """Mean of log1p of the counts per 10,000 over a program's genes that are among ``symbols``."""
     columns = [symbols.index(gene) for gene in PROGRAMS[program] if gene in symbols]
     scaled = 1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1)

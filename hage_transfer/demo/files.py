@@ -40,7 +40,9 @@ def write_demo_files(root: Path, *, seed: int) -> DemoFiles:
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))
         if found != made_with:
-            raise ConfigError(f"{root}: holds demo data of {found}, wanted {made_with}; give another --out, or --overwrite")
+            raise ConfigError(
+                f"{root}: holds demo data of {found}, wanted {made_with}; give another --out, or --overwrite"
+            )
     write_json(marker, made_with)
     write_sections(files.sections, seed=seed)
     write_patches(files.patches, seed=seed)

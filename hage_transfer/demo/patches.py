@@ -22,7 +22,9 @@ MIN_TUMOUR = 0.3
 STREAM = 2
 
 
-def write_patches(root: Path, *, seed: int, splits: dict[str, int] = SPLITS, per_slide: int = PATCHES_PER_SLIDE) -> None:
+def write_patches(
+    root: Path, *, seed: int, splits: dict[str, int] = SPLITS, per_slide: int = PATCHES_PER_SLIDE
+) -> None:
     """Writes ``camelyonpatch_level_2_split_*`` under ``root``; splits that are there are left as they are.
 
     A patch is positive where most of its tumour has the programme on. Patches of one slide share its staining.

@@ -1,0 +1,170 @@
+"""Plots of the report: each one small panel as SVG, with the text that stands for it where it cannot be seen.
+
+Colours are Okabe & Ito's, which colour-blind readers tell apart; sources differ in hatching too.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hage_transfer.report.runs import Run
+from hage_transfer.report.tables import CLASSIFIER_METRICS, METHODS
+from hage_transfer.results import MEAN, STD
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+PANEL_INCHES = (3.7, 2.9)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A panel: its title, its picture, and what it shows in words."""
+
+    title: str
+    svg: str
+    alt: str
+
+
+def comparison_plots(run: Run) -> list[Plot]:
+    """One panel for each metric: a bar for each source (mean over folds), a dot for each fold, lines that pair folds."""
+    return [_comparison_plot(run, metric, title) for metric, title in CLASSIFIER_METRICS.items()]
+
+
+def gene_plot(run: Run) -> Plot:
+    """PCC over all genes of every method: a bar, and a dot for each test section."""
+    constant = ("gene_mean", "gene_median", "all_zero")
+    methods = [m for m in METHODS if m in run.sources and m not in constant]
+    sections = {
+        m: [r.value for r in run.section_records() if r.source == m and r.metric == "pcc_all" and r.value is not None]
+        for m in methods
+    }
+    means = {m: float(np.mean(list(run.fold_values(m, "pcc_all").values()) or [0.0])) for m in methods}
+
+    def draw(axes: "Axes") -> None:
+        places = np.arange(len(methods))[::-1]
+        axes.barh(places, [means[m] for m in methods], color=_colours(len(methods)), alpha=0.85, height=0.62)
+        for place, method in zip(places, methods, strict=True):
+            axes.plot(sections[method], [place] * len(sections[method]), "o", ms=3.5, color="#222222", alpha=0.75)
+        axes.set_yticks(places, [METHODS[m].replace(", ", ",\n").replace(" on the ", "\non the ") for m in methods])
+        axes.axvline(0, color="#222222", lw=0.8)
+        axes.set_xlabel("Pearson correlation, mean over genes")
+
+    alt = "PCC over all genes: " + ", ".join(f"{METHODS[m]} {means[m]:.3f}" for m in methods)
+    return Plot("Genes from the image", _svg(draw), alt)
+
+
+def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
+    """Out-of-fold ROC curves, one for each source (its trials' mean probability); None with more than two classes."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    positive = run.meta.get("positive")
+    column = f"probability_{positive}"
+    if positive is None or column not in predictions:
+        return None
+    key = "slide" if "slide" in predictions else "key"
+    means = predictions.groupby(["source", key], sort=False).agg({column: "mean", "label": "first"}).reset_index()
+    by_source = {name: means[means["source"] == name] for name in dict.fromkeys(means["source"])}
+    areas = {n: float(roc_auc_score(t["label"] == str(positive), t[column])) for n, t in by_source.items()}
+
+    def draw(axes: "Axes") -> None:
+        axes.plot([0, 1], [0, 1], ":", color="#777777", lw=1)
+        for number, (name, table) in enumerate(by_source.items()):
+            wrong, right, _ = roc_curve(table["label"] == str(positive), table[column])
+            style = ("-", "--", "-.", ":")[number % 4]
+            axes.plot(wrong, right, style, color=OKABE_ITO[number], lw=1.8, label=f"{name}, {areas[name]:.3f}")
+        axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
+        axes.legend(loc="lower right", frameon=False, title="area, folds pooled")
+
+    alt = "ROC curves of all folds pooled; area under them: " + ", ".join(f"{n} {a:.3f}" for n, a in areas.items())
+    return Plot(f"ROC, positive class “{positive}”", _svg(draw), alt)
+
+
+def curve_plots(curves: pd.DataFrame) -> list[Plot]:
+    """A panel for each logged term: faint lines are trials, the thick one their mean, dots the value at chance."""
+    chance = set(curves["term"][curves["term"].str.endswith("_chance")])
+    return [
+        _curve_plot(curves, term, f"{term}_chance" if f"{term}_chance" in chance else None)
+        for term in dict.fromkeys(curves["term"])
+        if term not in chance
+    ]
+
+
+def _comparison_plot(run: Run, metric: str, title: str) -> Plot:
+    values = {source: run.fold_values(source, metric) for source in run.sources}
+    means = {source: float(np.mean(list(v.values()))) for source, v in values.items() if v}
+    folds = [fold for fold in run.folds() if fold not in (MEAN, STD)]
+
+    def draw(axes: "Axes") -> None:
+        places = np.arange(len(means))
+        axes.bar(
+            places,
+            list(means.values()),
+            width=0.6,
+            color=_colours(len(means)),
+            hatch=[HATCHES[i % len(HATCHES)] for i in range(len(means))],
+            edgecolor="white",
+            alpha=0.9,
+        )
+        for fold in folds:
+            axes.plot(places, [values[s].get(fold, np.nan) for s in means], "-", color="#222222", lw=0.7, alpha=0.4)
+            axes.plot(places, [values[s].get(fold, np.nan) for s in means], "o", color="#222222", ms=4, alpha=0.8)
+        axes.set_xticks(places, list(means))
+        lowest = min((min(v.values()) for v in values.values() if v), default=0.0)
+        axes.set_ylim(max(0.0, np.floor(10 * (lowest - 0.1)) / 10), 1.005)
+        axes.set_ylabel(title)
+        axes.margins(x=0.12)
+
+    alt = f"{title}, mean over {len(folds)} folds: " + ", ".join(f"{s} {m:.3f}" for s, m in means.items())
+    return Plot(title, _svg(draw), alt)
+
+
+def _curve_plot(curves: pd.DataFrame, term: str, chance: str | None) -> Plot:
+    table = curves[curves["term"] == term]
+    mean = table.groupby("epoch")["value"].mean()
+
+    def draw(axes: "Axes") -> None:
+        for _, trial in table.groupby(["fold", "trial"]):
+            axes.plot(trial["epoch"] + 1, trial["value"], "-", color=OKABE_ITO[0], lw=0.8, alpha=0.35)
+        axes.plot(mean.index + 1, mean.to_numpy(), "-", color=OKABE_ITO[0], lw=2.2, label="mean of trials")
+        if chance is not None:
+            at_chance = curves[curves["term"] == chance].groupby("epoch")["value"].mean()
+            axes.plot(at_chance.index + 1, at_chance.to_numpy(), "--", color=OKABE_ITO[5], lw=1.4, label="at chance")
+            axes.legend(frameon=False)
+        axes.set_xlabel("Epoch")
+
+    alt = f"{term} over epochs: from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}, mean of trials"
+    return Plot(term, _svg(draw), alt)
+
+
+def _colours(number: int) -> Sequence[str]:
+    return [OKABE_ITO[i % len(OKABE_ITO)] for i in range(number)]
+
+
+def _svg(draw: Callable[["Axes"], None]) -> str:
+    """Draws one panel without a display and without global state; the same data give the same text."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style = {
+        "svg.hashsalt": "hage",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "hatch.linewidth": 0.6,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=PANEL_INCHES, layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
