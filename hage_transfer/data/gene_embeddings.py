@@ -107,7 +107,7 @@ def _declared(line: str) -> tuple[int, int] | None:
 
 def _numbers(path: Path, line: int, words: list[str]) -> Float[np.ndarray, "gene_dim"]:
     try:
-        values = np.array(words[1:], dtype=np.float32)
+        values = np.array(list(map(float, words[1:])), dtype=np.float32)
     except ValueError as error:
         raise DataError(f"{path}: line {line} ({words[0]}): {error}; an embedding is numbers alone") from None
     if not np.isfinite(values).all():
