@@ -57,16 +57,16 @@ def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int
     else:
         embeddings = train_coexpression(sections, panel.symbols, dim=settings.embedding_dim, seed=seed)
     coverage = cover(panel.symbols, embeddings)
-    if not len(coverage.kept):
+    if not len(coverage.symbols):
         raise DataError(
             f"{embeddings.source}: has none of the {len(panel.symbols)} panel genes (first {panel.symbols[0]}); "
             "are they symbols of the same kind and case?"
         )
-    log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.kept), embeddings.source)
+    log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.symbols), embeddings.source)
     report = _with_missing(panel.report, set(coverage.missing))
     with atomic_path(folder / "panel.csv") as temporary:
         report.to_csv(temporary, index=False)
-    genes = FoldGenes(tuple(coverage.kept), coverage.vectors, embeddings.source)
+    genes = FoldGenes(tuple(coverage.symbols), coverage.vectors, embeddings.source)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("symbols", data=np.array(genes.symbols, dtype=object), dtype=h5py.string_dtype())
         file["vectors"] = genes.vectors

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from hage_transfer.metrics.genes import gene_pcc
+from pretrain.baselines import all_zero, choose_alpha, gene_mean, gene_median, ridge, spot_depth
+from pretrain.dataset import Spots
+
+
+def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, 6)).astype(np.float32)
+    weights = np.random.default_rng(7).normal(size=(6, 5))
+    target = (signal * features @ weights + rng.normal(size=(n, 5))).astype(np.float32)
+    return Spots(
+        features=features,
+        counts=rng.poisson(20, size=(n, 5)).astype(np.float32),
+        target=target,
+        section=np.arange(n) % sections,
+        section_names=tuple(f"S{number}" for number in range(sections)),
+        spot_names=tuple(str(number) for number in range(n)),
+    )
+
+
+TRAIN, TEST = spots(90, seed=0), spots(30, seed=1, sections=1)
+
+
+def test_constants_are_those_of_the_training_spots():
+    np.testing.assert_allclose(gene_mean(TRAIN, TEST)[3], TRAIN.target.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(gene_median(TRAIN, TEST)[3], np.median(TRAIN.target, axis=0), rtol=1e-5)
+    assert not all_zero(TRAIN, TEST).any()
+
+
+def test_ridge_equals_scikit_learn_at_the_chosen_alpha():
+    alpha, _ = choose_alpha(TRAIN)
+    scaler = StandardScaler().fit(TRAIN.features)
+    model = Ridge(alpha=alpha).fit(scaler.transform(TRAIN.features), TRAIN.target)
+    np.testing.assert_allclose(ridge(TRAIN, TEST), model.predict(scaler.transform(TEST.features)), rtol=1e-5)
+
+
+def test_alpha_grows_where_features_say_nothing():
+    assert choose_alpha(spots(90, seed=0, signal=3.0))[0] < 1000
+    assert len(choose_alpha(spots(90, seed=0))[1]) == 13
+
+
+def test_alpha_is_chosen_with_a_single_section():
+    alpha, scores = choose_alpha(spots(60, seed=0, sections=1))
+    assert scores[alpha] == max(scores.values())
+
+
+def test_spot_depth_is_a_line_on_depth_alone():
+    predicted = spot_depth(TRAIN, TEST)
+    depth = np.log10(1 + TEST.counts.sum(1))
+    assert np.abs(gene_pcc(predicted, np.broadcast_to(depth[:, None], predicted.shape))) == pytest.approx(
+        np.where(np.ptp(predicted, axis=0) > 0, 1, 0)
+    )

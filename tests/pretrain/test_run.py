@@ -1,0 +1,140 @@
+import gzip
+import math
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from hage_transfer import GeneInformedEncoder, Results
+from hage_transfer.data.feature_file import read_features, write_features
+from hage_transfer.errors import DataError, InputError
+from hage_transfer.run_directory import RunDirectory
+from pretrain.config import PretrainConfig
+from pretrain.run import pretrain
+
+METHODS = {"hage", "hage_averaged", "ridge", "gene_mean", "gene_median", "all_zero", "spot_depth"}
+
+
+def run(config: PretrainConfig, out: Path) -> Results:
+    return pretrain(config, RunDirectory.open(out, config), device="cpu")
+
+
+def one_fold(config: PretrainConfig, **changes: object) -> PretrainConfig:
+    return config.model_copy(
+        update={"trials": 1, "split": config.split.model_copy(update={"held_out": ("A",)}), **changes}
+    )
+
+
+def change_counts(root: Path, section: str) -> None:
+    path = root / "ST-cnts" / f"{section}.tsv.gz"
+    table = pd.read_csv(path, sep="\t", index_col=0)
+    with gzip.open(path, "wt") as file:
+        (table.iloc[::-1].set_axis(table.index) * 3).to_csv(file, sep="\t")
+
+
+@pytest.mark.slow
+def test_run_scores_every_method_on_every_fold_and_section(config, tmp_path):
+    results = run(config, tmp_path / "run")
+    assert {record.source for record in results.records} == METHODS
+    for fold, sections in (("A", ["A2", "A3"]), ("B", ["B1", "B2"])):
+        for source in METHODS:
+            found = {r.section for r in results.select(source=source, fold=fold, metric="pcc_all", trial=None)}
+            assert found == {None, *sections}
+    assert len(results.select(source="hage", fold="A", metric="pcc_all", section=None)) == 3  # two trials, their mean
+    assert Results.load(tmp_path / "run" / "results.json") == Results(list(results.records), results.meta)
+
+
+@pytest.mark.slow
+def test_run_learns_what_the_features_show_and_nothing_from_noise(config, tmp_path):
+    learned = run(one_fold(config), tmp_path / "run")
+    assert learned.value(source="hage_averaged", metric="pcc_all", fold="A", section=None) > 0.35
+    for name in config.data.sections or ():
+        path = config.features / f"{name}.h5"
+        features = read_features(path)
+        noise = np.random.default_rng(5).normal(size=features.features.shape).astype(np.float32)
+        write_features(path, noise, features.meta, keys=features.keys)
+    noise_run = run(one_fold(config), tmp_path / "noise")
+    assert abs(noise_run.value(source="hage_averaged", metric="pcc_all", fold="A", section=None)) < 0.1
+
+
+def test_held_out_counts_do_not_reach_the_encoder(config, data_root, tmp_path):
+    run(one_fold(config), tmp_path / "before")
+    change_counts(data_root, "A2")
+    run(one_fold(config), tmp_path / "after")
+    weights = [tmp_path / name / "encoders/A/trial_0/model.safetensors" for name in ("before", "after")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_training_counts_do_reach_the_encoder(config, data_root, tmp_path):
+    """The control of the test above: it could fail."""
+    run(one_fold(config), tmp_path / "before")
+    change_counts(data_root, "B1")
+    run(one_fold(config), tmp_path / "after")
+    weights = [tmp_path / name / "encoders/A/trial_0/model.safetensors" for name in ("before", "after")]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_jobs_resumes_to_the_same_results(config, tmp_path):
+    whole = run(config, tmp_path / "run")
+    for lost in ("jobs/A/trial_1.h5", "jobs/B/scores.json", "encoders/A/trial_1/model.safetensors", "results.json"):
+        (tmp_path / "run" / lost).unlink()
+    resumed = run(config, tmp_path / "run")
+    assert resumed == whole
+
+
+def test_run_leaves_what_transfer_and_maps_need(config, tmp_path):
+    settings = one_fold(config)
+    results = run(settings, tmp_path / "run")
+    encoder = GeneInformedEncoder.from_pretrained(tmp_path / "run" / "encoder")
+    assert (encoder.feature_dim, encoder.embed_dim) == (12, 32)
+    assert encoder.card["held_out_sections"] == ["A2", "A3"]
+    assert encoder.card["frozen_encoder_licence"] == "Apache-2.0"
+    predictions = anndata.read_h5ad(tmp_path / "run" / "predictions" / "A.h5ad")
+    assert predictions.shape == (128, len(encoder.card["panel"]))
+    error = np.mean((predictions.X - predictions.layers["target"]) ** 2)
+    assert error == pytest.approx(
+        results.value(source="hage_averaged", metric="mse_calibrated", fold="A", section=None), rel=1e-5
+    )
+    curves = pd.read_csv(tmp_path / "run" / "curves.csv")
+    chance = curves[curves["term"] == "train/clip_local_chance"]["value"]
+    assert chance.max() == pytest.approx(math.log(32), rel=0.1)
+    assert {f"train/{t}" for t in ("cyclip", "clip_local", "clip_global", "pcc", "total")} <= set(curves["term"])
+    assert list((tmp_path / "run" / "tensorboard" / "A" / "trial_0").glob("events.*"))
+
+
+def test_meta_says_what_the_numbers_depend_on(config, tmp_path):
+    meta = run(one_fold(config, heg_from="test"), tmp_path / "run").meta
+    assert (meta["preset"], meta["split_unit"]) == ("spot_log10", "patient")
+    assert "test" in meta["heg_rule"]
+    assert meta["folds"]["A"] == {"train": ["B1", "B2"], "test": ["A2", "A3"]}
+    assert meta["ridge_alpha"]["A"] >= 1
+
+
+def test_missing_features_name_the_file_and_the_command(config, tmp_path):
+    (config.features / "A3.h5").unlink()
+    with pytest.raises(DataError, match=r"A3\.h5.*hage encode st"):
+        run(config, tmp_path / "run")
+
+
+def test_features_of_two_encoders_are_refused(config, tmp_path):
+    features = read_features(config.features / "A3.h5")
+    meta = type(features.meta)(**{**features.meta.__dict__, "encoder": "uni"})
+    write_features(config.features / "A3.h5", features.features, meta, keys=features.keys)
+    with pytest.raises(DataError, match=r"mixed.*A3 by uni"):
+        run(config, tmp_path / "run")
+
+
+def test_features_that_lack_a_spot_are_refused(config, tmp_path):
+    features = read_features(config.features / "A3.h5")
+    write_features(config.features / "A3.h5", features.features[:-2], features.meta, keys=features.keys[:-2])
+    with pytest.raises(DataError, match=r"A3\.h5: lacks 2 of 64 spots"):
+        run(config, tmp_path / "run")
+
+
+def test_too_many_clusters_fail_the_run_with_the_remedy(config, tmp_path):
+    settings = one_fold(config, clusters=config.clusters.model_copy(update={"k1": 500}))
+    with pytest.raises(InputError, match=r"clusters\.k1 = 500"):
+        run(settings, tmp_path / "run")
