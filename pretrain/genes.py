@@ -9,12 +9,11 @@ import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from hage_transfer.data.gene_embeddings import cover, read_gene2vec, train_coexpression
-from hage_transfer.data.genes import select_panel
 from jaxtyping import Float32
 
 from hage_transfer.atomic import atomic_path
-from hage_transfer.errors import DataError
+from hage_transfer.data.gene_embeddings import cover, read_gene2vec, train_coexpression
+from hage_transfer.data.genes import select_panel
 from pretrain.config import GeneSettings
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int
         folder: gets ``genes.h5`` and ``panel.csv`` (gene by gene: kept or why not).
 
     Raises:
-        DataError: no gene of the panel has an embedding.
+        DataError: the panel is empty, or no gene of it has an embedding.
     """
     path = folder / "genes.h5"
     if path.exists():
@@ -57,11 +56,6 @@ def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int
     else:
         embeddings = train_coexpression(sections, panel.symbols, dim=settings.embedding_dim, seed=seed)
     coverage = cover(panel.symbols, embeddings)
-    if not len(coverage.symbols):
-        raise DataError(
-            f"{embeddings.source}: has none of the {len(panel.symbols)} panel genes (first {panel.symbols[0]}); "
-            "are they symbols of the same kind and case?"
-        )
     log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.symbols), embeddings.source)
     report = _with_missing(panel.report, set(coverage.missing))
     with atomic_path(folder / "panel.csv") as temporary:
