@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.demo.programs import PROGRAMS, SYMBOLS
+from hage_transfer.demo.programs import N_HOUSEKEEPING, PROGRAMS, SYMBOLS
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, disc_means
 
 SPOT_DIAMETER_UM = 55.0
@@ -62,13 +62,13 @@ def _gene_profiles() -> tuple[np.ndarray, np.ndarray]:
     """Base rate of each gene, and its weight in each program; the same for every section and seed."""
     rng = np.random.default_rng(1809)
     base = np.exp(rng.normal(-2.2, 0.7, len(SYMBOLS)))
-    base[-60:] *= 12.0
+    base[-N_HOUSEKEEPING:] *= 12.0
     weights = np.zeros((len(PROGRAMS), len(SYMBOLS)))
     for row, (name, genes) in enumerate(PROGRAMS.items()):
         columns = [SYMBOLS.index(gene) for gene in genes]
         strength = 1.6 if name == "activated" else 2.2
         weights[row, columns] = strength * np.exp(rng.normal(0, 0.6, len(genes)))
     # Some genes belong to no one program, as in life.
-    for column in rng.choice(len(SYMBOLS) - 60, 40, replace=False):
+    for column in rng.choice(len(SYMBOLS) - N_HOUSEKEEPING, 40, replace=False):
         weights[rng.integers(len(PROGRAMS)), column] += 0.5
     return base, weights

@@ -37,7 +37,8 @@ def write_patches(
 
 
 def _write_split(root: Path, split: str, slides: range, *, seed: int, per_slide: int) -> None:
-    images, labels, rows = [], [], []
+    images, labels = [], []
+    rows: list[dict[str, object]] = []
     for slide in slides:
         slide_images, slide_labels, corners = _slide_patches(np.random.default_rng([seed, STREAM, slide]), per_slide)
         images.append(slide_images)

@@ -20,7 +20,7 @@ STREAM = 1
 
 
 def write_sections(root: Path, *, seed: int, names: tuple[str, ...] = SECTIONS, side_px: int = SIDE_PX) -> None:
-    """Writes ``ST-cnts``, ``ST-spotfiles`` and ``ST-imgs`` under ``root``; sections that are there are left as they are.
+    """Writes ``ST-cnts``, ``ST-spotfiles`` and ``ST-imgs`` under ``root``; those that are there already are kept.
 
     A section's first letter is its patient: patients differ in growth, in staining and in their genes' levels, sections
     of one patient in place and slightly in staining.

@@ -21,7 +21,8 @@ def render_markdown(page: "Page") -> str:
     for run in page.reproduction:
         parts += [
             f"### {run.name}",
-            f"- command: `{run.command}`\n- commit: {run.commit}\n- {run.packages}\n- results: sha256 {run.results_sha256}",
+            f"- command: `{run.command}`\n- commit: {run.commit}\n- packages: {run.packages}\n"
+            f"- results: sha256 {run.results_sha256}",
             f"```yaml\n{run.config}\n```",
         ]
     return "\n\n".join(parts) + "\n"

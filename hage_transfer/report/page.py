@@ -11,7 +11,7 @@ from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError
 from hage_transfer.report.html import render_html
 from hage_transfer.report.markdown import render_markdown
-from hage_transfer.report.plots import Plot, comparison_plots, curve_plots, gene_plot, roc_plot
+from hage_transfer.report.plots import Plot, comparison_plots, curve_plots, difference_plot, gene_plot, roc_plot
 from hage_transfer.report.runs import Run, read_run
 from hage_transfer.report.tables import Table, comparison_table, gene_table, section_table
 from hage_transfer.report.verdict import Difference, difference, differences
@@ -107,13 +107,15 @@ def _comparison(runs: Sequence[Run]) -> Section:
     plots: list[Plot] = []
     for run in runs:
         name = {"probe": "Patches", "mil": "Slides"}[run.task]
-        panels = comparison_plots(run)
+        panels = [difference_plot(run, one.source, one.baseline) for one in differences(run, "auc")]
+        panels += comparison_plots(run)
         roc = _roc(run)
         panels += [] if roc is None else [roc]
         plots += [Plot(f"{name}: {panel.title}", panel.svg, panel.alt) for panel in panels]
     text = [
-        "Bars are means over folds; a dot is one fold, and a thin line joins the same fold of two sources. "
-        "The axis of a bar plot need not begin at zero."
+        "A dot is one fold; a thin line joins the same fold of two sources; bars are means over folds (those of AUC "
+        "begin at 0.5, which is chance). Diamonds are mean differences, with a 95% interval that allows for the "
+        "training rows that folds share (Nadeau & Bengio 2003)."
     ]
     text += [f"{run.path.name}: folds keep each {_folds_by(run)} on one side." for run in runs]
     return Section("Frozen against gene-informed", "comparison", tuple(text), (comparison_table(runs),), tuple(plots))

@@ -6,13 +6,14 @@ Colours are Okabe & Ito's, which colour-blind readers tell apart; sources differ
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hage_transfer.report.runs import Run
 from hage_transfer.report.tables import CLASSIFIER_METRICS, METHODS
+from hage_transfer.report.verdict import difference
 from hage_transfer.results import MEAN, STD
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
 PANEL_INCHES = (3.7, 2.9)
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "hage",  # names inside the picture are then the same from run to run
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+}
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,30 @@ class Plot:
 
 
 def comparison_plots(run: Run) -> list[Plot]:
-    """One panel for each metric: a bar for each source (mean over folds), a dot for each fold, lines that pair folds."""
+    """One panel for each metric: a bar for each source (mean over folds), a dot for each fold, lines pair folds."""
     return [_comparison_plot(run, metric, title) for metric, title in CLASSIFIER_METRICS.items()]
+
+
+def difference_plot(run: Run, source: str, baseline: str) -> Plot:
+    """What a source gains over its baseline in each metric: folds, their mean, and its 95% interval about zero."""
+    found = {title: difference(run, metric, source, baseline) for metric, title in CLASSIFIER_METRICS.items()}
+    shown = {title: one for title, one in found.items() if one is not None}
+
+    def draw(axes: "Axes") -> None:
+        for place, one in enumerate(reversed(shown.values())):
+            margin = one.margin or 0.0
+            axes.plot(one.by_fold, [place] * one.folds, "o", ms=4, color="#222222", alpha=0.45)
+            axes.plot([one.mean - margin, one.mean + margin], [place - 0.22] * 2, "-", color=OKABE_ITO[0], lw=2.2)
+            axes.plot([one.mean], [place - 0.22], "D", ms=6, color=OKABE_ITO[0])
+        axes.axvline(0, color="#222222", lw=0.9)
+        axes.set_yticks(range(len(shown)), list(reversed(shown)))
+        axes.set_ylim(-0.6, len(shown) - 0.6)
+        axes.set_xlabel(f"{source} less {baseline}")
+
+    alt = f"{source} less {baseline}: " + ", ".join(
+        f"{title} {one.mean:+.3f} ({one.verdict})" for title, one in shown.items()
+    )
+    return Plot(f"{source} less {baseline}", _svg(draw), alt)
 
 
 def gene_plot(run: Run) -> Plot:
@@ -117,7 +147,8 @@ def _comparison_plot(run: Run, metric: str, title: str) -> Plot:
             axes.plot(places, [values[s].get(fold, np.nan) for s in means], "o", color="#222222", ms=4, alpha=0.8)
         axes.set_xticks(places, list(means))
         lowest = min((min(v.values()) for v in values.values() if v), default=0.0)
-        axes.set_ylim(max(0.0, np.floor(10 * (lowest - 0.1)) / 10), 1.005)
+        # An AUC at chance is 0.5, so its bars begin there; any other bar begins at zero.
+        axes.set_ylim(0.5 if metric == "auc" and lowest >= 0.5 else 0.0, 1.005)
         axes.set_ylabel(title)
         axes.margins(x=0.12)
 
@@ -153,14 +184,7 @@ def _svg(draw: Callable[["Axes"], None]) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
-        "svg.hashsalt": "hage",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "hatch.linewidth": 0.6,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=PANEL_INCHES, layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())

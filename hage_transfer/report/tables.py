@@ -57,7 +57,8 @@ class Table:
 
 def comparison_table(runs: Sequence[Run]) -> Table:
     """Mean and std over folds of each source of the classification runs, and the difference in AUC against frozen."""
-    rows, strong = [], set()
+    rows: list[tuple[str, ...]] = []
+    strong: set[int] = set()
     for run in runs:
         baseline = BASELINE if BASELINE in run.sources else run.sources[0]
         for source in run.sources:

@@ -30,7 +30,7 @@ class Difference:
         std: standard deviation over folds (ddof 1); None with one fold.
         margin: half width of the 95% interval; None with one fold.
         wins: folds in which the source is better.
-        folds: folds where both are defined.
+        by_fold: the difference in each fold where both are defined.
         trials: mean difference of each of the source's trials, where it has several.
     """
 
@@ -42,8 +42,13 @@ class Difference:
     std: float | None
     margin: float | None
     wins: int
-    folds: int
+    by_fold: tuple[float, ...]
     trials: tuple[float, ...] = ()
+
+    @property
+    def folds(self) -> int:
+        """How many folds have both."""
+        return len(self.by_fold)
 
     @property
     def verdict(self) -> str:
@@ -90,7 +95,7 @@ def difference(run: Run, metric: str, source: str, baseline: str) -> Difference 
         std=std,
         margin=None if std is None else interval_margin(std, len(deltas)),
         wins=int((deltas > 0).sum()),
-        folds=len(deltas),
+        by_fold=tuple(deltas.tolist()),
         trials=tuple(float(values.mean()) for values in trials if len(values)),
     )
 

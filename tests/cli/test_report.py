@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from hage_transfer.cli.main import run
+from hage_transfer.results import Record, Results
+
+
+def test_report_command_writes_both_pages(tmp_path: Path) -> None:
+    records = [
+        Record("probe", source, "test", str(fold), None, "auc", 0.5 + fold / 10 + bonus)
+        for source, bonus in (("frozen", 0.0), ("hage", 0.05))
+        for fold in range(3)
+    ]
+    (tmp_path / "run").mkdir()
+    Results(records, {}).save(tmp_path / "run" / "results.json")
+    assert run(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page")]) == 0
+    assert (tmp_path / "page" / "report.html").is_file()
+    assert (tmp_path / "page" / "report.md").is_file()
+
+
+def test_report_command_of_no_run_directory_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", str(tmp_path)]) == 2
+    assert "results.json" in capsys.readouterr().err

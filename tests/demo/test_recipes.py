@@ -1,0 +1,11 @@
+from hage_transfer.config import load_config
+from hage_transfer.demo.recipes import demo_recipe
+from mil.config import MilConfig
+from pretrain.config import PretrainConfig
+from probes.config import ProbeConfig
+
+
+def test_demo_recipes_are_valid_configs() -> None:
+    for task, model in (("pretrain", PretrainConfig), ("probe", ProbeConfig), ("mil", MilConfig)):
+        config = load_config(model, demo_recipe(task))
+        assert config.encoder.name == "embedded"

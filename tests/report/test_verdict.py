@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hage_transfer.report.runs import Run
+from hage_transfer.report.verdict import difference, differences, interval_margin
+from hage_transfer.results import Record, Results
+
+
+def run_of(frozen: list[float], hage: list[float]) -> Run:
+    records = [
+        Record("probe", source, "test", str(fold), None, "auc", value)
+        for source, values in (("frozen", frozen), ("hage", hage))
+        for fold, value in enumerate(values)
+    ]
+    return Run(Path("probe"), "probe", Results(records), "", {})
+
+
+def test_difference_is_paired_by_fold() -> None:
+    found = difference(run_of([0.5, 0.7, 0.9], [0.6, 0.8, 1.0]), "auc", "hage", "frozen")
+    assert found is not None
+    assert found.mean == pytest.approx(0.1)
+    assert found.std == pytest.approx(0.0, abs=1e-12)
+    assert found.wins == 3
+
+
+@pytest.mark.parametrize(
+    ("hage", "verdict"),
+    [
+        ([0.61, 0.72, 0.79, 0.70, 0.62], "gain"),
+        ([0.41, 0.52, 0.59, 0.50, 0.42], "loss"),
+        ([0.60, 0.52, 0.75, 0.55, 0.52], "within noise"),
+    ],
+)
+def test_difference_verdict_weighs_the_mean_against_the_spread(hage: list[float], verdict: str) -> None:
+    found = difference(run_of([0.5, 0.6, 0.7, 0.6, 0.5], hage), "auc", "hage", "frozen")
+    assert found is not None
+    assert found.verdict == verdict
+    assert ("within noise" in found.sentence()) == (verdict == "within noise")
+
+
+def test_difference_of_one_fold_is_not_judged() -> None:
+    found = difference(run_of([0.5], [0.9]), "auc", "hage", "frozen")
+    assert found is not None
+    assert found.verdict == "not judged"
+    assert "one fold" in found.sentence()
+
+
+def test_difference_leaves_out_folds_where_one_is_undefined() -> None:
+    run = run_of([0.5, 0.6], [0.7, 0.8])
+    records = [*run.results.records, Record("probe", "frozen", "test", "2", None, "auc", None)]
+    found = difference(Run(run.path, "probe", Results(records), "", {}), "auc", "hage", "frozen")
+    assert found is not None
+    assert found.folds == 2
+
+
+def test_differences_without_frozen_take_the_first_source_as_baseline() -> None:
+    records = [
+        Record("mil", source, "test", str(fold), None, "auc", 0.5 + fold / 10 + bonus)
+        for source, bonus in (("uni", 0.0), ("virchow", 0.1))
+        for fold in range(3)
+    ]
+    found = differences(Run(Path("mil"), "mil", Results(records), "", {}), "auc")
+    assert [(one.source, one.baseline) for one in found] == [("virchow", "uni")]
+
+
+def test_interval_margin_is_wider_than_that_of_independent_folds() -> None:
+    assert interval_margin(0.1, 5) == pytest.approx(2.7764 * 0.1 * np.sqrt(1 / 5 + 1 / 4), rel=1e-4)
