@@ -1,5 +1,6 @@
 """Bags: one feature file per slide, read when needed, kept in memory as far as a limit allows."""
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,8 @@ class BagSet:
         paths: feature file of each.
         n_tiles: tiles of each, at least one.
         feature_dim: width, the same for all.
-        meta: what the first file says of itself; encoder and settings are the same in all.
+        meta: what the first file says of itself; encoder, weights and resolution are the same in all.
+        sha256: changes when any file is made of other inputs or by another encoder.
         memory_limit_bytes: features kept in memory once read; past it they are read anew each time.
     """
 
@@ -35,6 +37,7 @@ class BagSet:
     n_tiles: Int[np.ndarray, "bag"]
     feature_dim: int
     meta: FeatureMeta
+    sha256: str
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _kept_bytes: int = field(default=0, init=False, repr=False)
@@ -80,7 +83,7 @@ def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEM
 
     Raises:
         DataError: no such folder; labelled slides without a file; an empty bag; files of different width, encoder,
-            weights or settings; a file that is not a feature file.
+            weights or resolution; a file that is not a feature file.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
@@ -95,12 +98,19 @@ def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEM
     unlabelled = len(set(folder.rglob("*.h5")) - set(paths))
     if unlabelled:
         log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
-    first = read_meta(paths[0])
-    shapes = []
-    for path in paths:
-        shapes.append(_shape(path))
-        _check_goes_with(path, read_meta(path), shapes[-1], paths[0], first, shapes[0])
-    return BagSet(slides, paths, np.array([n for n, _ in shapes]), shapes[0][1], first, memory_limit_bytes)
+    metas, shapes = [read_meta(path) for path in paths], [_shape(path) for path in paths]
+    for path, meta, shape in zip(paths, metas, shapes, strict=True):
+        _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
+    made_of = "\n".join(f"{meta.encoder_sha256} {meta.config_sha256}" for meta in metas)
+    return BagSet(
+        slides,
+        paths,
+        np.array([n for n, _ in shapes]),
+        shapes[0][1],
+        metas[0],
+        hashlib.sha256(made_of.encode()).hexdigest(),
+        memory_limit_bytes,
+    )
 
 
 def _shape(path: Path) -> tuple[int, int]:
@@ -117,22 +127,18 @@ def _shape(path: Path) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _check_goes_with(
-    path: Path,
-    meta: FeatureMeta,
-    shape: tuple[int, int],
-    first_path: Path,
-    first: FeatureMeta,
-    first_shape: tuple[int, int],
+def _check_alike(
+    path: Path, meta: FeatureMeta, width: int, first_path: Path, first: FeatureMeta, first_width: int
 ) -> None:
-    for name in ("encoder", "encoder_sha256", "config_sha256"):
+    """Refuses a bag that was not made as the first was; config_sha256 also covers the slide, so it may differ."""
+    if width != first_width:
+        raise DataError(
+            f"{path}: features have width {width}, those of {first_path.name} {first_width}; encode them alike"
+        )
+    for name in ("encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "mpp_um_per_px", "precision"):
         met, wanted = getattr(meta, name), getattr(first, name)
         if met != wanted:
             raise DataError(
-                f"{path}: {name} is {met[:40]}, that of {first_path.name} is {wanted[:40]}; "
-                "bags of one source are encoded alike: encode them again with --overwrite"
+                f"{path}: {name} is {str(met)[:40] or 'empty'}, that of {first_path.name} is "
+                f"{str(wanted)[:40] or 'empty'}; bags of one source are encoded alike: encode them again"
             )
-    if shape[1] != first_shape[1]:
-        raise DataError(
-            f"{path}: features have width {shape[1]}, those of {first_path.name} {first_shape[1]}; encode them alike"
-        )

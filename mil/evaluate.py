@@ -205,8 +205,7 @@ def _job(
 
 def _digest(bags: BagSet, labels: LabelTable, fold: MilFold) -> str:
     """Names a job's file by what went into it, so that other features, labels or folds are another file."""
-    meta = asdict(bags.meta) | {"source": ""}
-    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    digest = hashlib.sha256(bags.sha256.encode())
     digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
     for rows in (bags.n_tiles, fold.train, fold.validation, fold.test):
         digest.update(np.asarray(rows, dtype=np.int64).tobytes())

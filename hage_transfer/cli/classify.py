@@ -20,7 +20,9 @@ def show_table(results: "Results", console: Console) -> None:
     positive = f"positive class {meta['positive']}" if meta["positive"] else "AUC and recall are means over classes"
     folds_by = f"kept together by group ({meta['groups']})" if meta["folds_by"] == "group" else "stratified by row"
     folds = {record.fold for record in results.records} - {MEAN, STD}
-    console.print(f"{meta['rows']} rows ({counts}), {len(folds)} folds {folds_by}, {positive}", markup=False)
+    console.print(
+        f"{meta['rows']} rows ({counts}), {len(folds)} folds {folds_by}, {positive}", markup=False, soft_wrap=True
+    )
     table = Table("source", "trials", *COLUMNS.values())
     for source in dict.fromkeys(record.source for record in results.records):
         trials = {record.trial for record in results.select(source=source)} - {None}

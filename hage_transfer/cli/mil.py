@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         folder = out or Path("runs") / f"mil-{config.stem}"
         results = run_mil(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_table(results, Console())
-        Console().print(f"run directory: {folder}", markup=False)
+        Console().print(f"run directory: {folder}", markup=False, soft_wrap=True)
 
 
 def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
@@ -54,7 +54,9 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     from hage_transfer.config import FeatureSetSettings
     from hage_transfer.data.labels import read_labels
     from hage_transfer.devices import resolve_device
+    from hage_transfer.metrics.classification import positive_class
     from hage_transfer.run_directory import RunDirectory
+    from mil.bags import open_bags
     from mil.evaluate import evaluate_mil, mil_folds
 
     resolved = resolve_device(device)
@@ -66,7 +68,10 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         if needs_frozen(config.sources):
             encode_bags(config, device=resolved, overwrite=False)
     labels = read_labels(table)
+    positive_class(labels.classes, config.positive)
     mil_folds(config, labels)
+    if needs_frozen(config.sources):
+        open_bags(frozen, labels)
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("mil") as progress:
         paths = resolve_sources(config.sources, frozen=frozen, out=out, device=resolved)

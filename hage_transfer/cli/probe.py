@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         folder = out or Path("runs") / f"probe-{config.stem}"
         results = run_probe(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_table(results, Console())
-        Console().print(f"run directory: {folder}", markup=False)
+        Console().print(f"run directory: {folder}", markup=False, soft_wrap=True)
 
 
 def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
@@ -53,6 +53,7 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources
     from hage_transfer.data.labels import read_labels
     from hage_transfer.devices import resolve_device
+    from hage_transfer.metrics.classification import positive_class
     from hage_transfer.run_directory import RunDirectory
     from probes.evaluate import evaluate_probes, probe_folds
 
@@ -61,6 +62,7 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     if needs_frozen(config.sources):
         encode_patches(config, device=resolved, overwrite=False)
     labels = read_labels(config.features / "labels.csv")
+    positive_class(labels.classes, config.positive)
     probe_folds(config, labels)
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("probe") as progress:

@@ -70,14 +70,20 @@ def test_open_bags_refuse_another_width(slides, write_slide):
         open_bags(folder, labels)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"encoder": "uni"}, {"encoder_sha256": "b" * 64}, {"config_sha256": "other settings"}]
-)
+@pytest.mark.parametrize("changes", [{"encoder": "uni"}, {"encoder_sha256": "b" * 64}, {"mpp_um_per_px": 0.25}])
 def test_open_bags_refuse_files_that_were_encoded_differently(slides, write_slide, changes):
     folder, labels = slides
     write_slide(folder, "s2", np.ones((3, 8)), **changes)
     with pytest.raises(DataError, match=rf"s2\.h5: {next(iter(changes))} is"):
         open_bags(folder, labels)
+
+
+def test_open_bags_take_slides_whose_own_inputs_differ(slides, write_slide):
+    folder, labels = slides
+    before = open_bags(folder, labels)
+    write_slide(folder, "s2", before.load(2), config_sha256="another image")
+    after = open_bags(folder, labels)
+    assert after.sha256 != before.sha256
 
 
 def test_bag_set_refuses_nan_where_it_is_read(slides):
