@@ -50,14 +50,14 @@ class RunDirectory:
         """
         if overwrite and (path / CONFIG_FILE).exists():
             shutil.rmtree(path)
-        if (path / CONFIG_FILE).exists():
+        if (path / CONFIG_FILE).exists() and _has_work(path):
             differing = _differing_keys(path / CONFIG_FILE, config)
             if differing:
                 raise ConfigError(
                     f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
                     "give another --out, or --overwrite to delete that run"
                 )
-        elif path.is_file() or (path.is_dir() and any(path.iterdir())):
+        elif path.is_file() or (path.is_dir() and _has_work(path)):
             raise ConfigError(f"{path}: exists and is no run directory; give another --out")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / ENVIRONMENT_FILE, environment())
@@ -82,6 +82,11 @@ class RunDirectory:
             write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
         else:
             path.unlink(missing_ok=True)
+
+
+def _has_work(path: Path) -> bool:
+    """Whether the folder holds more than what opening it wrote: a run that failed at its input blocks nothing."""
+    return any(entry.name not in (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE) for entry in path.iterdir())
 
 
 def environment() -> dict[str, Any]:

@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import pytest
+
+import hage_transfer
+from hage_transfer.errors import ConfigError, HageError, InputError, ItemsFailedError
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("entry", ["import hage_transfer", "import hage_transfer.cli.main"])
+def test_import_loads_nothing_heavy(entry):
+    heavy = ("torch", "scanpy", "anndata", "pandas", "sklearn", "matplotlib", "h5py", "timm", "lightning", "numpy")
+    loaded = python(f"import sys; {entry}; print([name for name in {heavy!r} if name in sys.modules])")
+    assert loaded.strip() == "[]"
+
+
+def test_exported_names_load():
+    for name in hage_transfer.__all__:
+        assert getattr(hage_transfer, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        hage_transfer.nothing  # noqa: B018
+
+
+def test_errors_have_one_base_and_two_kinds():
+    assert issubclass(ConfigError, InputError)
+    assert issubclass(InputError, HageError)
+    assert not issubclass(ItemsFailedError, InputError)
+
+
+def test_no_source_loads_a_pickle():
+    import pathlib
+    import re
+
+    root = pathlib.Path(hage_transfer.__file__).parents[1]
+    sources = [path for top in ("hage_transfer", "pretrain", "probes", "mil") for path in (root / top).rglob("*.py")]
+    pickle = re.compile(r"pickle\.load|allow_pickle\s*=\s*True|weights_only\s*=\s*False|joblib\.load")
+    assert len(sources) > 50
+    assert [path.name for path in sources if pickle.search(path.read_text())] == []
