@@ -4,6 +4,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ def local_weights(path: Path) -> WeightsFile:
     """
     if not path.is_file():
         raise WeightsError(f"encoder.weights = {path}: no such file")
-    return WeightsFile(path, file_sha256(path))
+    return _hashed(path)
 
 
 def hub_weights(name: str, repository: str) -> WeightsFile:
@@ -47,12 +48,12 @@ def hub_weights(name: str, repository: str) -> WeightsFile:
 
     cached = cached_weights(repository)
     if cached is not None:
-        return WeightsFile(cached, file_sha256(cached))
+        return _hashed(cached)
     _refuse_if_unreachable(name, repository)
     for file in HUB_FILES:
         try:
             path = Path(hf_hub_download(repository, file))
-            return WeightsFile(path, file_sha256(path))
+            return _hashed(path)
         except LocalEntryNotFoundError as error:
             raise missing_weights(name, repository, error) from None
         except EntryNotFoundError:
@@ -60,6 +61,17 @@ def hub_weights(name: str, repository: str) -> WeightsFile:
         except (HfHubHTTPError, OSError) as error:
             raise missing_weights(name, repository, error) from None
     raise missing_weights(name, repository, FileNotFoundError(f"it holds neither {' nor '.join(HUB_FILES)}"))
+
+
+def _hashed(path: Path) -> WeightsFile:
+    facts = path.stat()
+    return WeightsFile(path, _sha256(path, facts.st_size, facts.st_mtime_ns))
+
+
+@lru_cache
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """The hash, computed once per process while the file stays as it is: some files hold gigabytes."""
+    return file_sha256(path)
 
 
 def cached_weights(repository: str) -> Path | None:
