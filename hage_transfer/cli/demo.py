@@ -13,7 +13,7 @@ from rich.console import Console
 from hage_transfer.cli import options
 
 if TYPE_CHECKING:
-    from hage_transfer.demo.files import DemoFiles
+    from hage_transfer.demo.files import DemoFiles, DemoSize
     from mil.config import MilConfig
     from pretrain.config import PretrainConfig
     from probes.config import ProbeConfig
@@ -48,8 +48,8 @@ def register(app: typer.Typer) -> None:
         run_demo(out, seed=seed, device=device, jobs=jobs, overwrite=overwrite)
 
 
-def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool) -> None:
-    """Runs (or resumes) the demo in ``out`` and prints what came of it.
+def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, size: "DemoSize | None" = None) -> None:
+    """Runs (or resumes) the demo in ``out`` and prints what came of it; ``size`` None: the full one.
 
     Raises:
         ConfigError: ``out`` holds a demo of another seed, and ``overwrite`` is not set.
@@ -58,7 +58,7 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool) -
     from hage_transfer.cli.mil import run_mil
     from hage_transfer.cli.pretrain import run_pretrain, show_gene_table
     from hage_transfer.cli.probe import run_probe
-    from hage_transfer.demo.files import write_demo_files
+    from hage_transfer.demo.files import FULL, write_demo_files
     from hage_transfer.report.page import write_report
 
     start = time.monotonic()
@@ -66,7 +66,7 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool) -
         for folder in FOLDERS:
             shutil.rmtree(out / folder, ignore_errors=True)
     log.info("1/5 synthetic tissue: ST sections, labelled patches, whole slides")
-    files = write_demo_files(out / "data", seed=seed)
+    files = write_demo_files(out / "data", seed=seed, size=size or FULL)
     configs = demo_configs(out, files, seed=seed)
     log.info("2/5 frozen features of the ST sections")
     encode_sections(configs.pretrain, device=device, overwrite=False)

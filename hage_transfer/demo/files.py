@@ -1,7 +1,7 @@
 """All of the demo's data in one folder, written once."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hage_transfer.atomic import write_json
@@ -11,6 +11,30 @@ from hage_transfer.demo.slides import write_slides
 from hage_transfer.errors import ConfigError
 
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much is made.
+
+    Attributes:
+        sections: names of ST sections; the first letter is the patient.
+        section_px: side of a section's image.
+        patch_slides: slides of each PCAM split.
+        patches_per_slide: patches taken from each, at most.
+        slides: number of whole slides, two of each patient.
+        slide_px: side of a slide.
+    """
+
+    sections: tuple[str, ...] = ("B1", "B2", "C1", "C2", "D1", "D2")
+    section_px: int = 3000
+    patch_slides: tuple[tuple[str, int], ...] = (("train", 9), ("valid", 3), ("test", 3))
+    patches_per_slide: int = 100
+    slides: int = 30
+    slide_px: int = 1792
+
+
+FULL = DemoSize()
 
 
 @dataclass(frozen=True)
@@ -28,14 +52,14 @@ class DemoFiles:
     slides: Path
 
 
-def write_demo_files(root: Path, *, seed: int) -> DemoFiles:
+def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFiles:
     """Writes sections, patches and slides under ``root``; what is there already is left as it is.
 
     Raises:
-        ConfigError: ``root`` holds the data of another seed.
+        ConfigError: ``root`` holds data of another seed or size.
     """
     files = DemoFiles(root / "sections", root / "patches", root / "slides")
-    made_with = {"seed": seed, "version": VERSION}
+    made_with = json.loads(json.dumps({"seed": seed, "version": VERSION, **asdict(size)}))
     marker = root / "made_with.json"
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))
@@ -44,7 +68,7 @@ def write_demo_files(root: Path, *, seed: int) -> DemoFiles:
                 f"{root}: holds demo data of {found}, wanted {made_with}; give another --out, or --overwrite"
             )
     write_json(marker, made_with)
-    write_sections(files.sections, seed=seed)
-    write_patches(files.patches, seed=seed)
-    write_slides(files.slides, seed=seed)
+    write_sections(files.sections, seed=seed, names=size.sections, side_px=size.section_px)
+    write_patches(files.patches, seed=seed, splits=dict(size.patch_slides), per_slide=size.patches_per_slide)
+    write_slides(files.slides, seed=seed, n_slides=size.slides, side_px=size.slide_px)
     return files

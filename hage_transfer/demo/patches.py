@@ -13,8 +13,6 @@ from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import CELL_PX, TissueMap, make_tissue
 
-SPLITS = {"train": 9, "valid": 3, "test": 3}  # slides in each
-PATCHES_PER_SLIDE = 100
 SIDE_PX = 2304
 PATCH_PX = 96
 DOWNSAMPLE = 2  # PCAM's patches are taken at about 1 um per px, twice as coarse as the tissue is painted
@@ -22,9 +20,7 @@ MIN_TUMOUR = 0.3
 STREAM = 2
 
 
-def write_patches(
-    root: Path, *, seed: int, splits: dict[str, int] = SPLITS, per_slide: int = PATCHES_PER_SLIDE
-) -> None:
+def write_patches(root: Path, *, seed: int, splits: dict[str, int], per_slide: int) -> None:
     """Writes ``camelyonpatch_level_2_split_*`` under ``root``; splits that are there are left as they are.
 
     A patch is positive where most of its tumour has the programme on. Patches of one slide share its staining.

@@ -13,13 +13,11 @@ from hage_transfer.demo.programs import SYMBOLS
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import TissueMap, TissueTraits, disc_means, make_tissue
 
-SECTIONS = ("B1", "B2", "C1", "C2", "D1", "D2")
-SIDE_PX = 3000
 SPACING_PX = 200  # 100 um at 0.5 um per px, as Visium
 STREAM = 1
 
 
-def write_sections(root: Path, *, seed: int, names: tuple[str, ...] = SECTIONS, side_px: int = SIDE_PX) -> None:
+def write_sections(root: Path, *, seed: int, names: tuple[str, ...], side_px: int) -> None:
     """Writes ``ST-cnts``, ``ST-spotfiles`` and ``ST-imgs`` under ``root``; those that are there already are kept.
 
     A section's first letter is its patient: patients differ in growth, in staining and in their genes' levels, sections

@@ -13,8 +13,6 @@ from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, TissueTraits, make_tissue
 
-N_SLIDES = 30
-SIDE_PX = 1792
 TILE_PX = 256
 PIXELS_PER_CM = 10_000 / MPP_UM_PER_PX
 STREAM = 3
@@ -23,7 +21,7 @@ LABELS = ("quiet", "activated")
 ACTIVATION = {"quiet": (0.0, 0.02), "activated": (0.15, 0.40)}
 
 
-def write_slides(root: Path, *, seed: int, n_slides: int = N_SLIDES, side_px: int = SIDE_PX) -> None:
+def write_slides(root: Path, *, seed: int, n_slides: int, side_px: int) -> None:
     """Writes ``slide_*.tif`` and ``labels.csv`` under ``root``; slides that are there are left as they are.
 
     Slides come in pairs of one patient (``group``) and one label; a slide is ``activated`` where its tumour holds a
