@@ -89,9 +89,7 @@ def main() -> None:
     print(f"shared   {medians['shared']:8.3f} s a training step (median of {options.repeats})")
     print(f"expanded {medians['expanded']:8.3f} s")
     print(f"ratio    {medians['expanded'] / medians['shared']:8.1f}")
-    print(
-        f"losses   {loss.item():.6f} and {plain_loss.item():.6f}; relative difference of the gradients {apart:.1e}"
-    )
+    print(f"losses   {loss.item():.6f} and {plain_loss.item():.6f}; relative difference of the gradients {apart:.1e}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Configs: pydantic models over YAML, with dotted overrides and errors that name file, key and nearest valid key.
 
 The classes below are the parts that several tasks share; each task's own config is in its folder
-(``pretrain/config.py``, ``probes/config.py``, ``mil/config.py``). Paths in a config are relative to the folder the command is run in.
+(``pretrain/config.py``, ``probes/config.py``, ``mil/config.py``).
+Paths in a config are relative to the folder the command is run in.
 """
 
 import difflib
@@ -9,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,7 +38,10 @@ class SectionsSettings(Settings):
 
     layout: Literal["her2st", "gse144240", "space_ranger", "anndata"] = "her2st"
     root: Path = Field(description="folder of the data set (her2st: the one that holds ST-cnts)")
-    sections: tuple[str, ...] | None = Field(None, description="section names; None: all that the layout finds")
+    sections: tuple[str, ...] | None = Field(
+        None,
+        description="section names; None: those of the field (her2st: without A1, H1 to H3), or all that are there",
+    )
     spot_spacing_um: float = Field(
         200.0, gt=0, description="centre-to-centre distance of spots; gives um per px where the image records none"
     )
@@ -98,6 +102,11 @@ class SourceSettings(Settings):
         None, description="encoder directory, or a glob of several (one per trial), applied to the features"
     )
 
+
+Sources = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], SourceSettings],
+    Field(min_length=1, description="named feature sources, compared on the same folds"),
+]
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -173,7 +182,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
-    location = [str(part) for part in fault["loc"]]
+    location = [str(part) for part in fault["loc"] if part != "[key]"]  # pydantic's mark of a fault in a key itself
     parents, siblings = _follow(model, location[:-1])
     key = ".".join([*parents, *location[-1:]])
     if fault["type"] == "extra_forbidden":

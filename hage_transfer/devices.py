@@ -3,23 +3,28 @@
 from hage_transfer.errors import ConfigError
 
 
-def resolve_device(name: str) -> str:
-    """``auto`` becomes cuda, mps or cpu, the first that is there; any other name is checked.
+def resolve_device(device: str) -> str:
+    """The torch device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` stands for on this machine.
 
     Raises:
-        ConfigError: unknown name, or a device that this machine lacks.
+        ConfigError: no such device here; the message lists those that are.
     """
     import torch
 
-    kind, _, number = name.partition(":")
-    if kind == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
-        raise ConfigError(f"--device {name}: wanted cpu, cuda, cuda:<number>, mps or auto")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name}: no CUDA device here; use --device cpu (or auto)")
-    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"--device {name}: no MPS device here; use --device cpu (or auto)")
-    return name
+    here = available_devices()
+    if device == "auto":
+        return here[0]
+    if device == "cuda" and torch.cuda.is_available():
+        return "cuda:0"
+    if device not in here:
+        raise ConfigError(f"--device {device}: not on this machine, which has {', '.join(here)} (or auto)")
+    return device
+
+
+def available_devices() -> list[str]:
+    """Devices of this machine, the fastest kind first."""
+    import torch
+
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, "cpu"]

@@ -1,10 +1,9 @@
 """Config of `hage encode slides` and `hage mil`; CLAM's values are the defaults."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from hage_transfer.config import (
     EncoderSettings,
@@ -12,11 +11,11 @@ from hage_transfer.config import (
     PatchSetSettings,
     Settings,
     SlideSetSettings,
+    Sources,
     SourceSettings,
     SplitSettings,
 )
 
-_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 
 BagSettings = Annotated[PatchSetSettings | SlideSetSettings | FeatureSetSettings, Field(discriminator="layout")]
@@ -54,9 +53,7 @@ class MilConfig(Settings):
     data: BagSettings = Field(description="images cut into tiles, whole slides, or feature files")
     features: Path = Field(Path("features/bags"), description="folder of features/<slide>.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: dict[str, SourceSettings] = Field(
-        {"frozen": SourceSettings()}, min_length=1, description="named feature sources, compared on the same folds"
-    )
+    sources: Sources = Field({"frozen": SourceSettings()})
     split: SplitSettings = SplitSettings()
     model: MilModelSettings = MilModelSettings()
     train: MilTrainSettings = MilTrainSettings()
@@ -64,14 +61,6 @@ class MilConfig(Settings):
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
     )
     seed: int = Field(0, ge=0, description="of weights and of the order of bags; folds have split.seed")
-
-    @field_validator("sources")
-    @classmethod
-    def _names_are_plain(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
-        wrong = [name for name in sources if not _SOURCE_NAME.fullmatch(name)]
-        if wrong:
-            raise ValueError(f"source names are letters, digits, dot, dash and underscore, not {', '.join(wrong)}")
-        return sources
 
     @model_validator(mode="before")
     @classmethod

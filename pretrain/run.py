@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from hage_transfer.atomic import TEMPORARY_MARK, atomic_path, write_csv, write_json
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.data.sections import read_sections
-from hage_transfer.errors import InputError, ItemsFailedError
-from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.jobs import Job
 from hage_transfer.results import Record, Results, summarise
+from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from pretrain.audit import run_meta
 from pretrain.baselines import choose_alpha
@@ -79,8 +80,8 @@ def pretrain(
         )
         for fold in folds
     ]
-    _run_all(trials, run, n_jobs=n_jobs, progress=progress)
-    _run_all(scores, run, n_jobs=n_jobs, progress=progress)
+    for jobs in (trials, scores):
+        run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
     _write_curves(run.path, folds, config)
     _publish_encoder(run.path, folds, config)
     return _collect(run, folds, genes, metas, config)
@@ -149,13 +150,11 @@ def _run_scores(inputs: _FoldInputs, config: PretrainConfig, run: Path) -> None:
 
 def _write_predictions(path: Path, inputs: _FoldInputs, data: FoldData, trials: Sequence[TrialPredictions]) -> None:
     """Out-of-fold predictions that scanpy opens: X is the averaged trials' calibrated prediction."""
-    import pandas as pd
-
     prediction = averaged(trials, data)
     tests = [inputs.sections[name] for name in inputs.fold.test]
     names = np.repeat(data.test.section_names, [section.n_obs for section in tests])
     obs = pd.DataFrame(
-        {"section": names, "fold": inputs.fold.name},
+        {"section": pd.Categorical(names), "fold": pd.Categorical([inputs.fold.name] * len(names))},
         index=[f"{s}:{n}" for s, n in zip(names, data.test.spot_names, strict=True)],
     )
     result = AnnData(
@@ -171,25 +170,6 @@ def _write_predictions(path: Path, inputs: _FoldInputs, data: FoldData, trials: 
 
 def _scores_path(run: Path, fold: str) -> Path:
     return run / "jobs" / fold / "scores.json"
-
-
-def _run_all(jobs: Sequence[Job], run: RunDirectory, *, n_jobs: int, progress: Progress | None) -> None:
-    failures: dict[str, str] = {}
-    done = sum(job.done.exists() for job in jobs)
-    for name, reason in run_jobs(jobs, n_jobs=n_jobs):
-        done += 1
-        if reason is not None:
-            failures[name] = reason
-        if progress is not None:
-            progress(name, done, len(jobs))
-    run.write_failures(failures)
-    if len(failures) == len(jobs):
-        raise InputError(next(iter(failures.values())))
-    if failures:
-        raise ItemsFailedError(
-            f"{len(failures)} of {len(jobs)} jobs failed, listed in {run.path / 'failures.csv'}; "
-            f"the first: {next(iter(failures.values()))}"
-        )
 
 
 def _write_curves(run: Path, folds: Sequence[Fold], config: PretrainConfig) -> None:

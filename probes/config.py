@@ -1,13 +1,10 @@
 """Config of `hage encode patches` and `hage probe`; the paper's values are the defaults where it gives them."""
 
-import re
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SourceSettings, SplitSettings
-
-_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, Sources, SourceSettings, SplitSettings
 
 
 class ProbeTrainSettings(Settings):
@@ -26,20 +23,10 @@ class ProbeConfig(Settings):
     data: PatchSetSettings = PatchSetSettings()
     features: Path = Field(Path("features/patches"), description="folder of features.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: dict[str, SourceSettings] = Field(
-        {"frozen": SourceSettings()}, min_length=1, description="named feature sources, compared on the same folds"
-    )
+    sources: Sources = Field({"frozen": SourceSettings()})
     split: SplitSettings = SplitSettings()
     train: ProbeTrainSettings = ProbeTrainSettings()
     positive: str | None = Field(
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
     )
     seed: int = Field(0, ge=0, description="of weights and of the order of rows; folds have split.seed")
-
-    @field_validator("sources")
-    @classmethod
-    def _names_are_plain(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
-        wrong = [name for name in sources if not _SOURCE_NAME.fullmatch(name)]
-        if wrong:
-            raise ValueError(f"source names are letters, digits, dot, dash and underscore, not {', '.join(wrong)}")
-        return sources

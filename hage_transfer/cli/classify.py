@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +24,7 @@ def show_table(results: "Results", console: Console) -> None:
     console.print(
         f"{meta['rows']} rows ({counts}), {len(folds)} folds {folds_by}, {positive}", markup=False, soft_wrap=True
     )
-    table = Table("source", "trials", *COLUMNS.values())
+    table = Table("source", "trials", *COLUMNS.values(), box=box.SIMPLE)
     for source in dict.fromkeys(record.source for record in results.records):
         trials = {record.trial for record in results.select(source=source)} - {None}
         cells = []

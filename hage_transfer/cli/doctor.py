@@ -45,7 +45,7 @@ def _machine() -> "Table":
 
     import torch
 
-    from hage_transfer.encoders.extract import available_devices
+    from hage_transfer.devices import available_devices
 
     table = _table("Machine", "what", "value")
     for device in available_devices():

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from hage_transfer.cli.options import PACKAGES
 from hage_transfer.errors import HageError, ItemsFailedError
 
 EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -34,12 +35,10 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 1 (some items failed), 2 (wrong input), 130 (interrupted)."""
     console = Console(stderr=True)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=console, show_path=False)],
-        force=True,
-    )
+    handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    for name in PACKAGES:
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         code = app(arguments, standalone_mode=False)
     except click.ClickException as error:

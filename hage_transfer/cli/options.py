@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+PACKAGES = ("hage_transfer", "pretrain", "probes", "mil")
+"""Packages whose log is shown and kept."""
+
 Config = Annotated[Path, typer.Argument(help="YAML recipe; configs/ holds one for each task.")]
 Set = Annotated[
     list[str] | None,

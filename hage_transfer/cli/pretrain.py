@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
     from hage_transfer.results import Results
     from pretrain.config import PretrainConfig
 
-METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated")
+COLUMNS = {
+    "pcc_all": "PCC all",
+    "pcc_heg50": "PCC HEG",
+    "mse": "MSE",
+    "mae": "MAE",
+    "mse_calibrated": "MSE cal.",
+    "mae_calibrated": "MAE cal.",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +46,9 @@ def register(app: typer.Typer) -> None:
         folder = out or Path("runs") / config.stem
         results = run_pretrain(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_gene_table(results, Console())
-        Console().print(f"encoder directories: {folder / 'encoders'}, the best by validation: {folder / 'encoder'}")
+        Console().print(
+            f"run directory {folder}; encoder of the best validation PCC: {folder / 'encoder'}", soft_wrap=True
+        )
 
 
 def run_pretrain(config: "PretrainConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
@@ -62,16 +72,17 @@ def show_gene_table(results: "Results", console: Console) -> None:
     n_folds = len(meta["folds"])
     console.print(
         f"preset {meta['preset']}, leave one {meta['split_unit']} out ({n_folds} fold{'s' * (n_folds > 1)}), "
-        f"HEG: {meta['heg_rule']}, encoder {meta['encoder']}"
+        f"HEG: {meta['heg_rule']}, encoder {meta['encoder']}",
+        soft_wrap=True,
     )
-    table = Table("method", *METRICS)
+    table = Table("method", *COLUMNS.values(), box=box.SIMPLE)
     for source in dict.fromkeys(record.source for record in results.records):
         cells = []
-        for metric in METRICS:
+        for metric in COLUMNS:
             found = {r.fold: r.value for r in results.select(source=source, metric=metric, trial=None, section=None)}
             mean, std = found.get(MEAN), found.get(STD)
-            cells.append("" if mean is None else f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else ""))
+            cells.append("" if mean is None else f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else ""))
         table.add_row(source, *cells)
     console.print(table)
     for warning in meta["warnings"]:
-        console.print(f"note: {warning}", style="yellow", markup=False)
+        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)

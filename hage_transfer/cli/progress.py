@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hage_transfer.cli.options import PACKAGES
 from hage_transfer.run_directory import RunDirectory
-
-_LOGGERS = ("hage_transfer", "pretrain", "probes", "mil")
 
 
 @contextmanager
@@ -30,12 +29,11 @@ def job_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
 def run_log(run: RunDirectory) -> Iterator[None]:
     """Adds the run's ``log.txt`` to the project's loggers while it runs."""
     handler = run.log_handler()
-    for name in _LOGGERS:
+    for name in PACKAGES:
         logging.getLogger(name).addHandler(handler)
-        logging.getLogger(name).setLevel(logging.INFO)
     try:
         yield
     finally:
-        for name in _LOGGERS:
+        for name in PACKAGES:
             logging.getLogger(name).removeHandler(handler)
         handler.close()

@@ -32,7 +32,7 @@ class FeatureMeta:
         patch_size_level0_px: side of that square at level 0 of the image.
         mpp_um_per_px: micrometres per pixel that the encoder saw; None where it is not known.
         precision: arithmetic of the encoder.
-        config_sha256: hash of the settings that decide the rows; a reader refuses to mix files where it differs.
+        config_sha256: hash of all that decides the rows, the image included; a file that agrees is kept.
         frozen_encoder: for embeddings, the frozen encoder beneath; empty for features.
     """
 

@@ -3,8 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from hage_transfer.encoders.extract import available_devices, encode_images, resolve_device
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.encoders.extract import encode_images
+from hage_transfer.errors import DataError
 
 
 class MeanEncoder:
@@ -81,12 +81,3 @@ def test_encode_images_refuses_what_is_no_rgb_image(image):
 
 def test_encode_images_of_nothing_has_no_rows():
     assert encode_images(MeanEncoder(), [], batch_size=4).shape == (0, 3)
-
-
-def test_resolve_device_auto_is_on_this_machine():
-    assert resolve_device("auto") == available_devices()[0]
-
-
-def test_resolve_device_refuses_nonsense():
-    with pytest.raises(ConfigError, match="--device tpu"):
-        resolve_device("tpu")

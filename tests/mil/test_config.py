@@ -24,7 +24,7 @@ def test_mil_config_builds_from_every_recipe(path):
         (["data.layout=pattern"], "data.tile_px is missing"),
         (["data.layout=slide"], "data.layout = 'slide': wanted manifest, folder, pattern, pcam, slides or features"),
         (["data.root=x"], "data.layout is missing: wanted manifest, folder, pattern, pcam, slides or features"),
-        (["data.layout=features", "data.labels=x", "sources={a/b: {}}"], "not a/b"),
+        (["data.layout=features", "data.labels=x", "sources={a/b: {}}"], r"a/b.*match pattern"),
         (["data.layout=features", "data.labels=x", "train.epoch=1"], r"nearest valid key: train\.epochs"),
     ],
 )
