@@ -66,7 +66,7 @@ def _gene_profiles() -> tuple[np.ndarray, np.ndarray]:
     weights = np.zeros((len(PROGRAMS), len(SYMBOLS)))
     for row, (name, genes) in enumerate(PROGRAMS.items()):
         columns = [SYMBOLS.index(gene) for gene in genes]
-        strength = 1.6 if name == "activated" else 2.2
+        strength = 3.0 if name == "activated" else 2.2
         weights[row, columns] = strength * np.exp(rng.normal(0, 0.6, len(genes)))
     # Some genes belong to no one program, as in life.
     for column in rng.choice(len(SYMBOLS) - N_HOUSEKEEPING, 40, replace=False):

@@ -26,10 +26,10 @@ class DemoSize:
         slide_px: side of a slide.
     """
 
-    sections: tuple[str, ...] = ("B1", "B2", "C1", "C2", "D1", "D2")
-    section_px: int = 3000
-    patch_slides: tuple[tuple[str, int], ...] = (("train", 9), ("valid", 3), ("test", 3))
-    patches_per_slide: int = 100
+    sections: tuple[str, ...] = tuple(f"{patient}{number}" for patient in "BCD" for number in range(1, 5))
+    section_px: int = 2100
+    patch_slides: tuple[tuple[str, int], ...] = (("train", 20), ("valid", 5), ("test", 5))
+    patches_per_slide: int = 12
     slides: int = 30
     slide_px: int = 1792
 

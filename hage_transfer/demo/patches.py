@@ -13,7 +13,7 @@ from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import CELL_PX, TissueMap, make_tissue
 
-SIDE_PX = 2304
+SIDE_PX = 1152
 PATCH_PX = 96
 DOWNSAMPLE = 2  # PCAM's patches are taken at about 1 um per px, twice as coarse as the tissue is painted
 MIN_TUMOUR = 0.3

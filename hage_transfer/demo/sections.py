@@ -13,7 +13,7 @@ from hage_transfer.demo.programs import SYMBOLS
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import TissueMap, TissueTraits, disc_means, make_tissue
 
-SPACING_PX = 200  # 100 um at 0.5 um per px, as Visium
+SPACING_PX = 150  # 75 um at 0.5 um per px
 STREAM = 1
 
 
@@ -57,9 +57,7 @@ def _write_section(root: Path, name: str, *, seed: int, side_px: int) -> None:
 def _spots(tissue: TissueMap, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Array places and centres (x, y) of the spots that lie under tissue, a patch's width inside the image."""
     height, width = tissue.shape_px
-    columns, rows = (
-        np.arange(1, side // SPACING_PX) if side > 2 * SPACING_PX else np.array([1]) for side in (width, height)
-    )
+    columns, rows = (np.arange(1, side // SPACING_PX) for side in (width, height))
     array = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
     centres = array * float(SPACING_PX) + rng.normal(0, 2.0, array.shape)
     covered = disc_means((tissue.outline > 0).astype(np.float32), centres, diameter_px=110)

@@ -84,7 +84,7 @@ def gene_plot(run: Run) -> Plot:
             axes.plot(sections[method], [place] * len(sections[method]), "o", ms=3.5, color="#222222", alpha=0.75)
         axes.set_yticks(places, [METHODS[m].replace(", ", ",\n").replace(" on the ", "\non the ") for m in methods])
         axes.axvline(0, color="#222222", lw=0.8)
-        axes.set_xlabel("Pearson correlation, mean over genes")
+        axes.set_xlabel("PCC, mean over genes")
 
     alt = "PCC over all genes: " + ", ".join(f"{METHODS[m]} {means[m]:.3f}" for m in methods)
     return Plot("Genes from the image", _svg(draw), alt)

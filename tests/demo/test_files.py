@@ -24,7 +24,7 @@ def bytes_of(root: Path) -> dict[str, bytes]:
 
 def test_write_sections_is_read_by_the_her2st_reader_without_mismatch(tmp_path: Path) -> None:
     write_sections(tmp_path, seed=0, names=("B1", "C1"), side_px=1600)
-    sections = read_sections(SectionsSettings(root=tmp_path, spot_spacing_um=100))
+    sections = read_sections(SectionsSettings(root=tmp_path, spot_spacing_um=75))
     assert [section.uns["section"]["patient"] for section in sections] == ["B", "C"]
     for section in sections:
         facts = section.uns["section"]
