@@ -8,9 +8,12 @@ own copy of all genes, (batch, gene, d), through the projections, keys and value
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
 import torch
 from torch import Tensor, nn

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does: test workers share the cores
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

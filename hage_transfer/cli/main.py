@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import sys
 
 import click
@@ -29,6 +30,9 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Entry point of the `hage` script."""
+    # Read when torch's OpenMP is loaded: threads that wait in vain give their core away instead of spinning, without
+    # which two jobs on one machine slow each other down tenfold (docs/decisions.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 
