@@ -101,6 +101,8 @@ class HageModule(lightning.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam with StepLR, as the paper."""
         settings = self.train_settings
-        optimiser = torch.optim.Adam(self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimiser = torch.optim.Adam(
+            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=settings.step_size, gamma=settings.gamma)
         return {"optimizer": optimiser, "lr_scheduler": schedule}
