@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
-from hage_transfer.data.genes import panel_counts
 from jaxtyping import Float32, Int
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
+from hage_transfer.data.genes import panel_counts
 from hage_transfer.errors import DataError
 from pretrain.folds import Fold
 
