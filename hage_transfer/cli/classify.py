@@ -1,5 +1,6 @@
 """What `hage probe` and `hage mil` have in common on the command line: the table they end with."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -36,3 +37,12 @@ def show_table(results: "Results", console: Console) -> None:
             )
         table.add_row(source, str(max(len(trials), 1)), *cells)
     console.print(table)
+
+
+def show_differences(run: Path, console: Console) -> None:
+    """Prints how each other source differs from the first in AUC, fold by fold, in a sentence with its uncertainty."""
+    from hage_transfer.report.runs import read_run
+    from hage_transfer.report.verdict import differences
+
+    for difference in differences(read_run(run), "auc"):
+        console.print(difference.sentence(), markup=False, soft_wrap=True)

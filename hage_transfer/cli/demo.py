@@ -54,6 +54,7 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     Raises:
         ConfigError: ``out`` holds a demo of another seed, and ``overwrite`` is not set.
     """
+    from hage_transfer.cli.classify import show_differences, show_table
     from hage_transfer.cli.encode import encode_sections
     from hage_transfer.cli.mil import run_mil
     from hage_transfer.cli.pretrain import run_pretrain, show_gene_table
@@ -73,14 +74,16 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     log.info("3/5 pretraining: HAGE and its baselines, each patient held out in turn")
     genes = run_pretrain(configs.pretrain, out=out / "pretrain", device=device, jobs=jobs, overwrite=False)
     log.info("4/5 patches and slides: frozen features against gene-informed embeddings")
-    run_probe(configs.probe, out=out / "probe", device=device, jobs=jobs, overwrite=False)
-    run_mil(configs.mil, out=out / "mil", device=device, jobs=jobs, overwrite=False)
+    patches = run_probe(configs.probe, out=out / "probe", device=device, jobs=jobs, overwrite=False)
+    slides = run_mil(configs.mil, out=out / "mil", device=device, jobs=jobs, overwrite=False)
     log.info("5/5 report")
     runs = [out / "pretrain", out / "probe", out / "mil"]
     write_report(runs, out)
     console = Console()
     show_gene_table(genes, console)
-    _show_comparison(runs[1:], console)
+    for results, run in zip((patches, slides), runs[1:], strict=True):
+        show_table(results, console)
+        show_differences(run, console)
     console.print(f"{time.monotonic() - start:.0f} s; open {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -118,21 +121,3 @@ def _quoted(path: Path) -> str:
     import json
 
     return json.dumps(str(path), ensure_ascii=False)
-
-
-def _show_comparison(runs: list[Path], console: Console) -> None:
-    from rich.table import Table
-
-    from hage_transfer.report.runs import read_run
-    from hage_transfer.report.tables import comparison_table
-    from hage_transfer.report.verdict import differences
-
-    loaded = [read_run(path) for path in runs]
-    cells = comparison_table(loaded)
-    table = Table(*cells.header)
-    for row in cells.rows:
-        table.add_row(*row)
-    console.print(table)
-    for run in loaded:
-        for answer in differences(run, "auc"):
-            console.print(answer.sentence(), markup=False)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from hage_transfer.cli import options
-from hage_transfer.cli.classify import show_table
+from hage_transfer.cli.classify import show_differences, show_table
 
 if TYPE_CHECKING:
     from hage_transfer.results import Results
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
         folder = out or Path("runs") / f"mil-{config.stem}"
         results = run_mil(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_table(results, Console())
+        show_differences(folder, Console())
         Console().print(f"run directory: {folder}", markup=False, soft_wrap=True)
 
 

@@ -14,14 +14,7 @@ if TYPE_CHECKING:
     from hage_transfer.results import Results
     from pretrain.config import PretrainConfig
 
-COLUMNS = {
-    "pcc_all": "PCC all",
-    "pcc_heg50": "PCC HEG",
-    "mse": "MSE",
-    "mae": "MAE",
-    "mse_calibrated": "MSE cal.",
-    "mae_calibrated": "MAE cal.",
-}
+COLUMNS = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse": "MSE", "mae": "MAE"}
 
 
 def register(app: typer.Typer) -> None:
@@ -76,13 +69,18 @@ def show_gene_table(results: "Results", console: Console) -> None:
         soft_wrap=True,
     )
     table = Table("method", *COLUMNS.values(), box=box.SIMPLE)
+    calibrated = {record.source for record in results.records if record.metric == "mse_calibrated"}
     for source in dict.fromkeys(record.source for record in results.records):
         cells = []
         for metric in COLUMNS:
-            found = {r.fold: r.value for r in results.select(source=source, metric=metric, trial=None, section=None)}
+            name = f"{metric}_calibrated" if source in calibrated and metric in ("mse", "mae") else metric
+            found = {r.fold: r.value for r in results.select(source=source, metric=name, trial=None, section=None)}
             mean, std = found.get(MEAN), found.get(STD)
             cells.append("" if mean is None else f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else ""))
         table.add_row(source, *cells)
     console.print(table)
+    console.print(
+        "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json", soft_wrap=True
+    )
     for warning in meta["warnings"]:
         console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
