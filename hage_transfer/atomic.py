@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes temporary files that a killed process left in ``folder`` (not below it)."""
-    for leftover in folder.glob(f"{TEMPORARY_MARK}*"):
-        leftover.unlink(missing_ok=True)
+    """Removes temporary files and folders that a killed process left in ``folder`` or below it."""
+    for leftover in list(folder.rglob(f"{TEMPORARY_MARK}*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from hage_transfer.atomic import write_csv, write_json, write_text
+from hage_transfer.atomic import remove_partial, write_csv, write_json, write_text
 from hage_transfer.config import Settings, dump_config
 from hage_transfer.errors import ConfigError
 
@@ -60,6 +60,7 @@ class RunDirectory:
         elif path.is_file() or (path.is_dir() and _has_work(path)):
             raise ConfigError(f"{path}: exists and is no run directory; give another --out")
         path.mkdir(parents=True, exist_ok=True)
+        remove_partial(path)
         write_json(path / ENVIRONMENT_FILE, environment())
         write_text(path / CONFIG_FILE, dump_config(config))
         return cls(path)

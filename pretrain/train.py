@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -154,14 +155,17 @@ def _fit(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
-        size = config.train.batch_size
-        trainer.fit(
-            module,
-            DataLoader(train, sampler=BatchSampler(order, size, drop_last=False), batch_size=None),
-            DataLoader(
-                validation, sampler=BatchSampler(SequentialSampler(validation), 1024, drop_last=False), batch_size=None
-            ),
-        )
+        train_batches = BatchSampler(order, config.train.batch_size, drop_last=False)
+        validation_batches = BatchSampler(SequentialSampler(validation), 1024, drop_last=False)
+        try:
+            trainer.fit(
+                module,
+                DataLoader(train, sampler=train_batches, batch_size=None),
+                DataLoader(validation, sampler=validation_batches, batch_size=None),
+            )
+        except SystemExit:  # what Lightning makes of Ctrl-C, after it has turned further ones off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
     return best
 
 

@@ -34,6 +34,7 @@ def test_csv_quotes_what_needs_it(tmp_path):
 
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     (tmp_path / ".partial-abc-a.h5").write_text("half")
+    (tmp_path / "jobs" / ".partial-abc-encoder").mkdir(parents=True)
     (tmp_path / "a.h5").write_text("whole")
     remove_partial(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.h5", "jobs"]

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 
 import click
@@ -33,7 +34,10 @@ def main() -> None:
     # Read when torch's OpenMP is loaded: threads that wait in vain give their core away instead of spinning, without
     # which two jobs on one machine slow each other down tenfold (docs/decisions.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break into the leaving
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
