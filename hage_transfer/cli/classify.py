@@ -25,7 +25,7 @@ def show_table(results: "Results", console: Console) -> None:
     console.print(
         f"{meta['rows']} rows ({counts}), {len(folds)} folds {folds_by}, {positive}", markup=False, soft_wrap=True
     )
-    table = Table("source", "trials", *COLUMNS.values(), box=box.SIMPLE)
+    table = Table("source", "trials", *COLUMNS.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     for source in dict.fromkeys(record.source for record in results.records):
         trials = {record.trial for record in results.select(source=source)} - {None}
         cells = []

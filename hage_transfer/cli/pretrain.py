@@ -68,7 +68,7 @@ def show_gene_table(results: "Results", console: Console) -> None:
         f"HEG: {meta['heg_rule']}, encoder {meta['encoder']}",
         soft_wrap=True,
     )
-    table = Table("method", *COLUMNS.values(), box=box.SIMPLE)
+    table = Table("method", *COLUMNS.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     calibrated = {record.source for record in results.records if record.metric == "mse_calibrated"}
     for source in dict.fromkeys(record.source for record in results.records):
         cells = []

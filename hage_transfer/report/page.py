@@ -106,7 +106,7 @@ def make_page(runs: Sequence[Run]) -> Page:
 def _comparison(runs: Sequence[Run]) -> Section:
     plots: list[Plot] = []
     for run in runs:
-        name = {"probe": "Patches", "mil": "Slides"}[run.task]
+        name = run.path.name
         panels = [difference_plot(run, one.source, one.baseline) for one in differences(run, "auc")]
         panels += comparison_plots(run)
         roc = _roc(run)

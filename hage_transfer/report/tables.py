@@ -130,7 +130,7 @@ def _task(run: Run) -> str:
     name = {"probe": "Patches, linear probe", "mil": "Slides, AB-MIL"}.get(run.task, run.task)
     if "rows" in meta:
         name += f" ({meta['rows']:,} {'patches' if run.task == 'probe' else 'slides'})"
-    return name
+    return f"{name}, {run.path.name}"
 
 
 def _mean_and_std(values: dict[str, float]) -> str:

@@ -23,6 +23,7 @@ class Difference:
 
     Attributes:
         task: of the run.
+        run: name of the run's folder.
         metric: which number.
         source: the one that is judged.
         baseline: the one it is judged against.
@@ -35,6 +36,7 @@ class Difference:
     """
 
     task: str
+    run: str
     metric: str
     source: str
     baseline: str
@@ -61,8 +63,8 @@ class Difference:
 
     def sentence(self) -> str:
         """The difference in words, with its uncertainty."""
-        what = f"{TASKS.get(self.task, self.task)}, {self.source} differs from {self.baseline} by {self.mean:+.3f}"
-        what += f" in {NAMES.get(self.metric, self.metric)}"
+        what = f"{TASKS.get(self.task, self.task)} ({self.run}), {self.source} differs from {self.baseline}"
+        what += f" by {self.mean:+.3f} in {NAMES.get(self.metric, self.metric)}"
         if self.margin is None or self.std is None:
             return f"{what}, in one fold: no spread is known, so this says nothing of other data."
         low, high = self.mean - self.margin, self.mean + self.margin
@@ -88,6 +90,7 @@ def difference(run: Run, metric: str, source: str, baseline: str) -> Difference 
     std = float(deltas.std(ddof=1)) if len(deltas) > 1 else None
     return Difference(
         task=run.task,
+        run=run.path.name,
         metric=metric,
         source=source,
         baseline=baseline,
