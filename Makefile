@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: demo test check format clean
 
 demo: $(STAMP)
-	$(BIN)/hage demo --out runs/demo
+	$(BIN)/hage demo --out runs/demo --jobs 2
 
 test: check
 	$(BIN)/python -m pytest -q -n 2

@@ -91,7 +91,7 @@ class SplitSettings(Settings):
 
     folds: int = Field(5, ge=2)
     by_group: bool = Field(True, description="keep groups (patients, slides) on one side; needs groups in the labels")
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class SourceSettings(Settings):

@@ -30,7 +30,8 @@ def run_jobs(jobs: Sequence[Job], *, n_jobs: int = 1) -> Iterator[tuple[str, str
     """Runs what is left of ``jobs`` and yields (name, reason of failure or None) as each ends.
 
     An error of ours in a job is that job's reason and the others go on; any other exception is a bug and ends the
-    run. Each job seeds itself, so results do not depend on ``n_jobs`` or on what was done before.
+    run. Each job seeds itself and takes one thread, so results do not
+    depend on ``n_jobs`` or on what was done before.
     """
     left = [job for job in jobs if not job.done.exists()]
     if len(left) < len(jobs):

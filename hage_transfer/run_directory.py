@@ -48,18 +48,23 @@ class RunDirectory:
         Raises:
             ConfigError: the folder holds a run of another config (the differing keys are named), or other files.
         """
-        if overwrite and (path / CONFIG_FILE).exists():
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path}: is a file; --out names a folder")
+        if overwrite and (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists():
             shutil.rmtree(path)
-        if (path / CONFIG_FILE).exists() and _has_work(path):
+        if (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists() and _has_work(path):
             differing = _differing_keys(path / CONFIG_FILE, config)
             if differing:
                 raise ConfigError(
                     f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
                     "give another --out, or --overwrite to delete that run"
                 )
-        elif path.is_file() or (path.is_dir() and _has_work(path)):
+        elif path.is_dir() and _has_work(path):
             raise ConfigError(f"{path}: exists and is no run directory; give another --out")
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
         remove_partial(path)
         write_json(path / ENVIRONMENT_FILE, environment())
         write_text(path / CONFIG_FILE, dump_config(config))
@@ -116,7 +121,13 @@ def _commit() -> str | None:
 
 
 def _differing_keys(path: Path, config: Settings) -> list[str]:
-    before = _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: is not the config of a run; give another --out")
+    before = _flatten(tree)
     now = _flatten(config.model_dump(mode="json"))
     return sorted(key for key in before.keys() | now.keys() if before.get(key, "") != now.get(key, ""))
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, read_meta
+from hage_transfer.data.feature_file import FeatureMeta, read_features, read_meta, written
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 
@@ -101,7 +101,9 @@ def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEM
     metas, shapes = [read_meta(path) for path in paths], [_shape(path) for path in paths]
     for path, meta, shape in zip(paths, metas, shapes, strict=True):
         _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
-    made_of = "\n".join(f"{meta.encoder_sha256} {meta.config_sha256}" for meta in metas)
+    made_of = "\n".join(
+        f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
+    )
     return BagSet(
         slides,
         paths,

@@ -6,13 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from hage_transfer.config import config_sha256
-from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.results import MEAN, Record
 from pretrain.config import PretrainConfig
 from pretrain.evaluate import AVERAGED
-from pretrain.folds import Fold
-from pretrain.genes import FoldGenes
+from pretrain.inputs import FoldInputs, Inputs
 
 AT_CHANCE = 0.95
 
@@ -21,27 +19,33 @@ def run_meta(
     run: Path,
     records: Sequence[Record],
     scores: Mapping[str, Mapping[str, Any]],
-    folds: Sequence[Fold],
-    genes: Mapping[str, FoldGenes],
-    metas: Mapping[str, FeatureMeta],
+    inputs: Inputs,
+    folds: Sequence[FoldInputs],
     config: PretrainConfig,
 ) -> dict[str, Any]:
     """The ``meta`` of a pretraining run's results."""
-    meta = next(iter(metas.values()))
+    meta = folds[0].meta
+    panel = config.genes.panel
     return {
         "preset": config.preset,
         "split_unit": config.split.unit,
         "heg_rule": f"50 genes of highest mean in the {config.heg_from} sections",
-        "n_genes": {name: len(fold.symbols) for name, fold in genes.items()},
-        "gene_embeddings": {name: fold.source for name, fold in genes.items()},
+        "panel": {"from": str(panel), "sha256": file_sha256(panel) if isinstance(panel, Path) else None},
+        "n_genes": {fold.fold.name: len(fold.genes.symbols) for fold in folds},
+        "gene_embeddings": {fold.fold.name: fold.genes.source for fold in folds},
+        "inputs_sha256": {fold.fold.name: fold.sha256 for fold in folds},
+        "sections": {
+            name: {"spots": section.n_obs, **section.uns["section"]["mismatches"]}
+            for name, section in inputs.sections.items()
+        },
         "encoder": meta.encoder,
         "encoder_sha256": meta.encoder_sha256,
         "encoder_licence": meta.encoder_licence,
-        "folds": {fold.name: {"train": list(fold.train), "test": list(fold.test)} for fold in folds},
+        "folds": {fold.fold.name: {"train": list(fold.fold.train), "test": list(fold.fold.test)} for fold in folds},
         "ridge_alpha": {name: score["ridge_alpha"] for name, score in scores.items()},
         "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
         "config_sha256": config_sha256(config),
-        "warnings": [*_beaten(records), *_at_chance(run), *_leakage(folds, config)],
+        "warnings": [*_beaten(records), *_at_chance(run), *_leakage(config)],
     }
 
 
@@ -81,7 +85,7 @@ def _at_chance(run: Path) -> list[str]:
     return warnings
 
 
-def _leakage(folds: Sequence[Fold], config: PretrainConfig) -> list[str]:
+def _leakage(config: PretrainConfig) -> list[str]:
     if config.split.unit == "patient":
         return []
     return ["folds leave out sections: others of the same patient may train (split.unit = patient avoids that)"]

@@ -45,44 +45,47 @@ def spot_depth(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
     )
 
 
-def ridge(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
-    """Ridge regression on standardised features, alpha by ``choose_alpha`` on the training sections."""
-    return _ridge(choose_alpha(train)[0]).fit(train.features, train.target).predict(test.features)
+def ridge(train: Spots, test: Spots, *, alpha: float) -> Float[np.ndarray, "spot gene"]:
+    """Ridge regression on standardised features; alpha by ``choose_alpha`` on the training sections."""
+    return _ridge(alpha).fit(train.features, train.target).predict(test.features)
 
 
-def choose_alpha(train: Spots) -> tuple[float, Mapping[float, float]]:
-    """The alpha of best PCC over held-out training sections, and the score of every alpha.
+def choose_alpha(train: Spots, *, unit: str) -> tuple[float, Mapping[float, float]]:
+    """The alpha of best PCC over held-out parts of the training sections, and the score of every alpha.
 
-    Sections are left out in turn (up to five groups of them); with a single section, fifths of its spots in order.
-    The range goes up to 1e6, since across patients strong shrinkage wins.
+    Parts are left out as the test is: whole patients where ``unit`` is ``patient`` and two or more train, else
+    sections (up to five groups of either); with a single section, fifths of its spots in order. The range goes up to
+    1e6, since across patients strong shrinkage wins.
     """
-    n_sections = len(train.section_names)
-    if n_sections > 1:
-        splits = list(GroupKFold(min(5, n_sections)).split(train.features, groups=train.section))
+    names = np.array(train.patient if unit == "patient" and len(set(train.patient)) > 1 else train.section_names)
+    groups = names[train.section]
+    n_groups = len(set(names.tolist()))
+    if n_groups > 1:
+        splits = list(GroupKFold(min(5, n_groups)).split(train.features, groups=groups))
     else:
         splits = list(KFold(5).split(train.features))
-    scores = {
-        alpha: float(np.mean([_score(alpha, train, fit, held_out) for fit, held_out in splits])) for alpha in ALPHAS
-    }
+    scores = {alpha: _mean([_score(alpha, train, fit, rest) for fit, rest in splits]) for alpha in ALPHAS}
     return max(scores, key=lambda alpha: scores[alpha]), scores
 
 
 def _score(alpha: float, train: Spots, fit: np.ndarray, held_out: np.ndarray) -> float:
     predicted = _ridge(alpha).fit(train.features[fit], train.target[fit]).predict(train.features[held_out])
-    sections = train.section[held_out]
-    by_section = [
-        pcc_mean(gene_pcc(predicted[sections == one], train.target[held_out][sections == one]))
-        for one in np.unique(sections)
-    ]
-    return float(np.mean(by_section))
+    sections, target = train.section[held_out], train.target[held_out]
+    parts = [np.flatnonzero(sections == one) for one in np.unique(sections)]
+    return _mean([pcc_mean(gene_pcc(predicted[rows], target[rows])) for rows in parts])
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of the defined values (a section where every gene is constant has none); 0 where there is none."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else 0.0
 
 
 def _ridge(alpha: float) -> Pipeline:
     return make_pipeline(StandardScaler(), Ridge(alpha=alpha))
 
 
-BASELINES = {
-    "ridge": ridge,
+CONTROLS = {
     "gene_mean": gene_mean,
     "gene_median": gene_median,
     "all_zero": all_zero,

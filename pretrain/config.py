@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hage_transfer.config import EncoderSettings, SectionsSettings, Settings
 
@@ -86,6 +86,13 @@ class FoldSettings(Settings):
     train: tuple[str, ...] | None = Field(None, description="sections that may train; None: all that are not held out")
     validation: float = Field(0.2, gt=0, lt=1, description="share of the training spots kept for validation (4:1)")
 
+    @field_validator("held_out", "train")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError("names at least one, each once; leave the key out for all")
+        return names
+
 
 class PretrainConfig(Settings):
     """Everything that decides a pretraining run."""
@@ -105,4 +112,4 @@ class PretrainConfig(Settings):
     train: TrainSettings = TrainSettings()
     split: FoldSettings = FoldSettings()
     trials: int = Field(5, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)

@@ -13,7 +13,7 @@ from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.errors import DataError
-from pretrain.folds import Fold
+from pretrain.folds import LeftOut
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
@@ -29,6 +29,7 @@ class Spots:
         target: counts normalised by the preset, section by section.
         section: position of each spot's section in ``section_names``.
         section_names: the sections in order.
+        patient: each section's patient, in the order of ``section_names``.
         spot_names: within their section.
     """
 
@@ -37,6 +38,7 @@ class Spots:
     target: Float32[np.ndarray, "spot gene"]
     section: Int[np.ndarray, " spot"]
     section_names: tuple[str, ...]
+    patient: tuple[str, ...]
     spot_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -51,7 +53,7 @@ class Spots:
 class FoldData:
     """Everything that a trial of a fold reads; the test part is for the evaluation after model selection."""
 
-    fold: Fold
+    fold: LeftOut
     train: Spots
     test: Spots
     genes: tuple[str, ...]
@@ -97,13 +99,14 @@ def make_spots(sections: Sequence[AnnData], genes: Sequence[str], preset: str) -
         target=np.concatenate([normalise(part, preset) for part in counts]),
         section=np.repeat(np.arange(len(sections)), [section.n_obs for section in sections]),
         section_names=tuple(section.uns["section"]["name"] for section in sections),
+        patient=tuple(section.uns["section"]["patient"] for section in sections),
         spot_names=tuple(name for section in sections for name in section.obs_names),
     )
 
 
 def make_fold_data(
     sections: Mapping[str, AnnData],
-    fold: Fold,
+    fold: LeftOut,
     *,
     genes: tuple[str, ...],
     gene_vectors: Float32[np.ndarray, "gene gene_dim"],

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from hage_transfer.metrics.genes import gene_table, highly_expressed, mae, mse
 from hage_transfer.results import Record, finite
-from pretrain.baselines import BASELINES
+from pretrain.baselines import CONTROLS, ridge
 from pretrain.calibration import calibrate
 from pretrain.dataset import FoldData
 
@@ -54,7 +54,9 @@ def averaged(trials: Sequence[TrialPredictions], data: FoldData) -> MethodPredic
     return MethodPredictions(AVERAGED, None, test, calibrated)
 
 
-def fold_records(trials: Sequence[TrialPredictions], data: FoldData, *, heg_from: str) -> list[Record]:
+def fold_records(
+    trials: Sequence[TrialPredictions], data: FoldData, *, heg_from: str, ridge_alpha: float
+) -> list[Record]:
     """Records of HAGE (each trial, their mean score, their averaged prediction) and of every baseline on a fold."""
     methods = [
         MethodPredictions(
@@ -66,7 +68,8 @@ def fold_records(trials: Sequence[TrialPredictions], data: FoldData, *, heg_from
         for number, trial in enumerate(trials)
     ]
     methods.append(averaged(trials, data))
-    methods += [MethodPredictions(name, None, method(data.train, data.test)) for name, method in BASELINES.items()]
+    methods.append(MethodPredictions("ridge", None, ridge(data.train, data.test, alpha=ridge_alpha)))
+    methods += [MethodPredictions(name, None, method(data.train, data.test)) for name, method in CONTROLS.items()]
     records = [record for method in methods for record in _score(method, data, heg_from=heg_from)]
     return records + mean_over_trials(records)
 

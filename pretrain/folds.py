@@ -12,7 +12,7 @@ from pretrain.config import FoldSettings
 
 
 @dataclass(frozen=True)
-class Fold:
+class LeftOut:
     """One held-out unit.
 
     Attributes:
@@ -26,7 +26,7 @@ class Fold:
     test: tuple[str, ...]
 
 
-def leave_out_folds(patients: Mapping[str, str], settings: FoldSettings) -> list[Fold]:
+def leave_out_folds(patients: Mapping[str, str], settings: FoldSettings) -> list[LeftOut]:
     """The folds over sections (``patients`` maps each section's name to its patient's).
 
     By patient, no section of a held-out patient trains. By section, other sections of its patient do: the results
@@ -53,13 +53,11 @@ def leave_out_folds(patients: Mapping[str, str], settings: FoldSettings) -> list
         train = tuple(section for section in allowed if section not in test)
         if not train:
             raise SplitError(f"holding out {settings.unit} {unit} leaves no section to train on; add sections")
-        folds.append(Fold(unit, train, test))
+        folds.append(LeftOut(unit, train, test))
     return folds
 
 
-def train_validation(
-    n_spots: int, *, share: float, seed: int
-) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " val"]]:
+def split_spots(n_spots: int, *, share: float, seed: int) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " val"]]:
     """Row numbers of the training and of the validation spots, drawn at random (paper: 4:1 by spots).
 
     Raises:

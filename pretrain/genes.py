@@ -28,13 +28,16 @@ class FoldGenes:
     source: str
 
 
-def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int, folder: Path) -> FoldGenes:
+def fold_genes(
+    sections: Sequence[AnnData], settings: GeneSettings, *, seed: int, folder: Path, sha256: str
+) -> FoldGenes:
     """Chooses the panel and its embeddings, or reads back what an earlier run of this fold chose.
 
     Args:
         sections: training sections, with or without image; never a held-out one.
         settings: panel rule and source of the embeddings.
         seed: of the co-expression training.
+        sha256: of all that decides the choice; what was chosen on other inputs is chosen anew.
         folder: gets ``genes.h5`` and ``panel.csv`` (gene by gene: kept or why not).
 
     Raises:
@@ -43,7 +46,8 @@ def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int
     path = folder / "genes.h5"
     if path.exists():
         with h5py.File(path, "r") as file:
-            return FoldGenes(tuple(file["symbols"].asstr()[...]), file["vectors"][...], str(file.attrs["source"]))
+            if file.attrs.get("inputs_sha256") == sha256:
+                return FoldGenes(tuple(file["symbols"].asstr()[...]), file["vectors"][...], str(file.attrs["source"]))
     panel = select_panel(
         sections,
         panel=settings.panel,
@@ -65,6 +69,7 @@ def fold_genes(sections: Sequence[AnnData], settings: GeneSettings, *, seed: int
         file.create_dataset("symbols", data=np.array(genes.symbols, dtype=object), dtype=h5py.string_dtype())
         file["vectors"] = genes.vectors
         file.attrs["source"] = genes.source
+        file.attrs["inputs_sha256"] = sha256
     return genes
 
 

@@ -90,6 +90,9 @@ class HageModule(lightning.LightningModule):
         """Mean over sections of the mean PCC over genes."""
         predicted, target, sections = (torch.cat(parts).cpu() for parts in zip(*self._validation, strict=True))
         self._validation.clear()
+        if not torch.isfinite(predicted).all():
+            self.log(VALIDATION_PCC, -float("inf"))
+            return
         scores = [
             pcc_mean(gene_pcc(predicted[sections == one].numpy(), target[sections == one].numpy()))
             for one in torch.unique(sections)

@@ -13,8 +13,6 @@ import pandas as pd
 from anndata import AnnData
 
 from hage_transfer.atomic import TEMPORARY_MARK, atomic_path, write_csv, write_json
-from hage_transfer.data.feature_file import FeatureMeta
-from hage_transfer.data.sections import read_sections
 from hage_transfer.jobs import Job
 from hage_transfer.results import Record, Results, summarise
 from hage_transfer.run_all import run_all
@@ -22,10 +20,9 @@ from hage_transfer.run_directory import RunDirectory
 from pretrain.audit import run_meta
 from pretrain.baselines import choose_alpha
 from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData, attach_features, make_fold_data
+from pretrain.dataset import FoldData
 from pretrain.evaluate import TrialPredictions, averaged, fold_records
-from pretrain.folds import Fold, leave_out_folds
-from pretrain.genes import FoldGenes, fold_genes
+from pretrain.inputs import FoldInputs, Inputs, fold_inputs
 from pretrain.train import TrialPaths, train_trial
 
 log = logging.getLogger(__name__)
@@ -33,13 +30,20 @@ Progress = Callable[[str, int, int], None]
 
 
 def pretrain(
-    config: PretrainConfig, run: RunDirectory, *, device: str, n_jobs: int = 1, progress: Progress | None = None
+    config: PretrainConfig,
+    inputs: Inputs,
+    run: RunDirectory,
+    *,
+    device: str,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
 ) -> Results:
     """Trains folds x trials, evaluates each fold once, and writes results, predictions and encoder directories.
 
     Args:
         config: the resolved config.
-        run: the run directory; what an earlier, interrupted run finished is kept.
+        inputs: from ``read_inputs`` of the same config.
+        run: the run directory; what an earlier, interrupted run finished on the same inputs is kept.
         device: torch device of the trials.
         n_jobs: processes.
         progress: called with (name, done, total) as each job ends.
@@ -48,97 +52,49 @@ def pretrain(
         InputError: the data or the config is wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
-    sections = {section.uns["section"]["name"]: section for section in read_sections(config.data)}
-    metas = attach_features(list(sections.values()), config.features)
-    folds = leave_out_folds({name: sections[name].uns["section"]["patient"] for name in metas}, config.split)
-    genes = {
-        fold.name: fold_genes(
-            _gene_sections(sections, fold, config),
-            config.genes,
-            seed=config.seed,
-            folder=run.path / "folds" / fold.name,
-        )
-        for fold in folds
-    }
-    inputs = {
-        fold.name: _FoldInputs({n: sections[n] for n in (*fold.train, *fold.test)}, fold, genes[fold.name], metas)
-        for fold in folds
-    }
+    folds = [fold_inputs(inputs, fold, config, folder=run.path / "folds" / fold.name) for fold in inputs.folds]
     trials = [
         Job(
-            f"{fold.name} trial {trial}",
-            TrialPaths.of(run.path, fold.name, trial).predictions,
+            f"{fold.fold.name} trial {trial}",
+            _trial_paths(run.path, fold, trial).predictions,
             _run_trial,
-            (inputs[fold.name], config, run.path, trial, device),
+            (fold, config, run.path, trial, device),
         )
         for fold in folds
         for trial in range(config.trials)
     ]
     scores = [
-        Job(
-            f"{fold.name} scores", _scores_path(run.path, fold.name), _run_scores, (inputs[fold.name], config, run.path)
-        )
+        Job(f"{fold.fold.name} scores", _scores_path(run.path, fold), _run_scores, (fold, config, run.path))
         for fold in folds
     ]
     for jobs in (trials, scores):
         run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
-    _write_curves(run.path, folds, config)
-    _publish_encoder(run.path, folds, config)
-    return _collect(run, folds, genes, metas, config)
+    predictions = {
+        (fold.fold.name, trial): TrialPredictions.load(_trial_paths(run.path, fold, trial).predictions)
+        for fold in folds
+        for trial in range(config.trials)
+    }
+    _write_curves(run.path, predictions)
+    _publish_encoder(run.path, predictions)
+    return _collect(run, inputs, folds, config)
 
 
-class _FoldInputs:
-    """What the jobs of one fold are given; arrays are made from it inside the job."""
-
-    def __init__(
-        self, sections: Mapping[str, AnnData], fold: Fold, genes: FoldGenes, metas: Mapping[str, FeatureMeta]
-    ) -> None:
-        self.sections, self.fold, self.genes, self.meta = sections, fold, genes, metas[fold.train[0]]
-
-    def data(self, preset: str) -> FoldData:
-        return make_fold_data(
-            self.sections,
-            self.fold,
-            genes=self.genes.symbols,
-            gene_vectors=self.genes.vectors,
-            gene_source=self.genes.source,
-            preset=preset,
-            feature_meta=self.meta,
-        )
+def _trial_paths(run: Path, inputs: FoldInputs, trial: int) -> TrialPaths:
+    return TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256)
 
 
-def _gene_sections(sections: Mapping[str, AnnData], fold: Fold, config: PretrainConfig) -> list[AnnData]:
-    """Training sections, and those without an image that no rule holds out: they serve panel and co-expression."""
-    unit = "patient" if config.split.unit == "patient" else "name"
-    chosen = [
-        section
-        for name, section in sections.items()
-        if name in fold.train
-        or (
-            config.split.train is None
-            and not section.uns["section"]["image_path"]
-            and section.uns["section"][unit] != fold.name
-        )
-    ]
-    without_image = len(chosen) - len(fold.train)
-    if without_image:
-        log.info("%s: %d sections without image serve panel and co-expression only", fold.name, without_image)
-    return chosen
+def _run_trial(inputs: FoldInputs, config: PretrainConfig, run: Path, trial: int, device: str) -> None:
+    train_trial(inputs.data(config.preset), config, trial, _trial_paths(run, inputs, trial), device)
 
 
-def _run_trial(inputs: _FoldInputs, config: PretrainConfig, run: Path, trial: int, device: str) -> None:
-    train_trial(inputs.data(config.preset), config, trial, TrialPaths.of(run, inputs.fold.name, trial), device)
-
-
-def _run_scores(inputs: _FoldInputs, config: PretrainConfig, run: Path) -> None:
+def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     data = inputs.data(config.preset)
-    fold = inputs.fold.name
-    trials = [TrialPredictions.load(TrialPaths.of(run, fold, trial).predictions) for trial in range(config.trials)]
-    records = fold_records(trials, data, heg_from=config.heg_from)
-    _write_predictions(run / "predictions" / f"{fold}.h5ad", inputs, data, trials)
-    alpha, alpha_scores = choose_alpha(data.train)
+    trials = [TrialPredictions.load(_trial_paths(run, inputs, trial).predictions) for trial in range(config.trials)]
+    alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
+    records = fold_records(trials, data, heg_from=config.heg_from, ridge_alpha=alpha)
+    _write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", inputs, data, trials)
     write_json(
-        _scores_path(run, fold),
+        _scores_path(run, inputs),
         {
             "records": [asdict(record) for record in records],
             "ridge_alpha": alpha,
@@ -148,7 +104,7 @@ def _run_scores(inputs: _FoldInputs, config: PretrainConfig, run: Path) -> None:
     )
 
 
-def _write_predictions(path: Path, inputs: _FoldInputs, data: FoldData, trials: Sequence[TrialPredictions]) -> None:
+def _write_predictions(path: Path, inputs: FoldInputs, data: FoldData, trials: Sequence[TrialPredictions]) -> None:
     """Out-of-fold predictions that scanpy opens: X is the averaged trials' calibrated prediction."""
     prediction = averaged(trials, data)
     tests = [inputs.sections[name] for name in inputs.fold.test]
@@ -168,48 +124,36 @@ def _write_predictions(path: Path, inputs: _FoldInputs, data: FoldData, trials: 
         result.write_h5ad(temporary)
 
 
-def _scores_path(run: Path, fold: str) -> Path:
-    return run / "jobs" / fold / "scores.json"
+def _scores_path(run: Path, inputs: FoldInputs) -> Path:
+    return run / "jobs" / inputs.fold.name / f"scores-{inputs.sha256[:12]}.json"
 
 
-def _write_curves(run: Path, folds: Sequence[Fold], config: PretrainConfig) -> None:
+def _write_curves(run: Path, predictions: Mapping[tuple[str, int], TrialPredictions]) -> None:
     rows = [
-        {"fold": fold.name, "trial": trial, "epoch": epoch, "term": term, "value": value}
-        for fold in folds
-        for trial in range(config.trials)
-        for epoch, term, value in TrialPredictions.load(TrialPaths.of(run, fold.name, trial).predictions).curves
+        {"fold": fold, "trial": trial, "epoch": epoch, "term": term, "value": value}
+        for (fold, trial), trained in predictions.items()
+        for epoch, term, value in trained.curves
     ]
     write_csv(run / "curves.csv", ["fold", "trial", "epoch", "term", "value"], rows)
 
 
-def _publish_encoder(run: Path, folds: Sequence[Fold], config: PretrainConfig) -> None:
+def _publish_encoder(run: Path, predictions: Mapping[tuple[str, int], TrialPredictions]) -> None:
     """Copies the encoder directory of the best validation PCC (never a test score) to ``encoder/``."""
-    candidates = {
-        (fold.name, trial): TrialPredictions.load(TrialPaths.of(run, fold.name, trial).predictions).validation_pcc
-        for fold in folds
-        for trial in range(config.trials)
-    }
-    fold_name, trial = max(candidates, key=lambda key: candidates[key])
+    fold, trial = max(predictions, key=lambda key: predictions[key].validation_pcc)
     temporary, final = run / f"{TEMPORARY_MARK}encoder", run / "encoder"
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(TrialPaths.of(run, fold_name, trial).encoder, temporary)
+    shutil.copytree(run / "encoders" / fold / f"trial_{trial}", temporary)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
-    log.info("encoder/ is %s trial %d (best validation PCC)", fold_name, trial)
+    log.info("encoder/ is %s trial %d (best validation PCC)", fold, trial)
 
 
-def _collect(
-    run: RunDirectory,
-    folds: Sequence[Fold],
-    genes: Mapping[str, FoldGenes],
-    metas: Mapping[str, FeatureMeta],
-    config: PretrainConfig,
-) -> Results:
+def _collect(run: RunDirectory, inputs: Inputs, folds: Sequence[FoldInputs], config: PretrainConfig) -> Results:
     scores: dict[str, dict[str, Any]] = {
-        fold.name: json.loads(_scores_path(run.path, fold.name).read_text(encoding="utf-8")) for fold in folds
+        fold.fold.name: json.loads(_scores_path(run.path, fold).read_text(encoding="utf-8")) for fold in folds
     }
     records = [Record(**record) for score in scores.values() for record in score["records"]]
     records += summarise(records)
-    results = Results(records, run_meta(run.path, records, scores, folds, genes, metas, config))
+    results = Results(records, run_meta(run.path, records, scores, inputs, folds, config))
     results.save(run.results_path)
     return results

@@ -19,12 +19,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from hage_transfer.atomic import atomic_path
+from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData, Spots
 from pretrain.encoder_directory import write_encoder_directory
-from pretrain.folds import train_validation
+from pretrain.folds import split_spots
 from pretrain.module import VALIDATION_PCC, Batch, HageModule
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,10 @@ class TrialPaths:
     tensorboard: Path
 
     @classmethod
-    def of(cls, run: Path, fold: str, trial: int) -> "TrialPaths":
-        """The layout of a run directory."""
+    def of(cls, run: Path, fold: str, trial: int, *, sha256: str) -> "TrialPaths":
+        """The layout of a run directory; ``sha256`` of the inputs keeps what was made from others apart."""
         return cls(
-            predictions=run / "jobs" / fold / f"trial_{trial}.h5",
+            predictions=run / "jobs" / fold / f"trial_{trial}-{sha256[:12]}.h5",
             encoder=run / "encoders" / fold / f"trial_{trial}",
             tensorboard=run / "tensorboard" / fold / f"trial_{trial}",
         )
@@ -54,14 +55,32 @@ def trial_seed(seed: int, fold: str, trial: int) -> int:
 
 
 def train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
-    """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions."""
+    """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions.
+
+    On the CPU it takes one thread, so that numbers do not depend on how many jobs share the machine: cores are used
+    by ``--jobs``.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _train_trial(data, config, trial, paths, device)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
     seed = trial_seed(config.seed, data.fold.name, trial)
-    rows, validation_rows = train_validation(len(data.train), share=config.split.validation, seed=seed)
+    rows, validation_rows = split_spots(len(data.train), share=config.split.validation, seed=seed)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         module = _build(data, config, rows)
         best = _fit(module, data, config, rows, validation_rows, paths=paths, device=device, seed=seed)
+    if not best.state:
+        raise ConfigError(
+            f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "
+            f"lower train.learning_rate (now {config.train.learning_rate:g})"
+        )
     module.load_state_dict(best.state)
     module = module.to("cpu").eval()
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)

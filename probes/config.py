@@ -29,4 +29,4 @@ class ProbeConfig(Settings):
     positive: str | None = Field(
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
     )
-    seed: int = Field(0, ge=0, description="of weights and of the order of rows; folds have split.seed")
+    seed: int = Field(0, ge=0, lt=2**32, description="of weights and of the order of rows; folds have split.seed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.atomic import atomic_path
-from hage_transfer.data.feature_file import Features, read_features, read_meta
+from hage_transfer.data.feature_file import Features, read_features, read_meta, written
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import Fold, table_folds, write_split
 from hage_transfer.errors import DataError
@@ -182,6 +182,7 @@ def align_rows(features: Features, keys: np.ndarray, *, path: Path) -> np.ndarra
 def _digest(path: Path, labels: LabelTable, folds: Sequence[Fold]) -> str:
     """Names a job's file by what went into it, so that other features, labels or folds are another file."""
     digest = hashlib.sha256(json.dumps(asdict(read_meta(path)), sort_keys=True).encode())
+    digest.update(written(path).encode())
     digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
     for fold in folds:
         digest.update(fold.test.astype(np.int64).tobytes())

@@ -36,7 +36,9 @@ def test_overwrite_deletes_the_earlier_run(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_other_files_is_never_touched(tmp_path, overwrite):
+@pytest.mark.parametrize("other", ["notes.txt", "config.yaml"])
+def test_a_folder_of_other_files_is_never_touched(tmp_path, overwrite, other):
+    (tmp_path / other).write_text("a: 1")
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="is no run directory"):
         RunDirectory.open(tmp_path, Small(), overwrite=overwrite)
@@ -49,3 +51,19 @@ def test_failures_are_listed_and_removed_when_none_is_left(tmp_path):
     assert (run.path / "failures.csv").read_text().splitlines() == ["item,reason", "s1,no tissue"]
     run.write_failures({})
     assert not (run.path / "failures.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["- a", "a: ["])
+def test_a_config_that_is_none_is_named(tmp_path, text):
+    run = RunDirectory.open(tmp_path / "run", Small())
+    (run.path / "jobs").mkdir()
+    (run.path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        RunDirectory.open(tmp_path / "run", Small())
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    for path in (tmp_path / "run", tmp_path / "run" / "below"):
+        with pytest.raises(ConfigError, match=r"another --out|names a folder"):
+            RunDirectory.open(path, Small())

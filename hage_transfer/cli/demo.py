@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from hage_transfer.cli import options
+from hage_transfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from hage_transfer.demo.files import DemoFiles, DemoSize
@@ -63,6 +64,8 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     from hage_transfer.report.page import write_report
 
     start = time.monotonic()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "data" / "made_with.json").is_file():
+        raise ConfigError(f"{out}: exists and holds no demo; give another --out")
     if overwrite:
         for folder in FOLDERS:
             shutil.rmtree(out / folder, ignore_errors=True)

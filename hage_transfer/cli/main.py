@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
-import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -14,6 +14,8 @@ from rich.logging import RichHandler
 from hage_transfer.cli.options import PACKAGES
 from hage_transfer.errors import HageError, ItemsFailedError
 
+# typer brings click along inside itself from 0.29 on: its own base class is right for every release.
+UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -49,15 +51,20 @@ def run(arguments: list[str]) -> int:
         logging.getLogger(name).setLevel(logging.INFO)
     try:
         code = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except UsageError as error:
+        _show_error(console, error.format_message())
+        console.print("`hage --help` and `hage COMMAND --help` list what there is", markup=False)
         return EXIT_INPUT
     except HageError as error:
-        console.print(f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        _show_error(console, str(error))
         for note in getattr(error, "__notes__", []):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         return EXIT_ITEMS_FAILED if isinstance(error, ItemsFailedError) else EXIT_INPUT
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.print("interrupted; run the same command again to do what is left", markup=False)
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _show_error(console: Console, message: str) -> None:
+    console.print(f"error: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True)

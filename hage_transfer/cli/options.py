@@ -14,7 +14,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config (dotted; YAML value)."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
-Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
+Seed = Annotated[int | None, typer.Option(help="Override the config's seed.", min=0)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
 Jobs = Annotated[int, typer.Option(help="Independent jobs at a time, over processes.", min=1)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]

@@ -49,12 +49,14 @@ def run_pretrain(config: "PretrainConfig", *, out: Path, device: str, jobs: int,
     from hage_transfer.cli.progress import job_progress, run_log
     from hage_transfer.devices import resolve_device
     from hage_transfer.run_directory import RunDirectory
+    from pretrain.inputs import read_inputs
     from pretrain.run import pretrain
 
     resolved = resolve_device(device)
+    inputs = read_inputs(config)  # before anything is written or, with --overwrite, deleted
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("pretrain") as progress:
-        return pretrain(config, run, device=resolved, n_jobs=jobs, progress=progress)
+        return pretrain(config, inputs, run, device=resolved, n_jobs=jobs, progress=progress)
 
 
 def show_gene_table(results: "Results", console: Console) -> None:

@@ -157,3 +157,9 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         frozen_encoder=str(values["frozen_encoder"]),
         schema_version=int(values["schema_version"]),
     )
+
+
+def written(path: Path) -> str:
+    """Size and time of a file's last change: other text where it was written anew, without reading it."""
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

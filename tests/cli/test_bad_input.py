@@ -121,6 +121,22 @@ CASES: dict[str, tuple[Callable[[Any], object], list[str], str]] = {
         r"A2, which is held out",
     ),
     "no CUDA device": (lambda b: None, [*PRETRAIN[:2], "--device", "cuda:99"], r"cuda:99"),
+    "no config given": (lambda b: None, ["pretrain"], r"Missing argument .config"),
+    "unknown command": (lambda b: None, ["pretrian"], r"pretrian"),
+    "unknown option": (lambda b: None, [*PRETRAIN, "--epochs", "3"], r"--epochs"),
+    "no jobs": (lambda b: None, [*PRETRAIN, "--jobs", "0"], r"--jobs"),
+    "negative seed": (lambda b: None, [*PRETRAIN, "--set", "seed=-1"], r"seed = -1"),
+    "a unit held out twice": (lambda b: None, [*PRETRAIN, "--set", "split.held_out=[B,B]"], r"split\.held_out.*once"),
+    "demo into a folder of other files": (
+        lambda b: None,
+        ["demo", "--out", "images"],
+        r"images: exists and holds no demo",
+    ),
+    "training that diverges": (
+        lambda b: None,
+        [*PRETRAIN, "--set", "train.learning_rate=1e30", "--out", "runs/diverged"],
+        r"lower train\.learning_rate",
+    ),
     "out folder that is no run": (lambda b: None, [*PRETRAIN, "--out", "images"], r"images: exists and is no run"),
 }
 

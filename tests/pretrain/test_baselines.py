@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -19,6 +21,7 @@ def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots
         target=target,
         section=np.arange(n) % sections,
         section_names=tuple(f"S{number}" for number in range(sections)),
+        patient=tuple("PPQQRR"[:sections]),
         spot_names=tuple(str(number) for number in range(n)),
     )
 
@@ -33,19 +36,21 @@ def test_constants_are_those_of_the_training_spots():
 
 
 def test_ridge_equals_scikit_learn_at_the_chosen_alpha():
-    alpha, _ = choose_alpha(TRAIN)
+    alpha, _ = choose_alpha(TRAIN, unit="section")
     scaler = StandardScaler().fit(TRAIN.features)
     model = Ridge(alpha=alpha).fit(scaler.transform(TRAIN.features), TRAIN.target)
-    np.testing.assert_allclose(ridge(TRAIN, TEST), model.predict(scaler.transform(TEST.features)), rtol=1e-5)
+    np.testing.assert_allclose(
+        ridge(TRAIN, TEST, alpha=alpha), model.predict(scaler.transform(TEST.features)), rtol=1e-5
+    )
 
 
 def test_alpha_grows_where_features_say_nothing():
-    assert choose_alpha(spots(90, seed=0, signal=3.0))[0] < 1000
-    assert len(choose_alpha(spots(90, seed=0))[1]) == 13
+    assert choose_alpha(spots(90, seed=0, signal=3.0), unit="section")[0] < 1000
+    assert len(choose_alpha(spots(90, seed=0), unit="section")[1]) == 13
 
 
 def test_alpha_is_chosen_with_a_single_section():
-    alpha, scores = choose_alpha(spots(60, seed=0, sections=1))
+    alpha, scores = choose_alpha(spots(60, seed=0, sections=1), unit="patient")
     assert scores[alpha] == max(scores.values())
 
 
@@ -55,3 +60,22 @@ def test_spot_depth_is_a_line_on_depth_alone():
     assert np.abs(gene_pcc(predicted, np.broadcast_to(depth[:, None], predicted.shape))) == pytest.approx(
         np.where(np.ptp(predicted, axis=0) > 0, 1, 0)
     )
+
+
+def test_alpha_is_chosen_on_whole_patients_where_patients_are_left_out():
+    """Two sections of a patient share a shift that a fit on the one carries over to the other."""
+    train = spots(120, seed=0, sections=4, signal=0.3)
+    by_patient, by_section = (choose_alpha(train, unit=unit)[1] for unit in ("patient", "section"))
+    assert by_patient != by_section
+    merged = replace(train, section=train.section // 2, section_names=("S0", "S2"), patient=("P", "Q"))
+    fits = choose_alpha(merged, unit="patient")[1]
+    assert fits.keys() == by_patient.keys()
+
+
+def test_a_section_where_every_gene_is_constant_does_not_decide_alpha():
+    train = spots(90, seed=0)
+    target = train.target.copy()
+    target[train.section == 2] = 1.0
+    alpha, scores = choose_alpha(replace(train, target=target), unit="section")
+    assert np.isfinite(list(scores.values())).all()
+    assert scores[alpha] == max(scores.values())

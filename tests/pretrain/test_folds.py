@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hage_transfer.errors import SplitError
 from pretrain.config import FoldSettings
-from pretrain.folds import leave_out_folds, train_validation
+from pretrain.folds import leave_out_folds, split_spots
 
 PATIENTS = {"B4": "B", "C2": "C", "C3": "C", "C4": "C", "C5": "C"}
 
@@ -53,11 +53,11 @@ def test_one_patient_cannot_be_left_out():
 
 @given(st.integers(5, 300), st.integers(0, 2**32 - 1))
 def test_validation_is_a_fifth_and_apart(n_spots, seed):
-    train, validation = train_validation(n_spots, share=0.2, seed=seed)
+    train, validation = split_spots(n_spots, share=0.2, seed=seed)
     assert len(validation) == round(n_spots / 5)
     assert (np.sort(np.concatenate([train, validation])) == np.arange(n_spots)).all()
 
 
 def test_too_few_spots_for_validation_is_an_error():
     with pytest.raises(SplitError, match="2 training spots"):
-        train_validation(2, share=0.2, seed=0)
+        split_spots(2, share=0.2, seed=0)

@@ -12,13 +12,14 @@ from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.errors import DataError, InputError
 from hage_transfer.run_directory import RunDirectory
 from pretrain.config import PretrainConfig
+from pretrain.inputs import read_inputs
 from pretrain.run import pretrain
 
 METHODS = {"hage", "hage_averaged", "ridge", "gene_mean", "gene_median", "all_zero", "spot_depth"}
 
 
 def run(config: PretrainConfig, out: Path) -> Results:
-    return pretrain(config, RunDirectory.open(out, config), device="cpu")
+    return pretrain(config, read_inputs(config), RunDirectory.open(out, config), device="cpu")
 
 
 def one_fold(config: PretrainConfig, **changes: object) -> PretrainConfig:
@@ -79,8 +80,9 @@ def test_training_counts_do_reach_the_encoder(config, data_root, tmp_path):
 @pytest.mark.slow
 def test_a_run_that_lost_jobs_resumes_to_the_same_results(config, tmp_path):
     whole = run(config, tmp_path / "run")
-    for lost in ("jobs/A/trial_1.h5", "jobs/B/scores.json", "encoders/A/trial_1/model.safetensors", "results.json"):
-        (tmp_path / "run" / lost).unlink()
+    for lost in ("jobs/A/trial_1-*.h5", "jobs/B/scores-*.json", "encoders/A/trial_1/model.safetensors", "results.json"):
+        (found,) = (tmp_path / "run").glob(lost)
+        found.unlink()
     resumed = run(config, tmp_path / "run")
     assert resumed == whole
 
@@ -138,3 +140,29 @@ def test_too_many_clusters_fail_the_run_with_the_remedy(config, tmp_path):
     settings = one_fold(config, clusters=config.clusters.model_copy(update={"k1": 500}))
     with pytest.raises(InputError, match=r"clusters\.k1 = 500"):
         run(settings, tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", ["panel", "counts", "features"])
+def test_changed_inputs_are_never_answered_with_old_work(config, data_root, tmp_path, change):
+    settings = one_fold(config)
+    before = run(settings, tmp_path / "run")
+    if change == "panel":
+        (data_root.parent / "panel.txt").write_text("\n".join(f"GENE{number}" for number in range(30)))
+    elif change == "counts":
+        change_counts(data_root, "B1")
+    else:
+        features = read_features(config.features / "B1.h5")
+        write_features(config.features / "B1.h5", -features.features, features.meta, keys=features.keys)
+    again = run(settings, tmp_path / "run")
+    assert again.meta["inputs_sha256"] != before.meta["inputs_sha256"]
+    assert again == run(settings, tmp_path / "fresh")
+
+
+@pytest.mark.slow
+def test_numbers_do_not_depend_on_the_number_of_jobs(config, tmp_path):
+    alone = run(config, tmp_path / "alone")
+    together = pretrain(
+        config, read_inputs(config), RunDirectory.open(tmp_path / "two", config), device="cpu", n_jobs=2
+    )
+    hage = [record for record in together.records if record.source.startswith("hage")]
+    assert hage == [record for record in alone.records if record.source.startswith("hage")]

@@ -1,0 +1,115 @@
+"""What a run reads, and what the jobs of each fold are given; a hash of it names their files."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+
+from hage_transfer.config import config_sha256, file_sha256
+from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.sections import read_sections
+from pretrain.config import PretrainConfig
+from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
+from pretrain.folds import LeftOut, leave_out_folds
+from pretrain.genes import FoldGenes, fold_genes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Sections with their features, by name, and the folds over those that have an image."""
+
+    sections: Mapping[str, AnnData]
+    metas: Mapping[str, FeatureMeta]
+    folds: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """What the jobs of one fold are given; the arrays are made from it inside the job.
+
+    Attributes:
+        sections: training and test sections.
+        fold: which is which.
+        genes: panel and gene embeddings.
+        meta: of the features.
+        sha256: of everything that decides the fold's numbers besides the config.
+    """
+
+    sections: Mapping[str, AnnData]
+    fold: LeftOut
+    genes: FoldGenes
+    meta: FeatureMeta
+    sha256: str
+
+    def data(self, preset: str) -> FoldData:
+        """The fold's arrays."""
+        return make_fold_data(
+            self.sections,
+            self.fold,
+            genes=self.genes.symbols,
+            gene_vectors=self.genes.vectors,
+            gene_source=self.genes.source,
+            preset=preset,
+            feature_meta=self.meta,
+        )
+
+
+def read_inputs(config: PretrainConfig) -> Inputs:
+    """Reads sections and features and lays the folds, before anything is written.
+
+    Raises:
+        InputError: the data, the features or the split are wrong.
+    """
+    sections = {section.uns["section"]["name"]: section for section in read_sections(config.data)}
+    metas = attach_features(list(sections.values()), config.features)
+    patients = {name: sections[name].uns["section"]["patient"] for name in metas}
+    return Inputs(sections, metas, tuple(leave_out_folds(patients, config.split)))
+
+
+def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, folder: Path) -> FoldInputs:
+    """Chooses the fold's genes on its training sections alone (or reads back what was chosen on the same inputs)."""
+    chosen = _gene_sections(inputs, fold, config)
+    counts = {name: _sha256_of(inputs.sections[name]) for name in {*chosen, *fold.train, *fold.test}}
+    files = [path for path in (config.genes.panel, config.genes.embeddings) if isinstance(path, Path)]
+    for_genes = config_sha256(
+        {
+            "sections": {name: counts[name] for name in chosen},
+            "files": [file_sha256(path) if path.is_file() else "" for path in files],
+            "settings": config.genes.model_dump(mode="json"),
+            "seed": config.seed,
+        }
+    )
+    genes = fold_genes(
+        [inputs.sections[name] for name in chosen], config.genes, seed=config.seed, folder=folder, sha256=for_genes
+    )
+    used = (*fold.train, *fold.test)
+    sha256 = config_sha256({"genes": for_genes, "sections": {name: counts[name] for name in used}})
+    return FoldInputs({n: inputs.sections[n] for n in used}, fold, genes, inputs.metas[fold.train[0]], sha256)
+
+
+def _gene_sections(inputs: Inputs, fold: LeftOut, config: PretrainConfig) -> list[str]:
+    """Training sections, and those without an image that no rule holds out: they serve panel and co-expression."""
+    unit = "patient" if config.split.unit == "patient" else "name"
+    without_image = [
+        name
+        for name, section in inputs.sections.items()
+        if name not in inputs.metas and config.split.train is None and section.uns["section"][unit] != fold.name
+    ]
+    if without_image:
+        log.info("%s: %d sections without image serve panel and co-expression only", fold.name, len(without_image))
+    return [*fold.train, *without_image]
+
+
+def _sha256_of(section: AnnData) -> str:
+    """Hash of a section's counts, names and features."""
+    digest = hashlib.sha256("\n".join([*section.obs_names, *section.var_names]).encode())
+    for part in (section.X.data, section.X.indices, section.X.indptr, section.obsm.get(FEATURES)):
+        if part is not None:
+            digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
