@@ -91,28 +91,40 @@ def gene_plot(run: Run) -> Plot:
 
 
 def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
-    """Out-of-fold ROC curves, one for each source (its trials' mean probability); None with more than two classes."""
+    """Out-of-fold ROC curves, one for each trial of each source; None with more than two classes.
+
+    The area in the legend is the mean of the trials' own areas: the curve of their averaged probability would be that
+    of an ensemble, which the source with one trial is not.
+    """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     positive = run.meta.get("positive")
     column = f"probability_{positive}"
     if positive is None or column not in predictions:
         return None
-    key = "slide" if "slide" in predictions else "key"
-    means = predictions.groupby(["source", key], sort=False).agg({column: "mean", "label": "first"}).reset_index()
-    by_source = {name: means[means["source"] == name] for name in dict.fromkeys(means["source"])}
-    areas = {n: float(roc_auc_score(t["label"] == str(positive), t[column])) for n, t in by_source.items()}
+    by_trial = {
+        str(name): [rows for _, rows in table.groupby("trial", dropna=False, sort=False)]
+        for name, table in predictions.groupby("source", sort=False)
+    }
+    areas = {
+        name: float(np.mean([roc_auc_score(rows["label"] == str(positive), rows[column]) for rows in trials]))
+        for name, trials in by_trial.items()
+    }
 
     def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], ":", color="#777777", lw=1)
-        for number, (name, table) in enumerate(by_source.items()):
-            wrong, right, _ = roc_curve(table["label"] == str(positive), table[column])
-            style = ("-", "--", "-.", ":")[number % 4]
-            axes.plot(wrong, right, style, color=OKABE_ITO[number], lw=1.8, label=f"{name}, {areas[name]:.3f}")
+        for number, (name, trials) in enumerate(by_trial.items()):
+            style, width = ("-", "--", "-.", ":")[number % 4], 1.8 if len(trials) == 1 else 0.9
+            many = f", mean of {len(trials)} trials" if len(trials) > 1 else ""
+            for place, rows in enumerate(trials):
+                wrong, right, _ = roc_curve(rows["label"] == str(positive), rows[column])
+                label = f"{name}, {areas[name]:.3f}{many}" if place == 0 else None
+                axes.plot(wrong, right, style, color=OKABE_ITO[number], lw=width, label=label)
         axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
         axes.legend(loc="lower right", frameon=False, title="area, folds pooled")
 
-    alt = "ROC curves of all folds pooled; area under them: " + ", ".join(f"{n} {a:.3f}" for n, a in areas.items())
+    alt = "ROC curves of all folds pooled, one a trial; area under them: "
+    alt += ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
     return Plot(f"ROC, positive class “{positive}”", _svg(draw), alt)
 
 
