@@ -12,7 +12,7 @@ import numpy as np
 
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.patch_images import file_stamp
-from hage_transfer.data.patches import PatchSet, PatchSource
+from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.encoders.items import Item, Rows
 from hage_transfer.errors import DataError

@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from hage_transfer.config import PatchSetSettings, file_sha256
-from hage_transfer.data.patches import PatchSet, PatchSource
+from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hage_transfer.data.patch_images import file_stamp
-from hage_transfer.data.patches import PatchSet, PatchSource
+from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)

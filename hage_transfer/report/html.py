@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 if TYPE_CHECKING:
-    from hage_transfer.report.page import Page
+    from hage_transfer.report.layout import Page
 
 TEMPLATE = "report.html.jinja"
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hage_transfer.report.page import Page
+    from hage_transfer.report.layout import Page
 
 
 def render_markdown(page: "Page") -> str:

@@ -1,7 +1,6 @@
 """One page over runs: the question, the answer with its uncertainty, the numbers, and how to get them again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -10,57 +9,15 @@ from hage_transfer.atomic import write_text
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError
 from hage_transfer.report.html import render_html
+from hage_transfer.report.layout import Page, Reproduction, Section
 from hage_transfer.report.markdown import render_markdown
 from hage_transfer.report.plots import Plot, comparison_plots, curve_plots, difference_plot, gene_plot, roc_plot
 from hage_transfer.report.runs import Run, read_run
-from hage_transfer.report.tables import Table, comparison_table, gene_table, section_table
-from hage_transfer.report.verdict import Difference, difference, differences
+from hage_transfer.report.tables import comparison_table, gene_table, section_table
+from hage_transfer.report.verdict import difference, differences
 from hage_transfer.run_directory import RESULTS_FILE
 
 CLASSIFIERS = ("probe", "mil")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        title: its heading.
-        anchor: its name in links.
-        text: paragraphs.
-        tables: shown in order, after the text.
-        plots: a grid of panels, after the tables.
-    """
-
-    title: str
-    anchor: str
-    text: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    plots: tuple[Plot, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """How one run was made."""
-
-    name: str
-    command: str
-    commit: str
-    packages: str
-    results_sha256: str
-    config: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the page says, before it is laid out."""
-
-    title: str
-    question: str
-    answers: tuple[Difference, ...]
-    sections: tuple[Section, ...]
-    warnings: tuple[str, ...] = ()
-    reproduction: tuple[Reproduction, ...] = field(default=())
 
 
 def write_report(runs: Sequence[Path], out: Path) -> None:
