@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.atomic import write_json
+from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import Fold, check_disjoint, table_folds, train_validation, write_split
 from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
+from hage_transfer.metrics.out_of_fold import OutOfFold
 from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
@@ -103,28 +104,18 @@ def evaluate_mil(
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
-    write_predictions(
-        run.path / "predictions.csv",
+    return compared(
         predictions,
-        key_column=labels.key_column,
-        keys=labels.keys.tolist(),
-        labels=labels.class_indices,
-        classes=labels.classes,
+        labels,
+        task="mil",
         test_rows=test_rows,
-    )
-    records = classification_records(
-        predictions, task="mil", labels=labels.class_indices, test_rows=test_rows, positive=positive
-    )
-    return Results(
-        records,
-        {
-            "task": "mil",
-            **labels.meta(positive=positive),
-            "folds_by": "group" if config.split.by_group else "row",
+        positive=positive,
+        by_group=config.split.by_group,
+        folder=run.path,
+        meta={
             "tiles": {name: int(bags.n_tiles.sum()) for name, _, bags in trials},
             "features": _feature_meta(trials),
             "epochs": epochs,
-            "pooled": pooled_metrics(predictions, labels=labels.class_indices, positive=positive),
         },
     )
 

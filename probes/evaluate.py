@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.atomic import atomic_path
+from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.feature_file import Features, read_features, read_meta, written
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import Fold, table_folds, write_split
 from hage_transfer.errors import DataError
 from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
+from hage_transfer.metrics.out_of_fold import OutOfFold
 from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
@@ -95,29 +96,19 @@ def evaluate_probes(
     for fold in folds:
         train, test = labels.keys[fold.train].tolist(), labels.keys[fold.test].tolist()
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=[], test=test)
-    write_predictions(
-        run.path / "predictions.csv",
+    return compared(
         predictions,
-        key_column=labels.key_column,
-        keys=labels.keys.tolist(),
-        labels=labels.class_indices,
-        classes=labels.classes,
+        labels,
+        task="probe",
         test_rows=test_rows,
-    )
-    records = classification_records(
-        predictions, task="probe", labels=labels.class_indices, test_rows=test_rows, positive=positive
-    )
-    return Results(
-        records,
-        {
-            "task": "probe",
-            **labels.meta(positive=positive),
-            "folds_by": "group" if config.split.by_group else "row",
+        positive=positive,
+        by_group=config.split.by_group,
+        folder=run.path,
+        meta={
             "features": {
                 name: [asdict(read_meta(path)) | {"path": str(path)} for path in paths]
                 for name, paths in sources.items()
             },
-            "pooled": pooled_metrics(predictions, labels=labels.class_indices, positive=positive),
         },
     )
 
