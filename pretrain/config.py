@@ -26,6 +26,15 @@ class GeneSettings(Settings):
         None, description="Gene2Vec text file; None: trained from the training sections' co-expression"
     )
     embedding_dim: int = Field(200, gt=0, description="width of embeddings trained here (Gene2Vec: 200)")
+    names: Path | None = Field(
+        None, description="csv `alias,symbol` (aliases, Ensembl ids) to resolve names that a panel or embeddings lack"
+    )
+    control: Literal["none", "random", "mean", "permuted"] = Field(
+        "none", description="replace the embeddings: random of the same norms, their one mean, or genes exchanged"
+    )
+    unseen: float = Field(
+        0.0, ge=0, lt=1, description="share of the panel kept from training and predicted by its embeddings alone"
+    )
 
 
 class ModelSettings(Settings):
@@ -35,6 +44,9 @@ class ModelSettings(Settings):
     n_heads: int = Field(8, gt=0)
     feature_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the frozen features while training")
     gene_informed: bool = Field(True, description="False: no cross-attention to genes (Table 2, rows I and II)")
+    predictor: Literal["mlp", "gene_conditioned"] = Field(
+        "mlp", description="mlp (paper), or y_j = <h(z), W g_j> + b_j, in which a gene's identity matters (ours)"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSettings":
@@ -62,6 +74,9 @@ class ClusterSettings(Settings):
     k1: int = Field(30, gt=0, description="clusters of expression")
     k2: int = Field(2, gt=0, description="subclusters of features in each; 1: single-layer")
     expression: Literal["raw", "normalised"] = Field("raw", description="what k-means of k1 sees (paper: raw counts)")
+    centroids: Literal["batch", "dataset"] = Field(
+        "batch", description="means over the batch, or over a memory bank of the whole training split"
+    )
 
 
 class TrainSettings(Settings):
@@ -74,6 +89,7 @@ class TrainSettings(Settings):
     weight_decay: float = Field(1e-5, ge=0)
     step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
     gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
+    devices: int = Field(1, gt=0, description="devices that train one trial together, each on its share of a batch")
 
 
 class FoldSettings(Settings):
@@ -85,6 +101,9 @@ class FoldSettings(Settings):
     held_out: tuple[str, ...] | None = Field(None, description="units to hold out in turn; None: every one")
     train: tuple[str, ...] | None = Field(None, description="sections that may train; None: all that are not held out")
     validation: float = Field(0.2, gt=0, lt=1, description="share of the training spots kept for validation (4:1)")
+    validation_by: Literal["spot", "section"] = Field(
+        "spot", description="draw validation spots at random (paper), or keep whole sections for it (stricter)"
+    )
 
     @field_validator("held_out", "train")
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
@@ -27,6 +27,7 @@ class Spots:
         features: of the frozen encoder.
         counts: raw counts of the panel's genes.
         target: counts normalised by the preset, section by section.
+        coords_px: (x, y) of spot centres, level-0 pixels of their own section's image.
         section: position of each spot's section in ``section_names``.
         section_names: the sections in order.
         patient: each section's patient, in the order of ``section_names``.
@@ -36,6 +37,7 @@ class Spots:
     features: Float32[np.ndarray, "spot feature"]
     counts: Float32[np.ndarray, "spot gene"]
     target: Float32[np.ndarray, "spot gene"]
+    coords_px: Float[np.ndarray, "spot 2"]
     section: Int[np.ndarray, " spot"]
     section_names: tuple[str, ...]
     patient: tuple[str, ...]
@@ -97,6 +99,7 @@ def make_spots(sections: Sequence[AnnData], genes: Sequence[str], preset: str) -
         features=np.concatenate([np.asarray(section.obsm[FEATURES], dtype=np.float32) for section in sections]),
         counts=np.concatenate(counts),
         target=np.concatenate([normalise(part, preset) for part in counts]),
+        coords_px=np.concatenate([np.asarray(section.obsm["spatial"], dtype=np.float64) for section in sections]),
         section=np.repeat(np.arange(len(sections)), [section.n_obs for section in sections]),
         section_names=tuple(section.uns["section"]["name"] for section in sections),
         patient=tuple(section.uns["section"]["patient"] for section in sections),

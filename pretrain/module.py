@@ -11,10 +11,10 @@ from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from hage_transfer.models.expression import expression_encoder, expression_predictor
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from pretrain.config import LossSettings, TrainSettings
+from pretrain.fit import VALIDATION_PCC
 from pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-VALIDATION_PCC = "validation/pcc"
 
 
 class HageModule(lightning.LightningModule):

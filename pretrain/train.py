@@ -2,20 +2,14 @@
 
 import logging
 import shutil
-import signal
-import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Float32, Int
-from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from hage_transfer.atomic import atomic_path
@@ -25,8 +19,9 @@ from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData, Spots
 from pretrain.encoder_directory import write_encoder_directory
+from pretrain.fit import BestEpoch, fit, one_thread
 from pretrain.folds import split_spots
-from pretrain.module import VALIDATION_PCC, Batch, HageModule
+from pretrain.module import Batch, HageModule
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +55,8 @@ def train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Trial
     On the CPU it takes one thread, so that numbers do not depend on how many jobs share the machine: cores are used
     by ``--jobs``.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         _train_trial(data, config, trial, paths, device)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
@@ -86,22 +77,6 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
     write_encoder_directory(paths.encoder, module, data, config, trial=trial, validation_pcc=best.score)
     _write_predictions(paths.predictions, module, data, best)
-
-
-class _BestEpoch(Callback):
-    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term."""
-
-    def __init__(self) -> None:
-        self.score, self.epoch = -float("inf"), -1
-        self.state: dict[str, torch.Tensor] = {}
-        self.curves: list[tuple[int, str, float]] = []
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.curves += [(trainer.current_epoch, name, float(value)) for name, value in trainer.callback_metrics.items()]
-        score = float(trainer.callback_metrics[VALIDATION_PCC])
-        if score > self.score:
-            self.score, self.epoch = score, trainer.current_epoch
-            self.state = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
 
 
 class _SpotDataset(Dataset[Batch]):
@@ -147,7 +122,7 @@ def _fit(
     paths: TrialPaths,
     device: str,
     seed: int,
-) -> _BestEpoch:
+) -> BestEpoch:
     clusters = hierarchical_clusters(
         data.train.counts[rows] if config.clusters.expression == "raw" else data.train.target[rows],
         data.train.features[rows],
@@ -158,40 +133,16 @@ def _fit(
     train = _SpotDataset(data.train, rows, clusters)
     validation = _SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
     order = RandomSampler(train, generator=torch.Generator().manual_seed(seed))
-    best = _BestEpoch()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        trainer = lightning.Trainer(
-            **_placement(device),
-            max_epochs=config.train.epochs,
-            logger=TensorBoardLogger(paths.tensorboard.parent, name="", version=paths.tensorboard.name),
-            callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=config.train.patience)],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
-        train_batches = BatchSampler(order, config.train.batch_size, drop_last=False)
-        validation_batches = BatchSampler(SequentialSampler(validation), 1024, drop_last=False)
-        try:
-            trainer.fit(
-                module,
-                DataLoader(train, sampler=train_batches, batch_size=None),
-                DataLoader(validation, sampler=validation_batches, batch_size=None),
-            )
-        except SystemExit:  # what Lightning makes of Ctrl-C, after it has turned further ones off
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
-    return best
-
-
-def _placement(device: str) -> dict[str, Any]:
-    kind, _, number = device.partition(":")
-    accelerator = {"cuda": "gpu"}.get(kind, kind)
-    return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}
+    train_batches = BatchSampler(order, config.train.batch_size, drop_last=False)
+    validation_batches = BatchSampler(SequentialSampler(validation), 1024, drop_last=False)
+    return fit(
+        module,
+        DataLoader(train, sampler=train_batches, batch_size=None),
+        DataLoader(validation, sampler=validation_batches, batch_size=None),
+        settings=config.train,
+        device=device,
+        tensorboard=paths.tensorboard,
+    )
 
 
 @torch.inference_mode()
@@ -203,7 +154,7 @@ def predict(module: HageModule, features: Float32[np.ndarray, "spot feature"]) -
     return np.concatenate(parts)
 
 
-def _write_predictions(path: Path, module: HageModule, data: FoldData, best: _BestEpoch) -> None:
+def _write_predictions(path: Path, module: HageModule, data: FoldData, best: BestEpoch) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["train"] = predict(module, data.train.features)
         file["test"] = predict(module, data.test.features)

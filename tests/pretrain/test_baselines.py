@@ -19,6 +19,7 @@ def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots
         features=features,
         counts=rng.poisson(20, size=(n, 5)).astype(np.float32),
         target=target,
+        coords_px=np.stack([np.arange(n) % 8, np.arange(n) // 8], axis=1) * 290.0,
         section=np.arange(n) % sections,
         section_names=tuple(f"S{number}" for number in range(sections)),
         patient=tuple("PPQQRR"[:sections]),

@@ -1,0 +1,99 @@
+"""One Lightning fit, the same for every network of this package: early stop on validation PCC, best epoch kept."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from pretrain.config import TrainSettings
+
+VALIDATION_PCC = "validation/pcc"
+
+
+class BestEpoch(Callback):
+    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term."""
+
+    def __init__(self) -> None:
+        self.score, self.epoch = -float("inf"), -1
+        self.state: dict[str, torch.Tensor] = {}
+        self.curves: list[tuple[int, str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Compares the epoch with the best so far."""
+        self.curves += [(trainer.current_epoch, name, float(value)) for name, value in trainer.callback_metrics.items()]
+        score = float(trainer.callback_metrics[VALIDATION_PCC])
+        if score > self.score:
+            self.score, self.epoch = score, trainer.current_epoch
+            self.state = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+
+
+def fit(
+    module: lightning.LightningModule,
+    train: DataLoader[Any],
+    validation: DataLoader[Any],
+    *,
+    settings: TrainSettings,
+    device: str,
+    tensorboard: Path,
+) -> BestEpoch:
+    """Trains ``module``, which logs ``VALIDATION_PCC``; the caller loads ``state`` of the best epoch.
+
+    Args:
+        module: computes its own loss and metric.
+        train: batches of an epoch.
+        validation: batches of the validation spots.
+        settings: epochs and patience.
+        device: torch device.
+        tensorboard: folder of this trial's curves.
+
+    Returns:
+        The best epoch; its ``state`` is empty where no epoch had a finite score.
+    """
+    best = BestEpoch()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        trainer = lightning.Trainer(
+            **_placement(device),
+            max_epochs=settings.epochs,
+            logger=TensorBoardLogger(tensorboard.parent, name="", version=tensorboard.name),
+            callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        try:
+            trainer.fit(module, train, validation)
+        except SystemExit:  # what Lightning makes of Ctrl-C, after it has turned further ones off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+    return best
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread inside, so that numbers do not depend on how many jobs share the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _placement(device: str) -> dict[str, Any]:
+    kind, _, number = device.partition(":")
+    accelerator = {"cuda": "gpu"}.get(kind, kind)
+    return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}

@@ -1,0 +1,1 @@
+"""The compared systems: each the feature-level form of a published head, on the same features, folds and metrics."""
