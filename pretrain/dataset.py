@@ -14,6 +14,8 @@ from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.errors import DataError
 from pretrain.folds import LeftOut
+from pretrain.genes import FoldGenes
+from pretrain.unseen import UnseenGenes, unseen_in_test
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
@@ -62,6 +64,7 @@ class FoldData:
     gene_vectors: Float32[np.ndarray, "gene gene_dim"]
     gene_source: str
     feature_meta: FeatureMeta
+    unseen: UnseenGenes | None = None
 
 
 def attach_features(sections: Sequence[AnnData], folder: Path) -> dict[str, FeatureMeta]:
@@ -116,6 +119,7 @@ def make_fold_data(
     gene_source: str,
     preset: str,
     feature_meta: FeatureMeta,
+    unseen: FoldGenes | None = None,
 ) -> FoldData:
     """The arrays of a fold from sections that have features."""
     return FoldData(
@@ -126,6 +130,7 @@ def make_fold_data(
         gene_vectors=gene_vectors,
         gene_source=gene_source,
         feature_meta=feature_meta,
+        unseen=unseen_in_test([sections[name] for name in fold.test], unseen, seen=genes, preset=preset),
     )
 
 

@@ -16,6 +16,7 @@ from pretrain.config import PretrainConfig
 from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from pretrain.folds import LeftOut, leave_out_folds
 from pretrain.genes import FoldGenes, fold_genes
+from pretrain.unseen import check_unseen, set_apart
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class FoldInputs:
         genes: panel and gene embeddings.
         meta: of the features.
         sha256: of everything that decides the fold's numbers besides the config.
+        unseen: genes kept from training; None where all of the panel train.
     """
 
     sections: Mapping[str, AnnData]
@@ -46,6 +48,7 @@ class FoldInputs:
     genes: FoldGenes
     meta: FeatureMeta
     sha256: str
+    unseen: FoldGenes | None = None
 
     def data(self, preset: str) -> FoldData:
         """The fold's arrays."""
@@ -57,6 +60,7 @@ class FoldInputs:
             gene_source=self.genes.source,
             preset=preset,
             feature_meta=self.meta,
+            unseen=self.unseen,
         )
 
 
@@ -66,6 +70,7 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     Raises:
         InputError: the data, the features or the split are wrong.
     """
+    check_unseen(config)
     sections = {section.uns["section"]["name"]: section for section in read_sections(config.data)}
     metas = attach_features(list(sections.values()), config.features)
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
@@ -88,9 +93,11 @@ def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, folder
     genes = fold_genes(
         [inputs.sections[name] for name in chosen], config.genes, seed=config.seed, folder=folder, sha256=for_genes
     )
+    genes, unseen = set_apart(genes, share=config.genes.unseen, seed=config.seed)
     used = (*fold.train, *fold.test)
     sha256 = config_sha256({"genes": for_genes, "sections": {name: counts[name] for name in used}})
-    return FoldInputs({n: inputs.sections[n] for n in used}, fold, genes, inputs.metas[fold.train[0]], sha256)
+    meta = inputs.metas[fold.train[0]]
+    return FoldInputs({name: inputs.sections[name] for name in used}, fold, genes, meta, sha256, unseen)
 
 
 def _gene_sections(inputs: Inputs, fold: LeftOut, config: PretrainConfig) -> list[str]:

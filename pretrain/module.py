@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hage_transfer.metrics.genes import gene_pcc, pcc_mean
-from hage_transfer.models.expression import expression_encoder, expression_predictor
+from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from pretrain.config import LossSettings, TrainSettings
 from pretrain.fit import VALIDATION_PCC
@@ -27,13 +27,26 @@ class HageModule(lightning.LightningModule):
         n_genes: genes of the panel.
         loss: weights of Eq. 3.
         train: learning rate, decay and schedule.
+        predictor: which expression predictor.
+        gene_vectors: embeddings of the panel's genes, for a gene-conditioned predictor.
     """
 
-    def __init__(self, encoder: GeneInformedEncoder, *, n_genes: int, loss: LossSettings, train: TrainSettings) -> None:
+    def __init__(
+        self,
+        encoder: GeneInformedEncoder,
+        *,
+        n_genes: int,
+        loss: LossSettings,
+        train: TrainSettings,
+        predictor: PredictorKind = "mlp",
+        gene_vectors: Float[Tensor, "gene gene_dim"] | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.expression = expression_encoder(n_genes, embed_dim=encoder.embed_dim)
-        self.predictor = expression_predictor(encoder.embed_dim, n_genes=n_genes)
+        self.predictor = build_predictor(
+            predictor, embed_dim=encoder.embed_dim, n_genes=n_genes, gene_vectors=gene_vectors
+        )
         self.loss, self.train_settings = loss, train
         self._validation: list[tuple[Tensor, Tensor, Tensor]] = []
 
