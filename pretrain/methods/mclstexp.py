@@ -1,0 +1,144 @@
+"""mclSTExp at feature level: spots with positions through a transformer, CLIP, a weighted mean of many matches."""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pretrain.methods.base import Method, Task, Trained
+from pretrain.methods.contrastive import TwoTowers, fit_retrieval
+from pretrain.methods.layers import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
+from pretrain.methods.regression import n_positions, training_features
+
+SMALL_PANEL = 300
+
+
+class MclSTExp(TwoTowers):
+    """Projection head on the image features; expression plus positions through a transformer and a head.
+
+    The transformer's sequence is the batch: random training spots while it learns, runs of ``library_run`` training
+    spots in the order of their sections where the library is embedded.
+
+    Args:
+        features: of the training spots, to standardise by.
+        n_genes: genes of the panel, the width of the transformer.
+        n_positions: entries of the position tables.
+        embed_dim: of the common space.
+        depth: transformer blocks.
+        n_heads: heads.
+        head_dim: of each head.
+        temperature: of the loss.
+        library_run: spots that see each other in the library.
+
+    Reference: Min et al. 2024. Deviation: the image encoder (DenseNet-121, fine-tuned there) is frozen here; the
+    position tables hold the positions that occur (65,536 there, of which the same few are read).
+    """
+
+    def __init__(
+        self,
+        features: Float[Tensor, "train feature"],
+        *,
+        n_genes: int,
+        n_positions: int,
+        embed_dim: int,
+        depth: int,
+        n_heads: int,
+        head_dim: int,
+        temperature: float,
+        library_run: int,
+    ) -> None:
+        super().__init__()
+        self.temperature, self.library_run = temperature, library_run
+        self.images = nn.Sequential(
+            Standardise(features), ProjectionHead(features.shape[1], embed_dim=embed_dim, dropout=0.0)
+        )
+        self.positions = GridEmbedding(n_positions, n_genes)
+        block = partial(TransformerBlock, n_genes, n_heads=n_heads, head_dim=head_dim, hidden=n_genes, dropout=0.0)
+        self.transformer = nn.Sequential(*(block() for _ in range(depth)))
+        self.spots = ProjectionHead(n_genes, embed_dim=embed_dim, dropout=0.0)
+
+    def embed_images(self, features: Float[Tensor, "spot feature"]) -> Float[Tensor, "spot embed"]:
+        """Embeddings of image features."""
+        return self.images(features)
+
+    def embed_spots(
+        self, target: Float[Tensor, "spot gene"], grid: Int[Tensor, "spot 2"]
+    ) -> Float[Tensor, "spot embed"]:
+        """Embeddings of spots that see each other."""
+        return self.spots(self.transformer((target + self.positions(grid))[None])[0])
+
+    def embed_library(
+        self, target: Float[Tensor, "spot gene"], grid: Int[Tensor, "spot 2"]
+    ) -> Float[Tensor, "spot embed"]:
+        """Embeddings of all training spots, run by run."""
+        runs = zip(target.split(self.library_run), grid.split(self.library_run), strict=True)
+        return torch.cat([self.embed_spots(*run) for run in runs])
+
+    def loss(self, images: Float[Tensor, "spot embed"], spots: Float[Tensor, "spot embed"]) -> Float[Tensor, ""]:
+        """CLIP on embeddings that are not of unit length, as published."""
+        logits = spots @ images.T / self.temperature
+        partner = torch.arange(len(logits), device=logits.device)
+        return (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner)) / 2
+
+
+def n_matches(n_genes: int) -> int:
+    """Matches of a query: 200 as published for HER2+ (785 genes), 600 for a small panel as cSCC's (171)."""
+    return 600 if n_genes < SMALL_PANEL else 200
+
+
+def fit_mclstexp(
+    task: Task,
+    *,
+    learning_rate: float = 1e-4,
+    weight_decay: float = 1e-3,
+    embed_dim: int = 256,
+    depth: int = 2,
+    n_heads: int = 8,
+    head_dim: int = 64,
+    temperature: float = 1.0,
+    library_run: int = 32,
+    k: int | None = None,
+) -> Trained:
+    """Trains and predicts; every default is published (Adam).
+
+    Args:
+        task: the trial.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        embed_dim: of the common space.
+        depth: transformer blocks.
+        n_heads: heads.
+        head_dim: of each head.
+        temperature: of the loss.
+        library_run: spots that see each other in the library.
+        k: matches, weighted by 1 / (L1 distance)^2; None: ``n_matches``. All training spots where they are fewer.
+    """
+
+    def build() -> MclSTExp:
+        return MclSTExp(
+            training_features(task),
+            n_genes=len(task.data.genes),
+            n_positions=n_positions(task.data.train, at_least=1),
+            embed_dim=embed_dim,
+            depth=depth,
+            n_heads=n_heads,
+            head_dim=head_dim,
+            temperature=temperature,
+            library_run=library_run,
+        )
+
+    optimiser = partial(torch.optim.Adam, lr=learning_rate, weight_decay=weight_decay)
+    k = k or n_matches(len(task.data.genes))
+    return fit_retrieval(task, build, optimiser, k=k, weighted=True, name="mclstexp")
+
+
+METHOD = Method(
+    name="mclstexp",
+    title="mclSTExp (feature-level head)",
+    reference="Min et al., Brief Bioinform 2024, doi:10.1093/bib/bbae551",
+    stochastic=True,
+    calibrated=False,
+    fit=fit_mclstexp,
+)

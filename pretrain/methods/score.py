@@ -1,0 +1,29 @@
+"""Validation PCC, defined once for every compared system: mean over sections of the mean PCC over genes."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hage_transfer.metrics.genes import gene_pcc, pcc_mean
+
+
+def section_pcc(
+    predicted: Float[np.ndarray, "spot gene"],
+    target: Float[np.ndarray, "spot gene"],
+    section: Int[np.ndarray, " spot"],
+) -> float:
+    """Mean over sections of the mean PCC over genes; sections are never pooled.
+
+    Args:
+        predicted: on any scale.
+        target: measured expression.
+        section: of each spot; sections with one spot, or whose genes are all constant, have no PCC and are left out.
+
+    Returns:
+        The mean; 0 where no section has a PCC; minus infinity where a prediction is not finite (training diverged).
+    """
+    if not np.isfinite(predicted).all():
+        return -float("inf")
+    parts = [np.flatnonzero(section == one) for one in np.unique(section)]
+    scores = [pcc_mean(gene_pcc(predicted[rows], target[rows])) for rows in parts if len(rows) > 1]
+    defined = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(defined)) if defined else 0.0

@@ -1,0 +1,46 @@
+"""Hyperparameters of the references, chosen as ridge's alpha is: by leaving parts of the training sections out."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.model_selection import GroupKFold, KFold
+
+from pretrain.dataset import Spots
+from pretrain.methods.score import section_pcc
+
+Rows = Int[np.ndarray, " row"]
+Setting = tuple[float, ...]
+Predictions = Iterable[tuple[Setting, Float[np.ndarray, "spot gene"]]]
+
+
+def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Rows, Rows]]:
+    """Rows to fit on and rows held out, the same parts as ``baselines.choose_alpha`` takes.
+
+    Parts are left out as the test is: whole patients where ``unit`` is ``patient`` and two or more train, else
+    sections, up to five groups of either; with a single section, fifths of its spots in order.
+    """
+    names = np.array(train.patient if unit == "patient" and len(set(train.patient)) > 1 else train.section_names)
+    groups = names[train.section]
+    n_groups = len(set(names.tolist()))
+    splitter = GroupKFold(min(5, n_groups)) if n_groups > 1 else KFold(5)
+    return list(splitter.split(train.features, groups=groups))
+
+
+def choose(train: Spots, predict: Callable[[Rows, Rows], Predictions], *, unit: str) -> tuple[Setting, float]:
+    """The setting of best PCC, and its mean PCC over the held-out parts; the first of equals.
+
+    Args:
+        train: the training sections.
+        predict: given rows to fit on and rows to predict, yields predictions under every setting.
+        unit: ``patient`` or ``section``.
+    """
+    scores: dict[Setting, list[float]] = {}
+    for fitted, held_out in held_out_parts(train, unit=unit):
+        target, section = train.target[held_out], train.section[held_out]
+        for setting, predicted in predict(fitted, held_out):
+            scores.setdefault(setting, []).append(section_pcc(predicted, target, section))
+    n_parts = max(len(values) for values in scores.values())
+    means = {setting: float(np.mean(values)) for setting, values in scores.items() if len(values) == n_parts}
+    best = max(means, key=lambda setting: means[setting])
+    return best, means[best]
