@@ -1,0 +1,43 @@
+"""Rows of results that are made section by section: each section's, the fold's mean of them, the trials' mean of those."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from hage_transfer.results import Record, finite
+
+TASK = "pretrain"
+
+
+def section_rows(
+    by_section: Mapping[str, Mapping[str, float]], *, source: str, fold: str, trial: int | None
+) -> list[Record]:
+    """A row for each section and metric, and the fold's own: the mean of its sections' defined values.
+
+    Args:
+        by_section: metric and value (NaN where not defined) of each test section.
+        source: method in the results.
+        fold: the held-out unit.
+        trial: None where there is one only.
+    """
+    records = [
+        Record(TASK, source, "test", fold, trial, metric, finite(value), section)
+        for section, scores in by_section.items()
+        for metric, value in scores.items()
+    ]
+    for metric in dict.fromkeys(metric for scores in by_section.values() for metric in scores):
+        values = [scores[metric] for scores in by_section.values() if math.isfinite(scores.get(metric, math.nan))]
+        mean = sum(values) / len(values) if values else None
+        records.append(Record(TASK, source, "test", fold, trial, metric, mean))
+    return records
+
+
+def over_trials(records: Sequence[Record]) -> list[Record]:
+    """Rows with trial None: the mean of the single trials' scores."""
+    groups: dict[tuple[str, str, str, str | None], list[float]] = {}
+    for record in records:
+        if record.trial is not None and record.value is not None:
+            groups.setdefault((record.source, record.fold, record.metric, record.section), []).append(record.value)
+    return [
+        Record(TASK, source, "test", fold, None, metric, sum(values) / len(values), section)
+        for (source, fold, metric, section), values in groups.items()
+    ]
