@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hage_transfer.data.feature_file import read_features
+    from hage_transfer.models.expression_model import ExpressionModel
     from hage_transfer.models.gene_informed import GeneInformedEncoder
     from hage_transfer.results import Results
 
 __version__ = "0.1.0"
-__all__ = ["GeneInformedEncoder", "Results", "__version__", "read_features"]
+__all__ = ["ExpressionModel", "GeneInformedEncoder", "Results", "__version__", "read_features"]
 
 _HOMES = {
+    "ExpressionModel": "hage_transfer.models.expression_model",
     "GeneInformedEncoder": "hage_transfer.models.gene_informed",
     "Results": "hage_transfer.results",
     "read_features": "hage_transfer.data.feature_file",

@@ -1,24 +1,47 @@
-"""What a trial leaves behind for transfer: the encoder directory, with the predictor beside the encoder."""
+"""What a trial leaves behind for transfer: the encoder directory, with the calibrated predictor beside the encoder."""
 
+import warnings
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from hage_transfer.config import config_sha256
+from hage_transfer.metrics.genes import gene_pcc
+from hage_transfer.models.expression_model import ExpressionModel, GeneLines
+from pretrain.calibration import fit_lines
 from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData
+from pretrain.dataset import FoldData, Spots
 from pretrain.module import HageModule
 
 
 def write_encoder_directory(
-    folder: Path, module: HageModule, data: FoldData, config: PretrainConfig, *, trial: int, validation_pcc: float
+    folder: Path,
+    module: HageModule,
+    data: FoldData,
+    config: PretrainConfig,
+    *,
+    trial: int,
+    validation_pcc: float,
+    validation_rows: Int[np.ndarray, " val"],
 ) -> None:
-    """Writes the gene-informed encoder with a card that says what it was trained on."""
+    """Writes the gene-informed encoder, its predictor and calibration, with a card that says what they come from.
+
+    Args:
+        folder: the directory.
+        module: trained, on the CPU, in eval mode.
+        data: the fold it was trained on.
+        config: of the run.
+        trial: its number.
+        validation_pcc: the score that chose its epoch.
+        validation_rows: rows of ``data.train`` that were kept from training; each gene's PCC is taken on them.
+    """
     meta = data.feature_meta
     card = {
         "frozen_encoder": meta.encoder,
         "frozen_encoder_sha256": meta.encoder_sha256,
         "frozen_encoder_licence": meta.encoder_licence,
         "patch_size_px": meta.patch_size_px,
-        "panel": list(data.genes),
         "gene_embeddings_source": data.gene_source if config.model.gene_informed else "none",
         "preset": config.preset,
         "fold": data.fold.name,
@@ -30,4 +53,31 @@ def write_encoder_directory(
         "validation_pcc": round(validation_pcc, 6),
         "config_sha256": config_sha256(config),
     }
-    module.encoder.save_pretrained(folder, card=card)
+    model = ExpressionModel(
+        module.encoder,
+        module.predictor,
+        genes=data.genes,
+        lines=_unfitted(len(data.genes)),
+        kind=config.model.predictor,
+    )
+    raw = model.predict(data.train.features, calibrated=False)
+    slope, intercept = fit_lines(raw, data.train.target)
+    model.lines = GeneLines(slope, intercept, _validation_pcc(raw, data.train, validation_rows))
+    model.save_pretrained(folder, card=card)
+
+
+def _unfitted(n_genes: int) -> GeneLines:
+    return GeneLines(np.ones(n_genes), np.zeros(n_genes), np.full(n_genes, np.nan))
+
+
+def _validation_pcc(
+    raw: Float[np.ndarray, "train gene"], train: Spots, rows: Int[np.ndarray, " val"]
+) -> Float[np.ndarray, " gene"]:
+    """PCC of each gene over the validation spots of each section, mean over the sections where it is defined."""
+    groups = [rows[train.section[rows] == section] for section in np.unique(train.section[rows])]
+    scores = [gene_pcc(raw[group], train.target[group]) for group in groups if len(group) > 1]
+    if not scores:
+        return np.full(raw.shape[1], np.nan)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)  # constant: NaN
+        return np.nanmean(scores, axis=0)

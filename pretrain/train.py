@@ -75,7 +75,15 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
     module.load_state_dict(best.state)
     module = module.to("cpu").eval()
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
-    write_encoder_directory(paths.encoder, module, data, config, trial=trial, validation_pcc=best.score)
+    write_encoder_directory(
+        paths.encoder,
+        module,
+        data,
+        config,
+        trial=trial,
+        validation_pcc=best.score,
+        validation_rows=validation_rows,
+    )
     _write_predictions(paths.predictions, module, data, best)
 
 

@@ -1,4 +1,4 @@
-"""The encoder directory: ``model.safetensors``, ``config.json`` and a model card, on disk or on the hub."""
+"""The encoder directory: weights of encoder and predictor, ``config.json`` and a model card, on disk or on the hub."""
 
 import json
 import os
@@ -19,21 +19,33 @@ from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
+PREDICTOR_FILE = "predictor.safetensors"
 SCHEMA_VERSION = 1
 _SIZES = ("feature_dim", "embed_dim", "n_heads")
 
 
-def write_encoder(folder: Path, *, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Writes an encoder directory that appears whole or not at all; an earlier one is replaced."""
+def write_encoder(
+    folder: Path,
+    *,
+    tensors: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    predictor: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes an encoder directory that appears whole or not at all; an earlier one is replaced.
+
+    Args:
+        folder: the directory.
+        tensors: of the encoder.
+        card: becomes ``config.json`` and the model card.
+        predictor: tensors of the expression predictor and its calibration; None writes an encoder alone.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{folder.name}")
     temporary.mkdir()
     try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary / WEIGHTS_FILE
-        )
-        with (temporary / WEIGHTS_FILE).open("rb+") as handle:
-            os.fsync(handle.fileno())
+        _save(tensors, temporary / WEIGHTS_FILE)
+        if predictor is not None:
+            _save(predictor, temporary / PREDICTOR_FILE)
         write_json(temporary / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **card})
         write_text(temporary / CARD_FILE, _model_card(card))
         if folder.exists():
@@ -45,9 +57,7 @@ def write_encoder(folder: Path, *, tensors: Mapping[str, Tensor], card: Mapping[
 
 def read_encoder(name: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors of a directory or hub repository; errors as ``GeneInformedEncoder.from_pretrained``."""
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = _download(str(name))
+    folder = _folder(name)
     try:
         card = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS_FILE)
@@ -63,6 +73,25 @@ def read_encoder(name: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if missing:
         raise DataError(f"{folder / CONFIG_FILE}: {', '.join(missing)} missing; not written by `hage pretrain`")
     return card, tensors
+
+
+def read_predictor(name: str | Path) -> dict[str, Tensor]:
+    """Tensors of the expression predictor of a directory or hub repository.
+
+    Raises:
+        DataError: the directory holds an encoder alone, or its predictor cannot be read.
+        WeightsError: as ``GeneInformedEncoder.from_pretrained``.
+    """
+    path = _folder(name) / PREDICTOR_FILE
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise DataError(
+            f"{name}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version wrote "
+            "it); run `hage pretrain` again into a new --out, with the config.yaml of its run"
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error}); train or copy it again") from None
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
@@ -81,12 +110,24 @@ def encoder_sha256(folder: Path) -> str:
     return file_sha256(weights)
 
 
+def _folder(name: str | Path) -> Path:
+    folder = Path(name)
+    return folder if folder.is_dir() else _download(str(name))
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
 def _download(name: str) -> Path:
     looks_like_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not looks_like_hub:
         raise DataError(f"{name}: no such encoder directory; `hage pretrain` makes one")
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=[WEIGHTS_FILE, CONFIG_FILE, CARD_FILE]))
+        wanted = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PREDICTOR_FILE]
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
@@ -121,7 +162,8 @@ Takes features of the frozen encoder **{card.get("frozen_encoder", "unknown")}**
 | validation PCC | {card.get("validation_pcc", "unknown")} |
 
 ```python
-from hage_transfer import GeneInformedEncoder
+from hage_transfer import ExpressionModel, GeneInformedEncoder
 encoder = GeneInformedEncoder.from_pretrained("this/folder")
+expression = ExpressionModel.from_pretrained("this/folder").predict(features)  # (patch, gene), the preset's unit
 ```
 """
