@@ -1,7 +1,8 @@
 """Arrays of a fold: features, counts and normalised targets of its training spots and of each test section."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from hage_transfer.data.genes import panel_counts
 from hage_transfer.errors import DataError
 from pretrain.folds import LeftOut
 from pretrain.genes import FoldGenes
+from pretrain.stacked_rows import StackedRows
 from pretrain.unseen import UnseenGenes, unseen_in_test
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
+_SPOTS_AT_A_TIME = 16_384
 
 
 @dataclass(frozen=True)
@@ -95,18 +98,41 @@ def attach_features(sections: Sequence[AnnData], folder: Path) -> dict[str, Feat
     return metas
 
 
-def make_spots(sections: Sequence[AnnData], genes: Sequence[str], preset: str) -> Spots:
-    """Stacks sections; each is normalised alone, since ``gene_log10`` scales over a section's spots."""
-    counts = [panel_counts(section, genes) for section in sections]
+def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *, scratch: Path | None = None) -> Spots:
+    """Stacks sections; each is normalised alone, since ``gene_log10`` scales over a section's spots.
+
+    Args:
+        sections: with features; taken one after the other.
+        genes: the panel.
+        preset: normalisation.
+        scratch: folder for arrays too large for memory; None: the system's for temporary files.
+    """
+    folder = Path(tempfile.gettempdir()) if scratch is None else scratch
+    features, counts, target, coords_px = (StackedRows(folder) for _ in range(4))
+    names: list[str] = []
+    patients: list[str] = []
+    spot_names: list[str] = []
+    sizes: list[int] = []
+    for section in sections:
+        for part in _parts(section, preset):
+            part_counts = panel_counts(part, genes)
+            counts.append(part_counts)
+            target.append(normalise(part_counts, preset))
+        features.append(np.asarray(section.obsm[FEATURES], dtype=np.float32))
+        coords_px.append(np.asarray(section.obsm["spatial"], dtype=np.float64))
+        names.append(section.uns["section"]["name"])
+        patients.append(section.uns["section"]["patient"])
+        spot_names.extend(section.obs_names)
+        sizes.append(section.n_obs)
     return Spots(
-        features=np.concatenate([np.asarray(section.obsm[FEATURES], dtype=np.float32) for section in sections]),
-        counts=np.concatenate(counts),
-        target=np.concatenate([normalise(part, preset) for part in counts]),
-        coords_px=np.concatenate([np.asarray(section.obsm["spatial"], dtype=np.float64) for section in sections]),
-        section=np.repeat(np.arange(len(sections)), [section.n_obs for section in sections]),
-        section_names=tuple(section.uns["section"]["name"] for section in sections),
-        patient=tuple(section.uns["section"]["patient"] for section in sections),
-        spot_names=tuple(name for section in sections for name in section.obs_names),
+        features=features.finish(),
+        counts=counts.finish(),
+        target=target.finish(),
+        coords_px=coords_px.finish(),
+        section=np.repeat(np.arange(len(sizes)), sizes),
+        section_names=tuple(names),
+        patient=tuple(patients),
+        spot_names=tuple(spot_names),
     )
 
 
@@ -120,18 +146,29 @@ def make_fold_data(
     preset: str,
     feature_meta: FeatureMeta,
     unseen: FoldGenes | None = None,
+    scratch: Path | None = None,
 ) -> FoldData:
-    """The arrays of a fold from sections that have features."""
+    """The arrays of a fold from sections that have features; ``scratch`` as in ``make_spots``."""
     return FoldData(
         fold=fold,
-        train=make_spots([sections[name] for name in fold.train], genes, preset),
-        test=make_spots([sections[name] for name in fold.test], genes, preset),
+        train=make_spots((sections[name] for name in fold.train), genes, preset, scratch=scratch),
+        test=make_spots((sections[name] for name in fold.test), genes, preset, scratch=scratch),
         genes=genes,
         gene_vectors=gene_vectors,
         gene_source=gene_source,
         feature_meta=feature_meta,
         unseen=unseen_in_test([sections[name] for name in fold.test], unseen, seen=genes, preset=preset),
     )
+
+
+def _parts(section: AnnData, preset: str) -> Iterator[AnnData]:
+    """The section in parts of so many spots that a part's counts fit in memory, where spots are scaled one by one."""
+    size = section.n_obs if preset == "gene_log10" else _SPOTS_AT_A_TIME
+    if section.n_obs <= size:
+        yield section
+        return
+    for start in range(0, section.n_obs, size):
+        yield section[start : start + size]
 
 
 def _rows_by_name(features: Features, names: Sequence[str], *, path: Path) -> Float32[np.ndarray, "spot feature"]:

@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ from pretrain.config import PretrainConfig
 from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from pretrain.folds import LeftOut, leave_out_folds
 from pretrain.genes import FoldGenes, fold_genes
+from pretrain.stored_sections import StoredSections, store_section
 from pretrain.unseen import check_unseen, set_apart
 
 log = logging.getLogger(__name__)
+STORE = "inputs"
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,18 @@ class Inputs:
     metas: Mapping[str, FeatureMeta]
     folds: tuple[LeftOut, ...]
 
+    @cached_property
+    def sha256(self) -> Mapping[str, str]:
+        """Hash of each section's counts, names, positions and features."""
+        return {name: _sha256_of(section) for name, section in self.sections.items()}
+
 
 @dataclass(frozen=True)
 class FoldInputs:
-    """What the jobs of one fold are given; the arrays are made from it inside the job.
+    """What the jobs of one fold are given: paths, names and genes; the arrays are made inside the job.
 
     Attributes:
-        sections: training and test sections.
+        sections: training and test sections, read from their files when asked for.
         fold: which is which.
         genes: panel and gene embeddings.
         meta: of the features.
@@ -43,7 +52,7 @@ class FoldInputs:
         unseen: genes kept from training; None where all of the panel train.
     """
 
-    sections: Mapping[str, AnnData]
+    sections: StoredSections
     fold: LeftOut
     genes: FoldGenes
     meta: FeatureMeta
@@ -61,6 +70,7 @@ class FoldInputs:
             preset=preset,
             feature_meta=self.meta,
             unseen=self.unseen,
+            scratch=self.sections.folder,
         )
 
 
@@ -77,27 +87,41 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     return Inputs(sections, metas, tuple(leave_out_folds(patients, config.split)))
 
 
-def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, folder: Path) -> FoldInputs:
-    """Chooses the fold's genes on its training sections alone (or reads back what was chosen on the same inputs)."""
+def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: Path) -> FoldInputs:
+    """Chooses the fold's genes on its training sections alone (or reads back what was chosen on the same inputs).
+
+    The sections that its jobs need are written to the run directory ``run``, once for all folds; ``remove_stored``
+    removes them when no job is left.
+    """
     chosen = _gene_sections(inputs, fold, config)
-    counts = {name: _sha256_of(inputs.sections[name]) for name in {*chosen, *fold.train, *fold.test}}
     files = [path for path in (config.genes.panel, config.genes.embeddings) if isinstance(path, Path)]
     for_genes = config_sha256(
         {
-            "sections": {name: counts[name] for name in chosen},
+            "sections": {name: inputs.sha256[name] for name in chosen},
             "files": [file_sha256(path) if path.is_file() else "" for path in files],
             "settings": config.genes.model_dump(mode="json"),
             "seed": config.seed,
         }
     )
     genes = fold_genes(
-        [inputs.sections[name] for name in chosen], config.genes, seed=config.seed, folder=folder, sha256=for_genes
+        [inputs.sections[name] for name in chosen],
+        config.genes,
+        seed=config.seed,
+        folder=run / "folds" / fold.name,
+        sha256=for_genes,
     )
     genes, unseen = set_apart(genes, share=config.genes.unseen, seed=config.seed)
     used = (*fold.train, *fold.test)
-    sha256 = config_sha256({"genes": for_genes, "sections": {name: counts[name] for name in used}})
+    sha256 = config_sha256({"genes": for_genes, "sections": {name: inputs.sha256[name] for name in used}})
     meta = inputs.metas[fold.train[0]]
-    return FoldInputs({name: inputs.sections[name] for name in used}, fold, genes, meta, sha256, unseen)
+    store = run / STORE
+    paths = {name: store_section(inputs.sections[name], store, sha256=inputs.sha256[name]) for name in used}
+    return FoldInputs(StoredSections(paths, store), fold, genes, meta, sha256, unseen)
+
+
+def remove_stored(run: Path) -> None:
+    """Removes the sections that ``fold_inputs`` wrote; a run that needs them again writes them again."""
+    shutil.rmtree(run / STORE, ignore_errors=True)
 
 
 def _gene_sections(inputs: Inputs, fold: LeftOut, config: PretrainConfig) -> list[str]:
@@ -114,9 +138,18 @@ def _gene_sections(inputs: Inputs, fold: LeftOut, config: PretrainConfig) -> lis
 
 
 def _sha256_of(section: AnnData) -> str:
-    """Hash of a section's counts, names and features."""
-    digest = hashlib.sha256("\n".join([*section.obs_names, *section.var_names]).encode())
-    for part in (section.X.data, section.X.indices, section.X.indptr, section.obsm.get(FEATURES)):
+    """Hash of all that a job reads of a section."""
+    about = section.uns["section"]
+    digest = hashlib.sha256(
+        "\n".join([about["name"], about["patient"], *section.obs_names, *section.var_names]).encode()
+    )
+    for part in (
+        section.X.data,
+        section.X.indices,
+        section.X.indptr,
+        section.obsm["spatial"],
+        section.obsm.get(FEATURES),
+    ):
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""Rows stacked part by part into one array, in memory while they are few and in an unnamed file once they are many."""
+
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from jaxtyping import Shaped
+
+IN_MEMORY_BYTES = 512 << 20
+"""An array above this is kept in a file and mapped into memory, where the system may drop what is not in use."""
+
+
+class StackedRows:
+    """An array that grows by parts of one type and width.
+
+    The file has no name: it is gone with the process that made it, however that ends. It lies in ``folder`` and takes
+    as much disk as the array would take memory.
+
+    Args:
+        folder: where the file is made if there is need for one.
+        in_memory_bytes: size up to which there is none; None: ``IN_MEMORY_BYTES``.
+    """
+
+    def __init__(self, folder: Path, *, in_memory_bytes: int | None = None) -> None:
+        self._folder = folder
+        self._limit = IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes
+        self._parts: list[np.ndarray] = []
+        self._length, self._bytes = 0, 0
+        self._file: IO[bytes] | None = None
+
+    def append(self, part: Shaped[np.ndarray, "row *column"]) -> None:
+        """Adds rows below those that are there."""
+        part = np.ascontiguousarray(part)
+        self._length, self._bytes = self._length + len(part), self._bytes + part.nbytes
+        if self._file is not None:
+            self._file.write(part.data)
+            return
+        self._parts.append(part)
+        if self._bytes > self._limit:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (the mapping outlives this method)
+            for kept in self._parts:
+                self._file.write(kept.data)
+            self._parts = [part[:0]]  # type and width are read off it
+
+    def finish(self) -> Shaped[np.ndarray, "row *column"]:
+        """The whole array, writable (changes to a mapped one stay in memory)."""
+        if self._file is None:
+            return np.concatenate(self._parts)
+        self._file.flush()
+        kind = self._parts[0]
+        with self._file:
+            return np.memmap(self._file, dtype=kind.dtype, mode="c", shape=(self._length, *kind.shape[1:]))

@@ -1,0 +1,72 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from pretrain import stacked_rows
+from pretrain.dataset import make_fold_data
+from pretrain.inputs import STORE, FoldInputs, fold_inputs, read_inputs, remove_stored
+
+
+@pytest.fixture
+def stored(config, tmp_path) -> tuple[FoldInputs, ...]:
+    inputs = read_inputs(config)
+    return tuple(fold_inputs(inputs, fold, config, run=tmp_path / "run") for fold in inputs.folds)
+
+
+def test_fold_inputs_give_the_arrays_of_the_sections_they_were_made_from(config, stored):
+    inputs = read_inputs(config)
+    fold = stored[0]
+    direct = make_fold_data(
+        inputs.sections,
+        fold.fold,
+        genes=fold.genes.symbols,
+        gene_vectors=fold.genes.vectors,
+        gene_source=fold.genes.source,
+        preset="spot_log10",
+        feature_meta=fold.meta,
+    )
+    read = fold.data("spot_log10")
+    for part in ("train", "test"):
+        for name in ("features", "counts", "target", "coords_px", "section"):
+            np.testing.assert_array_equal(getattr(getattr(read, part), name), getattr(getattr(direct, part), name))
+        for name in ("section_names", "patient", "spot_names"):
+            assert getattr(getattr(read, part), name) == getattr(getattr(direct, part), name)
+
+
+def test_what_a_job_is_given_does_not_grow_with_the_spots(stored):
+    genes = stored[0].genes.vectors.nbytes
+    assert len(pickle.dumps(stored[0])) < genes + 5_000 < sum(path.stat().st_size for path in paths(stored[0]))
+
+
+def test_a_section_is_stored_once_for_all_folds(config, stored, tmp_path):
+    assert len(list((tmp_path / "run" / STORE).iterdir())) == len(config.data.sections)
+    before = [path.stat().st_mtime_ns for path in paths(stored[0])]
+    inputs = read_inputs(config)
+    again = fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run")
+    assert [path.stat().st_mtime_ns for path in paths(again)] == before
+    remove_stored(tmp_path / "run")
+    assert not (tmp_path / "run" / STORE).exists()
+
+
+def test_positions_are_part_of_the_hash(config, data_root, stored, tmp_path):
+    path = data_root / "ST-spotfiles" / "A2_selection.tsv"
+    path.write_text(path.read_text().replace("\t20.0\t", "\t21.0\t"))
+    inputs = read_inputs(config)
+    assert fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "other").sha256 != stored[0].sha256
+
+
+@pytest.mark.parametrize("preset", ["spot_log10", "gene_log10"])
+def test_arrays_too_large_for_memory_are_mapped_and_equal(stored, tmp_path, monkeypatch, preset):
+    in_memory = stored[0].data(preset)
+    monkeypatch.setattr(stacked_rows, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("pretrain.dataset._SPOTS_AT_A_TIME", 10)
+    mapped = stored[0].data(preset)
+    for name in ("features", "counts", "target"):
+        assert isinstance(getattr(mapped.train, name), np.memmap)
+        np.testing.assert_array_equal(getattr(mapped.train, name), getattr(in_memory.train, name))
+    assert {path.suffix for path in (tmp_path / "run" / STORE).iterdir()} == {".h5ad"}  # the mapped files have no name
+
+
+def paths(fold: FoldInputs) -> list:
+    return list(fold.sections.paths.values())
