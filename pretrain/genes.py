@@ -1,22 +1,30 @@
 """The genes of a fold: panel and gene embeddings, from training sections alone, kept in the run directory."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from jaxtyping import Float32
 
 from hage_transfer.atomic import atomic_path
-from hage_transfer.data.gene_embeddings import cover, read_gene2vec, train_coexpression
-from hage_transfer.data.genes import select_panel
-from pretrain.config import GeneSettings
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.co_expression import coexpressed_pairs
+from hage_transfer.data.gene_embeddings import Coverage, GeneEmbeddings, cover, read_gene2vec, train_coexpression
+from hage_transfer.data.gene_name_table import read_gene_names
+from hage_transfer.data.gene_names import GeneNames, carried_names, rename_to_current
+from hage_transfer.data.genes import Panel, select_panel
+from hage_transfer.data.sections import read_sections
+from hage_transfer.errors import DataError
+from pretrain.config import FoldSettings, GeneSettings
+from pretrain.folds import LeftOut, leave_out_folds
 
 log = logging.getLogger(__name__)
+
+NO_EMBEDDING = "no_embedding"
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,92 @@ class FoldGenes:
     symbols: tuple[str, ...]
     vectors: Float32[np.ndarray, "gene gene_dim"]
     source: str
+
+
+def read_names(settings: GeneSettings) -> GeneNames | None:
+    """The table ``genes.names``, None where none is given.
+
+    Raises:
+        DataError: as ``read_gene_names``.
+    """
+    return None if settings.names is None else read_gene_names(settings.names)
+
+
+def read_named_sections(settings: SectionsSettings, names: GeneNames | None) -> list[AnnData]:
+    """Reads sections, their genes under the current symbols of the table where there is one.
+
+    Raises:
+        DataError: as ``read_sections``.
+    """
+    sections = read_sections(settings)
+    if names is not None:
+        rename_to_current(sections, names)
+    return sections
+
+
+def gene_sections(sections: Mapping[str, AnnData], fold: LeftOut, split: FoldSettings) -> list[str]:
+    """Sections that choose a fold's genes: those that train, and those without image that no rule holds out."""
+    unit = "patient" if split.unit == "patient" else "name"
+    without_image = [
+        name
+        for name, section in sections.items()
+        if not section.uns["section"]["image_path"]
+        and name not in fold.train
+        and split.train is None
+        and section.uns["section"][unit] != fold.name
+    ]
+    if without_image:
+        log.info("%s: %d sections without image serve panel and co-expression only", fold.name, len(without_image))
+    return [*fold.train, *without_image]
+
+
+def gene_folds(sections: Sequence[AnnData], split: FoldSettings) -> list[LeftOut]:
+    """The folds that pretraining lays over the sections with an image, or over all where none has one."""
+    facts = [section.uns["section"] for section in sections]
+    trained_on = [fact for fact in facts if fact["image_path"]] or facts
+    return leave_out_folds({fact["name"]: fact["patient"] for fact in trained_on}, split)
+
+
+def choose_panel(sections: Sequence[AnnData], settings: GeneSettings, names: GeneNames | None) -> Panel:
+    """The panel by the config's rule, genes of a panel file resolved by the table and the sections' own ids.
+
+    Raises:
+        DataError: as ``select_panel``.
+    """
+    return select_panel(
+        sections,
+        panel=settings.panel,
+        n_top=settings.n_top,
+        min_sections=settings.min_sections,
+        min_spots=settings.min_spots,
+        names=names,
+    )
+
+
+def judge_embeddings(
+    panel: Panel, sections: Sequence[AnnData], settings: GeneSettings, names: GeneNames | None
+) -> Panel:
+    """The panel without the genes that will have no embedding; nothing is trained to know it.
+
+    Raises:
+        DataError: no gene is left, or the file of embeddings is wrong.
+    """
+    if settings.embeddings is None:
+        return _without(panel, coexpressed_pairs(sections, panel.symbols).left_out)
+    coverage = cover_panel(panel.symbols, read_gene2vec(settings.embeddings), names, sections)
+    return _told(panel, coverage)
+
+
+def cover_panel(
+    symbols: Sequence[str], embeddings: GeneEmbeddings, names: GeneNames | None, sections: Sequence[AnnData]
+) -> Coverage:
+    """Looks the panel's embeddings up, under any name that the table or the sections' own ids give a gene.
+
+    Raises:
+        DataError: no gene has one.
+    """
+    carried = carried_names(sections)
+    return cover(symbols, embeddings, names=names.joined(carried) if names else carried)
 
 
 def fold_genes(
@@ -48,22 +142,15 @@ def fold_genes(
         with h5py.File(path, "r") as file:
             if file.attrs.get("inputs_sha256") == sha256:
                 return FoldGenes(tuple(file["symbols"].asstr()[...]), file["vectors"][...], str(file.attrs["source"]))
-    panel = select_panel(
-        sections,
-        panel=settings.panel,
-        n_top=settings.n_top,
-        min_sections=settings.min_sections,
-        min_spots=settings.min_spots,
-    )
+    names = read_names(settings)
+    panel = choose_panel(sections, settings, names)
     if settings.embeddings is not None:
         embeddings = read_gene2vec(settings.embeddings)
     else:
         embeddings = train_coexpression(sections, panel.symbols, dim=settings.embedding_dim, seed=seed)
-    coverage = cover(panel.symbols, embeddings)
+    coverage = cover_panel(panel.symbols, embeddings, names, sections)
     log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.symbols), embeddings.source)
-    report = _with_missing(panel.report, set(coverage.missing))
-    with atomic_path(folder / "panel.csv") as temporary:
-        report.to_csv(temporary, index=False)
+    write_panel_report(folder / "panel.csv", _told(panel, coverage))
     genes = FoldGenes(tuple(coverage.symbols), coverage.vectors, embeddings.source)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("symbols", data=np.array(genes.symbols, dtype=object), dtype=h5py.string_dtype())
@@ -73,9 +160,22 @@ def fold_genes(
     return genes
 
 
-def _with_missing(report: pd.DataFrame, missing: set[str]) -> pd.DataFrame:
-    without = report["gene"].isin(missing) & report["kept"]
-    return report.assign(
-        kept=report["kept"] & ~without,
-        reason=report["reason"].where(~without, "no gene embedding"),
-    )
+def write_panel_report(path: Path, panel: Panel) -> None:
+    """Writes `gene,kept,rule,reason,resolved_from`, a line for each gene judged."""
+    with atomic_path(path) as temporary:
+        panel.report.to_csv(temporary, index=False)
+
+
+def _told(panel: Panel, coverage: Coverage) -> Panel:
+    """The panel without the uncovered genes; the reasons tell which embeddings were found under another name."""
+    report = panel.report.copy()
+    listed = report["gene"].map(coverage.renamed)
+    report["reason"] = report["reason"].where(listed.isna(), report["reason"] + "; embedding of " + listed.fillna(""))
+    return _without(Panel(panel.symbols, report), coverage.reasons)
+
+
+def _without(panel: Panel, reasons: Mapping[str, str]) -> Panel:
+    left = panel.without(reasons, rule=NO_EMBEDDING)
+    if not left.symbols:
+        raise DataError(f"empty panel: none of its {len(panel.symbols)} genes has an embedding")
+    return left

@@ -1,8 +1,10 @@
 """AnnData files (`*.h5ad`): a folder of them or one file, a section each or several told apart by ``obs["section"]``.
 
-Counts are ``layers["counts"]`` where there is one, else ``X``; positions are ``obsm["spatial"]``, (x, y) in level-0
-pixels. Patient and section come from ``obs``, else the file's name is both. The image is the one that
-``uns["section"]["image_path"]`` names (relative to the file), else `<section>.jpg|png|tif|svs|...` beside the file.
+Counts are ``layers["counts"]`` where there is one, else ``X``. Gene symbols are the index of ``var``; where that holds
+Ensembl ids, as in CELLxGENE files, they are ``feature_name`` or another column of symbols. Positions are
+``obsm["spatial"]``, (x, y) in level-0 pixels. Patient and section come from ``obs``, else the file's name is both. The
+image is the one that ``uns["section"]["image_path"]`` names (relative to the file), else
+`<section>.jpg|png|tif|svs|...` beside the file.
 """
 
 import math
@@ -17,6 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata.io import read_elem
 
+from hage_transfer.data.gene_columns import GeneColumns, gene_names_of, merge_symbols
 from hage_transfer.data.section_form import RawSection, some
 from hage_transfer.data.space_ranger import IMAGE_ENDINGS
 from hage_transfer.errors import DataError
@@ -52,17 +55,19 @@ def read(root: Path, name: str, path: Path) -> RawSection:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as AnnData ({error})") from None
     section = file[(file.obs["section"].astype(str) == name).to_numpy()] if "section" in file.obs else file
+    genes = _genes(section)
     return RawSection(
         name=name,
         patient=_patient(path, name, section.obs),
         path=path,
         spots=list(section.obs_names),
-        genes=list(section.var_names),
-        counts=sp.csr_matrix(section.layers.get("counts", section.X)),
+        genes=genes.symbols,
+        counts=genes.counts,
         coords_px=_coords(path, section),
         image=_image(path, name, file.uns.get("section", {})),
         mpp_um_per_px=_resolution(file.uns),
-        mismatches={kind: int(count) for kind, count in file.uns.get("section", {}).get("mismatches", {}).items()},
+        mismatches=_mismatches(file.uns.get("section", {}), genes),
+        gene_ids=genes.ids,
     )
 
 
@@ -75,6 +80,20 @@ def _names(path: Path) -> list[str]:
     if "section" not in obs:
         return [path.stem]
     return list(dict.fromkeys(obs["section"].astype(str)))
+
+
+def _genes(section: ad.AnnData) -> GeneColumns:
+    """Counts by symbol. Symbols of a column are summed where they repeat; an index that repeats is an error later."""
+    counts = sp.csr_matrix(section.layers.get("counts", section.X))
+    symbols, ids = gene_names_of(section.var)
+    if symbols == list(section.var_names):
+        return GeneColumns(counts, symbols, ids, n_merged=0)
+    return merge_symbols(counts, symbols, ids)
+
+
+def _mismatches(noted: Any, genes: GeneColumns) -> dict[str, int]:
+    found = {kind: int(count) for kind, count in noted.get("mismatches", {}).items()}
+    return {**found, "symbols_merged": genes.n_merged} if genes.n_merged else found
 
 
 def _patient(path: Path, name: str, obs: pd.DataFrame) -> str:

@@ -1,12 +1,12 @@
 """Gene embeddings trained from the co-expression of ST sections: skip-gram over pairs of co-expressed genes."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anndata as ad
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.genes import panel_counts
@@ -27,11 +27,50 @@ class GeneEmbeddings:
         symbols: genes, case-exact.
         vectors: float32, a row for each gene.
         source: the file, or the sections and settings they were trained with.
+        left_out: genes that training could give no vector, and why.
     """
 
     symbols: tuple[str, ...]
     vectors: Float[np.ndarray, "gene gene_dim"]
     source: str
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CoexpressedPairs:
+    """Pairs of genes that go up and down together.
+
+    Attributes:
+        pairs: indices into the symbols; a gene and one of its partners.
+        left_out: genes in no pair, and why.
+    """
+
+    pairs: Int[np.ndarray, "pair 2"]
+    left_out: Mapping[str, str]
+
+
+def coexpressed_pairs(
+    sections: Sequence[ad.AnnData], symbols: Sequence[str], *, n_partners: int = N_PARTNERS
+) -> CoexpressedPairs:
+    """Each gene's ``n_partners`` highest positive correlations over the spots of each section; see train_coexpression.
+
+    Raises:
+        DataError: no section, or no two genes vary together in any.
+    """
+    if not sections:
+        raise DataError("co-expression needs at least one training section, there is none")
+    found = [_section_pairs(section, symbols, n_partners) for section in sections]
+    pairs = np.concatenate([pairs for pairs, _ in found])
+    if not len(pairs):
+        names = [str(section.uns["section"]["name"]) for section in sections]
+        raise DataError(f"no two of the panel's {len(symbols)} genes vary together in sections {some(names)}")
+    paired, varying = (set(np.unique(genes)) for genes in (pairs, np.concatenate([genes for _, genes in found])))
+    left_out = {
+        symbol: "correlates with no other panel gene" if gene in varying else "constant in every training section"
+        for gene, symbol in enumerate(symbols)
+        if gene not in paired
+    }
+    return CoexpressedPairs(pairs, left_out)
 
 
 def train_coexpression(
@@ -63,36 +102,36 @@ def train_coexpression(
         epochs: passes over the pairs.
 
     Returns:
-        Embeddings of the genes that have a pair. Genes that are constant in every section are left out and logged.
+        Embeddings of the genes that have a pair. Genes that are constant in every section, or that correlate with no
+        other, are left out and logged.
 
     Raises:
         DataError: no section, or no two genes vary together in any.
     """
-    if not sections:
-        raise DataError("co-expression needs at least one training section, there is none")
-    pairs = np.concatenate([_section_pairs(section, symbols, n_partners) for section in sections])
-    names = [str(section.uns["section"]["name"]) for section in sections]
-    if not len(pairs):
-        raise DataError(f"no two of the panel's {len(symbols)} genes vary together in sections {some(names)}")
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    vectors = _skip_gram(pairs[order], dim=dim, seed=seed, epochs=epochs)
-    trained = [gene for gene in range(len(symbols)) if gene in vectors]
-    missing = [symbol for gene, symbol in enumerate(symbols) if gene not in vectors]
-    if missing:
-        log.warning("constant in every training section, so without an embedding: %s", some(missing, 20))
+    found = coexpressed_pairs(sections, symbols, n_partners=n_partners)
+    for reason in dict.fromkeys(found.left_out.values()):
+        symbols_of = [symbol for symbol, why in found.left_out.items() if why == reason]
+        log.warning("%s, so without an embedding: %s", reason, some(symbols_of, 20))
+    order = np.random.default_rng(seed).permutation(len(found.pairs))
+    vectors = _skip_gram(found.pairs[order], dim=dim, seed=seed, epochs=epochs)
+    trained = [gene for gene, symbol in enumerate(symbols) if symbol not in found.left_out]
+    names = ", ".join(str(section.uns["section"]["name"]) for section in sections)
     return GeneEmbeddings(
         symbols=tuple(symbols[gene] for gene in trained),
         vectors=np.stack([vectors[gene] for gene in trained]).astype(np.float32),
-        source=f"co-expression of sections {', '.join(names)} ({n_partners} partners, {epochs} epochs, seed {seed})",
+        source=f"co-expression of sections {names} ({n_partners} partners, {epochs} epochs, seed {seed})",
+        left_out=found.left_out,
     )
 
 
-def _section_pairs(section: ad.AnnData, symbols: Sequence[str], n_partners: int) -> np.ndarray:
-    """(pair, 2) indices of genes, each gene with its partners of highest positive correlation; ties in panel order."""
+def _section_pairs(
+    section: ad.AnnData, symbols: Sequence[str], n_partners: int
+) -> tuple[Int[np.ndarray, "pair 2"], Int[np.ndarray, " gene"]]:
+    """Each gene with its partners of highest positive correlation (ties in panel order), and the genes that vary."""
     expression = normalise(panel_counts(section, symbols), "spot_log10").astype(np.float64)
     varying = np.flatnonzero(expression.max(axis=0) > expression.min(axis=0))
     if len(varying) < 2:
-        return np.empty((0, 2), dtype=int)
+        return np.empty((0, 2), dtype=int), varying
     centred = expression[:, varying] - expression[:, varying].mean(axis=0)
     centred /= np.linalg.norm(centred, axis=0)
     correlation = centred.T @ centred
@@ -101,7 +140,7 @@ def _section_pairs(section: ad.AnnData, symbols: Sequence[str], n_partners: int)
     gene = np.repeat(np.arange(len(varying)), partners.shape[1])
     partner = partners.ravel()
     positive = correlation[gene, partner] > 0
-    return np.stack([varying[gene[positive]], varying[partner[positive]]], axis=1)
+    return np.stack([varying[gene[positive]], varying[partner[positive]]], axis=1), varying
 
 
 def _skip_gram(pairs: np.ndarray, *, dim: int, seed: int, epochs: int) -> dict[int, np.ndarray]:

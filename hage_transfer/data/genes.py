@@ -1,7 +1,7 @@
 """The gene panel: read from a file, or highly variable genes of the training sections, with a reason for each gene."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from hage_transfer.data.gene_names import LISTED_AS, GeneNames, Resolution, carried_names, resolve
+from hage_transfer.data.gene_variability import judge_variable_genes
 from hage_transfer.data.section_form import check_unique, some
 from hage_transfer.errors import DataError
 
@@ -23,11 +25,22 @@ class Panel:
 
     Attributes:
         symbols: the panel, in its order.
-        report: a row for each gene judged: `gene`, `kept`, `reason`.
+        report: a row for each gene judged: `gene`, `kept`, `rule` (the one that dropped it, else ""), `reason`,
+            `resolved_from` (the names it goes by in the panel file or the sections' files, where they differ).
     """
 
     symbols: tuple[str, ...]
     report: pd.DataFrame
+
+    def without(self, reasons: Mapping[str, str], *, rule: str) -> "Panel":
+        """The panel without some of its genes, each with its reason in the report."""
+        dropped = self.report["gene"].isin(reasons) & self.report["kept"]
+        report = self.report.assign(
+            kept=self.report["kept"] & ~dropped,
+            rule=self.report["rule"].where(~dropped, rule),
+            reason=self.report["reason"].where(~dropped, self.report["gene"].map(reasons)),
+        )
+        return Panel(tuple(symbol for symbol in self.symbols if symbol not in reasons), report)
 
 
 def select_panel(
@@ -37,25 +50,29 @@ def select_panel(
     n_top: int = 1000,
     min_sections: int = 2,
     min_spots: int = 100,
+    names: GeneNames | None = None,
 ) -> Panel:
     """Selects the panel from training sections alone.
 
     Args:
         sections: training sections; a held-out one among them would leak.
-        panel: a file with one symbol a line (blank lines and `#` comments are skipped), or `hvg`.
+        panel: a file with one symbol, alias or Ensembl id a line (blank lines and `#` comments are skipped), or `hvg`.
         n_top: hvg: highly variable genes taken from each section.
         min_sections: hvg: keep genes among the top of at least so many sections.
         min_spots: hvg: keep genes with a count above 0 in at least so many spots of all sections together.
+        names: file: aliases; the ids that the sections carry are resolved without.
 
     Raises:
-        DataError: no section; the file is missing, empty, lists a gene twice or one that no section has; or a rule of
-            hvg leaves no gene.
+        DataError: no section; the file is missing, empty, lists a gene twice (under whatever names) or one that no
+            section has; or a rule of hvg leaves no gene.
     """
     if not sections:
         raise DataError("a panel needs at least one training section, there is none")
-    if panel == "hvg":
-        return _highly_variable(sections, n_top=n_top, min_sections=min_sections, min_spots=min_spots)
-    return _from_file(Path(panel), sections)
+    if panel != "hvg":
+        return _from_file(Path(panel), sections, names)
+    report = judge_variable_genes(sections, n_top=n_top, min_sections=min_sections, min_spots=min_spots)
+    report["resolved_from"] = [_joined(found) for found in _listed_as(sections, list(report["gene"]))]
+    return Panel(tuple(report["gene"][report["kept"]]), report)
 
 
 def panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> Float[np.ndarray, "spot gene"]:
@@ -68,10 +85,10 @@ def panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> Float[np.ndarra
 
 
 def read_symbols(path: Path) -> list[str]:
-    """Symbols of a file, one a line; blank lines and what follows a `#` are skipped.
+    """Names of a file, one a line; blank lines and what follows a `#` are skipped.
 
     Raises:
-        DataError: missing, not text, empty, two words in a line, or a symbol twice.
+        DataError: missing, not text, empty, two words in a line, or a name twice.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -91,90 +108,58 @@ def read_symbols(path: Path) -> list[str]:
     return symbols
 
 
-def _from_file(path: Path, sections: Sequence[ad.AnnData]) -> Panel:
-    symbols = read_symbols(path)
-    n_sections = np.sum([pd.Index(symbols).isin(section.var_names) for section in sections], axis=0)
-    unknown = [symbol for symbol, n in zip(symbols, n_sections, strict=True) if not n]
-    if unknown:
+def _from_file(path: Path, sections: Sequence[ad.AnnData], names: GeneNames | None) -> Panel:
+    wanted = read_symbols(path)
+    carried = carried_names(sections)
+    resolution = resolve(wanted, carried.symbols, names.joined(carried) if names else carried)
+    if resolution.unresolved:
+        reasons = [f"{name} ({why})" if why != "not listed" else name for name, why in resolution.unresolved.items()]
         raise DataError(
-            f"{path}: {len(unknown)} of {len(symbols)} genes are in none of the {len(sections)} training sections: "
-            f"{some(unknown, 20)}; remove them, or use the sections' symbols for them"
+            f"{path}: {len(reasons)} of {len(wanted)} genes are in none of the {len(sections)} training sections: "
+            f"{some(reasons, 20)}; remove them, or use the sections' symbols for them"
         )
-    reasons = [f"listed in {path.name}; {n} of {len(sections)} training sections have it" for n in n_sections]
-    return Panel(tuple(symbols), pd.DataFrame({"gene": symbols, "kept": True, "reason": reasons}))
-
-
-def _highly_variable(sections: Sequence[ad.AnnData], *, n_top: int, min_sections: int, min_spots: int) -> Panel:
-    among_top: dict[str, int] = {}
-    for section in sections:
-        for gene in _top_genes(section, n_top):
-            among_top[gene] = among_top.get(gene, 0) + 1
-    genes = sorted(among_top)
-    n_sections = np.array([among_top[gene] for gene in genes], dtype=int)
-    n_spots = _spots_seen(sections, genes)
-    report = pd.DataFrame({"gene": genes})
-    report["kept"] = (n_sections >= min_sections) & (n_spots >= min_spots)
-    report["reason"] = [
-        _reason(a, b, n_top=n_top, min_sections=min_sections, min_spots=min_spots)
-        for a, b in zip(n_sections, n_spots, strict=True)
-    ]
-    if not report["kept"].any():
-        raise DataError(_why_empty(n_sections, n_spots, len(sections), min_sections, min_spots))
-    symbols = tuple(report["gene"][report["kept"]])
-    log.info(
-        "panel: %d of %d genes among the top %d of any of %d sections (min_sections %d, min_spots %d)",
-        len(symbols),
-        len(genes),
-        n_top,
-        len(sections),
-        min_sections,
-        min_spots,
+    _check_one_row_a_gene(path, resolution)
+    symbols = [resolution.found[name] for name in wanted]
+    if resolution.renamed:
+        described = [f"{name} is {symbol}" for name, symbol in resolution.renamed.items()]
+        log.info("%s: %d of %d names resolved (%s)", path.name, len(described), len(wanted), some(described))
+    n_sections = np.sum([pd.Index(symbols).isin(section.var_names) for section in sections], axis=0)
+    others = _listed_as(sections, symbols)
+    report = pd.DataFrame(
+        {
+            "gene": symbols,
+            "kept": True,
+            "rule": "",
+            "reason": [f"listed in {path.name}; {n} of {len(sections)} training sections have it" for n in n_sections],
+            "resolved_from": [
+                _joined(dict.fromkeys([*([name] if name != symbol else []), *found]))
+                for name, symbol, found in zip(wanted, symbols, others, strict=True)
+            ],
+        }
     )
-    return Panel(symbols, report)
+    return Panel(tuple(symbols), report)
 
 
-def _top_genes(section: ad.AnnData, n_top: int) -> list[str]:
-    """Highly variable genes of one section (scanpy, flavour `seurat` on log-normalised counts), among genes it saw."""
-    import scanpy as sc
-
-    seen = np.asarray(section.X.sum(axis=0)).ravel() > 0
-    filled = np.asarray(section.X.sum(axis=1)).ravel() > 0  # spots without a count have no normalised expression
-    table = ad.AnnData(section.X[filled][:, seen], var=pd.DataFrame(index=section.var_names[seen]))
-    if n_top >= table.n_vars:
-        return list(table.var_names)
-    sc.pp.normalize_total(table, target_sum=1e4)
-    sc.pp.log1p(table)
-    ranked = sc.pp.highly_variable_genes(table, n_top_genes=n_top, flavor="seurat", inplace=False)
-    return list(table.var_names[ranked["highly_variable"].to_numpy()])
+def _check_one_row_a_gene(path: Path, resolution: Resolution) -> None:
+    rows: dict[str, list[str]] = {}
+    for name, symbol in resolution.found.items():
+        rows.setdefault(symbol, []).append(name)
+    twice = [f"{' and '.join(names)} are both {symbol}" for symbol, names in rows.items() if len(names) > 1]
+    if twice:
+        raise DataError(f"{path}: {some(twice)}; a gene has one place in a panel, so remove one of the two")
 
 
-def _spots_seen(sections: Sequence[ad.AnnData], genes: Sequence[str]) -> np.ndarray:
-    seen = np.zeros(len(genes), dtype=int)
+def _listed_as(sections: Sequence[ad.AnnData], symbols: Sequence[str]) -> list[list[str]]:
+    """Names that the sections' files have for each gene, where `rename_to_current` gave it another."""
+    found: dict[str, dict[str, None]] = {symbol: {} for symbol in symbols}
     for section in sections:
-        columns = section.var_names.get_indexer(pd.Index(genes))
-        present = columns >= 0
-        seen[present] += np.asarray((section.X > 0).sum(axis=0)).ravel()[columns[present]]
-    return seen
+        if LISTED_AS in section.var:
+            renamed = section.var[LISTED_AS]
+            for symbol, name in renamed[renamed != ""].items():
+                if symbol in found:
+                    found[symbol][name] = None
+    return [list(names) for names in found.values()]
 
 
-def _reason(n_sections: int, n_spots: int, *, n_top: int, min_sections: int, min_spots: int) -> str:
-    top = f"among the top {n_top} of {n_sections} sections"
-    if n_sections < min_sections:
-        return f"{top}, fewer than min_sections = {min_sections}"
-    if n_spots < min_spots:
-        return f"{top}, but seen in {n_spots} spots, fewer than min_spots = {min_spots}"
-    return f"{top}, seen in {n_spots} spots"
-
-
-def _why_empty(n_sections: np.ndarray, n_spots: np.ndarray, n_given: int, min_sections: int, min_spots: int) -> str:
-    enough = n_sections >= min_sections
-    if not enough.any():
-        return (
-            f"empty panel: genes.min_sections = {min_sections} keeps 0 of {len(n_sections):,} genes that are highly "
-            f"variable in any of {n_given} training sections; the largest value that keeps any is {n_sections.max()}"
-        )
-    return (
-        f"empty panel: genes.min_spots = {min_spots} keeps 0 of the {int(enough.sum()):,} genes that "
-        f"genes.min_sections = {min_sections} leaves of {len(n_sections):,}; the largest value that keeps any is "
-        f"{n_spots[enough].max()}"
-    )
+def _joined(names: Sequence[str] | Mapping[str, None]) -> str:
+    return "|".join(names)

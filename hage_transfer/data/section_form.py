@@ -1,6 +1,7 @@
 """The one form of an ST section that every reader returns: AnnData with counts, pixel coordinates, image, resolution.
 
-``X`` csr float32 raw counts (spot, gene); ``obs_names`` spots; ``var_names`` unique gene symbols;
+``X`` csr float32 raw counts (spot, gene); ``obs_names`` spots; ``var_names`` unique gene symbols; ``var["gene_id"]``
+the ids that the file gives them, several of one symbol joined by `|`, where it gives any;
 ``obsm["spatial"]`` float64 (x, y) of the spots' centres in level-0 pixels; ``obs["section"]``, ``obs["patient"]``;
 ``uns["section"]`` = ``{"name", "patient", "image_path", "mpp_um_per_px", "mismatches"}``, where ``image_path`` is ""
 without an image and ``mpp_um_per_px`` NaN where nothing tells it.
@@ -37,6 +38,7 @@ class RawSection:
         image: full-resolution H&E image, None where there is none.
         mpp_um_per_px: resolution that the data set records, None where it records none.
         mismatches: how many rows or genes did not fit, by kind.
+        gene_ids: one a column, "" where unknown; None where the file has none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class RawSection:
     image: Path | None
     mpp_um_per_px: float | None = None
     mismatches: dict[str, int] = field(default_factory=dict)
+    gene_ids: Sequence[str] | None = None
 
 
 def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
@@ -63,12 +66,13 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
     _check_inside(raw)
+    ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
     section = ad.AnnData(
         X=sp.csr_matrix(raw.counts, dtype=np.float32),
         obs=pd.DataFrame(
             {"section": raw.name, "patient": raw.patient}, index=pd.Index([str(spot) for spot in raw.spots])
         ),
-        var=pd.DataFrame(index=pd.Index([str(gene) for gene in raw.genes])),
+        var=pd.DataFrame(ids, index=pd.Index([str(gene) for gene in raw.genes])),
         obsm={"spatial": np.asarray(raw.coords_px, dtype=np.float64)},
     )
     section.uns["section"] = {

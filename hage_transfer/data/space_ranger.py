@@ -16,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from hage_transfer.data.count_table import CountTable
+from hage_transfer.data.gene_columns import GeneColumns, gene_names_of, merge_symbols
 from hage_transfer.data.section_form import RawSection, some
 from hage_transfer.data.spot_file import match_spots
 from hage_transfer.errors import DataError
@@ -45,7 +46,7 @@ def read(root: Path, name: str, path: Path) -> RawSection:
     Raises:
         DataError: matrix, positions or `patients.csv` missing or not in their form, or no common barcode.
     """
-    table, merged = _read_matrix(path / MATRIX)
+    table, genes = _read_matrix(path / MATRIX)
     positions = _positions_path(path / "spatial")
     matched = match_spots(table, _read_positions(positions), paths=(path / MATRIX, positions))
     return RawSection(
@@ -58,12 +59,13 @@ def read(root: Path, name: str, path: Path) -> RawSection:
         coords_px=matched.coords_px,
         image=_image(path),
         mpp_um_per_px=_resolution(path / "spatial" / "scalefactors_json.json"),
-        mismatches={**matched.mismatches, "symbols_merged": merged},
+        mismatches={**matched.mismatches, "symbols_merged": genes.n_merged},
+        gene_ids=genes.ids,
     )
 
 
-def _read_matrix(path: Path) -> tuple[CountTable, int]:
-    """Gene-expression counts by symbol; features of one symbol are summed, and the number of them is returned too."""
+def _read_matrix(path: Path) -> tuple[CountTable, GeneColumns]:
+    """Gene-expression counts by symbol; features of one symbol are summed."""
     import scanpy as sc
 
     try:
@@ -72,13 +74,9 @@ def _read_matrix(path: Path) -> tuple[CountTable, int]:
             table = sc.read_10x_h5(path)
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a Space Ranger matrix ({error})") from None
-    symbols = pd.Index(table.var_names)
-    codes, unique = pd.factorize(symbols)
-    counts = sp.csr_matrix(table.X)
-    if len(unique) < len(symbols):
-        columns = (np.arange(len(symbols)), codes)
-        counts = sp.csr_matrix(counts @ sp.csr_matrix((np.ones(len(symbols)), columns)))
-    return CountTable(list(table.obs_names), list(unique), counts), len(symbols) - len(unique)
+    symbols, ids = gene_names_of(table.var)
+    genes = merge_symbols(sp.csr_matrix(table.X), symbols, ids)
+    return CountTable(list(table.obs_names), genes.symbols, genes.counts), genes
 
 
 def _positions_path(folder: Path) -> Path:

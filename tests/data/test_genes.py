@@ -83,9 +83,12 @@ def test_hvg_reports_a_reason_for_each_gene(varying_sections):
     panel = select_panel(varying_sections(), panel="hvg", n_top=8, min_sections=2, min_spots=1)
     report = panel.report.set_index("gene")
     assert set(report.index[report["kept"]]) == set(panel.symbols)
-    assert report.loc["G0", "reason"].startswith("among the top 8 of 3 sections, seen in")
-    assert report.loc[~report["kept"], "reason"].str.contains("fewer than min_").all()
-    assert not report["kept"].all()
+    assert report.loc["G0", "reason"].startswith("among the top 8 of 3 of 3 sections, seen in")
+    assert report.loc["G205", ["rule", "reason"]].tolist() == ["never_seen", "no count in any of 3 sections"]
+    few = report[report["rule"] == "min_sections"]
+    assert len(few)
+    assert few["reason"].str.contains(r"among the top 8 of 1 of 3 sections, fewer than min_sections = 2").all()
+    assert report.loc[report["rule"] == "n_top", "reason"].str.contains("of 0 of 3 sections, wanted min_sec").all()
 
 
 @settings(max_examples=4, deadline=None)
