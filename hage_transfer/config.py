@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hage_transfer.errors import ConfigError
 
@@ -65,17 +65,63 @@ class PatchSetSettings(Settings):
     stride_px: int | None = Field(None, gt=0, description="step between tiles; None: tile_px")
 
 
+class TissueSettings(Settings):
+    """Where a slide's tissue is. `auto` needs no tuning; `clam` is CLAM's method; `geojson` is drawn or edited by hand.
+
+    CLAM's parameters have CLAM's names; those that are not set are the preset's.
+    """
+
+    method: Literal["auto", "clam", "geojson"] = "auto"
+    folder: Path | None = Field(None, description="geojson: folder of <slide>.geojson, level-0 px, as QuPath writes it")
+    drop_pen_marks: bool = Field(True, description="auto: leave out blue, green, red and black ink")
+    min_piece_um2: float = Field(50_000.0, ge=0, description="auto: least area of a piece of tissue")
+    min_hole_um2: float = Field(15_000.0, ge=0, description="auto: least area of a hole; smaller ones are filled")
+    preset: Literal["default", "tcga", "biopsy", "resection"] = Field("default", description="clam: whose parameters")
+    sthresh: int | None = Field(None, ge=0, le=255, description="clam: saturation above which there is tissue")
+    mthresh: int | None = Field(None, gt=0, description="clam: side of the median filter, odd, px of its level")
+    close: int | None = Field(None, ge=0, description="clam: side of the closing, px of its level")
+    use_otsu: bool | None = Field(None, description="clam: Otsu's threshold in place of sthresh")
+    a_t: float | None = Field(None, ge=0, description="clam: least area of a piece, in squares of 512 level-0 px")
+    a_h: float | None = Field(None, ge=0, description="clam: least area of a hole, in squares of 512 level-0 px")
+    max_n_holes: int | None = Field(None, ge=0, description="clam: holes kept in a piece, the largest first")
+
+    @model_validator(mode="after")
+    def _parameters_fit_the_method(self) -> "TissueSettings":
+        if self.mthresh is not None and self.mthresh % 2 == 0:
+            raise ValueError(f"tissue.mthresh = {self.mthresh}: a median filter's side is odd")
+        if self.method == "geojson" and self.folder is None:
+            raise ValueError("tissue.folder is missing: method geojson reads <slide>.geojson from it")
+        return self
+
+
 class SlideSetSettings(Settings):
-    """Whole slides with one label each, to be cut into tiles of a stated resolution."""
+    """Whole slides with one label each, to be cut into tiles of a stated resolution, or of level-0 pixels (CLAM)."""
 
     layout: Literal["slides"] = "slides"
     root: Path = Field(Path(), description="folder of the slides")
-    labels: Path = Field(description="csv `slide,label[,group]`; slide is the file name with or without its ending")
+    labels: Path = Field(
+        description="csv `slide,label[,group][,mpp]`; slide is the file name with or without its ending, mpp its level-0 "
+        "resolution where that must be said"
+    )
     mpp_um_per_px: float = Field(0.5, gt=0, description="resolution the encoder sees")
     slide_mpp_um_per_px: float | None = Field(None, gt=0, description="level-0 resolution of slides that record none")
     tile_px: int = Field(224, gt=0, description="side of a tile in the pixels that the encoder sees")
-    stride_px: int | None = Field(None, gt=0, description="step between tiles; None: tile_px")
+    stride_px: int | None = Field(None, gt=0, description="step between tiles; None: tile_px; below it tiles overlap")
+    tile_level0_px: int | None = Field(
+        None, gt=0, description="CLAM's way: side of a tile in level-0 pixels, not resampled, in place of mpp_um_per_px"
+    )
     min_tissue: float = Field(0.25, ge=0, le=1, description="least share of tissue in a tile")
+    tissue: TissueSettings = TissueSettings()
+
+    @model_validator(mode="after")
+    def _one_kind_of_tile(self) -> "SlideSetSettings":
+        fields = type(self).model_fields
+        changed = [name for name in ("mpp_um_per_px", "tile_px") if getattr(self, name) != fields[name].default]
+        if self.tile_level0_px is not None and changed:
+            raise ValueError(
+                f"tile_level0_px (level-0 pixels) and {changed[0]} (resampled) exclude each other; keep one"
+            )
+        return self
 
 
 class FeatureSetSettings(Settings):
@@ -117,7 +163,7 @@ def load_config(model: type[Config], path: Path | None, overrides: Sequence[str]
     Raises:
         ConfigError: the file cannot be read; a key is unknown; a value has the wrong type. All faults at once.
     """
-    tree: dict[str, Any] = {} if path is None else _read_yaml(path)
+    tree: dict[str, Any] = {} if path is None else read_yaml(path)
     for override in overrides:
         _apply_override(tree, override)
     try:
@@ -145,7 +191,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; an empty file is an empty one.
+
+    Raises:
+        ConfigError: missing, not text, not YAML, or not a mapping.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,8 +9,11 @@ import pandas as pd
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.results import MEAN, Record
 from pretrain.config import PretrainConfig
+from pretrain.differences import differences_meta
 from pretrain.evaluate import AVERAGED
 from pretrain.inputs import FoldInputs, Inputs
+from pretrain.methods.registry import METHODS
+from pretrain.trial_files import HAGE
 
 AT_CHANCE = 0.95
 
@@ -26,6 +29,7 @@ def run_meta(
     """The ``meta`` of a pretraining run's results."""
     meta = folds[0].meta
     panel = config.genes.panel
+    compared = [name for name in config.methods if name != HAGE]
     return {
         "preset": config.preset,
         "split_unit": config.split.unit,
@@ -44,9 +48,20 @@ def run_meta(
         "folds": {fold.fold.name: {"train": list(fold.fold.train), "test": list(fold.fold.test)} for fold in folds},
         "ridge_alpha": {name: score["ridge_alpha"] for name, score in scores.items()},
         "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
+        "validation_by": config.split.validation_by,
+        "constant_genes": _constant_genes(records),
+        "methods": {name: {"title": METHODS[name].title, "reference": METHODS[name].reference} for name in compared},
+        "variants": config.variants,
+        "differences": differences_meta(records, baseline=HAGE),
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_leakage(config)],
     }
+
+
+def _constant_genes(records: Sequence[Record]) -> dict[str, int]:
+    """Genes whose target is constant in a test section, left out of its PCC, by section."""
+    found = {r.section: r.value for r in records if r.metric == "n_constant_genes" and r.source == "ridge"}
+    return {section: int(value) for section, value in found.items() if section is not None and value is not None}
 
 
 def _beaten(records: Sequence[Record]) -> list[str]:
@@ -56,7 +71,7 @@ def _beaten(records: Sequence[Record]) -> list[str]:
     }
     warnings = []
     for metric, baselines, better in (
-        ("pcc_all", ("ridge", "spot_depth"), "higher"),
+        ("pcc_all", ("ridge", "spot_depth", *METHODS), "higher"),
         ("mse", ("ridge", "gene_mean", "all_zero"), "lower"),
         ("mae", ("ridge", "gene_median", "all_zero"), "lower"),
     ):
@@ -74,10 +89,13 @@ def _beaten(records: Sequence[Record]) -> list[str]:
 def _at_chance(run: Path) -> list[str]:
     """Contrastive terms that ended near ln(number of candidates), where they have learned nothing."""
     curves = pd.read_csv(run / "curves.csv", dtype={"fold": str})
+    curves = curves[curves["source"] == HAGE]
     last = curves[curves["epoch"] == curves.groupby(["fold", "trial"])["epoch"].transform("max")]
     table = last.pivot_table(index=["fold", "trial"], columns="term", values="value")
     warnings = []
     for term in ("clip_local", "clip_global"):
+        if f"train/{term}" not in table:
+            continue
         ratio = table[f"train/{term}"] / table[f"train/{term}_chance"]
         stuck = int((ratio > AT_CHANCE).sum())
         if stuck:

@@ -1,11 +1,16 @@
 """Config of `hage encode st` and `hage pretrain`; the paper's values are the defaults where it gives them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hage_transfer.config import EncoderSettings, SectionsSettings, Settings
+
+MethodName = Literal["hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
+METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
+VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
+"""What a variant may change: all that leaves a fold's arrays as they are."""
 
 
 class PatchSettings(Settings):
@@ -131,4 +136,55 @@ class PretrainConfig(Settings):
     train: TrainSettings = TrainSettings()
     split: FoldSettings = FoldSettings()
     trials: int = Field(5, gt=0)
+    methods: tuple[MethodName, ...] = Field(
+        ("hage",), description="HAGE and compared systems; ridge, constants and spot depth always run"
+    )
+    variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")], dict[str, Any]] = Field(
+        {}, description="HAGE with other settings, by name: dotted keys and their values"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names each method once")
+        return names
+
+    @model_validator(mode="after")
+    def _variants_hold(self) -> "PretrainConfig":
+        for name in self.variants:
+            if name in METHOD_NAMES or name.endswith("_averaged"):
+                raise ValueError(f"variant {name}: is a name of the results already; give another")
+            self.variant(name)
+        return self
+
+    def variant(self, name: str) -> "PretrainConfig":
+        """This config with the changes of one variant.
+
+        Raises:
+            ValueError: a key that a variant may not change, an unknown key or a wrong value.
+        """
+        tree = self.model_dump(mode="python", exclude={"variants", "methods"})
+        for key, value in self.variants[name].items():
+            if not key.startswith(VARIANT_KEYS):
+                raise ValueError(
+                    f"variant {name}: may not change {key}, but keys of {', '.join(VARIANT_KEYS)}; "
+                    "other keys need a run of their own"
+                )
+            _set(tree, key, value)
+        try:
+            return PretrainConfig.model_validate(tree)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+            raise ValueError(f"variant {name}: {faults}") from None
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = tree.get(parent)
+        if not isinstance(child, dict):
+            raise ValueError(f"no key {key}")
+        tree = child
+    tree[last] = value

@@ -1,11 +1,9 @@
 """Scores of a fold: every method on every test section, after model selection, never pooled over sections."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,27 +11,12 @@ from hage_transfer.metrics.genes import gene_table, highly_expressed, mae, mse
 from hage_transfer.results import Record, finite
 from pretrain.baselines import CONTROLS, ridge
 from pretrain.calibration import calibrate
+from pretrain.contenders import Contender
 from pretrain.dataset import FoldData
+from pretrain.trial_files import HAGE, TrialPredictions
 
-TASK, HAGE, AVERAGED = "pretrain", "hage", "hage_averaged"
-
-
-@dataclass(frozen=True)
-class TrialPredictions:
-    """What a trial predicted, raw: for the spots of the training sections (to calibrate) and of the test sections."""
-
-    train: Float[np.ndarray, "train gene"]
-    test: Float[np.ndarray, "test gene"]
-    validation_pcc: float
-    curves: Sequence[tuple[int, str, float]]
-
-    @classmethod
-    def load(cls, path: Path) -> "TrialPredictions":
-        """Reads the file that a trial wrote as its last act."""
-        with h5py.File(path, "r") as file:
-            epochs, terms, values = (file[f"curves/{name}"] for name in ("epoch", "term", "value"))
-            curves = list(zip(epochs[...].tolist(), terms.asstr()[...].tolist(), values[...].tolist(), strict=True))
-            return cls(file["train"][...], file["test"][...], float(file.attrs["validation_pcc"]), curves)
+TASK, AVERAGED_SUFFIX = "pretrain", "_averaged"
+AVERAGED = HAGE + AVERAGED_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -46,32 +29,55 @@ class MethodPredictions:
     calibrated: Float[np.ndarray, "test gene"] | None = None
 
 
-def averaged(trials: Sequence[TrialPredictions], data: FoldData) -> MethodPredictions:
-    """The mean of the trials' raw predictions, calibrated as one prediction."""
+def averaged(source: str, trials: Sequence[TrialPredictions], data: FoldData, *, scale: bool) -> MethodPredictions:
+    """The mean of the trials' raw predictions; with ``scale`` calibrated as one prediction."""
     train = np.mean([trial.train for trial in trials], axis=0)
     test = np.mean([trial.test for trial in trials], axis=0)
-    calibrated = calibrate(test, train_predicted=train, train_target=data.train.target)
-    return MethodPredictions(AVERAGED, None, test, calibrated)
+    return MethodPredictions(source, None, test, _calibrated(test, train, data) if scale else None)
 
 
 def fold_records(
-    trials: Sequence[TrialPredictions], data: FoldData, *, heg_from: str, ridge_alpha: float
+    trained: Sequence[tuple[Contender, Sequence[TrialPredictions]]],
+    data: FoldData,
+    *,
+    heg_from: str,
+    ridge_alpha: float,
 ) -> list[Record]:
-    """Records of HAGE (each trial, their mean score, their averaged prediction) and of every baseline on a fold."""
-    methods = [
-        MethodPredictions(
-            HAGE,
-            number,
-            trial.test,
-            calibrate(trial.test, train_predicted=trial.train, train_target=data.train.target),
-        )
-        for number, trial in enumerate(trials)
-    ]
-    methods.append(averaged(trials, data))
-    methods.append(MethodPredictions("ridge", None, ridge(data.train, data.test, alpha=ridge_alpha)))
-    methods += [MethodPredictions(name, None, method(data.train, data.test)) for name, method in CONTROLS.items()]
-    records = [record for method in methods for record in _score(method, data, heg_from=heg_from)]
-    return records + mean_over_trials(records)
+    """Records of every contender (each trial, their mean score, their averaged prediction) and baseline on a fold."""
+    records = []
+    for contender, trials in trained:
+        records += _contender_records(contender, trials, data, heg_from=heg_from)
+    for method in _baselines(data, ridge_alpha=ridge_alpha):
+        records += _score(method, data, heg_from=heg_from)
+    return records
+
+
+def _contender_records(
+    contender: Contender, trials: Sequence[TrialPredictions], data: FoldData, *, heg_from: str
+) -> list[Record]:
+    single = contender.method is not None and not contender.method.stochastic
+    records = []
+    for number, trial in enumerate(trials):
+        calibrated = _calibrated(trial.test, trial.train, data) if contender.calibrated else None
+        method = MethodPredictions(contender.source, None if single else number, trial.test, calibrated)
+        records += _score(method, data, heg_from=heg_from)
+    if single:
+        return records
+    records += mean_over_trials(records)
+    source = contender.source + AVERAGED_SUFFIX
+    return records + _score(averaged(source, trials, data, scale=contender.calibrated), data, heg_from=heg_from)
+
+
+def _baselines(data: FoldData, *, ridge_alpha: float) -> Iterator[MethodPredictions]:
+    yield MethodPredictions("ridge", None, ridge(data.train, data.test, alpha=ridge_alpha))
+    for name, method in CONTROLS.items():
+        yield MethodPredictions(name, None, method(data.train, data.test))
+
+
+def _calibrated(
+    test: Float[np.ndarray, "test gene"], train: Float[np.ndarray, "train gene"], data: FoldData
+) -> Float[np.ndarray, "test gene"]:
+    return calibrate(test, train_predicted=train, train_target=data.train.target)
 
 
 def mean_over_trials(records: Sequence[Record]) -> list[Record]:

@@ -1,18 +1,13 @@
 """A whole pretraining run: genes of each fold, trials as jobs, scores of each fold, one results file."""
 
 import json
-import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from anndata import AnnData
-
-from hage_transfer.atomic import TEMPORARY_MARK, atomic_path, write_csv, write_json
+from hage_transfer.atomic import write_json
 from hage_transfer.jobs import Job
 from hage_transfer.results import Record, Results, summarise
 from hage_transfer.run_all import run_all
@@ -20,12 +15,15 @@ from hage_transfer.run_directory import RunDirectory
 from pretrain.audit import run_meta
 from pretrain.baselines import choose_alpha
 from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData
-from pretrain.evaluate import TrialPredictions, averaged, fold_records
-from pretrain.inputs import FoldInputs, Inputs, fold_inputs
-from pretrain.train import TrialPaths, train_trial
+from pretrain.contenders import Contender, contenders
+from pretrain.evaluate import fold_records
+from pretrain.folds import validation_split
+from pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
+from pretrain.methods.base import Task
+from pretrain.outputs import publish_encoder, write_curves, write_predictions
+from pretrain.train import train_trial, trial_seed
+from pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
 
-log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 
@@ -52,16 +50,18 @@ def pretrain(
         InputError: the data or the config is wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
-    folds = [fold_inputs(inputs, fold, config, folder=run.path / "folds" / fold.name) for fold in inputs.folds]
+    folds = [fold_inputs(inputs, fold, config, run=run.path) for fold in inputs.folds]
+    entrants = contenders(config)
     trials = [
         Job(
-            f"{fold.fold.name} trial {trial}",
-            _trial_paths(run.path, fold, trial).predictions,
+            f"{fold.fold.name} {contender.source} trial {trial}",
+            _trial_paths(run.path, fold, contender, trial).predictions,
             _run_trial,
-            (fold, config, run.path, trial, device),
+            (fold, contender, run.path, trial, device),
         )
         for fold in folds
-        for trial in range(config.trials)
+        for contender in entrants
+        for trial in range(contender.trials)
     ]
     scores = [
         Job(f"{fold.fold.name} scores", _scores_path(run.path, fold), _run_scores, (fold, config, run.path))
@@ -69,83 +69,71 @@ def pretrain(
     ]
     for jobs in (trials, scores):
         run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
-    predictions = {
-        (fold.fold.name, trial): TrialPredictions.load(_trial_paths(run.path, fold, trial).predictions)
+    summaries = {
+        (fold.fold.name, contender.source, trial): TrialSummary.load(
+            _trial_paths(run.path, fold, contender, trial).predictions
+        )
         for fold in folds
-        for trial in range(config.trials)
+        for contender in entrants
+        for trial in range(contender.trials)
     }
-    _write_curves(run.path, predictions)
-    _publish_encoder(run.path, predictions)
-    return _collect(run, inputs, folds, config)
+    write_curves(run.path / "curves.csv", summaries)
+    if HAGE in config.methods:
+        publish_encoder(run.path, summaries)
+    results = _collect(run, inputs, folds, config)
+    remove_stored(run.path)
+    return results
 
 
-def _trial_paths(run: Path, inputs: FoldInputs, trial: int) -> TrialPaths:
-    return TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256)
+def _trial_paths(run: Path, inputs: FoldInputs, contender: Contender, trial: int) -> TrialPaths:
+    return TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256, source=contender.source)
 
 
-def _run_trial(inputs: FoldInputs, config: PretrainConfig, run: Path, trial: int, device: str) -> None:
-    train_trial(inputs.data(config.preset), config, trial, _trial_paths(run, inputs, trial), device)
+def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, device: str) -> None:
+    data, config = inputs.data(contender.config.preset), contender.config
+    paths = _trial_paths(run, inputs, contender, trial)
+    if contender.method is None:
+        train_trial(data, config, trial, paths, device)
+        return
+    seed = trial_seed(config.seed, data.fold.name, trial)
+    rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
+    shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    task = Task(data, rows, validation_rows, config, seed, device, paths.tensorboard)
+    write_trained(paths.predictions, contender.method.fit(task))
 
 
 def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     data = inputs.data(config.preset)
-    trials = [TrialPredictions.load(_trial_paths(run, inputs, trial).predictions) for trial in range(config.trials)]
+    trained = [
+        (
+            contender,
+            [
+                TrialPredictions.load(_trial_paths(run, inputs, contender, trial).predictions)
+                for trial in range(contender.trials)
+            ],
+        )
+        for contender in contenders(config)
+    ]
     alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
-    records = fold_records(trials, data, heg_from=config.heg_from, ridge_alpha=alpha)
-    _write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", inputs, data, trials)
+    records = fold_records(trained, data, heg_from=config.heg_from, ridge_alpha=alpha)
+    for contender, trials in trained:
+        if contender.source == HAGE:
+            write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", data, trials)
     write_json(
         _scores_path(run, inputs),
         {
             "records": [asdict(record) for record in records],
             "ridge_alpha": alpha,
             "ridge_scores": {f"{key:g}": value for key, value in alpha_scores.items()},
-            "validation_pcc": [trial.validation_pcc for trial in trials],
+            "validation_pcc": {
+                contender.source: [trial.summary.validation_pcc for trial in trials] for contender, trials in trained
+            },
         },
     )
 
 
-def _write_predictions(path: Path, inputs: FoldInputs, data: FoldData, trials: Sequence[TrialPredictions]) -> None:
-    """Out-of-fold predictions that scanpy opens: X is the averaged trials' calibrated prediction."""
-    prediction = averaged(trials, data)
-    tests = [inputs.sections[name] for name in inputs.fold.test]
-    names = np.repeat(data.test.section_names, [section.n_obs for section in tests])
-    obs = pd.DataFrame(
-        {"section": pd.Categorical(names), "fold": pd.Categorical([inputs.fold.name] * len(names))},
-        index=[f"{s}:{n}" for s, n in zip(names, data.test.spot_names, strict=True)],
-    )
-    result = AnnData(
-        X=np.asarray(prediction.calibrated, dtype=np.float32),
-        obs=obs,
-        var=pd.DataFrame(index=list(data.genes)),
-        layers={"raw": np.asarray(prediction.raw, dtype=np.float32), "target": data.test.target},
-        obsm={"spatial": np.concatenate([section.obsm["spatial"] for section in tests])},
-    )
-    with atomic_path(path) as temporary:
-        result.write_h5ad(temporary)
-
-
 def _scores_path(run: Path, inputs: FoldInputs) -> Path:
     return run / "jobs" / inputs.fold.name / f"scores-{inputs.sha256[:12]}.json"
-
-
-def _write_curves(run: Path, predictions: Mapping[tuple[str, int], TrialPredictions]) -> None:
-    rows = [
-        {"fold": fold, "trial": trial, "epoch": epoch, "term": term, "value": value}
-        for (fold, trial), trained in predictions.items()
-        for epoch, term, value in trained.curves
-    ]
-    write_csv(run / "curves.csv", ["fold", "trial", "epoch", "term", "value"], rows)
-
-
-def _publish_encoder(run: Path, predictions: Mapping[tuple[str, int], TrialPredictions]) -> None:
-    """Copies the encoder directory of the best validation PCC (never a test score) to ``encoder/``."""
-    fold, trial = max(predictions, key=lambda key: predictions[key].validation_pcc)
-    temporary, final = run / f"{TEMPORARY_MARK}encoder", run / "encoder"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(run / "encoders" / fold / f"trial_{trial}", temporary)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    log.info("encoder/ is %s trial %d (best validation PCC)", fold, trial)
 
 
 def _collect(run: RunDirectory, inputs: Inputs, folds: Sequence[FoldInputs], config: PretrainConfig) -> Results:

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -20,28 +19,14 @@ from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData, Spots
 from pretrain.encoder_directory import write_encoder_directory
 from pretrain.fit import BestEpoch, fit, one_thread
-from pretrain.folds import split_spots
+from pretrain.folds import validation_split
+from pretrain.gene_controls import control_genes
 from pretrain.module import Batch, HageModule
+from pretrain.retrieval import write_retrieval
+from pretrain.trial_files import TrialPaths
+from pretrain.zero_shot import write_zero_shot
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrialPaths:
-    """Where a trial writes: predictions (its last act), encoder directory, TensorBoard folder."""
-
-    predictions: Path
-    encoder: Path
-    tensorboard: Path
-
-    @classmethod
-    def of(cls, run: Path, fold: str, trial: int, *, sha256: str) -> "TrialPaths":
-        """The layout of a run directory; ``sha256`` of the inputs keeps what was made from others apart."""
-        return cls(
-            predictions=run / "jobs" / fold / f"trial_{trial}-{sha256[:12]}.h5",
-            encoder=run / "encoders" / fold / f"trial_{trial}",
-            tensorboard=run / "tensorboard" / fold / f"trial_{trial}",
-        )
 
 
 def trial_seed(seed: int, fold: str, trial: int) -> int:
@@ -61,7 +46,8 @@ def train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Trial
 
 def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
     seed = trial_seed(config.seed, data.fold.name, trial)
-    rows, validation_rows = split_spots(len(data.train), share=config.split.validation, seed=seed)
+    data = control_genes(data, config.genes.control, seed=seed)
+    rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -84,7 +70,7 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
         validation_pcc=best.score,
         validation_rows=validation_rows,
     )
-    _write_predictions(paths.predictions, module, data, best)
+    _write_predictions(paths.predictions, module, data, best, seed=seed)
 
 
 class _SpotDataset(Dataset[Batch]):
@@ -117,7 +103,14 @@ def _build(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train
         feature_dropout=config.model.feature_dropout,
     )
     encoder.set_feature_scale(features.mean(0), features.std(0, correction=0))
-    return HageModule(encoder, n_genes=len(data.genes), loss=config.loss, train=config.train)
+    return HageModule(
+        encoder,
+        n_genes=len(data.genes),
+        loss=config.loss,
+        train=config.train,
+        predictor=config.model.predictor,
+        gene_vectors=torch.from_numpy(data.gene_vectors),
+    )
 
 
 def _fit(
@@ -162,10 +155,12 @@ def predict(module: HageModule, features: Float32[np.ndarray, "spot feature"]) -
     return np.concatenate(parts)
 
 
-def _write_predictions(path: Path, module: HageModule, data: FoldData, best: BestEpoch) -> None:
+def _write_predictions(path: Path, module: HageModule, data: FoldData, best: BestEpoch, *, seed: int) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["train"] = predict(module, data.train.features)
         file["test"] = predict(module, data.test.features)
+        write_retrieval(file, module, data)
+        write_zero_shot(file, module, data, seed=seed)
         file.attrs["validation_pcc"] = best.score
         file.attrs["best_epoch"] = best.epoch
         epochs, terms, values = zip(*best.curves, strict=True)

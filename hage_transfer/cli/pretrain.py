@@ -1,7 +1,7 @@
 """`hage pretrain`: folds x trials of HAGE on spatial transcriptomics, beside the baselines."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -24,6 +24,16 @@ def register(app: typer.Typer) -> None:
     def pretrain(
         config: options.Config,
         set_: options.Set = None,
+        methods: Annotated[
+            str | None,
+            typer.Option(help="Compared systems, comma-separated, or `all` (Table 1); config key `methods`."),
+        ] = None,
+        variants: Annotated[
+            Path | None,
+            typer.Option(
+                help="YAML of named variants of HAGE, an ablation or a grid; configs/pretrain/variants has some."
+            ),
+        ] = None,
         out: options.Out = None,
         seed: options.Seed = None,
         device: options.Device = "auto",
@@ -35,13 +45,47 @@ def register(app: typer.Typer) -> None:
         from pretrain.config import PretrainConfig
 
         overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
+        overrides += method_overrides(methods) + variant_overrides(variants)
         settings = load_config(PretrainConfig, config, overrides)
         folder = out or Path("runs") / config.stem
         results = run_pretrain(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
-        show_gene_table(results, Console())
-        Console().print(
-            f"run directory {folder}; encoder of the best validation PCC: {folder / 'encoder'}", soft_wrap=True
-        )
+        console = Console()
+        show_gene_table(results, console)
+        show_paired_differences(results, console)
+        made = f"; encoder of the best validation PCC: {folder / 'encoder'}" if (folder / "encoder").is_dir() else ""
+        console.print(f"run directory {folder}{made}", markup=False, soft_wrap=True)
+
+
+def method_overrides(methods: str | None) -> list[str]:
+    """``--methods`` as an override of the config."""
+    from pretrain.config import METHOD_NAMES
+
+    if methods is None:
+        return []
+    names = METHOD_NAMES if methods == "all" else [name.strip() for name in methods.split(",")]
+    return [f"methods=[{', '.join(names)}]"]
+
+
+def variant_overrides(path: Path | None) -> list[str]:
+    """``--variants`` as overrides of the config.
+
+    Raises:
+        ConfigError: the file is missing, or is no mapping of names to mappings of keys.
+    """
+    import json
+
+    from hage_transfer.config import read_yaml
+    from hage_transfer.errors import ConfigError
+
+    if path is None:
+        return []
+    tree = read_yaml(path)
+    for name, changes in tree.items():
+        if not isinstance(changes, dict) or not changes:
+            raise ConfigError(
+                f"{path}: {name} is {changes!r}, wanted a mapping of keys, for example {{loss.clip_global: 0}}"
+            )
+    return [f"variants={json.dumps(tree)}"]
 
 
 def run_pretrain(config: "PretrainConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
@@ -82,7 +126,28 @@ def show_gene_table(results: "Results", console: Console) -> None:
         table.add_row(source, *cells)
     console.print(table)
     console.print(
-        "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json", soft_wrap=True
+        "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json",
+        soft_wrap=True,
     )
+    for name, method in meta.get("methods", {}).items():
+        console.print(f"{name}: {method['title']}, {method['reference']}", markup=False, soft_wrap=True)
     for warning in meta["warnings"]:
         console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+
+def show_paired_differences(results: "Results", console: Console) -> None:
+    """Prints each variant's differences from HAGE, trial by trial; nothing where there is no variant."""
+    variants = results.meta.get("variants", {})
+    found = {(one["source"], one["metric"]): one for one in results.meta.get("differences", [])}
+    if not variants or not found:
+        return
+    metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse_calibrated": "MSE", "mae_calibrated": "MAE"}
+    table = Table("less hage, by pair", *metrics.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in variants:
+        cells = []
+        for metric in metrics:
+            one = found.get((name, metric))
+            spread = "" if one is None or one["std"] is None else f" ± {one['std']:.4f}"
+            cells.append("" if one is None else f"{one['mean']:+.4f}{spread} ({one['n_above']}/{one['n_pairs']} up)")
+        table.add_row(name, *cells)
+    console.print(table)

@@ -18,6 +18,7 @@ from hage_transfer.report.verdict import difference, differences
 from hage_transfer.run_directory import RESULTS_FILE
 
 CLASSIFIERS = ("probe", "mil")
+OWN = "hage"
 
 
 def write_report(runs: Sequence[Path], out: Path) -> None:
@@ -114,6 +115,8 @@ def _curves(run: Run) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     curves = pd.read_csv(path, dtype={"fold": str, "term": str})
+    if "source" in curves:
+        curves = curves[curves["source"] == OWN]
     missing = {"fold", "trial", "epoch", "term", "value"} - set(curves.columns)
     if missing:
         raise DataError(f"{path}: no column {', '.join(sorted(missing))}; run the pretraining again")

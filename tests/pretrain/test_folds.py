@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hage_transfer.errors import SplitError
 from pretrain.config import FoldSettings
-from pretrain.folds import leave_out_folds, split_spots
+from pretrain.folds import leave_out_folds, validation_split
 
 PATIENTS = {"B4": "B", "C2": "C", "C3": "C", "C4": "C", "C5": "C"}
 
@@ -52,12 +52,32 @@ def test_one_patient_cannot_be_left_out():
 
 
 @given(st.integers(5, 300), st.integers(0, 2**32 - 1))
-def test_validation_is_a_fifth_and_apart(n_spots, seed):
-    train, validation = split_spots(n_spots, share=0.2, seed=seed)
+def test_validation_by_spot_is_a_fifth_and_apart(n_spots, seed):
+    train, validation = validation_split(np.zeros(n_spots, dtype=int), FoldSettings(), seed=seed)
     assert len(validation) == round(n_spots / 5)
     assert (np.sort(np.concatenate([train, validation])) == np.arange(n_spots)).all()
 
 
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=9), st.integers(0, 2**32 - 1))
+def test_validation_by_section_cuts_no_section(sizes, seed):
+    section = np.repeat(np.arange(len(sizes)), sizes)
+    train, validation = validation_split(section, FoldSettings(validation_by="section"), seed=seed)
+    assert len(train) and len(validation)
+    assert not set(section[train]) & set(section[validation])
+    assert (np.sort(np.concatenate([train, validation])) == np.arange(len(section))).all()
+
+
+def test_validation_by_section_takes_as_many_as_the_share_needs():
+    section = np.repeat(np.arange(10), 10)
+    train, validation = validation_split(section, FoldSettings(validation_by="section", validation=0.3), seed=0)
+    assert (len(train), len(validation)) == (70, 30)
+
+
 def test_too_few_spots_for_validation_is_an_error():
     with pytest.raises(SplitError, match="2 training spots"):
-        split_spots(2, share=0.2, seed=0)
+        validation_split(np.zeros(2, dtype=int), FoldSettings(), seed=0)
+
+
+def test_one_section_cannot_be_split_by_section():
+    with pytest.raises(SplitError, match="two training sections"):
+        validation_split(np.zeros(20, dtype=int), FoldSettings(validation_by="section"), seed=0)

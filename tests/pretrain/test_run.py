@@ -107,6 +107,46 @@ def test_run_leaves_what_transfer_and_maps_need(config, tmp_path):
     assert list((tmp_path / "run" / "tensorboard" / "A" / "trial_0").glob("events.*"))
 
 
+@pytest.mark.slow
+def test_variants_and_compared_systems_are_scored_beside_hage(config, tmp_path):
+    changes = {"no_ge": {"model.gene_informed": False}, "same": {"loss.pcc": config.loss.pcc}}
+    settings = PretrainConfig.model_validate(
+        {**one_fold(config).model_dump(), "methods": ("hage", "knn", "stnet"), "variants": changes, "trials": 2}
+    )
+    results = run(settings, tmp_path / "run")
+    sources = {"no_ge", "no_ge_averaged", "same", "same_averaged", "knn", "stnet", "stnet_averaged"}
+    assert {record.source for record in results.records} == METHODS | sources
+    found = {(one["source"], one["metric"]): one for one in results.meta["differences"]}
+    assert found["same", "pcc_all"]["mean"] == 0
+    assert (found["no_ge", "pcc_all"]["n_pairs"], found["no_ge", "pcc_all"]["mean"] != 0) == (2, True)
+    values = [results.value(source="no_ge", metric="pcc_all", fold="A", trial=t, section=None) for t in (0, 1)]
+    hage = [results.value(source="hage", metric="pcc_all", fold="A", trial=t, section=None) for t in (0, 1)]
+    assert found["no_ge", "pcc_all"]["mean"] == pytest.approx(np.mean(values) - np.mean(hage))
+    assert GeneInformedEncoder.from_pretrained(tmp_path / "run/variants/no_ge/A/trial_0").gene_embeddings is None
+
+
+def test_a_run_of_compared_systems_alone_needs_no_hage(config, tmp_path):
+    settings = one_fold(config, methods=("knn",))
+    results = run(settings, tmp_path / "run")
+    assert {"knn", "ridge", "gene_mean"} <= {record.source for record in results.records}
+    assert not (tmp_path / "run" / "encoder").exists()
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"a": {"preset": "spot_ln"}}, "may not change preset"),
+        ({"a": {"model.embed_dims": 3}}, "embed_dims"),
+        ({"a": {"model.embed_dim": -1}}, "model.embed_dim"),
+        ({"ridge_averaged": {"loss.pcc": 1}}, "give another"),
+        ({"knn": {"loss.pcc": 1}}, "give another"),
+    ],
+)
+def test_a_variant_that_cannot_be_trained_is_refused_by_name(config, variants, message):
+    with pytest.raises(ValueError, match=message):
+        PretrainConfig.model_validate({**config.model_dump(), "variants": variants})
+
+
 def test_meta_says_what_the_numbers_depend_on(config, tmp_path):
     meta = run(one_fold(config, heg_from="test"), tmp_path / "run").meta
     assert (meta["preset"], meta["split_unit"]) == ("spot_log10", "patient")

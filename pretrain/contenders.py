@@ -1,0 +1,39 @@
+"""Who competes in a run: HAGE, its variants, and the compared systems; each trained by trials on every fold."""
+
+from dataclasses import dataclass
+
+from pretrain.config import PretrainConfig
+from pretrain.methods.base import Method
+from pretrain.methods.registry import METHODS
+from pretrain.trial_files import HAGE
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a gene table that has to be trained.
+
+    Attributes:
+        source: its name in the results.
+        config: that it is trained with: the run's, with a variant's changes.
+        method: the compared system; None: HAGE.
+        trials: runs with another validation split and initialisation each; 1 where nothing is drawn.
+    """
+
+    source: str
+    config: PretrainConfig
+    method: Method | None
+    trials: int
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the scale of its predictions is arbitrary."""
+        return self.method is None or self.method.calibrated
+
+
+def contenders(config: PretrainConfig) -> list[Contender]:
+    """HAGE (if asked for), its variants and the compared systems, in the order of the config."""
+    found = [Contender(HAGE, config, None, config.trials)] if HAGE in config.methods else []
+    found += [Contender(name, config.variant(name), None, config.trials) for name in config.variants]
+    compared = [METHODS[name] for name in config.methods if name != HAGE]
+    found += [Contender(one.name, config, one, config.trials if one.stochastic else 1) for one in compared]
+    return found

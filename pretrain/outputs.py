@@ -1,0 +1,60 @@
+"""What a run leaves for others: curves, the encoder directory to take, out-of-fold predictions that scanpy opens."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from hage_transfer.atomic import TEMPORARY_MARK, atomic_path, write_csv
+from pretrain.dataset import FoldData
+from pretrain.evaluate import averaged
+from pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
+
+log = logging.getLogger(__name__)
+Summaries = Mapping[tuple[str, str, int], TrialSummary]
+"""By (fold, source, trial)."""
+
+
+def write_curves(path: Path, summaries: Summaries) -> None:
+    """Every logged term by epoch, a row each."""
+    rows = [
+        {"fold": fold, "source": source, "trial": trial, "epoch": epoch, "term": term, "value": value}
+        for (fold, source, trial), trained in summaries.items()
+        for epoch, term, value in trained.curves
+    ]
+    write_csv(path, ["fold", "source", "trial", "epoch", "term", "value"], rows)
+
+
+def publish_encoder(run: Path, summaries: Summaries) -> None:
+    """Copies HAGE's encoder directory of the best validation PCC (never a test score) to ``encoder/``."""
+    own = {key: summary.validation_pcc for key, summary in summaries.items() if key[1] == HAGE}
+    fold, _, trial = max(own, key=lambda key: own[key])
+    temporary, final = run / f"{TEMPORARY_MARK}encoder", run / "encoder"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(run / "encoders" / fold / f"trial_{trial}", temporary)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    log.info("encoder/ is %s trial %d (best validation PCC)", fold, trial)
+
+
+def write_predictions(path: Path, data: FoldData, trials: Sequence[TrialPredictions]) -> None:
+    """Out-of-fold predictions: X is the averaged trials' calibrated prediction; layers ``raw`` and ``target``."""
+    prediction = averaged(HAGE, trials, data, scale=True)
+    names = np.array(data.test.section_names)[data.test.section]
+    obs = pd.DataFrame(
+        {"section": pd.Categorical(names), "fold": pd.Categorical([data.fold.name] * len(names))},
+        index=[f"{s}:{n}" for s, n in zip(names, data.test.spot_names, strict=True)],
+    )
+    result = AnnData(
+        X=np.asarray(prediction.calibrated, dtype=np.float32),
+        obs=obs,
+        var=pd.DataFrame(index=list(data.genes)),
+        layers={"raw": np.asarray(prediction.raw, dtype=np.float32), "target": data.test.target},
+        obsm={"spatial": np.asarray(data.test.coords_px)},
+    )
+    with atomic_path(path) as temporary:
+        result.write_h5ad(temporary)

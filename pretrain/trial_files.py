@@ -1,0 +1,90 @@
+"""What a trial leaves behind in the run directory: its predictions (the last act), its encoder, its curves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from hage_transfer.atomic import atomic_path
+from pretrain.methods.base import Trained
+
+HAGE = "hage"
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Where a trial writes: predictions (its last act), encoder directory, TensorBoard folder."""
+
+    predictions: Path
+    encoder: Path
+    tensorboard: Path
+
+    @classmethod
+    def of(cls, run: Path, fold: str, trial: int, *, sha256: str, source: str = HAGE) -> "TrialPaths":
+        """The layout of a run directory.
+
+        ``sha256`` of the inputs keeps what was made from others apart; the config's own HAGE has the short paths,
+        every variant and compared system a folder of its name.
+        """
+        folder = Path() if source == HAGE else Path(source)
+        encoders = run / "encoders" if source == HAGE else run / "variants" / source
+        return cls(
+            predictions=run / "jobs" / fold / folder / f"trial_{trial}-{sha256[:12]}.h5",
+            encoder=encoders / fold / f"trial_{trial}",
+            tensorboard=run / "tensorboard" / fold / folder / f"trial_{trial}",
+        )
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """What is small of a trial: its validation score and its curves."""
+
+    validation_pcc: float
+    curves: Sequence[tuple[int, str, float]]
+
+    @classmethod
+    def load(cls, path: Path) -> "TrialSummary":
+        """Reads it from the trial's prediction file without the predictions."""
+        with h5py.File(path, "r") as file:
+            return _summary(file)
+
+
+@dataclass(frozen=True)
+class TrialPredictions:
+    """What a trial predicted, raw: for the spots of the training sections (to calibrate) and of the test sections."""
+
+    train: Float[np.ndarray, "train gene"]
+    test: Float[np.ndarray, "test gene"]
+    summary: TrialSummary
+
+    @classmethod
+    def load(cls, path: Path) -> "TrialPredictions":
+        """Reads the file that a trial wrote as its last act."""
+        with h5py.File(path, "r") as file:
+            return cls(file["train"][...], file["test"][...], _summary(file))
+
+
+def write_trained(path: Path, trained: Trained) -> None:
+    """Writes the prediction file of a compared system's trial, in the form that HAGE's trials have."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file["train"] = np.asarray(trained.train, dtype=np.float32)
+        file["test"] = np.asarray(trained.test, dtype=np.float32)
+        file.attrs["validation_pcc"] = trained.validation_pcc
+        file.attrs["best_epoch"] = trained.best_epoch
+        epochs, terms, values = zip(*trained.curves, strict=True) if trained.curves else ((), (), ())
+        file["curves/epoch"], file["curves/value"] = (
+            np.array(epochs, dtype=np.int64),
+            np.array(values, dtype=np.float64),
+        )
+        file.create_dataset("curves/term", data=np.array(terms, dtype=object), dtype=h5py.string_dtype())
+        for name, value in (trained.chosen or {}).items():
+            file.attrs[f"chosen_{name}"] = value
+
+
+def _summary(file: h5py.File) -> TrialSummary:
+    epochs, terms, values = (file[f"curves/{name}"] for name in ("epoch", "term", "value"))
+    curves = list(zip(epochs[...].tolist(), terms.asstr()[...].tolist(), values[...].tolist(), strict=True))
+    return TrialSummary(float(file.attrs["validation_pcc"]), curves)
