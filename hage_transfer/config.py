@@ -31,6 +31,7 @@ class EncoderSettings(Settings):
     weights: Path | None = Field(None, description="local weights file, instead of the hub")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
     batch_size: int = Field(16, gt=0)
+    views: Literal[1, 8] = Field(1, description="8: mean features over flips and quarter turns, at eight times the work")
 
 
 class SectionsSettings(Settings):

@@ -34,6 +34,7 @@ class FeatureMeta:
         precision: arithmetic of the encoder.
         config_sha256: hash of all that decides the rows, the image included; a file that agrees is kept.
         frozen_encoder: for embeddings, the frozen encoder beneath; empty for features.
+        views: flips and quarter turns that the features are the mean of; 1 in files that do not say.
     """
 
     source: str
@@ -46,6 +47,7 @@ class FeatureMeta:
     precision: str
     config_sha256: str
     frozen_encoder: str = ""
+    views: int = 1
     schema_version: int = SCHEMA_VERSION
 
 
@@ -136,7 +138,7 @@ def _open(path: Path) -> Iterator[h5py.File]:
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
-    wanted = [field.name for field in fields(FeatureMeta)]
+    wanted = [field.name for field in fields(FeatureMeta) if field.name != "views"]
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
@@ -155,6 +157,7 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         precision=str(values["precision"]),
         config_sha256=str(values["config_sha256"]),
         frozen_encoder=str(values["frozen_encoder"]),
+        views=int(file.attrs.get("views", 1)),
         schema_version=int(values["schema_version"]),
     )
 

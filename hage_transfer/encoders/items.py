@@ -14,6 +14,7 @@ from hage_transfer.data.feature_file import FeatureMeta, read_meta, write_featur
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.extract import encode_images
 from hage_transfer.encoders.registry import find_weights, load_encoder
+from hage_transfer.encoders.views import AveragedViews
 from hage_transfer.errors import ConfigError, InputError
 
 log = logging.getLogger(__name__)
@@ -94,12 +95,14 @@ def encode_items(
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
     if not left:
         return {}
-    encoder = load_encoder(settings, device=device)
+    encoder: FrozenEncoder = load_encoder(settings, device=device)
+    if settings.views > 1:
+        encoder = AveragedViews(encoder)
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
     failures = {}
     for item in left:
         try:
-            _encode_item(item, encoder, settings.batch_size, hashes[item.name], track)
+            _encode_item(item, encoder, settings, hashes[item.name], track)
         except InputError as error:
             if not keep_going:
                 raise
@@ -108,10 +111,10 @@ def encode_items(
     return failures
 
 
-def _encode_item(item: Item, encoder: FrozenEncoder, batch_size: int, sha256: str, track: Track) -> None:
+def _encode_item(item: Item, encoder: FrozenEncoder, settings: EncoderSettings, sha256: str, track: Track) -> None:
     with item.open() as rows:
         advance = track(item.name, rows.count)
-        features = encode_images(encoder, rows.images, batch_size=batch_size, advance=advance)
+        features = encode_images(encoder, rows.images, batch_size=settings.batch_size, advance=advance)
         meta = FeatureMeta(
             source=item.name,
             encoder=encoder.name,
@@ -122,12 +125,15 @@ def _encode_item(item: Item, encoder: FrozenEncoder, batch_size: int, sha256: st
             mpp_um_per_px=rows.mpp_um_per_px,
             precision=encoder.precision,
             config_sha256=sha256,
+            views=settings.views,
         )
         write_features(item.path, features, meta, keys=rows.keys, coords=rows.coords)
 
 
 def _item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
     encoder = {"encoder": settings.name, "weights": weights_sha256, "precision": settings.precision}
+    if settings.views > 1:
+        encoder["views"] = str(settings.views)
     return config_sha256({**encoder, **item.inputs})
 
 

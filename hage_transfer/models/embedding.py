@@ -43,6 +43,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         precision="float32",
         config_sha256=features.meta.config_sha256,
         frozen_encoder=features.meta.encoder,
+        views=features.meta.views,
     )
     return Features(rows, features.keys, features.coords, meta)
 
