@@ -58,21 +58,30 @@ def write_encoder(
 def read_encoder(name: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors of a directory or hub repository; errors as ``GeneInformedEncoder.from_pretrained``."""
     folder = _folder(name)
+    card = read_card(folder)
     try:
-        card = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except FileNotFoundError as error:
-        raise DataError(f"{folder}: is no encoder directory: {Path(error.filename or '').name} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{folder / CONFIG_FILE}: not valid JSON: {error}") from None
+        return card, load_file(folder / WEIGHTS_FILE)
+    except FileNotFoundError:
+        raise DataError(f"{folder}: is no encoder directory: {WEIGHTS_FILE} is missing") from None
     except (SafetensorError, OSError) as error:
         raise DataError(
             f"{folder / WEIGHTS_FILE}: cannot be read as safetensors ({error}); train or copy it again"
         ) from None
-    missing = [key for key in _SIZES if not isinstance(card.get(key), int)]
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """``config.json`` of an encoder directory alone; errors as ``GeneInformedEncoder.from_pretrained``."""
+    path = folder / CONFIG_FILE
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder}: is no encoder directory: {CONFIG_FILE} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not valid JSON: {error}") from None
+    missing = [key for key in _SIZES if not isinstance(card, dict) or not isinstance(card.get(key), int)]
     if missing:
-        raise DataError(f"{folder / CONFIG_FILE}: {', '.join(missing)} missing; not written by `hage pretrain`")
-    return card, tensors
+        raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage pretrain`")
+    return card
 
 
 def read_predictor(name: str | Path) -> dict[str, Tensor]:
