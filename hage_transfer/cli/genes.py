@@ -29,6 +29,8 @@ Fold = Annotated[
 TrainingOnly = Annotated[
     bool, typer.Option("--training-only", help="As --fold, where the config's split has one fold.")
 ]
+SHOWN = 40
+"""Missing genes that are printed; the csv has all."""
 PANEL_OUT_ENDINGS = (".txt", ".csv")
 
 
@@ -194,6 +196,8 @@ def show_coverage(
     coverage: "Coverage", found: "GeneEmbeddings", near: dict[str, tuple[str, ...]], console: Console
 ) -> None:
     """Prints how many genes are covered, the resolved names, and the missing genes with near names."""
+    from hage_transfer.data.section_form import some
+
     n_genes = len(coverage.symbols) + len(coverage.missing)
     share = len(coverage.symbols) / n_genes
     console.print(
@@ -202,13 +206,15 @@ def show_coverage(
         soft_wrap=True,
     )
     if coverage.renamed:
-        listed = ", ".join(f"{symbol} as {other}" for symbol, other in coverage.renamed.items())
+        listed = some([f"{symbol} as {other}" for symbol, other in coverage.renamed.items()], SHOWN)
         console.print(f"{len(coverage.renamed):,} under another name: {listed}", soft_wrap=True, highlight=False)
     if coverage.missing:
         table = Table("missing", "why", "near names", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-        for symbol in coverage.missing:
+        for symbol in coverage.missing[:SHOWN]:
             table.add_row(symbol, coverage.reasons[symbol], ", ".join(near[symbol]))
         console.print(table)
+        if len(coverage.missing) > SHOWN:
+            console.print(f"and {len(coverage.missing) - SHOWN:,} more missing; --out coverage.csv lists all")
 
 
 def _chosen_sections(

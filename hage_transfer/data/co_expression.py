@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 N_PARTNERS = 10
 EPOCHS = 10
+ROWS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,27 @@ def _section_pairs(
         return np.empty((0, 2), dtype=int), varying
     centred = expression[:, varying] - expression[:, varying].mean(axis=0)
     centred /= np.linalg.norm(centred, axis=0)
-    correlation = centred.T @ centred
-    np.fill_diagonal(correlation, -np.inf)
-    partners = np.argsort(-correlation, axis=1, kind="stable")[:, : min(n_partners, len(varying) - 1)]
-    gene = np.repeat(np.arange(len(varying)), partners.shape[1])
-    partner = partners.ravel()
-    positive = correlation[gene, partner] > 0
-    return np.stack([varying[gene[positive]], varying[partner[positive]]], axis=1), varying
+    found = [_best_partners(centred, start, n_partners) for start in range(0, len(varying), ROWS_AT_A_TIME)]
+    gene, partner = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return np.stack([varying[gene], varying[partner]], axis=1), varying
+
+
+def _best_partners(
+    centred: Float[np.ndarray, "spot gene"], start: int, n_partners: int
+) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
+    """Genes from ``start`` on, and their partners of positive correlation, the highest first."""
+    rows = np.arange(start, min(start + ROWS_AT_A_TIME, centred.shape[1]))
+    correlation = centred[:, rows].T @ centred
+    correlation[rows - start, rows] = -np.inf
+    n_kept = min(n_partners, centred.shape[1] - 1)
+    lowest = np.partition(correlation, -n_kept, axis=1)[:, -n_kept]
+    row, partner = np.nonzero(correlation >= lowest[:, None])  # more than wanted where several share the lowest place
+    value = correlation[row, partner]
+    order = np.lexsort((partner, -value, row))
+    row, partner, value = row[order], partner[order], value[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    kept = (place < n_kept) & (value > 0)
+    return rows[row[kept]], partner[kept]
 
 
 def _skip_gram(pairs: np.ndarray, *, dim: int, seed: int, epochs: int) -> dict[int, np.ndarray]:

@@ -3,8 +3,11 @@ import pytest
 import scipy.sparse as sp
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data import co_expression
+from hage_transfer.data.co_expression import coexpressed_pairs
+from hage_transfer.data.expression import normalise
 from hage_transfer.data.gene_embeddings import train_coexpression
-from hage_transfer.data.genes import read_symbols
+from hage_transfer.data.genes import panel_counts, read_symbols
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
 
@@ -57,7 +60,38 @@ def test_co_expression_leaves_out_and_names_genes_that_never_vary(programs, capl
         section.X = sp.csr_matrix(counts)
     trained = train_coexpression(programs, SYMBOLS, dim=8, seed=0)
     assert trained.symbols == tuple(symbol for symbol in SYMBOLS if symbol != "G4")
-    assert "without an embedding: G4" in caplog.text
+    assert "constant in every training section, so without an embedding: G4" in caplog.text
+    assert trained.left_out == {"G4": "constant in every training section"}
+
+
+def test_co_expression_tells_a_gene_without_partner_from_one_that_never_varies(make_section):
+    rising = np.arange(1, 9)
+    counts = np.stack([rising, 2 * rising, 90 - 10 * rising, np.zeros(8)], axis=1)
+    left_out = coexpressed_pairs([make_section(counts)], ["G0", "G1", "G2", "G3"]).left_out
+    assert left_out == {"G2": "correlates with no other panel gene", "G3": "constant in every training section"}
+
+
+@pytest.mark.parametrize("n_partners", [1, 3, 19, 50])
+def test_co_expression_pairs_are_the_first_of_a_stable_sort(programs, monkeypatch, n_partners):
+    monkeypatch.setattr(co_expression, "ROWS_AT_A_TIME", 7)
+    counts = programs[0].X.toarray()
+    counts[:, 12] = counts[:, 11] = counts[:, 3]  # ties
+    section = programs[0].copy()
+    section.X = sp.csr_matrix(counts)
+    expression = normalise(panel_counts(section, SYMBOLS), "spot_log10").astype(np.float64)
+    correlation = np.round(np.corrcoef(expression.T), 12)  # genes alike correlate alike
+    np.fill_diagonal(correlation, -np.inf)
+    wanted = [
+        (gene, partner)
+        for gene in range(20)
+        for partner in np.argsort(-correlation[gene], kind="stable")[: min(n_partners, 19)]
+        if correlation[gene, partner] > 0
+    ]
+    pairs = coexpressed_pairs([section], SYMBOLS, n_partners=n_partners).pairs
+    assert len(pairs) == len(wanted)
+    strength = [round(float(correlation[gene, partner]), 9) for gene, partner in pairs]
+    assert strength == [round(float(correlation[gene, partner]), 9) for gene, partner in wanted]
+    assert [gene for gene, _ in pairs] == [gene for gene, _ in wanted]
 
 
 def test_co_expression_source_names_the_training_sections(programs):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from hage_transfer.data.gene_embeddings import GeneEmbeddings, cover, read_gene2vec
+from hage_transfer.data.gene_embeddings import GeneEmbeddings, cover, near_names, read_gene2vec
+from hage_transfer.data.gene_names import GeneNames
 from hage_transfer.errors import DataError
 
 VECTORS = arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-10, 10, width=32))
@@ -75,3 +76,43 @@ def test_cover_is_case_exact_and_says_what_another_case_would_match(caplog):
 def test_cover_refuses_a_panel_without_any_embedding():
     with pytest.raises(DataError, match=r"none of the panel's 1 genes \(Tp53\) has an embedding in toy\.txt"):
         cover(["Tp53"], embeddings("TP53"))
+
+
+NAMES = GeneNames.of_pairs(
+    [("OLD", "NEW"), ("OLDER", "NEW"), ("TWO", "NEW"), ("TWO", "MYC")], ["NEW", "MYC"], source="toy"
+)
+
+
+def test_cover_finds_a_gene_that_the_embeddings_list_under_another_name(caplog):
+    caplog.set_level("INFO")
+    coverage = cover(["MYC", "NEW"], embeddings("OLD", "MYC"), names=NAMES)
+    assert coverage.symbols == ("MYC", "NEW")
+    assert coverage.vectors.tolist() == [[2, 3], [0, 1]]
+    assert coverage.renamed == {"NEW": "OLD"}
+    assert "1 of them under another name: NEW as OLD" in caplog.text
+
+
+def test_cover_gives_an_embedding_to_the_gene_of_its_very_name_alone():
+    coverage = cover(["OLD", "NEW"], embeddings("NEW", "MYC"), names=NAMES)
+    assert coverage.symbols == ("NEW",)
+    assert coverage.reasons == {"OLD": "no embedding in toy.txt: NEW there is the panel's NEW too"}
+
+
+def test_cover_gives_an_embedding_to_none_of_two_genes_of_other_names():
+    coverage = cover(["OLD", "OLDER", "MYC"], embeddings("NEW", "MYC"), names=NAMES)
+    assert coverage.missing == ("OLD", "OLDER")
+    assert coverage.reasons["OLD"] == "no embedding in toy.txt: NEW there is the panel's OLDER too"
+
+
+def test_cover_tells_why_each_missing_gene_is():
+    left_out = GeneEmbeddings(("MYC",), np.zeros((1, 2), np.float32), "toy", {"FLAT": "constant"})
+    reasons = cover(["MYC", "FLAT", "TWO"], left_out, names=NAMES).reasons
+    assert reasons == {
+        "FLAT": "no embedding in toy: constant",
+        "TWO": "no embedding in toy: ambiguous: may be MYC or NEW",
+    }
+
+
+def test_near_names_prefer_another_case_to_another_spelling():
+    near = near_names(["Tp53", "ERBB9", "XYZ"], ["TP53", "TP63", "ERBB2", "ERBB3", "MYC"])
+    assert near == {"Tp53": ("TP53",), "ERBB9": ("ERBB3", "ERBB2"), "XYZ": ()}

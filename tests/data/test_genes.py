@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hage_transfer.data.gene_names import GeneNames, rename_to_current
 from hage_transfer.data.genes import panel_counts, select_panel
 from hage_transfer.errors import DataError
 
@@ -72,6 +73,61 @@ def test_panel_file_keeps_a_gene_that_one_section_lacks(write_panel, make_sectio
     panel = select_panel(sections, panel=write_panel("G0\nG1\n"))
     assert panel.symbols == ("G0", "G1")
     assert "1 of 2 training sections have it" in panel.report["reason"][1]
+
+
+ALIASES = GeneNames.of_pairs(
+    [("OLD1", "G1"), ("ENSG00000000001", "G1"), ("TWO", "G0"), ("TWO", "G2")], ["G0", "G1", "G2"], source="toy"
+)
+
+
+def test_panel_file_resolves_aliases_and_ids_and_reports_them(write_panel, make_section, caplog):
+    caplog.set_level("INFO")
+    path = write_panel("G2\nENSG00000000001.7\n")
+    panel = select_panel([make_section(np.ones((2, 3)))], panel=path, names=ALIASES)
+    assert panel.symbols == ("G2", "G1")
+    assert panel.report["resolved_from"].tolist() == ["", "ENSG00000000001.7"]
+    assert "1 of 2 names resolved (ENSG00000000001.7 is G1)" in caplog.text
+
+
+def test_panel_file_resolves_the_ids_that_the_sections_carry(write_panel, make_section):
+    section = make_section(np.ones((2, 2)))
+    section.var["gene_id"] = ["ENSG00000000008", "ENSG00000000009"]
+    assert select_panel([section], panel=write_panel("ENSG00000000009\n")).symbols == ("G1",)
+
+
+@pytest.mark.parametrize("rows", ["G1\nOLD1\n", "OLD1\nENSG00000000001\n"])
+def test_panel_file_with_two_names_of_one_gene_is_refused_naming_both(write_panel, make_section, rows):
+    first, second = rows.split()
+    with pytest.raises(DataError, match=f"{first} and {second} are both G1; a gene has one place"):
+        select_panel([make_section(np.ones((2, 3)))], panel=write_panel(rows), names=ALIASES)
+
+
+def test_panel_file_with_an_ambiguous_alias_is_refused_naming_its_symbols(write_panel, make_section):
+    with pytest.raises(DataError, match=r"1 of 2 genes are in none .* TWO \(ambiguous: may be G0 or G2\)"):
+        select_panel([make_section(np.ones((2, 3)))], panel=write_panel("G1\nTWO\n"), names=ALIASES)
+
+
+@pytest.mark.parametrize("rule", ["hvg", "file"])
+def test_panel_report_tells_what_the_sections_files_call_a_gene(write_panel, make_section, rule):
+    section = make_section(np.eye(3), genes=["G0", "OLD1", "G2"])
+    rename_to_current([section], ALIASES)
+    panel = write_panel("G0\nG1\n") if rule == "file" else "hvg"
+    report = select_panel([section], panel=panel, min_sections=1, min_spots=1, names=ALIASES).report
+    assert dict(zip(report["gene"], report["resolved_from"], strict=True))["G1"] == "OLD1"
+    assert (report["resolved_from"] != "").sum() == 1
+
+
+def test_panel_without_some_genes_keeps_them_in_the_report(write_panel, make_section):
+    panel = select_panel([make_section(np.ones((2, 3)))], panel=write_panel("G2\nG0\n"))
+    left = panel.without({"G2": "no embedding in toy.txt"}, rule="no_embedding")
+    assert left.symbols == ("G0",)
+    assert left.report[["gene", "kept", "rule", "reason"]].iloc[0].tolist() == [
+        "G2",
+        False,
+        "no_embedding",
+        "no embedding in toy.txt",
+    ]
+    assert panel.report["kept"].all()
 
 
 def test_hvg_keeps_genes_that_vary_in_enough_sections(varying_sections):
@@ -141,6 +197,19 @@ def test_hvg_that_keeps_nothing_says_which_rule_emptied_it(varying_sections, rul
         select_panel(varying_sections(), panel="hvg", n_top=5, **{"min_sections": 3, "min_spots": 1, **rules})
 
 
+def test_hvg_of_sections_without_a_count_says_so(make_section):
+    with pytest.raises(DataError, match="none of 3 genes has a count in any of 1 training sections"):
+        select_panel([make_section(np.zeros((2, 3)))], panel="hvg")
+
+
+def test_hvg_reports_every_gene_that_a_section_lists_with_the_first_rule_that_drops_it(varying_sections):
+    report = select_panel(varying_sections(), panel="hvg", n_top=8, min_sections=1, min_spots=120).report
+    assert set(report["gene"]) == {f"G{j}" for j in range(206)}
+    assert (report["kept"] == (report["rule"] == "")).all()
+    assert report.loc[report["kept"], "reason"].str.contains("seen in (?:1[2-9]|2[0-4])[0-9] spots").all()
+    assert report["rule"].value_counts()[["never_seen", "n_top"]].gt(0).all()
+
+
 def test_select_panel_needs_a_section():
     with pytest.raises(DataError, match="at least one training section"):
         select_panel([], panel="hvg")
@@ -155,5 +224,8 @@ def test_panel_counts_are_in_panel_order_and_zero_where_absent(make_section):
 
 @pytest.mark.slow
 def test_hvg_of_the_real_sections_has_no_gene_in_all_of_them(real_sections):
-    with pytest.raises(DataError, match=r"min_sections = 32 keeps 0 of 12,\d{3} genes"):
+    with pytest.raises(DataError, match=r"min_sections = 32 keeps 0 of 12,678 genes"):
         select_panel(real_sections, panel="hvg", n_top=1000, min_sections=32, min_spots=0)
+    panel = select_panel(real_sections, panel="hvg", n_top=1000, min_sections=1, min_spots=1000)
+    assert len(panel.symbols) == 5649
+    assert panel.report["rule"].value_counts()["min_spots"] == 12_678 - 5649
