@@ -2,11 +2,12 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans
 
 from hage_transfer.errors import ConfigError
 
-_MINIBATCH_FROM = 50_000
+_SAMPLE = 50_000
+_ROWS_AT_A_TIME = 16_384
 
 
 def hierarchical_clusters(
@@ -16,29 +17,48 @@ def hierarchical_clusters(
     k1: int,
     k2: int,
     seed: int,
-) -> Int[np.ndarray, " spot"]:
+    rows: Int[np.ndarray, " row"] | None = None,
+) -> Int[np.ndarray, " row"]:
     """Cluster number p * k2 + q of each spot: p by k-means on expression, q by k-means on features inside p.
 
     Some numbers stay empty where an expression cluster has fewer than ``k2`` spots: each of them is then its own
-    subcluster. k-means is scikit-learn's, its minibatch form from 50,000 spots on.
+    subcluster. k-means is scikit-learn's; its centres are those of all spots up to 50,000 and of 50,000 drawn ones
+    above, so that neither time nor memory of the fit grows further and the arrays may be larger than memory.
+
+    Args:
+        expression: what k1 is taken on.
+        features: what k2 is taken on.
+        k1: clusters of expression.
+        k2: subclusters in each.
+        seed: of k-means and of the draw.
+        rows: spots to cluster, as rows of both arrays; None: all.
 
     Raises:
         ConfigError: fewer spots than ``k1``.
     """
-    if len(expression) < k1:
-        raise ConfigError(f"clusters.k1 = {k1} needs as many training spots, there are {len(expression)}; lower it")
-    coarse = _k_means(expression, k1, seed=seed)
+    chosen = np.arange(len(expression)) if rows is None else rows
+    if len(chosen) < k1:
+        raise ConfigError(f"clusters.k1 = {k1} needs as many training spots, there are {len(chosen)}; lower it")
+    coarse = _k_means(expression, chosen, k1, seed=seed)
     clusters = coarse.astype(np.int64) * k2
     for cluster in np.unique(coarse):
-        rows = np.flatnonzero(coarse == cluster)
-        clusters[rows] += np.arange(len(rows)) if len(rows) <= k2 else _k_means(features[rows], k2, seed=seed)
+        inside = np.flatnonzero(coarse == cluster)
+        own = np.arange(len(inside)) if len(inside) <= k2 else _k_means(features, chosen[inside], k2, seed=seed)
+        clusters[inside] += own
     return clusters
 
 
-def _k_means(rows: Float[np.ndarray, "row column"], k: int, *, seed: int) -> Int[np.ndarray, " row"]:
+def _k_means(
+    values: Float[np.ndarray, "spot column"], rows: Int[np.ndarray, " row"], k: int, *, seed: int
+) -> Int[np.ndarray, " row"]:
     if k == 1:
         return np.zeros(len(rows), dtype=np.int64)
-    distinct = len(np.unique(rows, axis=0)) if len(rows) <= 4 * k else k
-    k = min(k, distinct)
-    method = MiniBatchKMeans if len(rows) >= _MINIBATCH_FROM else KMeans
-    return method(n_clusters=k, n_init=1, random_state=seed).fit_predict(rows)
+    if len(rows) <= 4 * k:
+        k = min(k, len(np.unique(values[rows], axis=0)))
+    method = KMeans(n_clusters=k, n_init=1, random_state=seed)
+    if len(rows) <= _SAMPLE:
+        return method.fit_predict(values[rows])
+    sample = np.sort(np.random.default_rng(seed).choice(len(rows), _SAMPLE, replace=False))
+    method.fit(values[rows[sample]])
+    parts = range(0, len(rows), _ROWS_AT_A_TIME)
+    return np.concatenate([method.predict(values[rows[start : start + _ROWS_AT_A_TIME]]) for start in parts])

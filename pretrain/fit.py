@@ -12,6 +12,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from pretrain.config import TrainSettings
@@ -44,6 +46,7 @@ def fit(
     settings: TrainSettings,
     device: str,
     tensorboard: Path,
+    n_devices: int = 1,
 ) -> BestEpoch:
     """Trains ``module``, which logs ``VALIDATION_PCC``; the caller loads ``state`` of the best epoch.
 
@@ -54,6 +57,7 @@ def fit(
         settings: epochs and patience.
         device: torch device.
         tensorboard: folder of this trial's curves.
+        n_devices: that train together; each is a process that calls this function (see ``ranks``).
 
     Returns:
         The best epoch; its ``state`` is empty where no epoch had a finite score.
@@ -64,7 +68,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         trainer = lightning.Trainer(
-            **_placement(device),
+            **_placement(device, n_devices),
             max_epochs=settings.epochs,
             logger=TensorBoardLogger(tensorboard.parent, name="", version=tensorboard.name),
             callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)],
@@ -93,7 +97,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _placement(device: str) -> dict[str, Any]:
+def _placement(device: str, n_devices: int) -> dict[str, Any]:
     kind, _, number = device.partition(":")
     accelerator = {"cuda": "gpu"}.get(kind, kind)
-    return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}
+    if n_devices == 1:
+        return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}
+    # Loaders deal out the batches themselves, and a bank's buffers agree on every device without being sent.
+    return {
+        "accelerator": accelerator,
+        "devices": n_devices if kind == "cpu" else list(range(int(number or 0), int(number or 0) + n_devices)),
+        "strategy": DDPStrategy(cluster_environment=LightningEnvironment(), broadcast_buffers=False),
+        "use_distributed_sampler": False,
+    }

@@ -1,26 +1,38 @@
 """HAGE as one Lightning module: the three networks, the loss of Eq. 3 and the optimiser of the paper."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import lightning
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from pretrain.centroid_bank import CentroidBank
 from pretrain.config import LossSettings, TrainSettings
 from pretrain.fit import VALIDATION_PCC
+from pretrain.joined_rows import joined_rows, n_devices
 from pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
+from pretrain.running_pcc import RunningPcc
+from pretrain.spot_batches import Batch
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+class Embedded(NamedTuple):
+    """A batch after the three networks, row by row."""
+
+    image: Float[Tensor, "batch embed"]
+    expression: Float[Tensor, "batch embed"]
+    predicted: Float[Tensor, "batch gene"]
+    target: Float[Tensor, "batch gene"]
+    cluster: Int[Tensor, " batch"]
+    section: Int[Tensor, " batch"]
+    spot: Int[Tensor, " batch"]
 
 
 class HageModule(lightning.LightningModule):
     """Gene-informed encoder, expression encoder and expression predictor, trained together.
-
-    A batch is (features, target, cluster, section), row by row a spot.
 
     Args:
         encoder: the gene-informed encoder, with its feature scale set.
@@ -29,6 +41,7 @@ class HageModule(lightning.LightningModule):
         train: learning rate, decay and schedule.
         predictor: which expression predictor.
         gene_vectors: embeddings of the panel's genes, for a gene-conditioned predictor.
+        bank: gives centroids over the whole training split; None: they are taken over the batch.
     """
 
     def __init__(
@@ -40,6 +53,7 @@ class HageModule(lightning.LightningModule):
         train: TrainSettings,
         predictor: PredictorKind = "mlp",
         gene_vectors: Float[Tensor, "gene gene_dim"] | None = None,
+        bank: CentroidBank | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -48,23 +62,29 @@ class HageModule(lightning.LightningModule):
             predictor, embed_dim=encoder.embed_dim, n_genes=n_genes, gene_vectors=gene_vectors
         )
         self.loss, self.train_settings = loss, train
-        self._validation: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.n_genes, self.bank = n_genes, bank
+        self._validation = RunningPcc()
+        self._sums, self._n_spots = torch.zeros(()), 0
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch gene"]:
         """Predicted expression, whose scale per gene is arbitrary (Eq. 2 ignores scale and shift)."""
         return self.predictor(self.encoder(features))
 
-    def terms(
-        self,
-        features: Float[Tensor, "batch feature"],
-        target: Float[Tensor, "batch gene"],
-        clusters: Int[Tensor, " batch"],
-        sections: Int[Tensor, " batch"],
-    ) -> dict[str, Tensor]:
-        """The terms of Eq. 3, unweighted."""
-        image, expression = self.encoder(features), self.expression(target)
+    def embed(self, batch: Batch) -> Embedded:
+        """The batch through the three networks; where several devices train together, the rows of all of them."""
+        image, expression = self.encoder(batch.features), self.expression(batch.target)
         predicted = self.predictor(image)
-        centres = centroids(image, clusters), centroids(expression, clusters)
+        rest = batch.target, batch.cluster, batch.section, batch.spot
+        return Embedded(*joined_rows(image, expression, predicted, *rest))
+
+    def terms(self, embedded: Embedded) -> dict[str, Tensor]:
+        """The terms of Eq. 3, unweighted, and beside the contrastive ones their value at chance."""
+        image, expression, predicted, target, clusters, sections, spots = embedded
+        if self.bank is None:
+            centres = centroids(image, clusters), centroids(expression, clusters)
+        else:
+            centres = self.bank(spots, image, expression)
+            self.bank.store(spots, image, expression)
         if self.loss.pcc_scope == "section":
             pcc = pcc_loss_within(predicted, target, sections)
         else:
@@ -74,6 +94,8 @@ class HageModule(lightning.LightningModule):
             "clip_local": clip_loss(image, expression, temperature=self.loss.temperature),
             "clip_global": clip_loss(*centres, temperature=self.loss.temperature),
             "pcc": pcc,
+            "clip_local_chance": image.new_tensor(math.log(len(image))),
+            "clip_global_chance": image.new_tensor(math.log(len(centres[0]))),
         }
 
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
@@ -83,36 +105,41 @@ class HageModule(lightning.LightningModule):
         return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """One step; logs every term, and beside the contrastive ones their value at chance."""
-        terms = self.terms(*batch)
+        """One step; the epoch's mean of every term is logged with the last one."""
+        embedded = self.embed(batch)
+        terms = self.terms(embedded)
         loss = self.total(terms)
-        size, n_clusters = len(batch[0]), len(torch.unique(batch[2]))
-        logged = {**terms, "total": loss}
-        logged |= {"clip_local_chance": torch.tensor(size).log(), "clip_global_chance": torch.tensor(n_clusters).log()}
-        self.log_dict(
-            {f"train/{name}": value for name, value in logged.items()}, on_epoch=True, on_step=False, batch_size=size
-        )
-        return loss
+        self._add_up({**terms, "total": loss}, n_spots=len(embedded.image))
+        return loss * n_devices()
+
+    def _add_up(self, terms: dict[str, Tensor], *, n_spots: int) -> None:
+        """Sums terms over the epoch's spots; logging each step by Lightning's means costs more than the sums."""
+        values = n_spots * torch.stack([value.detach() for value in terms.values()])
+        self._sums, self._n_spots = self._sums + values, self._n_spots + n_spots
+        if self.trainer.is_last_batch:
+            means = (self._sums / self._n_spots).tolist()
+            self.log_dict({f"train/{name}": mean for name, mean in zip(terms, means, strict=True)}, batch_size=1)
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the epoch's sums, and keeps rounding out of the bank's."""
+        self._sums, self._n_spots = torch.zeros((), device=self.device), 0
+        if self.bank is not None:
+            self.bank.add_up()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Gathers predictions; the metric is taken per section once all are there."""
-        features, target, _, sections = batch
-        self._validation.append((self(features), target, sections))
+        """Adds the batch's spots to what the metric is taken from."""
+        predicted = self(batch.features).cpu().numpy()
+        self._validation.update(predicted, batch.target.cpu().numpy(), batch.section.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """Mean over sections of the mean PCC over genes."""
-        predicted, target, sections = (torch.cat(parts).cpu() for parts in zip(*self._validation, strict=True))
-        self._validation.clear()
-        if not torch.isfinite(predicted).all():
-            self.log(VALIDATION_PCC, -float("inf"))
-            return
-        scores = [
-            pcc_mean(gene_pcc(predicted[sections == one].numpy(), target[sections == one].numpy()))
-            for one in torch.unique(sections)
-            if int((sections == one).sum()) > 1
-        ]
-        finite = [score for score in scores if score == score]
-        self.log(VALIDATION_PCC, sum(finite) / len(finite) if finite else 0.0)
+        """Mean over sections of the mean PCC over genes, over the spots of all devices."""
+        seen, self._validation = self._validation, RunningPcc()
+        if n_devices() > 1:
+            sections, moments = (torch.from_numpy(part).to(self.device) for part in seen.state(self.n_genes))
+            sections, moments = joined_rows(sections, moments)
+            seen = RunningPcc()
+            seen.add_state(sections.cpu().numpy(), moments.cpu().numpy())
+        self.log(VALIDATION_PCC, seen.score())
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam with StepLR, as the paper."""

@@ -9,24 +9,27 @@ import h5py
 import numpy as np
 import torch
 from jaxtyping import Float32, Int
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from pretrain.centroid_bank import CentroidBank
 from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData, Spots
+from pretrain.dataset import FoldData
 from pretrain.encoder_directory import write_encoder_directory
 from pretrain.fit import BestEpoch, fit, one_thread
 from pretrain.folds import validation_split
 from pretrain.gene_controls import control_genes
-from pretrain.module import Batch, HageModule
+from pretrain.module import HageModule
 from pretrain.retrieval import write_retrieval
+from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
+from pretrain.stacked_rows import StackedRows
 from pretrain.trial_files import TrialPaths
 from pretrain.zero_shot import write_zero_shot
 
 log = logging.getLogger(__name__)
+_ROWS_AT_A_TIME = 4096
 
 
 def trial_seed(seed: int, fold: str, trial: int) -> int:
@@ -51,8 +54,9 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        module = _build(data, config, rows)
-        best = _fit(module, data, config, rows, validation_rows, paths=paths, device=device, seed=seed)
+        clusters = _clusters(data, config, rows, seed=seed)
+        module = _build(data, config, rows, clusters)
+        best = _fit(module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed)
     if not best.state:
         raise ConfigError(
             f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "
@@ -73,36 +77,32 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
     _write_predictions(paths.predictions, module, data, best, seed=seed)
 
 
-class _SpotDataset(Dataset[Batch]):
-    """Batches by lists of row numbers."""
-
-    def __init__(self, spots: Spots, rows: Int[np.ndarray, " row"], clusters: Int[np.ndarray, " row"]) -> None:
-        self.tensors = (
-            torch.from_numpy(spots.features[rows]),
-            torch.from_numpy(spots.target[rows]),
-            torch.from_numpy(clusters),
-            torch.from_numpy(spots.section[rows]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.tensors[0])
-
-    def __getitem__(self, rows: list[int]) -> Batch:
-        features, target, clusters, sections = (tensor[rows] for tensor in self.tensors)
-        return features, target, clusters, sections
+def _clusters(
+    data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"], *, seed: int
+) -> Int[np.ndarray, " train"]:
+    return hierarchical_clusters(
+        data.train.counts if config.clusters.expression == "raw" else data.train.target,
+        data.train.features,
+        k1=config.clusters.k1,
+        k2=config.clusters.k2,
+        seed=seed % 2**31,
+        rows=rows,
+    )
 
 
-def _build(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> HageModule:
+def _build(
+    data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"], clusters: Int[np.ndarray, " train"]
+) -> HageModule:
     genes = torch.from_numpy(data.gene_vectors) if config.model.gene_informed else None
-    features = torch.from_numpy(data.train.features[rows])
     encoder = GeneInformedEncoder(
         genes,
-        feature_dim=features.shape[1],
+        feature_dim=data.train.features.shape[1],
         embed_dim=config.model.embed_dim,
         n_heads=config.model.n_heads,
         feature_dropout=config.model.feature_dropout,
     )
-    encoder.set_feature_scale(features.mean(0), features.std(0, correction=0))
+    encoder.set_feature_scale(*feature_scale(data.train.features, rows))
+    over_dataset = config.clusters.centroids == "dataset"
     return HageModule(
         encoder,
         n_genes=len(data.genes),
@@ -110,6 +110,7 @@ def _build(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train
         train=config.train,
         predictor=config.model.predictor,
         gene_vectors=torch.from_numpy(data.gene_vectors),
+        bank=CentroidBank(torch.from_numpy(clusters), embed_dim=encoder.embed_dim) if over_dataset else None,
     )
 
 
@@ -118,28 +119,19 @@ def _fit(
     data: FoldData,
     config: PretrainConfig,
     rows: Int[np.ndarray, " train"],
+    clusters: Int[np.ndarray, " train"],
     validation_rows: Int[np.ndarray, " val"],
     *,
     paths: TrialPaths,
     device: str,
     seed: int,
 ) -> BestEpoch:
-    clusters = hierarchical_clusters(
-        data.train.counts[rows] if config.clusters.expression == "raw" else data.train.target[rows],
-        data.train.features[rows],
-        k1=config.clusters.k1,
-        k2=config.clusters.k2,
-        seed=seed % 2**31,
-    )
-    train = _SpotDataset(data.train, rows, clusters)
-    validation = _SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
-    order = RandomSampler(train, generator=torch.Generator().manual_seed(seed))
-    train_batches = BatchSampler(order, config.train.batch_size, drop_last=False)
-    validation_batches = BatchSampler(SequentialSampler(validation), 1024, drop_last=False)
+    train = SpotDataset(data.train, rows, clusters)
+    validation = SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
     return fit(
         module,
-        DataLoader(train, sampler=train_batches, batch_size=None),
-        DataLoader(validation, sampler=validation_batches, batch_size=None),
+        training_batches(train, batch_size=config.train.batch_size, seed=seed, rank=0, n_devices=1),
+        validation_batches(validation, rank=0, n_devices=1),
         settings=config.train,
         device=device,
         tensorboard=paths.tensorboard,
@@ -147,18 +139,20 @@ def _fit(
 
 
 @torch.inference_mode()
-def predict(module: HageModule, features: Float32[np.ndarray, "spot feature"]) -> Float32[np.ndarray, "spot gene"]:
-    """Predictions of a module in eval mode, 4,096 spots at a time."""
-    parts = [
-        module(torch.from_numpy(features[start : start + 4096])).numpy() for start in range(0, len(features), 4096)
-    ]
-    return np.concatenate(parts)
+def predict(
+    module: HageModule, features: Float32[np.ndarray, "spot feature"], *, scratch: Path
+) -> Float32[np.ndarray, "spot gene"]:
+    """Predictions of a module in eval mode, 4,096 spots at a time; kept as ``StackedRows`` in ``scratch``."""
+    rows = StackedRows(scratch)
+    for start in range(0, len(features), _ROWS_AT_A_TIME):
+        rows.append(module(torch.from_numpy(np.asarray(features[start : start + _ROWS_AT_A_TIME]))).numpy())
+    return rows.finish()
 
 
 def _write_predictions(path: Path, module: HageModule, data: FoldData, best: BestEpoch, *, seed: int) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file["train"] = predict(module, data.train.features)
-        file["test"] = predict(module, data.test.features)
+        file["train"] = predict(module, data.train.features, scratch=path.parent)
+        file["test"] = predict(module, data.test.features, scratch=path.parent)
         write_retrieval(file, module, data)
         write_zero_shot(file, module, data, seed=seed)
         file.attrs["validation_pcc"] = best.score

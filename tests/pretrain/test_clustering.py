@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
+from pretrain import clustering
 from pretrain.clustering import hierarchical_clusters
 
 
@@ -49,3 +50,19 @@ def test_more_clusters_than_spots_is_an_error_that_says_so():
     rows = np.zeros((5, 2), dtype=np.float32)
     with pytest.raises(ConfigError, match=r"clusters\.k1 = 30 .* there are 5"):
         hierarchical_clusters(rows, rows, k1=30, k2=2, seed=0)
+
+
+def test_clusters_of_some_rows_are_those_of_the_rows_alone():
+    _, rows = blobs(4, 30, seed=0)
+    chosen = np.arange(0, 120, 2)
+    alone = hierarchical_clusters(rows[chosen], rows[chosen], k1=4, k2=2, seed=0)
+    np.testing.assert_array_equal(hierarchical_clusters(rows, rows, k1=4, k2=2, seed=0, rows=chosen), alone)
+
+
+def test_many_spots_are_clustered_from_a_sample_and_fall_into_the_same_blobs(monkeypatch):
+    where, rows = blobs(3, 400, seed=0)
+    monkeypatch.setattr(clustering, "_SAMPLE", 100)
+    monkeypatch.setattr(clustering, "_ROWS_AT_A_TIME", 64)
+    one, other = (hierarchical_clusters(rows, rows, k1=3, k2=1, seed=0) for _ in range(2))
+    assert partition(one) == partition(where)
+    np.testing.assert_array_equal(one, other)

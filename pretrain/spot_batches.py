@@ -1,0 +1,84 @@
+"""Batches of spots for HAGE's training, gathered row by row from arrays that may be larger than memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler
+
+from pretrain.dataset import Spots
+from pretrain.joined_rows import ShareOfBatches
+
+_VALIDATION_BATCH = 1024
+_ROWS_AT_A_TIME = 65_536
+
+
+class Batch(NamedTuple):
+    """Spots of a batch, row by row.
+
+    Attributes:
+        features: of the frozen encoder.
+        target: normalised expression.
+        cluster: of each training spot; 0 in validation.
+        section: number of each spot's section.
+        spot: position in the training (or validation) split.
+    """
+
+    features: Float[Tensor, "batch feature"]
+    target: Float[Tensor, "batch gene"]
+    cluster: Int[Tensor, " batch"]
+    section: Int[Tensor, " batch"]
+    spot: Int[Tensor, " batch"]
+
+
+class SpotDataset(Dataset[Batch]):
+    """Batches by lists of positions in ``rows``; nothing is copied before it is asked for."""
+
+    def __init__(self, spots: Spots, rows: Int[np.ndarray, " row"], clusters: Int[np.ndarray, " row"]) -> None:
+        self.spots, self.rows, self.clusters = spots, rows, clusters
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: list[int]) -> Batch:
+        chosen = np.asarray(positions, dtype=np.int64)
+        rows = self.rows[chosen]
+        return Batch(
+            features=torch.from_numpy(np.asarray(self.spots.features[rows])),
+            target=torch.from_numpy(np.asarray(self.spots.target[rows])),
+            cluster=torch.from_numpy(self.clusters[chosen]),
+            section=torch.from_numpy(self.spots.section[rows]),
+            spot=torch.from_numpy(chosen),
+        )
+
+
+def training_batches(data: SpotDataset, *, batch_size: int, seed: int, rank: int, n_devices: int) -> DataLoader[Batch]:
+    """Shuffled batches, anew each epoch; on several devices, this one's share of each."""
+    order = RandomSampler(data, generator=torch.Generator().manual_seed(seed))
+    return _loader(data, BatchSampler(order, batch_size, drop_last=False), rank=rank, n_devices=n_devices)
+
+
+def validation_batches(data: SpotDataset, *, rank: int, n_devices: int) -> DataLoader[Batch]:
+    """Batches in order; on several devices, this one's share of each."""
+    batches = BatchSampler(SequentialSampler(data), _VALIDATION_BATCH, drop_last=False)
+    return _loader(data, batches, rank=rank, n_devices=n_devices)
+
+
+def feature_scale(
+    features: Float32[np.ndarray, "spot feature"], rows: Int[np.ndarray, " row"]
+) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
+    """Mean and std (ddof = 0) of each feature over ``rows``; in parts, in float64, where they are many."""
+    if len(rows) <= _ROWS_AT_A_TIME:
+        chosen = torch.from_numpy(features[rows])
+        return chosen.mean(0), chosen.std(0, correction=0)
+    parts = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
+    mean = sum(features[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
+    squares = sum(((features[part] - mean) ** 2).sum(0) for part in parts) / len(rows)
+    return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares)).float()
+
+
+def _loader(data: SpotDataset, batches: Sampler[list[int]], *, rank: int, n_devices: int) -> DataLoader[Batch]:
+    share = batches if n_devices == 1 else ShareOfBatches(batches, rank=rank, n_devices=n_devices)
+    return DataLoader(data, sampler=share, batch_size=None)
