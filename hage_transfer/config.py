@@ -31,7 +31,12 @@ class EncoderSettings(Settings):
     weights: Path | None = Field(None, description="local weights file, instead of the hub")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
     batch_size: int = Field(16, gt=0)
-    views: Literal[1, 8] = Field(1, description="8: mean features over flips and quarter turns, at eight times the work")
+    surround: bool = Field(
+        False, description="features of a patch's centre and of the whole, side by side; give patches twice as wide"
+    )
+    views: Literal[1, 8] = Field(
+        1, description="8: mean features over flips and quarter turns, at eight times the work"
+    )
 
 
 class SectionsSettings(Settings):
@@ -101,8 +106,8 @@ class SlideSetSettings(Settings):
     layout: Literal["slides"] = "slides"
     root: Path = Field(Path(), description="folder of the slides")
     labels: Path = Field(
-        description="csv `slide,label[,group][,mpp]`; slide is the file name with or without its ending, mpp its level-0 "
-        "resolution where that must be said"
+        description="csv `slide,label[,group][,mpp]`; slide is the file name with or without its ending, "
+        "mpp its level-0 resolution where that must be said"
     )
     mpp_um_per_px: float = Field(0.5, gt=0, description="resolution the encoder sees")
     slide_mpp_um_per_px: float | None = Field(None, gt=0, description="level-0 resolution of slides that record none")

@@ -14,6 +14,7 @@ from hage_transfer.data.feature_file import FeatureMeta, read_meta, write_featur
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.extract import encode_images
 from hage_transfer.encoders.registry import find_weights, load_encoder
+from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
 from hage_transfer.errors import ConfigError, InputError
 
@@ -96,6 +97,8 @@ def encode_items(
     if not left:
         return {}
     encoder: FrozenEncoder = load_encoder(settings, device=device)
+    if settings.surround:
+        encoder = CentreAndSurround(encoder)
     if settings.views > 1:
         encoder = AveragedViews(encoder)
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
@@ -134,6 +137,8 @@ def _item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> 
     encoder = {"encoder": settings.name, "weights": weights_sha256, "precision": settings.precision}
     if settings.views > 1:
         encoder["views"] = str(settings.views)
+    if settings.surround:
+        encoder["surround"] = "yes"
     return config_sha256({**encoder, **item.inputs})
 
 
