@@ -12,8 +12,10 @@ from pretrain.config import PretrainConfig
 from pretrain.differences import differences_meta
 from pretrain.evaluate import AVERAGED
 from pretrain.inputs import FoldInputs, Inputs
+from pretrain.intervals import against_meta, intervals_meta
 from pretrain.methods.registry import METHODS
 from pretrain.trial_files import HAGE
+from pretrain.zero_shot import zero_shot_meta
 
 AT_CHANCE = 0.95
 
@@ -29,6 +31,7 @@ def run_meta(
     """The ``meta`` of a pretraining run's results."""
     meta = folds[0].meta
     panel = config.genes.panel
+    patients = {name: section.uns["section"]["patient"] for name, section in inputs.sections.items()}
     compared = [name for name in config.methods if name != HAGE]
     return {
         "preset": config.preset,
@@ -53,6 +56,9 @@ def run_meta(
         "methods": {name: {"title": METHODS[name].title, "reference": METHODS[name].reference} for name in compared},
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
+        "intervals": intervals_meta(records, patients, seed=config.seed),
+        "hage_against": against_meta(records, patients, source=AVERAGED, seed=config.seed),
+        "zero_shot": zero_shot_meta(folds[0].unseen, config),
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_leakage(config)],
     }

@@ -1,6 +1,5 @@
 """Scores of a fold: every method on every test section, after model selection, never pooled over sections."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,14 +7,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.metrics.genes import gene_table, highly_expressed, mae, mse
-from hage_transfer.results import Record, finite
+from hage_transfer.results import Record
 from pretrain.baselines import CONTROLS, ridge
 from pretrain.calibration import calibrate
 from pretrain.contenders import Contender
 from pretrain.dataset import FoldData
+from pretrain.section_rows import over_trials, section_rows
 from pretrain.trial_files import HAGE, TrialPredictions
 
-TASK, AVERAGED_SUFFIX = "pretrain", "_averaged"
+AVERAGED_SUFFIX = "_averaged"
 AVERAGED = HAGE + AVERAGED_SUFFIX
 
 
@@ -63,7 +63,7 @@ def _contender_records(
         records += _score(method, data, heg_from=heg_from)
     if single:
         return records
-    records += mean_over_trials(records)
+    records += over_trials(records)
     source = contender.source + AVERAGED_SUFFIX
     return records + _score(averaged(source, trials, data, scale=contender.calibrated), data, heg_from=heg_from)
 
@@ -80,19 +80,6 @@ def _calibrated(
     return calibrate(test, train_predicted=train, train_target=data.train.target)
 
 
-def mean_over_trials(records: Sequence[Record]) -> list[Record]:
-    """Rows with trial None: the mean of the single trials' scores (not the score of an averaged prediction)."""
-    groups: dict[tuple[str, str, str | None], list[float]] = {}
-    fold = records[0].fold
-    for record in records:
-        if record.trial is not None and record.value is not None:
-            groups.setdefault((record.source, record.metric, record.section), []).append(record.value)
-    return [
-        Record(TASK, source, "test", fold, None, metric, sum(values) / len(values), section)
-        for (source, metric, section), values in groups.items()
-    ]
-
-
 def _score(method: MethodPredictions, data: FoldData, *, heg_from: str) -> list[Record]:
     train_heg = highly_expressed(data.train.target.mean(0))
     by_section: dict[str, dict[str, float]] = {}
@@ -100,17 +87,7 @@ def _score(method: MethodPredictions, data: FoldData, *, heg_from: str) -> list[
         rows = data.test.rows_of(name)
         heg = train_heg if heg_from == "train" else highly_expressed(data.test.target[rows].mean(0))
         by_section[name] = _section_scores(method, data, rows, heg)
-    fold = data.fold.name
-    records = [
-        Record(TASK, method.source, "test", fold, method.trial, metric, finite(value), name)
-        for name, scores in by_section.items()
-        for metric, value in scores.items()
-    ]
-    for metric in next(iter(by_section.values())):
-        values = [scores[metric] for scores in by_section.values() if math.isfinite(scores[metric])]
-        mean = sum(values) / len(values) if values else None
-        records.append(Record(TASK, method.source, "test", fold, method.trial, metric, mean))
-    return records
+    return section_rows(by_section, source=method.source, fold=data.fold.name, trial=method.trial)
 
 
 def _section_scores(

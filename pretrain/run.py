@@ -21,8 +21,10 @@ from pretrain.folds import validation_split
 from pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
 from pretrain.methods.base import Task
 from pretrain.outputs import publish_encoder, write_curves, write_predictions
+from pretrain.retrieval import retrieval_records
 from pretrain.train import train_trial, trial_seed
 from pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
+from pretrain.zero_shot import zero_shot_records
 
 Progress = Callable[[str, int, int], None]
 
@@ -117,6 +119,11 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
     records = fold_records(trained, data, heg_from=config.heg_from, ridge_alpha=alpha)
     for contender, trials in trained:
+        if contender.method is None:
+            files = [_trial_paths(run, inputs, contender, trial).predictions for trial in range(contender.trials)]
+            records += retrieval_records(files, fold=inputs.fold.name, source=contender.source)
+            prefix = "" if contender.source == HAGE else f"{contender.source}_"
+            records += zero_shot_records(files, data, prefix=prefix) if data.unseen is not None else []
         if contender.source == HAGE:
             write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", data, trials)
     write_json(

@@ -1,4 +1,4 @@
-"""Rows of results made section by section: each section's, the fold's mean of them, the trials' mean of those."""
+"""Rows of results made section by section: each section's, the mean over a fold's sections, the mean over trials."""
 
 import math
 from collections.abc import Mapping, Sequence
