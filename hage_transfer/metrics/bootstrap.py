@@ -78,12 +78,12 @@ def cluster_bootstrap(
     codes = np.array([position[group] for group in groups], dtype=np.int64)
     sums, sizes = (np.bincount(codes, weights=weights, minlength=len(position)) for weights in (numbers, None))
     mean = float(numbers.mean()) if len(numbers) else float("nan")
-    about = {"level": level, "n_units": len(numbers), "n_groups": len(position)}
-    if len(position) < MIN_GROUPS:
-        reason = f"{len(position)} patients; an interval by patient needs at least {MIN_GROUPS}"
-        return Interval(mean, None, None, reason=reason, **about)
+    n_units, n_groups = len(numbers), len(position)
+    if n_groups < MIN_GROUPS:
+        reason = f"{n_groups} patients; an interval by patient needs at least {MIN_GROUPS}"
+        return Interval(mean, None, None, level, n_units, n_groups, reason)
     if np.ptp(sums / sizes) == 0:
-        return Interval(mean, mean, mean, **about)
+        return Interval(mean, mean, mean, level, n_units, n_groups)
     interval = stats.bootstrap(
         (sums, sizes),
         _ratio,
@@ -94,7 +94,7 @@ def cluster_bootstrap(
         method=method,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high), **about)
+    return Interval(mean, float(interval.low), float(interval.high), level, n_units, n_groups)
 
 
 def paired_bootstrap(
