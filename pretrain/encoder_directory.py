@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.config import config_sha256
-from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.models.expression_model import ExpressionModel, GeneLines
 from pretrain.calibration import fit_lines
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData, Spots
 from pretrain.module import HageModule
+from pretrain.running_pcc import RunningPcc
+
+_SPOTS_AT_A_TIME = 16_384
 
 
 def write_encoder_directory(
@@ -24,6 +26,7 @@ def write_encoder_directory(
     trial: int,
     validation_pcc: float,
     validation_rows: Int[np.ndarray, " val"],
+    predicted: Float[np.ndarray, "train gene"],
 ) -> None:
     """Writes the gene-informed encoder, its predictor and calibration, with a card that says what they come from.
 
@@ -35,6 +38,7 @@ def write_encoder_directory(
         trial: its number.
         validation_pcc: the score that chose its epoch.
         validation_rows: rows of ``data.train`` that were kept from training; each gene's PCC is taken on them.
+        predicted: raw, of every spot of ``data.train``.
     """
     meta = data.feature_meta
     card = {
@@ -53,29 +57,26 @@ def write_encoder_directory(
         "validation_pcc": round(validation_pcc, 6),
         "config_sha256": config_sha256(config),
     }
+    slope, intercept = fit_lines(predicted, data.train.target)
     model = ExpressionModel(
         module.encoder,
         module.predictor,
         genes=data.genes,
-        lines=_unfitted(len(data.genes)),
+        lines=GeneLines(slope, intercept, _validation_pcc(predicted, data.train, validation_rows)),
         kind=config.model.predictor,
     )
-    raw = model.predict(data.train.features, calibrated=False)
-    slope, intercept = fit_lines(raw, data.train.target)
-    model.lines = GeneLines(slope, intercept, _validation_pcc(raw, data.train, validation_rows))
     model.save_pretrained(folder, card=card)
-
-
-def _unfitted(n_genes: int) -> GeneLines:
-    return GeneLines(np.ones(n_genes), np.zeros(n_genes), np.full(n_genes, np.nan))
 
 
 def _validation_pcc(
     raw: Float[np.ndarray, "train gene"], train: Spots, rows: Int[np.ndarray, " val"]
 ) -> Float[np.ndarray, " gene"]:
     """PCC of each gene over the validation spots of each section, mean over the sections where it is defined."""
-    groups = [rows[train.section[rows] == section] for section in np.unique(train.section[rows])]
-    scores = [gene_pcc(raw[group], train.target[group]) for group in groups if len(group) > 1]
+    seen = RunningPcc()
+    for start in range(0, len(rows), _SPOTS_AT_A_TIME):
+        part = rows[start : start + _SPOTS_AT_A_TIME]
+        seen.update(raw[part], train.target[part], train.section[part])
+    scores = seen.by_section()
     if not scores:
         return np.full(raw.shape[1], np.nan)
     with warnings.catch_warnings():

@@ -41,9 +41,13 @@ class RunningPcc:
         """
         if not self.finite:
             return -float("inf")
-        scores = [pcc_mean(_pcc(moments)) for _, moments in sorted(self._sections.items()) if moments[0, 0] > 1]
+        scores = [pcc_mean(pcc) for pcc in self.by_section()]
         defined = [score for score in scores if not np.isnan(score)]
         return sum(defined) / len(defined) if defined else 0.0
+
+    def by_section(self) -> list[Float64[np.ndarray, " gene"]]:
+        """PCC of each gene in each section of two spots or more, as ``gene_pcc``."""
+        return [_pcc(moments) for _, moments in sorted(self._sections.items()) if moments[0, 0] > 1]
 
     def state(self, n_genes: int) -> tuple[Int[np.ndarray, " section"], Float64[np.ndarray, "section moment gene"]]:
         """Sections seen and their moments: what ``add_state`` of another takes; NaN moments where not ``finite``."""

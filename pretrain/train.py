@@ -14,6 +14,7 @@ from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from pretrain.centroid_bank import CentroidBank
+from pretrain.attention_use import write_attention_use
 from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData
@@ -65,6 +66,7 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
     module.load_state_dict(best.state)
     module = module.to("cpu").eval()
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
+    predicted = predict(module, data.train.features, scratch=paths.predictions.parent)
     write_encoder_directory(
         paths.encoder,
         module,
@@ -73,8 +75,9 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
         trial=trial,
         validation_pcc=best.score,
         validation_rows=validation_rows,
+        predicted=predicted,
     )
-    _write_predictions(paths.predictions, module, data, best, seed=seed)
+    _write_predictions(paths.predictions, module, data, best, predicted, seed=seed)
 
 
 def _clusters(
@@ -149,11 +152,20 @@ def predict(
     return rows.finish()
 
 
-def _write_predictions(path: Path, module: HageModule, data: FoldData, best: BestEpoch, *, seed: int) -> None:
+def _write_predictions(
+    path: Path,
+    module: HageModule,
+    data: FoldData,
+    best: BestEpoch,
+    predicted: Float32[np.ndarray, "train gene"],
+    *,
+    seed: int,
+) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file["train"] = predict(module, data.train.features, scratch=path.parent)
+        file["train"] = predicted
         file["test"] = predict(module, data.test.features, scratch=path.parent)
         write_retrieval(file, module, data)
+        write_attention_use(file, module, data)
         write_zero_shot(file, module, data, seed=seed)
         file.attrs["validation_pcc"] = best.score
         file.attrs["best_epoch"] = best.epoch
