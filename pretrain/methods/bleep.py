@@ -109,7 +109,7 @@ def fit_bleep(
             temperature=temperature,
         )
 
-    optimiser = partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay)
+    optimiser = partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay, fused=True)
     return fit_retrieval(task, build, optimiser, k=k, weighted=False, name="bleep")
 
 

@@ -69,7 +69,7 @@ class Library:
         *,
         own_rows: Int[np.ndarray, " query"] | None = None,
     ) -> Float32[np.ndarray, "query gene"]:
-        """Expression of queries by retrieval; ``own_rows`` (in ``spots``) keeps training spots from answering themselves."""
+        """Expression of queries by retrieval; ``own_rows`` (in ``spots``) keeps a training spot from itself."""
         device = next(towers.parameters()).device
         target, grid = self.spots.target[self.rows], self.grid[self.rows]
         keys = towers.embed_library(torch.from_numpy(target).to(device), torch.from_numpy(grid).to(device)).cpu()

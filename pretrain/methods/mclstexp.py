@@ -129,7 +129,7 @@ def fit_mclstexp(
             library_run=library_run,
         )
 
-    optimiser = partial(torch.optim.Adam, lr=learning_rate, weight_decay=weight_decay)
+    optimiser = partial(torch.optim.Adam, lr=learning_rate, weight_decay=weight_decay, fused=True)
     k = k or n_matches(len(task.data.genes))
     return fit_retrieval(task, build, optimiser, k=k, weighted=True, name="mclstexp")
 
