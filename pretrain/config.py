@@ -20,6 +20,13 @@ class PatchSettings(Settings):
     mpp_um_per_px: float | None = Field(None, gt=0, description="resample to this resolution; None: the image's own")
 
 
+class ContextSettings(Settings):
+    """What the features of a spot are given besides its own patch. Off as in the paper."""
+
+    neighbours: int = Field(0, ge=0, description="append the mean features of so many nearest spots (8: a ring)")
+    standardise: bool = Field(False, description="standardise features within each section, by all of its spots")
+
+
 class GeneSettings(Settings):
     """The panel and the gene embeddings."""
 
@@ -125,6 +132,7 @@ class PretrainConfig(Settings):
     features: Path = Field(Path("features/st"), description="folder of one feature file per section")
     patch: PatchSettings = PatchSettings()
     encoder: EncoderSettings = EncoderSettings()
+    context: ContextSettings = ContextSettings()
     genes: GeneSettings = GeneSettings()
     preset: Literal["spot_log10", "spot_ln", "gene_log10"] = Field("spot_log10", description="normalisation")
     heg_from: Literal["train", "test"] = Field(

@@ -13,7 +13,9 @@ from jaxtyping import Float, Float32, Int
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
 from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
+from pretrain.config import ContextSettings
 from pretrain.folds import LeftOut
 from pretrain.genes import FoldGenes
 from pretrain.stacked_rows import StackedRows
@@ -70,8 +72,13 @@ class FoldData:
     unseen: UnseenGenes | None = None
 
 
-def attach_features(sections: Sequence[AnnData], folder: Path) -> dict[str, FeatureMeta]:
+def attach_features(sections: Sequence[AnnData], folder: Path, context: ContextSettings) -> dict[str, FeatureMeta]:
     """Adds each section's features as ``obsm["features"]``; sections without an image are left as they are.
+
+    Args:
+        sections: their ``obsm`` is added to.
+        folder: one feature file per section.
+        context: what each spot's features are given from its section.
 
     Returns:
         Meta of each section that has features, by name.
@@ -90,7 +97,12 @@ def attach_features(sections: Sequence[AnnData], folder: Path) -> dict[str, Feat
                 f"{path}: no features of section {name}; make them with `hage encode st` and the same config"
             )
         features = read_features(path)
-        section.obsm[FEATURES] = _rows_by_name(features, section.obs_names, path=path)
+        section.obsm[FEATURES] = spot_context(
+            _rows_by_name(features, section.obs_names, path=path),
+            section.obsm["spatial"],
+            neighbours=context.neighbours,
+            standardise=context.standardise,
+        )
         metas[name] = features.meta
     if not metas:
         raise DataError("none of the sections has an image, so there is nothing to train on; add sections with images")

@@ -82,7 +82,7 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     """
     check_unseen(config)
     sections = {section.uns["section"]["name"]: section for section in read_sections(config.data)}
-    metas = attach_features(list(sections.values()), config.features)
+    metas = attach_features(list(sections.values()), config.features, config.context)
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
     return Inputs(sections, metas, tuple(leave_out_folds(patients, config.split)))
 
