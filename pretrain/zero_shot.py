@@ -5,7 +5,7 @@ source                     prediction of an unseen gene in the test spots
 =========================  =========================================================================================
 ``zero_shot``              the gene-conditioned predictor, given the gene's embedding
 ``zero_shot_permuted``     the same, given the embedding of another unseen gene
-``zero_shot_random``       the same, given a Gaussian direction of the embedding's norm
+``zero_shot_random``       the same, given a Gaussian direction from the panel's mean, as far from it as the gene
 ``zero_shot_nearest``      mean of the predictions of the k seen genes of nearest embedding
 ``zero_shot_panel_mean``   mean of the predictions of all seen genes, the same for every unseen gene
 =========================  =========================================================================================
@@ -59,11 +59,11 @@ def zero_shot_predictions(
     """
     if data.unseen is None or not isinstance(module.predictor, GeneConditionedPredictor):
         raise ValueError("zero-shot predictions need unseen genes and a gene-conditioned predictor")
-    vectors = data.unseen.vectors
+    vectors, centre = data.unseen.vectors, data.gene_vectors.mean(0)
     tables = {
         "zero_shot": vectors,
         "zero_shot_permuted": controlled(vectors, "permuted", seed=seed),
-        "zero_shot_random": controlled(vectors, "random", seed=seed),
+        "zero_shot_random": centre + controlled(vectors - centre, "random", seed=seed),
     }
     parts: dict[str, list[np.ndarray]] = {name: [] for name in tables}
     seen_parts = []

@@ -112,6 +112,18 @@ def test_permuted_predictions_are_those_of_another_unseen_gene(data, module):
         assert matches != [gene]
 
 
+def test_random_embeddings_lie_as_far_from_the_panels_mean_as_the_genes(data, module, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        module.predictor, "for_genes", lambda z, g: given.append(g.numpy()) or torch.zeros(len(z), len(g))
+    )
+    monkeypatch.setattr(module.predictor, "forward", lambda z: torch.zeros(len(z), N_SEEN))
+    zero_shot_predictions(module, data, seed=0)
+    own, _, random = (np.linalg.norm(table - data.gene_vectors.mean(0), axis=1) for table in given)
+    np.testing.assert_allclose(random, own, rtol=1e-5)
+    assert not np.allclose(given[2], given[0], atol=0.1)
+
+
 def test_nearest_averages_the_predictions_of_the_nearest_at_unit_scale(data, module):
     predictions = zero_shot_predictions(module, data, seed=0, k=2)
     with torch.no_grad():
