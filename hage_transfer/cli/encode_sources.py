@@ -16,8 +16,10 @@ from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.encoders.items import Item, Rows
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import find_slide, open_slide
-from hage_transfer.slides.tiles import iter_tiles, tile_tissue
+from hage_transfer.slides.reader import find_slide
+from hage_transfer.slides.survey import open_config_slide, tissue_inputs
+from hage_transfer.slides.table import read_slide_table
+from hage_transfer.slides.tiles import cut_tiles, iter_tiles
 from hage_transfer.slides.tissue import find_tissue
 
 log = logging.getLogger(__name__)
@@ -128,29 +130,24 @@ def slide_items(names: Sequence[str], settings: SlideSetSettings, folder: Path) 
     if faults:
         raise DataError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
     _refuse_doubles([path.stem for path in paths], [str(path) for path in paths])
-    return [_slide_item(path, settings, folder / FEATURES_FOLDER / f"{path.stem}.h5") for path in paths]
+    own_mpps = {row.name: row.mpp_um_per_px for row in read_slide_table(settings.labels)}
+    return [
+        _slide_item(path, settings, own_mpps.get(name), folder / FEATURES_FOLDER / f"{path.stem}.h5")
+        for name, path in zip(names, paths, strict=True)
+    ]
 
 
-def _slide_item(path: Path, settings: SlideSetSettings, out: Path) -> Item:
-    stride_px = settings.stride_px or settings.tile_px
-
+def _slide_item(path: Path, settings: SlideSetSettings, own_mpp_um_per_px: float | None, out: Path) -> Item:
     @contextmanager
     def rows() -> Iterator[Rows]:
-        with open_slide(path, mpp_um_per_px=settings.slide_mpp_um_per_px) as slide:
-            grid = tile_tissue(
-                slide,
-                find_tissue(slide),
-                tile_px=settings.tile_px,
-                stride_px=stride_px,
-                mpp_um_per_px=settings.mpp_um_per_px,
-                min_tissue=settings.min_tissue,
-            )
-            size_px, level0_px = grid.tile_px, round(grid.size_level0_px)
+        with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px) as slide:
+            grid = cut_tiles(slide, find_tissue(slide, settings.tissue), settings)
             images = iter_tiles(slide, grid)
-            yield Rows(images, len(grid), None, grid.coords, size_px, level0_px, settings.mpp_um_per_px)
+            yield Rows(
+                images, len(grid), None, grid.coords, grid.tile_px, round(grid.size_level0_px), grid.mpp_um_per_px
+            )
 
-    decisive = {"tile_px", "mpp_um_per_px", "slide_mpp_um_per_px", "min_tissue"}
-    inputs = {**settings.model_dump(mode="json", include=decisive), "stride_px": stride_px, "image": file_stamp(path)}
+    inputs = {**tissue_inputs(path, settings, own_mpp_um_per_px=own_mpp_um_per_px), "image": file_stamp(path)}
     return Item(path.stem, out, inputs, rows)
 
 

@@ -1,0 +1,58 @@
+"""A picture of a slide with its tissue outlined, its tiles and ink marked: to look at before time is spent."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.slides.polygons import Piece
+from hage_transfer.slides.slide import Slide
+from hage_transfer.slides.tiles import TileGrid
+from hage_transfer.slides.tissue import TissueMask
+
+MAX_PICTURE_PX = 1600
+_TISSUE, _TILE, _PEN = (0, 150, 90), (90, 90, 90), (230, 120, 0)
+_LEAST_TILE_PX = 6.0
+_SHIFT = 4
+
+
+def draw_outline(
+    slide: Slide, tissue: TissueMask, pieces: list[Piece], grid: TileGrid | None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Thumbnail with the tissue's outline (green), ink (orange) and, where they are large enough to be seen, the tiles.
+
+    Args:
+        slide: an open slide.
+        tissue: its tissue, for the ink.
+        pieces: outlines of the tissue in level-0 px.
+        grid: its tiles; None where there are none.
+    """
+    picture = np.ascontiguousarray(slide.thumbnail(max_px=MAX_PICTURE_PX))
+    height, width = picture.shape[:2]
+    scale = np.array([width / slide.width_px, height / slide.height_px])
+    if tissue.pen is not None and tissue.pen.any():
+        pen = cv2.resize(tissue.pen.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        rims, _ = cv2.findContours(pen, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(picture, rims, -1, _PEN, 2)
+    if grid is not None and min(np.array(grid.sizes_level0_px) * scale) >= _LEAST_TILE_PX:
+        for corner in grid.coords:
+            first, last = corner * scale, (corner + grid.sizes_level0_px) * scale
+            cv2.rectangle(picture, _point(first), _point(last), _TILE, 1, cv2.LINE_8, _SHIFT)
+    for piece in pieces:
+        rings = [np.round(ring * scale * 2**_SHIFT).astype(np.int32) for ring in piece]
+        cv2.polylines(picture, rings, True, _TISSUE, max(2, max(width, height) // 500), cv2.LINE_AA, _SHIFT)
+    return picture
+
+
+def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Writes a PNG atomically."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _point(place: np.ndarray) -> tuple[int, int]:
+    x, y = np.round(place * 2**_SHIFT).astype(int)
+    return int(x), int(y)

@@ -1,0 +1,49 @@
+"""Where a slide's pixels come from: the one form that OpenSlide, TIFF and plain images are brought to."""
+
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hage_transfer.slides.resolution import Recorded
+
+MAX_SIDE_PX = 2_000_000
+"""No scanner makes a longer side; a header that claims one is damaged."""
+MAX_OVERVIEW_PX = 2**33
+"""Pixels that are read for an overview, at most: beyond it a slide needs a pyramid."""
+
+
+class PixelSource(Protocol):
+    """An open file of one or more levels.
+
+    Attributes:
+        level_sizes_px: (width, height) of each level, level 0 first.
+        recorded: what the file says of its resolution, the most trusted place first.
+        notes: what a reader of a report should know (grey, 16 bits, other pages).
+        origin_px: level-0 (x, y) that viewers that crop empty borders (QuPath) show as their origin.
+    """
+
+    level_sizes_px: tuple[tuple[int, int], ...]
+    recorded: tuple[Recorded, ...]
+    notes: tuple[str, ...]
+    origin_px: tuple[int, int]
+
+    def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Pixels of a rectangle that lies wholly in ``level``, in that level's own pixels; no pixel there is white.
+
+        Raises:
+            DataError: damaged data.
+        """
+
+    def close(self) -> None:
+        """Gives the file back."""
+
+
+def over_white(rgba: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:
+    """RGBA laid over white: where a scanner took nothing there is glass, not black."""
+    alpha = rgba[..., 3:]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    weight = alpha.astype(np.uint16)
+    mixed = rgba[..., :3] * weight + 255 * (255 - weight)
+    return ((mixed + 127) // 255).astype(np.uint8)

@@ -1,0 +1,176 @@
+"""One slide as a config asks for it: opened, its tissue, outline and tiles, without encoding."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.config import SlideSetSettings, file_sha256
+from hage_transfer.errors import DataError
+from hage_transfer.slides.geojson import write_geojson
+from hage_transfer.slides.outline import draw_outline, write_picture
+from hage_transfer.slides.polygons import Piece, trace_pieces
+from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.slide import Slide
+from hage_transfer.slides.tiles import TileGrid, cut_tiles
+from hage_transfer.slides.tissue import TissueMask, find_tissue, geojson_path, needs_resolution
+
+_UM2_PER_MM2 = 1e6
+
+
+@dataclass(frozen=True)
+class SlideSurvey:
+    """What a look at a slide found; None where the resolution is not known.
+
+    Attributes:
+        width_px: of level 0.
+        height_px: of level 0.
+        downsamples: of the levels, joined by spaces.
+        mpp_x_um_per_px: of level 0.
+        mpp_y_um_per_px: of level 0.
+        mpp_source: where the resolution is from.
+        notes: oddities of the file.
+        tissue_share: of the slide's area.
+        tissue_mm2: area.
+        pen_mm2: area of ink.
+        pieces: of tissue.
+        holes: in them.
+        tiles: that an encoder would see; 0 where none has enough tissue.
+        tile_size_level0_px: side of a tile, not rounded.
+        why_no_tiles: empty where there are some.
+        seconds: to open, find tissue and cut tiles, without the pictures.
+    """
+
+    width_px: int
+    height_px: int
+    downsamples: str
+    mpp_x_um_per_px: float | None
+    mpp_y_um_per_px: float | None
+    mpp_source: str
+    notes: str
+    tissue_share: float
+    tissue_mm2: float | None
+    pen_mm2: float | None
+    pieces: int
+    holes: int
+    tiles: int
+    tile_size_level0_px: float | None
+    why_no_tiles: str
+    seconds: float
+
+
+@contextmanager
+def open_config_slide(
+    path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None
+) -> Iterator[Slide]:
+    """Opens a slide as a config asks: a resolution is needed unless tissue and tiles both work in pixels."""
+    needed = settings.tile_level0_px is None or needs_resolution(settings.tissue)
+    with open_slide(
+        path,
+        mpp_um_per_px=settings.slide_mpp_um_per_px,
+        own_mpp_um_per_px=own_mpp_um_per_px,
+        needs_resolution=needed,
+    ) as slide:
+        yield slide
+
+
+def tissue_inputs(path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None) -> dict[str, Any]:
+    """All but the slide itself that decides its tiles, for the hash that says whether a feature file is still right.
+
+    Raises:
+        DataError: hand-drawn tissue that is not there.
+    """
+    keys = {"tile_px", "mpp_um_per_px", "slide_mpp_um_per_px", "min_tissue", "tile_level0_px", "stride_px"}
+    inputs = settings.model_dump(mode="json", include=keys)
+    inputs["tissue"] = settings.tissue.model_dump(mode="json", exclude={"folder"})
+    inputs["own_mpp_um_per_px"] = own_mpp_um_per_px
+    drawn = geojson_path(settings.tissue, path.stem)
+    if drawn is not None:
+        if not drawn.is_file():
+            raise DataError(f"{drawn}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto")
+        inputs["drawn"] = file_sha256(drawn)
+    return inputs
+
+
+def survey_slide(
+    path: Path,
+    settings: SlideSetSettings,
+    *,
+    own_mpp_um_per_px: float | None,
+    picture: Path,
+    geojson: Path | None,
+) -> SlideSurvey:
+    """Looks at one slide: writes the picture of its outline and its tissue as GeoJSON, and counts its tiles.
+
+    Args:
+        path: the slide.
+        settings: as for encoding.
+        own_mpp_um_per_px: the slide table's resolution.
+        picture: PNG to write.
+        geojson: file to write; None: none (there is an edited one).
+
+    Raises:
+        DataError: the slide cannot be read. A slide without tissue is no error here: it has 0 tiles.
+    """
+    start = time.perf_counter()
+    with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px) as slide:
+        tissue = find_tissue(slide, settings.tissue)
+        grid, why = _grid(slide, tissue, settings)
+        seconds = time.perf_counter() - start
+        pieces = level0_pieces(tissue)
+        if geojson is not None:
+            write_geojson(geojson, pieces, origin_px=slide.origin_px)
+        write_picture(picture, draw_outline(slide, tissue, pieces, grid))
+        return _facts(slide, tissue, pieces, grid, why, seconds)
+
+
+def level0_pieces(tissue: TissueMask) -> list[Piece]:
+    """The pieces of tissue in level-0 pixels."""
+    scale = tissue.level0_px_per_px_x, tissue.level0_px_per_px_y
+    return [[ring * scale for ring in piece] for piece in trace_pieces(tissue.mask)]
+
+
+def columns() -> list[str]:
+    """Names of a survey's values, in order."""
+    return list(SlideSurvey.__dataclass_fields__)
+
+
+def as_row(survey: SlideSurvey) -> dict[str, Any]:
+    """A survey as a row of a csv, numbers to four digits after the point."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(survey).items()}
+
+
+def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple[TileGrid | None, str]:
+    try:
+        return cut_tiles(slide, tissue, settings), ""
+    except DataError as error:
+        return None, str(error).removeprefix(f"{slide.path}: ")
+
+
+def _facts(
+    slide: Slide, tissue: TissueMask, pieces: list[Piece], grid: TileGrid | None, why: str, seconds: float
+) -> SlideSurvey:
+    resolution = slide.resolution
+    mm2 = None
+    if resolution is not None:
+        mm2 = tissue.px_area_level0 * resolution.x_um_per_px * resolution.y_um_per_px / _UM2_PER_MM2
+    return SlideSurvey(
+        width_px=slide.width_px,
+        height_px=slide.height_px,
+        downsamples=" ".join(f"{value:g}" for value in slide.level_downsamples),
+        mpp_x_um_per_px=None if resolution is None else resolution.x_um_per_px,
+        mpp_y_um_per_px=None if resolution is None else resolution.y_um_per_px,
+        mpp_source="" if resolution is None else resolution.source,
+        notes="; ".join(slide.notes),
+        tissue_share=float(tissue.mask.mean()),
+        tissue_mm2=None if mm2 is None else float(tissue.mask.sum() * mm2),
+        pen_mm2=None if mm2 is None or tissue.pen is None else float(tissue.pen.sum() * mm2),
+        pieces=len(pieces),
+        holes=sum(len(piece) - 1 for piece in pieces),
+        tiles=0 if grid is None else len(grid),
+        tile_size_level0_px=None if grid is None else grid.size_level0_px,
+        why_no_tiles=why,
+        seconds=seconds,
+    )

@@ -1,0 +1,68 @@
+"""Slide tables: csv with a column `slide`, and `mpp` where a slide's level-0 resolution must be said."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """One slide of a table.
+
+    Attributes:
+        name: file name, with or without its ending, relative to the folder of the slides.
+        mpp_um_per_px: level-0 resolution; None where the table gives none.
+    """
+
+    name: str
+    mpp_um_per_px: float | None = None
+
+
+def read_slide_table(path: Path) -> list[SlideRow]:
+    """Reads the columns `slide` and `mpp` of a table (a label table is one), in its order; other columns are left.
+
+    Raises:
+        DataError: missing or unreadable, no column `slide`, no row, an empty or repeated name, an `mpp` that is no
+            plausible number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, restval="")
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such slide table") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a csv slide table: {error}") from None
+    if "slide" not in columns:
+        raise DataError(f"{path}: a slide table has a column slide; this has {', '.join(columns) or 'none'}")
+    if not rows:
+        raise DataError(f"{path}: a slide table without rows")
+    table: dict[str, SlideRow] = {}
+    for line, row in rows:
+        name = row["slide"].strip()
+        if not name or name in table:
+            raise DataError(
+                f"{path}: line {line} {'repeats slide ' + name if name else 'has no slide'}; keep one row each"
+            )
+        table[name] = SlideRow(name, _mpp(path, line, (row.get("mpp") or "").strip()))
+    return list(table.values())
+
+
+def _mpp(path: Path, line: int, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value: float | None = float(text)
+    except ValueError:
+        value = None
+    if not plausible(value):
+        low, high = PLAUSIBLE_MPP
+        raise DataError(
+            f"{path}: line {line}: mpp {text} is no level-0 resolution; wanted um per px, {low:g} to {high:g}"
+        )
+    return value

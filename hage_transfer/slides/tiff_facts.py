@@ -1,0 +1,128 @@
+"""What a TIFF's headers say before a pixel is read: levels, resolution, and whether the file holds all its data."""
+
+import logging
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.resolution import Recorded, from_tiff_tags
+from hage_transfer.slides.sources import MAX_SIDE_PX
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_FAULTS = (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, OSError, OverflowError, MemoryError)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file begins as a TIFF or BigTIFF does, whatever its ending.
+
+    Raises:
+        DataError: empty, or not readable.
+    """
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(4)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); see its permissions and its disk") from None
+    if not start:
+        raise DataError(f"{path}: the file is empty (0 bytes); fetch it again")
+    return start in _MAGIC
+
+
+@contextmanager
+def tiff_faults(path: Path) -> Iterator[None]:
+    """Turns what tifffile raises on a damaged file into a ``DataError``, and keeps its own log silent."""
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except _FAULTS as error:
+        raise DataError(f"{path}: damaged TIFF ({' '.join(str(error).split())}); fetch it again") from None
+    finally:
+        log.setLevel(level)
+
+
+def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Refuses a TIFF whose header promises what no file holds, or tiles that lie beyond the file's end.
+
+    Raises:
+        DataError: no image, absurd sides, or a truncated file.
+    """
+    if not len(tiff.pages):
+        raise DataError(f"{path}: a TIFF without an image; fetch it again")
+    size = path.stat().st_size
+    for page in tiff.pages:
+        if not isinstance(page, tifffile.TiffPage):
+            continue
+        width, height = int(page.imagewidth), int(page.imagelength)
+        if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX:
+            raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
+        offsets = np.asarray(page.dataoffsets, dtype=np.uint64)
+        counts = np.asarray(page.databytecounts, dtype=np.uint64)
+        if len(offsets) != len(counts):
+            raise DataError(f"{path}: {len(offsets)} tiles with {len(counts)} sizes; its header is damaged")
+        beyond = int(((offsets + counts > size) & (counts > 0)).sum())
+        if beyond:
+            raise DataError(
+                f"{path}: truncated, {beyond} of {len(offsets)} tiles or strips lie beyond its end ({size} bytes); "
+                "fetch it again"
+            )
+
+
+def expected_segments(page: tifffile.TiffPage) -> int:
+    """Tiles or strips that a page of its size needs."""
+    height, width = segment_shape(page)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    return math.ceil(page.imagelength / height) * math.ceil(page.imagewidth / width) * planes
+
+
+def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    """(height, width) of a page's tiles, or of its strips."""
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return min(int(page.rowsperstrip), int(page.imagelength)), int(page.imagewidth)
+
+
+def recorded_in_tiff(tiff: tifffile.TiffFile) -> tuple[Recorded, ...]:
+    """Resolutions that a TIFF records: OME's PhysicalSize first, then the resolution tags of its first page."""
+    page = tiff.pages[0]
+    tags = {name: page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit")}
+    x, y = (None if tags[name] is None else _ratio(tags[name].value) for name in ("XResolution", "YResolution"))
+    unit = 2 if tags["ResolutionUnit"] is None else int(tags["ResolutionUnit"].value)  # inch is TIFF's own default
+    ome = _ome_resolution(tiff.ome_metadata) if tiff.is_ome else None
+    found = from_tiff_tags(x, y, unit)
+    return (found,) if ome is None else (ome, found)
+
+
+def _ratio(value: object) -> float:
+    if isinstance(value, tuple):
+        numerator, denominator = value
+        return float(numerator) / float(denominator) if denominator else 0.0
+    return float(value)  # type: ignore[arg-type]
+
+
+def _ome_resolution(xml: str | None) -> Recorded | None:
+    """PhysicalSizeX and Y of the first image of an OME-XML text."""
+    try:
+        root = ET.fromstring(xml or "")
+    except ET.ParseError:
+        return None
+    pixels = next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
+    if pixels is None:
+        return None
+    return Recorded(_ome_size(pixels, "X"), _ome_size(pixels, "Y"), "its OME metadata")
+
+
+def _ome_size(pixels: ET.Element, axis: str) -> float | None:
+    text, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+    try:
+        return float(text) * _UM_PER_UNIT[unit] if text and unit in _UM_PER_UNIT else None
+    except ValueError:
+        return None

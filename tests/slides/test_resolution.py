@@ -1,0 +1,114 @@
+import logging
+
+import numpy as np
+import pytest
+import tifffile
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import find_slide, open_slide
+from hage_transfer.slides.resolution import from_openslide, settle_resolution
+from hage_transfer.slides.table import read_slide_table
+
+
+def settle(tmp_path, properties, *, fallback=None, override=None):
+    return settle_resolution(
+        tmp_path / "s.svs", from_openslide(properties), fallback_um_per_px=fallback, override_um_per_px=override
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "mpp"),
+    [
+        ({"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.5"}, 0.5),
+        ({"openslide.mpp-x": "0.5"}, 0.5),
+        ({"tiff.XResolution": "40000", "tiff.YResolution": "40000", "tiff.ResolutionUnit": "centimeter"}, 0.25),
+        ({"tiff.XResolution": "50800", "tiff.ResolutionUnit": "inch"}, 0.5),
+        ({"openslide.mpp-x": "0", "tiff.XResolution": "40000", "tiff.ResolutionUnit": "centimeter"}, 0.25),
+    ],
+)
+def test_resolution_reads_metadata_then_tags(tmp_path, properties, mpp):
+    assert settle(tmp_path, properties).mean_um_per_px == pytest.approx(mpp)
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({}, "records no resolution"),
+        ({"openslide.mpp-x": "unknown"}, "records no resolution"),
+        ({"tiff.XResolution": "40000"}, "records no resolution"),
+        ({"openslide.mpp-x": "0"}, "0 um per px in its metadata"),
+        ({"openslide.mpp-x": "1e-9"}, "1e-09 um per px in its metadata"),
+        ({"openslide.mpp-x": "6350"}, "6350 um per px"),  # 0.25 read as inches: 25400 too much
+        ({"openslide.mpp-x": "0.5", "openslide.mpp-y": "0"}, "0.5 by 0 um per px"),
+        ({"tiff.XResolution": "72", "tiff.ResolutionUnit": "inch"}, "352.778 um per px in its TIFF resolution tags"),
+    ],
+)
+def test_resolution_is_never_guessed(tmp_path, properties, said):
+    with pytest.raises(DataError, match=rf"s\.svs: .*{said}.*--mpp.*data\.slide_mpp_um_per_px.*`mpp`"):
+        settle(tmp_path, properties)
+    assert settle(tmp_path, properties, fallback=0.25).mean_um_per_px == 0.25
+
+
+def test_resolution_of_a_slide_goes_before_its_file_and_its_file_before_that_of_all(tmp_path, caplog):
+    recorded = {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.5"}
+    assert settle(tmp_path, recorded, fallback=0.25).mean_um_per_px == 0.5
+    with caplog.at_level(logging.WARNING):
+        assert settle(tmp_path, recorded, override=0.25).mean_um_per_px == 0.25
+    assert "0.25 um per px of the slide table is used, the file says 0.5" in caplog.text
+
+
+@pytest.mark.parametrize("given", [0.0, 1e-9, 6350.0])
+def test_resolution_that_is_given_must_be_plausible(tmp_path, given):
+    with pytest.raises(DataError, match=r"was given for level 0; level 0 of a slide has 0\.05 to 20"):
+        settle(tmp_path, {}, fallback=given)
+
+
+def test_unequal_axes_are_reported_and_kept(tmp_path, caplog):
+    found = settle(tmp_path, {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5"})
+    assert (found.x_um_per_px, found.y_um_per_px) == (0.25, 0.5)
+    assert "resolution differs between axes, 0.25 by 0.5" in caplog.text
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("µm", 1.0), ("nm", 1e3), ("mm", 1e-3)])
+def test_ome_resolution_is_read_with_its_unit(tmp_path, unit, scale):
+    path = tmp_path / "s.ome.tif"
+    size = {f"PhysicalSize{axis}": 0.5 * scale for axis in "XY"} | {f"PhysicalSize{axis}Unit": unit for axis in "XY"}
+    image = np.zeros((128, 128, 3), np.uint8)
+    tifffile.imwrite(path, image, ome=True, metadata={"axes": "YXS"} | size, photometric="rgb", tile=(64, 64))
+    with open_slide(path) as slide:
+        assert slide.mpp_um_per_px == pytest.approx(0.5)
+
+
+def test_slide_table_reads_mpp_where_it_is_given(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("slide,label,mpp\na,x,0.25\nb,y,\n")
+    assert [(row.name, row.mpp_um_per_px) for row in read_slide_table(path)] == [("a", 0.25), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name\na\n", "has a column slide; this has name"),
+        ("slide\n", "without rows"),
+        ("slide,mpp\na,fine\n", "line 2: mpp fine is no level-0 resolution"),
+        ("slide,mpp\na,0\n", "line 2: mpp 0 is no"),
+        ("slide\na\na\n", "line 3 repeats slide a"),
+    ],
+)
+def test_slide_table_names_what_is_wrong(tmp_path, text, said):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"t\.csv: .*{said}"):
+        read_slide_table(path)
+
+
+def test_find_slide_takes_names_with_and_without_ending(tmp_path):
+    for name in ("a.b.svs", "c.svs", "c.tif", "d.txt", "e.svs", "e.png", "f.png"):
+        (tmp_path / name).touch()
+    assert find_slide(tmp_path, "a.b").name == find_slide(tmp_path, "a.b.svs").name == "a.b.svs"
+    assert find_slide(tmp_path, "e").name == "e.svs"  # not its thumbnail
+    assert find_slide(tmp_path, "f").name == "f.png"
+    with pytest.raises(DataError, match=r"c: several files, c\.svs, c\.tif"):
+        find_slide(tmp_path, "c")
+    with pytest.raises(DataError, match="d: no such file"):
+        find_slide(tmp_path, "d")
