@@ -1,20 +1,28 @@
 """Several trials' expression models as one: the mean of their predictions over the genes that all of them know."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import PREDICTOR_FILE, encoder_sha256
 from hage_transfer.models.embedding import check_fits
 from hage_transfer.models.expression_model import ExpressionModel
 
-_SAME = {"preset": "normalisation preset", "frozen_encoder": "frozen encoder", "frozen_encoder_sha256": "its weights"}
+_SAME = {
+    "preset": "normalisation preset",
+    "frozen_encoder": "frozen encoder",
+    "frozen_encoder_sha256": "frozen weights",
+    "context": "context of a spot",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,12 @@ class ExpressionEnsemble:
     def __init__(self, folders: Sequence[Path], models: Sequence[ExpressionModel]) -> None:
         self.folders, self.models = tuple(folders), tuple(models)
         for key, what in _SAME.items():
-            values = [model.card.get(key) for model in models]
-            if len(set(values)) > 1:
-                raise DataError(
-                    f"{folders[0]} and {folders[values.index(next(v for v in values if v != values[0]))]} differ in "
-                    f"{what} ({', '.join(sorted(set(map(str, values))))}); average trials of one run"
-                )
+            values = [json.dumps(model.card.get(key)) for model in models]
+            for folder, value in zip(folders, values, strict=True):
+                if value != values[0]:
+                    raise DataError(
+                        f"{folders[0]} and {folder} differ in {what} ({values[0]}, {value}); average trials of one run"
+                    )
         common = set.intersection(*(set(model.genes) for model in models))
         self.genes = tuple(gene for gene in models[0].genes if gene in common)
         if not self.genes:
@@ -73,12 +81,24 @@ class ExpressionEnsemble:
         return np.divide(total, known.sum(0), out=np.full(len(self.genes), np.nan), where=known.any(0))
 
     def check_fits(self, meta: FeatureMeta, width: int) -> None:
-        """Refuses features that a model was not trained on; errors as ``embed_features``."""
+        """Refuses features that a model was not trained on; errors as ``embed_features``.
+
+        Args:
+            meta: of the features.
+            width: of the features as the frozen encoder puts them out, without context.
+        """
+        width *= 2 if self._context.get("neighbours") else 1
         for folder, model in zip(self.folders, self.models, strict=True):
             check_fits(meta, width, model.encoder, folder=folder)
 
+    def in_context(
+        self, features: Float[np.ndarray, "spot feature"], centres_px: Float[np.ndarray, "spot 2"]
+    ) -> Float32[np.ndarray, "spot context"]:
+        """Features of one section's spots (or slide's tiles) with the context that the models were trained with."""
+        return spot_context(features, centres_px, **self._context)
+
     def predict(self, features: Float[np.ndarray, "spot feature"]) -> Expression:
-        """The mean over trials; holds two arrays (spot, gene) besides the one at work."""
+        """The mean over trials of features ``in_context``; holds two arrays (spot, gene) besides the one at work."""
         shape = (len(features), len(self.genes))
         calibrated, raw = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for model in self.models:
@@ -95,6 +115,10 @@ class ExpressionEnsemble:
         """Hashes of the encoders' weights and of the predictors', directory by directory."""
         encoders = [encoder_sha256(folder) for folder in self.folders]
         return encoders, [file_sha256(folder / PREDICTOR_FILE) for folder in self.folders]
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        return dict(self.models[0].card.get("context") or {})
 
     def _columns(self, model: ExpressionModel) -> Int[np.ndarray, " gene"]:
         place = {gene: column for column, gene in enumerate(model.genes)}

@@ -49,9 +49,10 @@ def write_attention_table(
 
 
 def strongest_gene(attention: RegionAttention, genes: Sequence[str]) -> str | None:
-    """The gene whose attention sets a region apart most (largest effect size of the mean); None where none is."""
-    effect = np.nan_to_num(np.abs(attention.heads[0].effect), nan=0.0)
-    return genes[int(effect.max(0).argmax())] if effect.any() else None
+    """The gene whose mean attention differs most between a region and the rest; None where there is no rest."""
+    mean = attention.heads[0]
+    difference = np.nan_to_num(np.abs(mean.mean - mean.rest), nan=0.0)
+    return genes[int(difference.max(0).argmax())] if difference.any() else None
 
 
 def _rows(

@@ -6,14 +6,13 @@ colour-blind; every spot or tile has its true size.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import OKABE_ITO, STYLE
@@ -55,9 +54,13 @@ class _Canvas:
 
     @property
     def window(self) -> tuple[float, float, float, float]:
-        """Left, right, top, bottom at level 0: the spots with a margin."""
+        """Left, right, top, bottom at level 0: the spots with a margin, inside the picture."""
         margin = 1.5 * self.diameter_px
-        (left, top), (right, bottom) = self.centres_px.min(0) - margin, self.centres_px.max(0) + margin
+        low, high = self.centres_px.min(0) - margin, self.centres_px.max(0) + margin
+        if self.picture is not None:
+            height, width = (side / self.picture.scale for side in self.picture.image.shape[:2])
+            low, high = np.maximum(low, 0), np.minimum(high, (width, height))
+        (left, top), (right, bottom) = low.tolist(), high.tolist()
         return left, right, top, bottom
 
     @property
@@ -96,12 +99,18 @@ def draw_gene(prediction: ad.AnnData, gene: str, path: Path, *, note: str = "") 
     sheet.save(path)
 
 
-def draw_attention(
-    prediction: ad.AnnData, gene: str, regions: Int[np.ndarray, " spot"], names: Sequence[str], path: Path
-) -> None:
-    """Draws the regions and one gene's attention (times |G|: 1 is a uniform share) to ``path`` and as `.svg`."""
+def draw_attention(prediction: ad.AnnData, gene: str, path: Path) -> None:
+    """Draws the regions and one gene's attention (times |G|: 1 is a uniform share) to ``path`` and as `.svg`.
+
+    Args:
+        prediction: with ``layers["attention"]`` and the regions in ``obs["region"]``.
+        gene: one of its symbols.
+        path: a `.png`.
+    """
     from matplotlib.lines import Line2D
 
+    regions = prediction.obs["region"].cat.codes.to_numpy()
+    names = [f"{name} ({(regions == code).sum()})" for code, name in enumerate(prediction.obs["region"].cat.categories)]
     canvas, facts = _Canvas.of(prediction), prediction.uns["hage"]
     attention = np.asarray(prediction.layers["attention"][:, prediction.var_names.get_loc(gene)])
     ratio = attention / float(facts["attention_uniform"])
@@ -111,8 +120,7 @@ def draw_attention(
     where = sheet.panels[_show_picture(sheet, canvas)]
     shades = [OKABE_ITO[number % len(OKABE_ITO)] for number in range(len(names))]
     _frame(where, canvas, title=f"regions: {facts['regions_from']}")
-    if not canvas.square:
-        _image(where, canvas, alpha=0.35)
+    _image(where, canvas, alpha=0.35)
     shapes = _shapes(canvas, where)
     shapes.set_facecolor([shades[number] for number in regions])
     where.add_collection(shapes)
@@ -193,8 +201,7 @@ def _show_values(
     axes: "Axes", canvas: _Canvas, values: Float[np.ndarray, " spot"], low: float, high: float, *, title: str
 ) -> "ScalarMappable":
     _frame(axes, canvas, title=title)
-    if not canvas.square:
-        _image(axes, canvas, alpha=0.35)
+    _image(axes, canvas, alpha=0.35)
     shapes = _shapes(canvas, axes)
     shapes.set_array(values)
     shapes.set_cmap(COLOURS)
@@ -210,7 +217,7 @@ def _shapes(canvas: _Canvas, axes: "Axes") -> Any:
     side = canvas.diameter_px
     if canvas.square:
         corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]) * side
-        shapes: Any = PolyCollection(canvas.centres_px[:, None] + corners, linewidths=0, antialiaseds=False)
+        shapes: Any = PolyCollection(list(canvas.centres_px[:, None] + corners), linewidths=0, antialiaseds=False)
     else:
         n = len(canvas.centres_px)
         shapes = EllipseCollection(
