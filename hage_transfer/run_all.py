@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from hage_transfer.errors import InputError, ItemsFailedError
-from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.jobs import Engine, Job, run_jobs
 from hage_transfer.run_directory import FAILURES_FILE, RunDirectory
 
 
@@ -12,6 +12,8 @@ def run_all(
     *,
     run: RunDirectory,
     n_jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
     """Runs what is left of ``jobs``.
@@ -19,7 +21,9 @@ def run_all(
     Args:
         jobs: of one run.
         run: where ``failures.csv`` is written (and removed once nothing fails).
-        n_jobs: jobs at a time, over processes.
+        n_jobs: jobs at a time.
+        engine: where they run.
+        address: of a Ray cluster.
         progress: told (job, done, total) as each job ends.
 
     Raises:
@@ -28,7 +32,7 @@ def run_all(
     """
     failures: dict[str, str] = {}
     done = sum(job.done.exists() for job in jobs)
-    for name, reason in run_jobs(jobs, n_jobs=n_jobs):
+    for name, reason in run_jobs(jobs, n_jobs=n_jobs, engine=engine, address=address):
         done += 1
         if reason is not None:
             failures[name] = reason

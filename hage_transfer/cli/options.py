@@ -1,7 +1,7 @@
 """Options that several commands share, with one help text each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,5 +16,12 @@ Set = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.", min=0)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
-Jobs = Annotated[int, typer.Option(help="Independent jobs at a time, over processes.", min=1)]
+Jobs = Annotated[int, typer.Option(help="Independent jobs at a time.", min=1)]
+Engine = Annotated[
+    Literal["processes", "ray"], typer.Option(help="Where jobs run: processes of this machine, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Ray: a cluster that is there already (or auto); else one is started here."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]
