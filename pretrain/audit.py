@@ -57,7 +57,7 @@ def run_meta(
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
         "intervals": intervals_meta(records, patients, seed=config.seed),
-        "hage_against": against_meta(records, patients, source=AVERAGED, seed=config.seed),
+        "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
         "zero_shot": zero_shot_meta(folds[0].unseen, config),
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_leakage(config)],

@@ -13,11 +13,10 @@ from anndata import AnnData
 
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
-from hage_transfer.data.sections import read_sections
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from pretrain.folds import LeftOut, leave_out_folds
-from pretrain.genes import FoldGenes, fold_genes
+from pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
 from pretrain.stored_sections import StoredSections, store_section
 from pretrain.unseen import check_unseen, set_apart
 
@@ -81,7 +80,10 @@ def read_inputs(config: PretrainConfig) -> Inputs:
         InputError: the data, the features or the split are wrong.
     """
     check_unseen(config)
-    sections = {section.uns["section"]["name"]: section for section in read_sections(config.data)}
+    sections = {
+        section.uns["section"]["name"]: section
+        for section in read_named_sections(config.data, read_names(config.genes))
+    }
     metas = attach_features(list(sections.values()), config.features, config.context)
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
     return Inputs(sections, metas, tuple(leave_out_folds(patients, config.split)))
@@ -93,8 +95,10 @@ def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: P
     The sections that its jobs need are written to the run directory ``run``, once for all folds; ``remove_stored``
     removes them when no job is left.
     """
-    chosen = _gene_sections(inputs, fold, config)
-    files = [path for path in (config.genes.panel, config.genes.embeddings) if isinstance(path, Path)]
+    chosen = gene_sections(inputs.sections, fold, config.split)
+    files = [
+        path for path in (config.genes.panel, config.genes.embeddings, config.genes.names) if isinstance(path, Path)
+    ]
     for_genes = config_sha256(
         {
             "sections": {name: inputs.sha256[name] for name in chosen},
@@ -122,19 +126,6 @@ def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: P
 def remove_stored(run: Path) -> None:
     """Removes the sections that ``fold_inputs`` wrote; a run that needs them again writes them again."""
     shutil.rmtree(run / STORE, ignore_errors=True)
-
-
-def _gene_sections(inputs: Inputs, fold: LeftOut, config: PretrainConfig) -> list[str]:
-    """Training sections, and those without an image that no rule holds out: they serve panel and co-expression."""
-    unit = "patient" if config.split.unit == "patient" else "name"
-    without_image = [
-        name
-        for name, section in inputs.sections.items()
-        if name not in inputs.metas and config.split.train is None and section.uns["section"][unit] != fold.name
-    ]
-    if without_image:
-        log.info("%s: %d sections without image serve panel and co-expression only", fold.name, len(without_image))
-    return [*fold.train, *without_image]
 
 
 def _sha256_of(section: AnnData) -> str:
