@@ -13,8 +13,8 @@ from jaxtyping import Float32, Int
 from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.centroid_bank import CentroidBank
 from pretrain.attention_use import write_attention_use
+from pretrain.centroid_bank import CentroidBank
 from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData
@@ -22,7 +22,9 @@ from pretrain.encoder_directory import write_encoder_directory
 from pretrain.fit import BestEpoch, fit, one_thread
 from pretrain.folds import validation_split
 from pretrain.gene_controls import control_genes
+from pretrain.inputs import FoldInputs
 from pretrain.module import HageModule
+from pretrain.ranks import check_devices, on_ranks
 from pretrain.retrieval import write_retrieval
 from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from pretrain.stacked_rows import StackedRows
@@ -38,26 +40,47 @@ def trial_seed(seed: int, fold: str, trial: int) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(fold.encode()), trial]).generate_state(1)[0])
 
 
-def train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
+def train_trial(inputs: FoldInputs, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
     """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions.
 
-    On the CPU it takes one thread, so that numbers do not depend on how many jobs share the machine: cores are used
-    by ``--jobs``.
+    On the CPU a device is one thread, so that numbers do not depend on how many jobs share the machine: cores are used
+    by ``--jobs``. With ``train.devices`` above 1 each device is a process that reads the fold and trains on its share
+    of every batch; the first one writes.
+
+    Raises:
+        ConfigError: too few devices, or training diverged.
     """
+    if config.train.devices == 1:
+        _train_rank(0, inputs, config, trial, paths, device)
+    else:
+        check_devices(device, config.train.devices)
+        on_ranks(config.train.devices, _train_rank, inputs, config, trial, paths, device)
+
+
+def _train_rank(
+    rank: int, inputs: FoldInputs, config: PretrainConfig, trial: int, paths: TrialPaths, device: str
+) -> None:
     with one_thread():
-        _train_trial(data, config, trial, paths, device)
+        _train_trial(inputs.data(config.preset), config, trial, paths, device, rank=rank)
 
 
-def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
+def _train_trial(
+    data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str, *, rank: int
+) -> None:
     seed = trial_seed(config.seed, data.fold.name, trial)
     data = control_genes(data, config.genes.control, seed=seed)
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
-    shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    if rank == 0:
+        shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         clusters = _clusters(data, config, rows, seed=seed)
         module = _build(data, config, rows, clusters)
-        best = _fit(module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed)
+        if rank:
+            torch.manual_seed(seed + rank)  # dropout of its own on each device
+        best = _fit(module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed, rank=rank)
+    if rank:
+        return
     if not best.state:
         raise ConfigError(
             f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "
@@ -128,16 +151,19 @@ def _fit(
     paths: TrialPaths,
     device: str,
     seed: int,
+    rank: int,
 ) -> BestEpoch:
+    n_devices = config.train.devices
     train = SpotDataset(data.train, rows, clusters)
     validation = SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
     return fit(
         module,
-        training_batches(train, batch_size=config.train.batch_size, seed=seed, rank=0, n_devices=1),
-        validation_batches(validation, rank=0, n_devices=1),
+        training_batches(train, batch_size=config.train.batch_size, seed=seed, rank=rank, n_devices=n_devices),
+        validation_batches(validation, rank=rank, n_devices=n_devices),
         settings=config.train,
         device=device,
         tensorboard=paths.tensorboard,
+        n_devices=n_devices,
     )
 
 
