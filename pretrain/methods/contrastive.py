@@ -75,7 +75,8 @@ class Library:
         keys = towers.embed_library(torch.from_numpy(target).to(device), torch.from_numpy(grid).to(device)).cpu()
         parts = range(0, len(features), 4096)
         queries = [
-            towers.embed_images(torch.from_numpy(features[start : start + 4096]).to(device)).cpu() for start in parts
+            towers.embed_images(torch.from_numpy(np.array(features[start : start + 4096])).to(device)).cpu()
+            for start in parts
         ]
         own = None if own_rows is None else torch.from_numpy(self._positions()[own_rows])
         return mean_expression(match(torch.cat(queries), keys, k=self.k, weighted=self.weighted, own=own), target)

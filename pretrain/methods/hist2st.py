@@ -10,7 +10,13 @@ from torch.nn import functional
 from pretrain.methods.base import Method, Task, Trained
 from pretrain.methods.batches import SpotBatch, SpotInputs
 from pretrain.methods.layers import GraphSage, GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import ExpressionNetwork, fit_sections, n_positions, training_features
+from pretrain.methods.regression import (
+    SECTION_STEPS,
+    ExpressionNetwork,
+    fit_sections,
+    n_positions,
+    training_features,
+)
 from pretrain.methods.zinb import zinb_nll
 
 
@@ -96,13 +102,14 @@ def size_factors(counts: Float[Tensor, "spot gene"]) -> Float[Tensor, "spot 1"]:
 def fit_hist2st(
     task: Task,
     *,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 4e-3,
     width: int = 128,
     depth: int = 8,
     graph_depth: int = 4,
     n_heads: int = 8,
     dropout: float = 0.2,
     zinb: float = 0.25,
+    min_steps: int = SECTION_STEPS,
 ) -> Trained:
     """Trains and predicts; Adam, depths, dropout and the weight of ZINB are published.
 
@@ -118,6 +125,7 @@ def fit_hist2st(
         n_heads: heads (published: 16).
         dropout: in the blocks and on the features.
         zinb: weight of the ZINB term.
+        min_steps: of an epoch, see ``fit_sections``.
 
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
@@ -136,7 +144,9 @@ def fit_hist2st(
             zinb=zinb,
         )
 
-    return fit_sections(task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), name="hist2st")
+    return fit_sections(
+        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="hist2st"
+    )
 
 
 METHOD = Method(

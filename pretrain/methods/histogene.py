@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from pretrain.methods.base import Method, Task, Trained
 from pretrain.methods.batches import SpotInputs
 from pretrain.methods.layers import GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import ExpressionNetwork, fit_sections, n_positions, training_features
+from pretrain.methods.regression import (
+    SECTION_STEPS,
+    ExpressionNetwork,
+    fit_sections,
+    n_positions,
+    training_features,
+)
 
 
 class HisToGene(ExpressionNetwork):
@@ -61,6 +67,7 @@ def fit_histogene(
     depth: int = 4,
     n_heads: int = 8,
     dropout: float = 0.1,
+    min_steps: int = SECTION_STEPS,
 ) -> Trained:
     """Trains and predicts; optimiser (Adam), depth and dropout are published.
 
@@ -69,11 +76,12 @@ def fit_histogene(
 
     Args:
         task: the trial.
-        learning_rate: of Adam (published: 1e-4, or 1e-5 in follow-ups, over 100 epochs).
+        learning_rate: of Adam (published code: 1e-4).
         width: of the tokens (published: 1024, from 37,632 pixels).
         depth: transformer blocks.
         n_heads: heads (published: 16).
         dropout: in the blocks and on the tokens.
+        min_steps: of an epoch, see ``fit_sections``.
 
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
@@ -90,7 +98,9 @@ def fit_histogene(
             dropout=dropout,
         )
 
-    return fit_sections(task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), name="histogene")
+    return fit_sections(
+        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="histogene"
+    )
 
 
 METHOD = Method(

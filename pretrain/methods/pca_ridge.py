@@ -41,7 +41,9 @@ def fit_pca_ridge(task: Task, *, n_components: tuple[int, ...] = N_COMPONENTS) -
 def _settings(
     train: Spots, fitted: Rows, held_out: Rows, n_components: tuple[int, ...]
 ) -> Iterator[tuple[Setting, Float[np.ndarray, "spot gene"]]]:
-    most = min(len(fitted), train.features.shape[1])
+    most = min(len(fitted) - 1, train.features.shape[1])
+    if most < 1:  # a part without enough spots for one component; the others decide
+        return
     counts = [n for n in n_components if n <= most] or [most]
     reduce = _reduce(counts[-1]).fit(train.features[fitted])
     known, asked = (reduce.transform(train.features[rows]) for rows in (fitted, held_out))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.model_selection import GroupKFold, KFold
 
+from hage_transfer.errors import SplitError
 from pretrain.dataset import Spots
 from pretrain.methods.score import section_pcc
 
@@ -23,8 +24,9 @@ def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Rows, Rows]]:
     names = np.array(train.patient if unit == "patient" and len(set(train.patient)) > 1 else train.section_names)
     groups = names[train.section]
     n_groups = len(set(names.tolist()))
-    splitter = GroupKFold(min(5, n_groups)) if n_groups > 1 else KFold(5)
-    return list(splitter.split(train.features, groups=groups))
+    if n_groups > 1:
+        return list(GroupKFold(min(5, n_groups)).split(train.features, groups=groups))
+    return list(KFold(5).split(train.features))
 
 
 def choose(train: Spots, predict: Callable[[Rows, Rows], Predictions], *, unit: str) -> tuple[Setting, float]:
@@ -34,12 +36,17 @@ def choose(train: Spots, predict: Callable[[Rows, Rows], Predictions], *, unit: 
         train: the training sections.
         predict: given rows to fit on and rows to predict, yields predictions under every setting.
         unit: ``patient`` or ``section``.
+
+    Raises:
+        SplitError: no part leaves enough spots to fit on.
     """
     scores: dict[Setting, list[float]] = {}
     for fitted, held_out in held_out_parts(train, unit=unit):
         target, section = train.target[held_out], train.section[held_out]
         for setting, predicted in predict(fitted, held_out):
             scores.setdefault(setting, []).append(section_pcc(predicted, target, section))
+    if not scores:
+        raise SplitError(f"{len(train)} training spots are too few to choose hyperparameters on; add sections")
     n_parts = max(len(values) for values in scores.values())
     means = {setting: float(np.mean(values)) for setting, values in scores.items() if len(values) == n_parts}
     best = max(means, key=lambda setting: means[setting])

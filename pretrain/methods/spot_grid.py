@@ -8,11 +8,17 @@ _TIES = 12  # spots that may lie as far as the last neighbour on a square or hex
 
 
 def spot_pitch(coords_px: Float[np.ndarray, "spot 2"]) -> float:
-    """Median distance of a spot to its nearest other one, in pixels; 1 where there is none."""
-    if len(coords_px) < 2:
+    """Step of the grid in pixels: median step along the longer axis to the near ones of four neighbours; 1 if alone.
+
+    Distances would be too long and the nearest one too short where spots lie off the grid's points, and either error
+    grows with every column counted.
+    """
+    n = len(coords_px)
+    if n < 2:
         return 1.0
-    distances, _ = KDTree(coords_px).query(coords_px, k=2)
-    return float(np.median(distances[:, 1])) or 1.0
+    distances, rows = (part[:, 1:] for part in KDTree(coords_px).query(coords_px, k=min(n, 5)))
+    steps = np.abs(coords_px[rows] - coords_px[:, None]).max(axis=-1)
+    return float(np.median(steps[distances < 1.3 * np.median(distances[:, 0])])) or 1.0
 
 
 def grid_positions(coords_px: Float[np.ndarray, "spot 2"]) -> Int[np.ndarray, "spot 2"]:

@@ -10,7 +10,13 @@ from torch.nn import functional
 from pretrain.methods.base import Method, Task, Trained
 from pretrain.methods.batches import SpotInputs
 from pretrain.methods.layers import GraphAttention, GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import ExpressionNetwork, fit_sections, n_positions, training_features
+from pretrain.methods.regression import (
+    SECTION_STEPS,
+    ExpressionNetwork,
+    fit_sections,
+    n_positions,
+    training_features,
+)
 
 
 class THItoGene(ExpressionNetwork):
@@ -77,7 +83,7 @@ class THItoGene(ExpressionNetwork):
 def fit_thitogene(
     task: Task,
     *,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 2e-3,
     width: int = 128,
     position_width: int = 16,
     depth: int = 4,
@@ -85,6 +91,7 @@ def fit_thitogene(
     graph_heads: int = 8,
     graph_width: int = 64,
     dropout: float = 0.2,
+    min_steps: int = SECTION_STEPS,
 ) -> Trained:
     """Trains and predicts; Adam, depth, graph heads and dropout are published.
 
@@ -101,6 +108,7 @@ def fit_thitogene(
         graph_heads: heads of the first graph attention layer.
         graph_width: of each of those heads (published: 1024).
         dropout: everywhere.
+        min_steps: of an epoch, see ``fit_sections``.
 
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
@@ -120,7 +128,9 @@ def fit_thitogene(
             dropout=dropout,
         )
 
-    return fit_sections(task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), name="thitogene")
+    return fit_sections(
+        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="thitogene"
+    )
 
 
 METHOD = Method(

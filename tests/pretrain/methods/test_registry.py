@@ -1,0 +1,150 @@
+"""Laws that every compared system keeps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hage_transfer.metrics.genes import gene_pcc
+from pretrain.dataset import Spots
+from pretrain.methods.base import Task, Trained
+from pretrain.methods.registry import METHODS
+from pretrain.methods.score import section_pcc
+
+EPOCHS = {"stnet": 15, "bleep": 15, "mclstexp": 15, "histogene": 8, "hist2st": 8, "thitogene": 6}
+SMALL = {"width": 32, "depth": 1, "n_heads": 2}  # of section heads, for the sake of time
+SIZES: dict[str, dict[str, float]] = {
+    "histogene": {**SMALL, "learning_rate": 3e-3},
+    "hist2st": {**SMALL, "learning_rate": 5e-3, "graph_depth": 2, "dropout": 0.0},
+    "thitogene": {**SMALL, "learning_rate": 5e-3, "graph_heads": 2, "graph_width": 32, "dropout": 0.0},
+}
+STOCHASTIC = [name for name, method in METHODS.items() if method.stochastic]
+
+every_method = pytest.mark.parametrize("name", METHODS)
+every_stochastic_method = pytest.mark.parametrize("name", STOCHASTIC)
+
+
+def fit(name: str, task: Task, *, long: bool = False) -> Trained:
+    """A fit with small section heads, of a few steps unless ``long``."""
+    steps = {"min_steps": 31 if long else 3} if name in SIZES else {}
+    return METHODS[name].fit(task, **SIZES.get(name, {}), **steps)
+
+
+def with_test(task: Task, **changes: Any) -> Task:
+    return replace(task, data=replace(task.data, test=replace(task.data.test, **changes)))
+
+
+def permuted(spots: Spots, order: np.ndarray) -> Spots:
+    names = ("features", "counts", "target", "coords_px", "section")
+    return replace(
+        spots,
+        **{name: getattr(spots, name)[order] for name in names},
+        spot_names=tuple(spots.spot_names[row] for row in order),
+    )
+
+
+def assert_same(one: Trained, other: Trained) -> None:
+    np.testing.assert_array_equal(one.train, other.train)
+    np.testing.assert_array_equal(one.test, other.test)
+
+
+def test_registry_names_each_method_as_its_key_says():
+    assert list(METHODS) == ["stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
+    assert all(method.name == name and method.reference for name, method in METHODS.items())
+    assert all(("feature-level" in method.title) == method.stochastic for method in METHODS.values())
+
+
+@every_method
+def test_test_counts_change_no_prediction(name: str, make_task: Callable[..., Task]):
+    task = make_task()
+    test = task.data.test
+    blinded = with_test(task, counts=np.full_like(test.counts, np.nan), target=np.full_like(test.target, np.nan))
+    assert_same(fit(name, task), fit(name, blinded))
+
+
+@every_stochastic_method
+def test_validation_counts_change_no_prediction_of_an_epoch(name: str, make_task: Callable[..., Task]):
+    """With one epoch there is nothing to pick, so nothing may depend on what validation spots express."""
+    task = make_task()
+    target, counts = task.data.train.target.copy(), task.data.train.counts.copy()
+    target[task.validation_rows] = np.random.default_rng(5).uniform(50, 100, target[task.validation_rows].shape)
+    counts[task.validation_rows] = 1e4
+    changed = replace(task, data=replace(task.data, train=replace(task.data.train, target=target, counts=counts)))
+    assert_same(fit(name, task), fit(name, changed))
+
+
+@every_method
+def test_same_seed_gives_the_same_bits(name: str, make_task: Callable[..., Task]):
+    assert_same(fit(name, make_task(seed=3)), fit(name, make_task(seed=3)))
+
+
+@every_method
+def test_another_seed_differs_only_where_the_method_is_stochastic(name: str, make_task: Callable[..., Task]):
+    one, other = (fit(name, make_task(seed=seed)).test for seed in (3, 4))
+    assert np.array_equal(one, other) != METHODS[name].stochastic
+
+
+@every_method
+def test_predictions_follow_the_order_of_test_spots(name: str, make_task: Callable[..., Task]):
+    """Rows of sections may even be interleaved: a section's spots are found by its number."""
+    task = make_task()
+    order = np.random.default_rng(8).permutation(len(task.data.test))
+    shuffled = replace(task, data=replace(task.data, test=permuted(task.data.test, order)))
+    np.testing.assert_allclose(fit(name, shuffled).test, fit(name, task).test[order], atol=2e-4)
+
+
+@every_method
+def test_sections_of_one_spot_are_predicted(name: str, make_task: Callable[..., Task], sections: Callable[..., Spots]):
+    train, test = sections([40, 1], seed=1, names=["A1", "A2"]), sections([1, 9], seed=2, names=["C1", "C2"])
+    trained = fit(name, make_task(train=train, test=test))
+    assert trained.train.shape == (41, 20)
+    assert trained.test.shape == (10, 20)
+    assert np.isfinite(trained.train).all()
+    assert np.isfinite(trained.test).all()
+
+
+@pytest.fixture(scope="module")
+def fits() -> dict[str, tuple[Trained, Spots]]:
+    return {}
+
+
+@pytest.fixture
+def learned(
+    name: str,
+    fits: dict[str, tuple[Trained, Spots]],
+    make_task: Callable[..., Task],
+    sections: Callable[..., Spots],
+) -> tuple[Trained, Spots]:
+    """A longer fit on eight sections, once a method, and the test spots."""
+    if name not in fits:
+        train = sections([64] * 8, seed=1, names=["A1", "A2", "B1", "B2", "D1", "D2", "E1", "E2"])
+        task = make_task(epochs=EPOCHS.get(name, 1), train=train)
+        fits[name] = fit(name, task, long=True), task.data.test
+    return fits[name]
+
+
+@every_method
+def test_a_planted_signal_is_learned(name: str, learned: tuple[Trained, Spots]):
+    trained, test = learned
+    assert trained.validation_pcc > 0.3
+    assert section_pcc(trained.test, test.target, test.section) > 0.3
+    assert (trained.best_epoch >= 0) == METHODS[name].stochastic == bool(trained.curves)
+
+
+@every_method
+def test_predictions_are_on_the_scale_of_the_target(name: str, learned: tuple[Trained, Spots]):
+    """What `calibrated=False` promises: the genes' means are near those of the target, which are 1.2 to 3.0."""
+    trained, test = learned
+    predicted, target = trained.test.mean(0), test.target.mean(0)
+    assert not METHODS[name].calibrated
+    assert np.abs(predicted - target).mean() < 0.25
+    assert gene_pcc(predicted[:, None], target[:, None])[0] > 0.9
+
+
+@every_method
+def test_noise_predicts_nothing(name: str, make_task: Callable[..., Task]):
+    task = make_task(epochs=2, signal=False)
+    test = task.data.test
+    assert abs(section_pcc(fit(name, task).test, test.target, test.section)) < 0.12
