@@ -101,8 +101,11 @@ class ExpressionModel(nn.Module):
     def to_device(
         self, features: Float[np.ndarray, "batch feature"] | Float[Tensor, "batch feature"]
     ) -> Float32[Tensor, "batch feature"]:
-        """A few rows as float32 where the model is; a copy, since rows may be mapped from a file."""
-        return torch.tensor(np.array(features, dtype=np.float32), device=self.encoder.feature_mean.device)
+        """A few rows as float32 where the model is; an array is copied, since it may be mapped from a file."""
+        device = self.encoder.feature_mean.device
+        if isinstance(features, Tensor):
+            return features.to(device, torch.float32)
+        return torch.from_numpy(np.array(features, dtype=np.float32)).to(device)
 
     def calibrate(self, raw: Float[np.ndarray, "spot gene"]) -> Float32[np.ndarray, "spot gene"]:
         """Raw predictions on the scale of the preset."""

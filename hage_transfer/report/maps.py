@@ -149,7 +149,7 @@ class _Sheet:
         self.panels = [self._axes(self._left(number), self._below, *self._panel) for number in range(n_panels)]
 
     def write_title(self, title: str, note: str) -> None:
-        for text, inches, size in ((title, 0.14, 12), (note, 0.38, 8.5)):
+        for text, inches, size in ((title, 0.14 if note else 0.26, 12), (note, 0.38, 8.5)):
             self.figure.text(0.5, 1 - inches / self._height, text, ha="center", va="top", fontsize=size)
 
     def add_bar(
