@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -79,7 +81,8 @@ def trained(data: FoldData, config: PretrainConfig, folder, *, control: str = "n
         }
     )
     paths = TrialPaths.of(folder, "A", 0, sha256="0" * 64)
-    train_trial(data, settings, 0, paths, "cpu")
+    inputs = SimpleNamespace(data=lambda preset: data)  # stands for FoldInputs, of which a trial asks its arrays alone
+    train_trial(inputs, settings, 0, paths, "cpu")
     records = zero_shot_records([paths.predictions], data)
     return {r.source: r.value for r in records if r.metric == "pcc_unseen" and r.section is None and r.trial is None}
 
