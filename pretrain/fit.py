@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch.utils.data import DataLoader
 
 from pretrain.config import TrainSettings
@@ -63,10 +64,13 @@ def fit(
         The best epoch; its ``state`` is empty where no epoch had a finite score.
     """
     best = BestEpoch()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")  # by torch in 2.14
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged agrees on every device
         trainer = lightning.Trainer(
             **_placement(device, n_devices),
             max_epochs=settings.epochs,
@@ -88,11 +92,12 @@ def fit(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One CPU thread inside, so that numbers do not depend on how many jobs share the machine."""
+    """One CPU thread inside, so that numbers do not depend on how many jobs share the machine, or on where they run."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):  # NumPy's and scikit-learn's
+            yield
     finally:
         torch.set_num_threads(threads)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.atomic import write_json
-from hage_transfer.jobs import Job
+from hage_transfer.jobs import Engine, Job
 from hage_transfer.results import Record, Results, summarise
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
@@ -17,6 +17,7 @@ from pretrain.baselines import choose_alpha
 from pretrain.config import PretrainConfig
 from pretrain.contenders import Contender, contenders
 from pretrain.evaluate import fold_records
+from pretrain.fit import one_thread
 from pretrain.folds import validation_split
 from pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
 from pretrain.methods.base import Task
@@ -36,6 +37,8 @@ def pretrain(
     *,
     device: str,
     n_jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Trains folds x trials, evaluates each fold once, and writes results, predictions and encoder directories.
@@ -45,7 +48,9 @@ def pretrain(
         inputs: from ``read_inputs`` of the same config.
         run: the run directory; what an earlier, interrupted run finished on the same inputs is kept.
         device: torch device of the trials.
-        n_jobs: processes.
+        n_jobs: jobs at a time.
+        engine: where jobs run, ``processes`` of this machine or a ``ray`` cluster.
+        address: of a Ray cluster that is there already.
         progress: called with (name, done, total) as each job ends.
 
     Raises:
@@ -60,6 +65,7 @@ def pretrain(
             _trial_paths(run.path, fold, contender, trial).predictions,
             _run_trial,
             (fold, contender, run.path, trial, device),
+            gpus=contender.config.train.devices if device.startswith("cuda") else 0,
         )
         for fold in folds
         for contender in entrants
@@ -70,7 +76,7 @@ def pretrain(
         for fold in folds
     ]
     for jobs in (trials, scores):
-        run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
+        run_all(jobs, run=run, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
     summaries = {
         (fold.fold.name, contender.source, trial): TrialSummary.load(
             _trial_paths(run.path, fold, contender, trial).predictions
@@ -92,11 +98,11 @@ def _trial_paths(run: Path, inputs: FoldInputs, contender: Contender, trial: int
 
 
 def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, device: str) -> None:
-    data, config = inputs.data(contender.config.preset), contender.config
-    paths = _trial_paths(run, inputs, contender, trial)
+    config, paths = contender.config, _trial_paths(run, inputs, contender, trial)
     if contender.method is None:
-        train_trial(data, config, trial, paths, device)
+        train_trial(inputs, config, trial, paths, device)
         return
+    data = inputs.data(config.preset)
     seed = trial_seed(config.seed, data.fold.name, trial)
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
@@ -105,6 +111,11 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
 
 
 def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
+    with one_thread():
+        _score_fold(inputs, config, run)
+
+
+def _score_fold(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     data = inputs.data(config.preset)
     trained = [
         (

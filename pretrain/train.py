@@ -78,7 +78,9 @@ def _train_trial(
         module = _build(data, config, rows, clusters)
         if rank:
             torch.manual_seed(seed + rank)  # dropout of its own on each device
-        best = _fit(module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed, rank=rank)
+        best = _fit(
+            module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed, rank=rank
+        )
     if rank:
         return
     if not best.state:

@@ -11,6 +11,7 @@ from rich.table import Table
 from hage_transfer.cli import options
 
 if TYPE_CHECKING:
+    from hage_transfer.jobs import Engine
     from hage_transfer.results import Results
     from pretrain.config import PretrainConfig
 
@@ -38,6 +39,8 @@ def register(app: typer.Typer) -> None:
         seed: options.Seed = None,
         device: options.Device = "auto",
         jobs: options.Jobs = 1,
+        engine: options.Engine = "processes",
+        address: options.Address = None,
         overwrite: options.Overwrite = False,
     ) -> None:
         """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
@@ -48,7 +51,9 @@ def register(app: typer.Typer) -> None:
         overrides += method_overrides(methods) + variant_overrides(variants)
         settings = load_config(PretrainConfig, config, overrides)
         folder = out or Path("runs") / config.stem
-        results = run_pretrain(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
+        results = run_pretrain(
+            settings, out=folder, device=device, jobs=jobs, engine=engine, address=address, overwrite=overwrite
+        )
         console = Console()
         show_gene_table(results, console)
         show_paired_differences(results, console)
@@ -88,7 +93,16 @@ def variant_overrides(path: Path | None) -> list[str]:
     return [f"variants={json.dumps(tree)}"]
 
 
-def run_pretrain(config: "PretrainConfig", *, out: Path, device: str, jobs: int, overwrite: bool) -> "Results":
+def run_pretrain(
+    config: "PretrainConfig",
+    *,
+    out: Path,
+    device: str,
+    jobs: int,
+    overwrite: bool,
+    engine: "Engine" = "processes",
+    address: str | None = None,
+) -> "Results":
     """Runs (or resumes) a pretraining run in ``out``."""
     from hage_transfer.cli.progress import job_progress, run_log
     from hage_transfer.devices import resolve_device
@@ -100,7 +114,9 @@ def run_pretrain(config: "PretrainConfig", *, out: Path, device: str, jobs: int,
     inputs = read_inputs(config)  # before anything is written or, with --overwrite, deleted
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("pretrain") as progress:
-        return pretrain(config, inputs, run, device=resolved, n_jobs=jobs, progress=progress)
+        return pretrain(
+            config, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, progress=progress
+        )
 
 
 def show_gene_table(results: "Results", console: Console) -> None:
