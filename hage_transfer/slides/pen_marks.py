@@ -9,7 +9,7 @@ _STROKE_RADIUS_UM = 12.0
 _RIM_UM = 48.0
 # Hue runs from 0 to 179 in OpenCV. Eosin lies at 140 to 172, haematoxylin at 114 to 150 (and is seldom as saturated as
 # ink), DAB's brown at 5 to 20 and darker than ink. (lowest hue, highest hue, least saturation)
-_BLUE, _DEEP_BLUE, _GREEN, _RED = (90, 115, 130), (90, 126, 185), (35, 89, 60), (174, 6, 170)
+_BLUE, _DEEP_BLUE, _GREEN, _RED = (90, 118, 130), (90, 126, 185), (35, 89, 60), (174, 6, 170)
 _RED_VALUE = 140
 _BLACK_VALUE, _BLACK_CHROMA = 75, 28
 
@@ -36,7 +36,7 @@ def pen_mask(
     if not core.any():
         return core.astype(bool)
     near = cv2.dilate(core, _disc(max(1, round(_RIM_UM / mpp_um_per_px))))
-    rim = cv2.dilate(core, _disc(max(1, round(_RIM_UM / 3 / mpp_um_per_px))))
+    rim = cv2.dilate(core, _disc(max(1, round(_RIM_UM / 2 / mpp_um_per_px))))
     return ((near & _ink(hsv, saturation_factor=0.5)) | rim).astype(bool)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,17 @@ from hage_transfer.slides.sources import MAX_SIDE_PX
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_FAULTS = (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, OSError, OverflowError, MemoryError)
+_FAULTS = (
+    tifffile.TiffFileError,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OSError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def is_tiff(path: Path) -> bool:
@@ -58,6 +69,7 @@ def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:
     if not len(tiff.pages):
         raise DataError(f"{path}: a TIFF without an image; fetch it again")
     size = path.stat().st_size
+    _check_chain(path, tiff, size)
     for page in tiff.pages:
         if not isinstance(page, tifffile.TiffPage):
             continue
@@ -66,14 +78,30 @@ def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:
             raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
         offsets = np.asarray(page.dataoffsets, dtype=np.uint64)
         counts = np.asarray(page.databytecounts, dtype=np.uint64)
-        if len(offsets) != len(counts):
-            raise DataError(f"{path}: {len(offsets)} tiles with {len(counts)} sizes; its header is damaged")
+        wanted = expected_segments(page)
+        if min(len(offsets), len(counts)) < wanted or len(offsets) != len(counts):
+            raise DataError(
+                f"{path}: damaged header, {len(offsets)} of {wanted} tiles or strips of {width} x {height} px are "
+                "listed; fetch it again"
+            )
         beyond = int(((offsets + counts > size) & (counts > 0)).sum())
         if beyond:
             raise DataError(
                 f"{path}: truncated, {beyond} of {len(offsets)} tiles or strips lie beyond its end ({size} bytes); "
                 "fetch it again"
             )
+
+
+def _check_chain(path: Path, tiff: tifffile.TiffFile, size: int) -> None:
+    """The last page that was found must say that it is the last: else the file was cut before the next."""
+    form, handle = tiff.tiff, tiff.filehandle
+    last = tiff.pages[-1]
+    handle.seek(last.offset)
+    tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+    handle.seek(last.offset + form.tagnosize + tags * form.tagsize)
+    following = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0]
+    if following >= size:
+        raise DataError(f"{path}: truncated, an image that it lists lies beyond its end ({size} bytes); fetch it again")
 
 
 def expected_segments(page: tifffile.TiffPage) -> int:

@@ -21,7 +21,7 @@ from hage_transfer.slides.slide import Slide
 log = logging.getLogger(__name__)
 
 MASK_MPP_UM_PER_PX = 8.0
-_MAX_MASK_PX = 8192
+_MAX_MASK_PX = 4096
 _CLAM_DOWNSAMPLE, _CLAM_MAX_PX = 64, 10**8
 
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hage_transfer.config import SlideSetSettings, TissueSettings
@@ -15,6 +15,7 @@ from hage_transfer.slides.tiles import cut_tiles
 from hage_transfer.slides.tissue import TissueMask, find_tissue
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_fill_of_trace_is_the_mask(seed, share, height, width):
     mask = np.random.default_rng(seed).random((height, width)) < share
@@ -61,6 +62,7 @@ def save(tmp_path, *features, name="s"):
     return path
 
 
+@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 1000), scale=st.floats(1.0, 64.0))
 def test_geojson_round_trip_gives_the_mask_again(tmp_path_factory, seed, scale):
     mask = np.random.default_rng(seed).random((20, 25)) < 0.6

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hage_transfer.slides.levels import usable_levels
@@ -155,6 +155,7 @@ def test_thumbnail_in_blocks_equals_thumbnail_at_once(pyramid, monkeypatch):
     assert np.abs(in_blocks.astype(int) - at_once).max() <= 1  # a box's edge is a float: a rounding apart
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(width=st.integers(1, 300_000), height=st.integers(1, 300_000), factor=st.sampled_from([2, 3, 4, 8, 16, 32, 64]))
 def test_usable_levels_find_the_exact_factor(width, height, factor):
     width, height = width + 64 * 64, height + 64 * 64
@@ -163,6 +164,7 @@ def test_usable_levels_find_the_exact_factor(width, height, factor):
         assert (levels[1].downsample_x, levels[1].downsample_y) == (factor, factor)
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(
     mpp=st.floats(0.05, 20), asked=st.floats(0.05, 20), tile=st.integers(16, 1024), steps=st.integers(0, 100_000),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hage_transfer.config import SlideSetSettings
@@ -18,6 +18,7 @@ def slide_path(tmp_path_factory, write_positions):
     return write_positions(path, width=1024, height=1024, factors=(1, 4), mpp=0.25)
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(
     width=st.integers(1, 5000), height=st.integers(1, 5000), tile=st.integers(1, 600),
     step=st.integers(1, 600), scale=st.floats(0.3, 8),
@@ -32,6 +33,7 @@ def test_grid_coords_stay_inside_and_miss_no_place(width, height, tile, step, sc
             assert coords[:, axis].max() + size + step_level0 > length - 1
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(step=st.floats(1.5, 3000), count=st.integers(2, 2000))
 def test_grid_coords_do_not_drift(step, count):
     length = int(np.ceil(step * count)) + 2
@@ -94,6 +96,7 @@ def test_tiles_of_unequal_axes_are_square_in_micrometres(tmp_path, write_pyramid
     assert tile.shape == (50, 50, 3)
 
 
+@settings(deadline=None)  # the machine may be shared
 @given(seed=st.integers(0, 1000), scale=st.floats(1, 9))
 def test_tissue_share_is_exact_at_fractions_of_a_mask_pixel(seed, scale):
     rng = np.random.default_rng(seed)
