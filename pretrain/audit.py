@@ -1,6 +1,7 @@
 """What stands beside every gene table: how it was made, and where a number deserves doubt."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from pretrain.evaluate import AVERAGED
 from pretrain.inputs import FoldInputs, Inputs
 from pretrain.intervals import against_meta, intervals_meta
 from pretrain.methods.registry import METHODS
+from pretrain.quoted import quoted_rows
 from pretrain.trial_files import HAGE
 from pretrain.zero_shot import zero_shot_meta
 
 AT_CHANCE = 0.95
+EVEN = 0.999
 
 
 def run_meta(
@@ -58,10 +61,17 @@ def run_meta(
         "differences": differences_meta(records, baseline=HAGE),
         "intervals": intervals_meta(records, patients, seed=config.seed),
         "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
+        "quoted": _quoted(config),
         "zero_shot": zero_shot_meta(folds[0].unseen, config),
         "config_sha256": config_sha256(config),
-        "warnings": [*_beaten(records), *_at_chance(run), *_leakage(config)],
+        "warnings": [*_beaten(records), *_at_chance(run), *_even_attention(records), *_leakage(config)],
     }
+
+
+def _quoted(config: PretrainConfig) -> list[dict[str, Any]]:
+    """The paper's own numbers on the data set of this layout, to stand beside the measured ones under their label."""
+    dataset = {"her2st": "her2st", "gse144240": "cscc"}.get(config.data.layout)
+    return [asdict(row) for row in quoted_rows(dataset=dataset)] if dataset is not None else []
 
 
 def _constant_genes(records: Sequence[Record]) -> dict[str, int]:
@@ -107,6 +117,19 @@ def _at_chance(run: Path) -> list[str]:
         if stuck:
             warnings.append(f"{term} ended within 5% of its value at chance in {stuck} of {len(table)} trials")
     return warnings
+
+
+def _even_attention(records: Sequence[Record]) -> list[str]:
+    """Whether GE tells genes apart: where its attention is even, it adds one vector to all spots."""
+    found = [
+        r.value for r in records if (r.source, r.metric, r.fold, r.trial) == (HAGE, "attention_entropy", MEAN, None)
+    ]
+    if not found or found[0] is None or found[0] < EVEN:
+        return []
+    return [
+        f"attention to genes is even (entropy {found[0]:.5f} of its most): the encoder adds the same vector to every "
+        "spot, so which genes it was given does not matter"
+    ]
 
 
 def _leakage(config: PretrainConfig) -> list[str]:

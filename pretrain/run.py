@@ -12,6 +12,7 @@ from hage_transfer.jobs import Engine, Job
 from hage_transfer.results import Record, Results, summarise
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
+from pretrain.attention_use import attention_records
 from pretrain.audit import run_meta
 from pretrain.baselines import choose_alpha
 from pretrain.config import PretrainConfig
@@ -133,6 +134,8 @@ def _score_fold(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
         if contender.method is None:
             files = [_trial_paths(run, inputs, contender, trial).predictions for trial in range(contender.trials)]
             records += retrieval_records(files, fold=inputs.fold.name, source=contender.source)
+            if contender.config.model.gene_informed:
+                records += attention_records(files, fold=inputs.fold.name, source=contender.source)
             prefix = "" if contender.source == HAGE else f"{contender.source}_"
             records += zero_shot_records(files, data, prefix=prefix) if data.unseen is not None else []
         if contender.source == HAGE:

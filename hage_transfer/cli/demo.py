@@ -57,8 +57,9 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     """
     from hage_transfer.cli.classify import show_differences, show_table
     from hage_transfer.cli.encode import encode_sections
+    from hage_transfer.cli.gene_tables import show_gene_table
     from hage_transfer.cli.mil import run_mil
-    from hage_transfer.cli.pretrain import run_pretrain, show_gene_table
+    from hage_transfer.cli.pretrain import run_pretrain
     from hage_transfer.cli.probe import run_probe
     from hage_transfer.demo.files import FULL, write_demo_files
     from hage_transfer.report.page import write_report

@@ -4,18 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from hage_transfer.cli import options
+from hage_transfer.cli.gene_tables import show_gene_table, show_paired_differences
 
 if TYPE_CHECKING:
     from hage_transfer.jobs import Engine
     from hage_transfer.results import Results
     from pretrain.config import PretrainConfig
-
-COLUMNS = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse": "MSE", "mae": "MAE"}
 
 
 def register(app: typer.Typer) -> None:
@@ -117,53 +114,3 @@ def run_pretrain(
         return pretrain(
             config, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, progress=progress
         )
-
-
-def show_gene_table(results: "Results", console: Console) -> None:
-    """Prints each method's mean and std over folds, with what the numbers depend on above them."""
-    from hage_transfer.results import MEAN, STD
-
-    meta = results.meta
-    n_folds = len(meta["folds"])
-    console.print(
-        f"preset {meta['preset']}, leave one {meta['split_unit']} out ({n_folds} fold{'s' * (n_folds > 1)}), "
-        f"HEG: {meta['heg_rule']}, encoder {meta['encoder']}",
-        soft_wrap=True,
-    )
-    table = Table("method", *COLUMNS.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    calibrated = {record.source for record in results.records if record.metric == "mse_calibrated"}
-    for source in dict.fromkeys(record.source for record in results.records):
-        cells = []
-        for metric in COLUMNS:
-            name = f"{metric}_calibrated" if source in calibrated and metric in ("mse", "mae") else metric
-            found = {r.fold: r.value for r in results.select(source=source, metric=name, trial=None, section=None)}
-            mean, std = found.get(MEAN), found.get(STD)
-            cells.append("" if mean is None else f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else ""))
-        table.add_row(source, *cells)
-    console.print(table)
-    console.print(
-        "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json",
-        soft_wrap=True,
-    )
-    for name, method in meta.get("methods", {}).items():
-        console.print(f"{name}: {method['title']}, {method['reference']}", markup=False, soft_wrap=True)
-    for warning in meta["warnings"]:
-        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
-
-
-def show_paired_differences(results: "Results", console: Console) -> None:
-    """Prints each variant's differences from HAGE, trial by trial; nothing where there is no variant."""
-    variants = results.meta.get("variants", {})
-    found = {(one["source"], one["metric"]): one for one in results.meta.get("differences", [])}
-    if not variants or not found:
-        return
-    metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse_calibrated": "MSE", "mae_calibrated": "MAE"}
-    table = Table("less hage, by pair", *metrics.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in variants:
-        cells = []
-        for metric in metrics:
-            one = found.get((name, metric))
-            spread = "" if one is None or one["std"] is None else f" ± {one['std']:.4f}"
-            cells.append("" if one is None else f"{one['mean']:+.4f}{spread} ({one['n_above']}/{one['n_pairs']} up)")
-        table.add_row(name, *cells)
-    console.print(table)
