@@ -1,5 +1,6 @@
 """The work of `hage predict`: each item's prediction file, its attention table, its scores and maps."""
 
+import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from hage_transfer.cli.predict_tasks import EnsembleLoader, PredictSettings, Pre
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
 from hage_transfer.errors import ConfigError, HageError, ItemsFailedError
+from hage_transfer.models.checkpoint import PREDICTOR_FILE
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import attends_to_genes, region_attention
 from hage_transfer.report.attention_table import strongest_gene, write_attention_table
@@ -55,55 +57,65 @@ def run_predict(
         check_genes(settings.genes, ensemble)
         ensemble.check_fits(*task.item.facts())
     _open_out(out, folders, overwrite=overwrite)
-    failures: dict[str, str] = {}
+    failures: dict[str, HageError] = {}
     scores: list[dict[str, Any]] = []
     for task in tasks:
         try:
             prediction = _predict(task, loader.load(task.folders), settings, out=out)
         except HageError as error:
-            if len(tasks) == 1:
-                raise
-            failures[task.item.name] = str(error)
-            log.warning("%s failed: %s", task.item.name, error)
+            failures[task.item.name] = error
+            if len(tasks) > 1:
+                log.warning("%s failed: %s", task.item.name, error)
             continue
         drawn = draw(prediction, settings, out / MAPS)
         scores += score_rows(prediction)
         console.print(summary(prediction, drawn), markup=False, highlight=False, soft_wrap=True)
     if scores:
         write_csv(out / SCORES_FILE, SCORE_COLUMNS, scores)
-    console.print(f"{out}: {len(tasks) - len(failures)} of {len(tasks)} predicted", markup=False, soft_wrap=True)
     _close(out, failures, len(tasks))
+    console.print(f"{out}: {len(tasks)} predicted", markup=False, highlight=False, soft_wrap=True)
 
 
 def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
+    """Makes the folder, or opens it again for the same encoders."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out names a folder")
+    facts = {"schema_version": 1, "encoders": {str(folder): file_sha256(folder / PREDICTOR_FILE) for folder in folders}}
     if out.is_dir() and any(out.iterdir()):
         if not (out / RUN_FILE).is_file():
             raise ConfigError(f"{out}: exists and holds other files than predictions; give another --out")
         if overwrite:
             shutil.rmtree(out)
+        elif json.loads((out / RUN_FILE).read_text(encoding="utf-8")) != facts:
+            raise ConfigError(
+                f"{out}: holds predictions of other encoders (see {RUN_FILE}); give another --out, or --overwrite to "
+                "delete them"
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be made ({error.strerror}); give another --out") from None
     remove_partial(out)
-    write_json(out / RUN_FILE, {"schema_version": 1, "encoders": [str(folder) for folder in folders]})
+    write_json(out / RUN_FILE, facts)
 
 
-def _close(out: Path, failures: dict[str, str], n_items: int) -> None:
+def _close(out: Path, failures: dict[str, HageError], n_items: int) -> None:
     path = out / FAILURES_FILE
     if not failures:
         path.unlink(missing_ok=True)
         return
-    write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
+    if len(failures) == n_items:  # nothing was to be had from this input
+        raise next(iter(failures.values()))
+    write_csv(path, ["item", "reason"], [{"item": item, "reason": str(why)} for item, why in failures.items()])
     raise ItemsFailedError(f"{len(failures)} of {n_items} failed, see {path}; the rest are done")
 
 
 def _predict(task: PredictTask, ensemble: ExpressionEnsemble, settings: PredictSettings, *, out: Path) -> ad.AnnData:
     path = out / f"{task.item.name}.h5ad"
     inputs = _inputs(task, ensemble, settings)
-    if inputs_sha256(path) == inputs:
+    table = _attention_table(task, out)
+    attended = settings.attention and attends_to_genes(ensemble)
+    if inputs_sha256(path) == inputs and table.is_file() == attended:
         log.info("%s: kept, predicted before from the same inputs", path)
         return read_prediction(path)
     loaded = task.item.load()
@@ -111,9 +123,9 @@ def _predict(task: PredictTask, ensemble: ExpressionEnsemble, settings: PredictS
     provenance = {**_provenance(task, ensemble), "inputs_sha256": inputs}
     target = None if loaded.target is None else loaded.target(ensemble.genes, ensemble.preset)
     by_spot = None
-    if settings.attention and not attends_to_genes(ensemble):
+    if settings.attention and not attended:
         log.warning("%s: no attention, an encoder was trained without genes (model.gene_informed false)", path.stem)
-    elif settings.attention:
+    if attended:
         by_spot = _attend(task, ensemble, loaded, settings, provenance, out=out)
     prediction = make_prediction(
         ensemble.predict(loaded.features),
@@ -150,7 +162,7 @@ def _attend(
         "regions_from": source,
     }
     write_attention_table(
-        out / f"{task.item.name}.attention.csv",
+        _attention_table(task, out),
         attention,
         genes=ensemble.genes,
         regions=list(regions.categories),
@@ -166,6 +178,10 @@ def _attend(
         ratio.max(),
     )
     return attention.by_spot
+
+
+def _attention_table(task: PredictTask, out: Path) -> Path:
+    return out / f"{task.item.name}.attention.csv"
 
 
 def _inputs(task: PredictTask, ensemble: ExpressionEnsemble, settings: PredictSettings) -> str:

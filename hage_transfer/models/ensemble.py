@@ -17,6 +17,7 @@ from hage_transfer.models.checkpoint import PREDICTOR_FILE, encoder_sha256
 from hage_transfer.models.embedding import check_fits
 from hage_transfer.models.expression_model import ExpressionModel
 
+_ROWS_AT_A_TIME = 4096
 _SAME = {
     "preset": "normalisation preset",
     "frozen_encoder": "frozen encoder",
@@ -98,13 +99,15 @@ class ExpressionEnsemble:
         return spot_context(features, centres_px, **self._context)
 
     def predict(self, features: Float[np.ndarray, "spot feature"]) -> Expression:
-        """The mean over trials of features ``in_context``; holds two arrays (spot, gene) besides the one at work."""
+        """The mean over trials of features ``in_context``; holds no array (spot, gene) besides the two."""
         shape = (len(features), len(self.genes))
         calibrated, raw = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for model in self.models:
-            one = model.predict(features, calibrated=False)
-            raw += self.own(model, one) / len(self.models)
-            calibrated += self.own(model, model.calibrate(one)) / len(self.models)
+        for start in range(0, len(features), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            for model in self.models:
+                one = model.predict(features[part], calibrated=False)
+                raw[part] += self.own(model, one) / len(self.models)
+                calibrated[part] += self.own(model, model.calibrate(one)) / len(self.models)
         return Expression(calibrated, raw)
 
     def own(self, model: ExpressionModel, values: np.ndarray) -> np.ndarray:
