@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from pretrain.calibration import calibrate
 from pretrain.dataset import Spots
+from pretrain.methods.selection import held_out_parts
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
 
@@ -57,13 +57,7 @@ def choose_alpha(train: Spots, *, unit: str) -> tuple[float, Mapping[float, floa
     sections (up to five groups of either); with a single section, fifths of its spots in order. The range goes up to
     1e6, since across patients strong shrinkage wins.
     """
-    names = np.array(train.patient if unit == "patient" and len(set(train.patient)) > 1 else train.section_names)
-    groups = names[train.section]
-    n_groups = len(set(names.tolist()))
-    if n_groups > 1:
-        splits = list(GroupKFold(min(5, n_groups)).split(train.features, groups=groups))
-    else:
-        splits = list(KFold(5).split(train.features))
+    splits = held_out_parts(train, unit=unit)
     scores = {alpha: _mean([_score(alpha, train, fit, rest) for fit, rest in splits]) for alpha in ALPHAS}
     return max(scores, key=lambda alpha: scores[alpha]), scores
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from pretrain.dataset import Spots
 from pretrain.methods.base import Method, Task, Trained

@@ -1,4 +1,4 @@
-"""Hyperparameters of the references, chosen as ridge's alpha is: by leaving parts of the training sections out."""
+"""Hyperparameters of the references, chosen by leaving parts of the training sections out."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,7 +16,7 @@ Predictions = Iterable[tuple[Setting, Float[np.ndarray, "spot gene"]]]
 
 
 def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Rows, Rows]]:
-    """Rows to fit on and rows held out, the same parts as ``baselines.choose_alpha`` takes.
+    """Rows to fit on and rows held out, for ridge's alpha and every other hyperparameter.
 
     Parts are left out as the test is: whole patients where ``unit`` is ``patient`` and two or more train, else
     sections, up to five groups of either; with a single section, fifths of its spots in order.
