@@ -1,0 +1,33 @@
+"""The same matrix of folds and trials gives the same records wherever its jobs run."""
+
+from pathlib import Path
+
+import pytest
+
+from hage_transfer.jobs import Engine
+from hage_transfer.results import Record
+from hage_transfer.run_directory import RunDirectory
+from pretrain.config import PretrainConfig
+from pretrain.inputs import STORE, read_inputs
+from pretrain.run import pretrain
+
+
+def records(config: PretrainConfig, out: Path, *, n_jobs: int, engine: Engine = "processes") -> list[Record]:
+    run = RunDirectory.open(out, config)
+    results = pretrain(config, read_inputs(config), run, device="cpu", n_jobs=n_jobs, engine=engine)
+    assert not (out / STORE).exists()
+    return list(results.records)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_ray_cluster_of_two_workers_gives_the_records_of_two_processes(config, tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'hage-transfer[ray]'")
+    on_ray = records(config, tmp_path / "ray", n_jobs=2, engine="ray")
+    assert len(on_ray) > 100
+    assert on_ray == records(config, tmp_path / "processes", n_jobs=2)
+
+
+@pytest.mark.slow
+def test_one_process_gives_the_records_of_two(config, tmp_path):
+    assert records(config, tmp_path / "one", n_jobs=1) == records(config, tmp_path / "two", n_jobs=2)
