@@ -47,6 +47,7 @@ def write_encoder_directory(
         "frozen_encoder_licence": meta.encoder_licence,
         "patch_size_px": meta.patch_size_px,
         "gene_embeddings_source": data.gene_source if config.model.gene_informed else "none",
+        "context": config.context.model_dump(),
         "preset": config.preset,
         "fold": data.fold.name,
         "split_unit": config.split.unit,

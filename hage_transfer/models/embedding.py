@@ -1,11 +1,13 @@
 """Embedding files: a feature file's rows through a gene-informed encoder, in the same file form."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
@@ -25,6 +27,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
     Raises:
         DataError: the rows come from another frozen encoder, other weights, or have another width.
     """
+    features = _in_context(features, encoder, folder=folder)
     check_fits(features.meta, features.features.shape[1], encoder, folder=folder)
     encoder = encoder.to(device).eval()
     rows = np.empty((len(features), encoder.embed_dim), dtype=np.float32)
@@ -48,6 +51,20 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
     return Features(rows, features.keys, features.coords, meta)
 
 
+def _in_context(features: Features, encoder: GeneInformedEncoder, *, folder: Path) -> Features:
+    """Features of one slide with the context that the encoder was trained with; single patches have none."""
+    context = encoder.card.get("context") or {}
+    if not any(context.values()):
+        return features
+    if features.coords is None:
+        wanted = ", ".join(f"{name} {value}" for name, value in context.items() if value)
+        raise DataError(
+            f"{folder}: was trained with context ({wanted}), which {features.meta.source} has not: its rows are single "
+            "patches without coordinates; train without `context`, or embed slides"
+        )
+    return replace(features, features=spot_context(features.features, features.coords, **context))
+
+
 def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, folder: Path) -> None:
     """Refuses rows that ``encoder`` was not trained on; errors as ``embed_features``."""
     wanted_name, wanted_hash = encoder.card.get("frozen_encoder"), encoder.card.get("frozen_encoder_sha256")
@@ -64,4 +81,7 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
             f"were made with {meta.encoder_sha256[:12]}; encode them again with the same weights"
         )
     if width != encoder.feature_dim:
-        raise DataError(f"{folder}: takes features of width {encoder.feature_dim}, {meta.source} has {width}")
+        raise DataError(
+            f"{folder}: takes features of width {encoder.feature_dim}, {meta.source} has {width}; encode with the "
+            "settings that it was trained with (encoder.surround doubles the width)"
+        )

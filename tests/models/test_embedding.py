@@ -46,3 +46,29 @@ def test_embedding_keeps_keys_and_records_both_encoders(folder):
 def test_features_of_another_encoder_are_refused(folder, given, message):
     with pytest.raises(DataError, match=message):
         embed_features(given, GeneInformedEncoder.from_pretrained(folder), folder=folder)
+
+
+@pytest.fixture
+def folder_with_context(tmp_path):
+    encoder = GeneInformedEncoder(torch.randn(3, 6), feature_dim=10, embed_dim=8, n_heads=2).eval()
+    card = {"frozen_encoder": "embedded", "frozen_encoder_sha256": "abc"}
+    encoder.save_pretrained(tmp_path / "trial_0", card={**card, "context": {"neighbours": 2, "standardise": False}})
+    return tmp_path / "trial_0"
+
+
+def test_tiles_of_a_slide_get_the_context_of_the_encoder(folder_with_context):
+    encoder = GeneInformedEncoder.from_pretrained(folder_with_context)
+    tiles = dataclasses.replace(features(), keys=None, coords=np.array([[0, 0], [224, 0], [448, 0]]))
+    embedded = embed_features(tiles, encoder, folder=folder_with_context)
+    rows = tiles.features
+    around = np.stack([rows[1], (rows[0] + rows[2]) / 2, rows[1]])
+    with torch.inference_mode():
+        wanted = encoder(torch.from_numpy(np.concatenate([rows, around], axis=1)))
+    np.testing.assert_allclose(embedded.features, wanted, atol=1e-5)
+    assert embedded.coords.tolist() == tiles.coords.tolist()
+
+
+def test_single_patches_have_no_context_and_are_refused(folder_with_context):
+    encoder = GeneInformedEncoder.from_pretrained(folder_with_context)
+    with pytest.raises(DataError, match=r"context \(neighbours 2\).*single patches"):
+        embed_features(features(), encoder, folder=folder_with_context)
