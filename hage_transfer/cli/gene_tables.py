@@ -53,11 +53,14 @@ def show_paired_differences(results: "Results", console: Console) -> None:
     variants = [name for name in results.meta["variants"] if (name, "pcc_all") in found]
     if not variants:
         return
-    metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse_calibrated": "MSE", "mae_calibrated": "MAE"}
-    table = _table("less hage, by trial", *metrics.values())
+    metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG"}
+    table = _table("less hage", *metrics.values(), "trials with more PCC all")
     for name in variants:
-        table.add_row(name, *(_difference(found.get((name, metric))) for metric in metrics))
+        first = found[name, "pcc_all"]
+        cells = [_difference(found.get((name, metric))) for metric in metrics]
+        table.add_row(name, *cells, f"{first['n_above']} of {first['n_pairs']}")
     console.print(table)
+    console.print("mean ± std over pairs of one fold and trial; errors are in results.json", soft_wrap=True)
 
 
 def _show_learning(results: "Results", console: Console) -> None:
@@ -138,7 +141,7 @@ def _difference(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return ""
     spread = "" if one["std"] is None else f" ± {one['std']:.4f}"
-    return f"{one['mean']:+.4f}{spread} ({one['n_above']}/{one['n_pairs']} up)"
+    return f"{one['mean']:+.4f}{spread}"
 
 
 def _span(values: list[int]) -> str:
