@@ -2,7 +2,8 @@
 
     HAGE_TEST_KILLS=20 pytest tests/pretrain/test_killed.py --log-cli-level=INFO
 
-kills as often as it says (2 unless told), at moments drawn uniformly from the first nine tenths of the time that the undisturbed run takes.
+kills as often as it says (2 unless told), at moments drawn uniformly from the first nine tenths of the time that the
+undisturbed run takes.
 """
 
 import logging
