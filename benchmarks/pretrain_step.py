@@ -1,0 +1,211 @@
+"""A HAGE training step against the time of its own matrix products alone.
+
+    OMP_NUM_THREADS=1 python benchmarks/pretrain_step.py
+    OMP_NUM_THREADS=1 python benchmarks/pretrain_step.py --profile
+
+The step is the product's own: batches gathered from the fold's arrays, forward, loss, backward, Adam, logging, all
+through Lightning, as `hage pretrain` runs it on one thread. The products are those that this step makes, forward and
+backward, recorded by their shapes while it runs and then made again on memory laid out alike, with nothing around
+them: what no implementation of the same mathematics can go below. Both take turns in this process, step by step.
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hage_transfer.models.gene_informed import GeneInformedEncoder
+from pretrain import fit as fit_module
+from pretrain.config import LossSettings, TrainSettings
+from pretrain.dataset import Spots
+from pretrain.module import HageModule
+from pretrain.spot_batches import SpotDataset, training_batches, validation_batches
+
+ATEN = torch.ops.aten
+Product = Callable[[], Tensor]
+
+
+class RecordProducts(TorchDispatchMode):
+    """Notes every matrix product that is made inside, as a call on fresh memory of the same shapes and strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[Product] = []
+        self.multiplications = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operation as it is, after noting it."""
+        if function is ATEN.mm.default:
+            self._note(torch.mm, args)
+        elif function is ATEN.addmm.default:
+            self._note(torch.mm, args[1:3])
+        elif function in (ATEN.bmm.default, ATEN.baddbmm.default):
+            self._note(torch.bmm, args[-2:])
+        elif function is ATEN._scaled_dot_product_flash_attention_for_cpu.default:
+            self._attention(*args[:3])
+        elif function is ATEN._scaled_dot_product_flash_attention_for_cpu_backward.default:
+            self._attention_backward(*args[1:4])
+        return function(*args, **(kwargs or {}))
+
+    def _note(self, product: Callable[[Tensor, Tensor], Tensor], factors: tuple[Tensor, Tensor]) -> None:
+        left, right = (torch.randn(part.numel()).as_strided(part.shape, part.stride()) for part in factors)
+        self.multiplications += left.numel() * right.shape[-1]
+        self.products.append(lambda: product(left, right))
+
+    def _attention(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        query, key, value = (part.flatten(0, 1).contiguous() for part in (query, key, value))
+        weights = query.new_empty(*query.shape[:2], key.shape[1])
+        self._note(torch.bmm, (query, key.transpose(1, 2)))
+        self._note(torch.bmm, (weights, value))
+
+    def _attention_backward(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Of the four factors' gradients; what the fused kernel computes twice to save memory is not counted."""
+        query, key, value = (part.flatten(0, 1).contiguous() for part in (query, key, value))
+        weights = query.new_empty(*query.shape[:2], key.shape[1])
+        self._note(torch.bmm, (weights.transpose(1, 2), query))  # of the values
+        self._note(torch.bmm, (query, value.transpose(1, 2)))  # of the weights
+        self._note(torch.bmm, (weights, key))  # of the queries
+        self._note(torch.bmm, (weights.transpose(1, 2), query))  # of the keys
+
+
+class Alternate(Callback):
+    """Times each step of the trainer, and after each the products alone."""
+
+    def __init__(self, n_warm: int) -> None:
+        self.recorder, self.n_warm = RecordProducts(), n_warm
+        self.steps: list[float] = []
+        self.products: list[float] = []
+        self._since = 0.0
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_index: int) -> None:
+        """Records the first step; the clock of a later one runs from the end of the one before."""
+        if trainer.global_step == 0:
+            self.recorder.__enter__()
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_index: int) -> None:
+        """Stops the clock, makes the products, and starts it again: loading the next batch is part of a step."""
+        now = time.perf_counter()
+        if trainer.global_step == 1:
+            self.recorder.__exit__(None, None, None)
+        elif trainer.global_step > self.n_warm and batch_index > 0:
+            self.steps.append(now - self._since)
+            start = time.perf_counter()
+            for product in self.recorder.products:
+                product()
+            self.products.append(time.perf_counter() - start)
+        self._since = time.perf_counter()
+
+
+def synthetic_spots(n_spots: int, *, n_features: int, n_genes: int) -> Spots:
+    """Spots of three sections."""
+    rng = np.random.default_rng(0)
+    return Spots(
+        features=rng.standard_normal((n_spots, n_features), dtype=np.float32),
+        counts=np.empty((n_spots, 0), dtype=np.float32),
+        target=rng.random((n_spots, n_genes), dtype=np.float32),
+        coords_px=np.zeros((n_spots, 2)),
+        section=np.arange(n_spots) % 3,
+        section_names=("A", "B", "C"),
+        patient=("A", "B", "C"),
+        spot_names=(),
+    )
+
+
+@contextmanager
+def callbacks(extra: Callback) -> Iterator[None]:
+    """Adds a callback to the trainer that ``fit`` makes."""
+    make = lightning.Trainer
+
+    def with_extra(**arguments: Any) -> lightning.Trainer:
+        return make(**{**arguments, "callbacks": [*arguments["callbacks"], extra]})
+
+    fit_module.lightning.Trainer = with_extra  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        fit_module.lightning.Trainer = make  # type: ignore[misc]
+
+
+def main() -> None:
+    """Trains on synthetic spots and prints the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--genes", type=int, default=785)
+    parser.add_argument("--features", type=int, default=1024)
+    parser.add_argument("--embed", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=16, help="steps of an epoch")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="print where a step's time goes, by operation")
+    options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+    torch.manual_seed(0)
+    n_train = options.batch * options.steps
+    spots = synthetic_spots(n_train + 64, n_features=options.features, n_genes=options.genes)
+    encoder = GeneInformedEncoder(
+        torch.randn(options.genes, 200), feature_dim=options.features, embed_dim=options.embed, n_heads=8
+    )
+    settings = TrainSettings(epochs=options.epochs, patience=options.epochs, batch_size=options.batch)
+    module = HageModule(encoder, n_genes=options.genes, loss=LossSettings(), train=settings)
+    rows = np.arange(n_train + 64)
+    train = SpotDataset(spots, rows[:n_train], rows[:n_train] % 60)
+    validation = SpotDataset(spots, rows[n_train:], rows[n_train:] * 0)
+    alternate = Alternate(n_warm=3)
+    with tempfile.TemporaryDirectory() as folder, callbacks(alternate), profiled(options.profile):
+        fit_module.fit(
+            module,
+            training_batches(train, batch_size=options.batch, seed=0, rank=0, n_devices=1),
+            validation_batches(validation, rank=0, n_devices=1),
+            settings=settings,
+            device="cpu",
+            tensorboard=Path(folder) / "curves",
+        )
+    report(alternate, options)
+
+
+@contextmanager
+def profiled(wanted: bool) -> Iterator[None]:
+    """Prints torch's profile of what is inside."""
+    if not wanted:
+        yield
+        return
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        yield
+    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=25, max_name_column_width=60))
+
+
+def report(alternate: Alternate, options: argparse.Namespace) -> None:
+    """Prints medians and their ratio, and the quartiles of the ratio step by step."""
+    step, products = (statistics.median(values) for values in (alternate.steps, alternate.products))
+    ratios = [one / other for one, other in zip(alternate.steps, alternate.products, strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    recorded = alternate.recorder
+    print(
+        f"batch {options.batch}, genes {options.genes}, d {options.embed}, features {options.features}, "
+        f"{torch.get_num_threads()} threads, {len(ratios)} pairs of steps"
+    )
+    print(f"step     {1e3 * step:8.1f} ms (median)")
+    print(
+        f"products {1e3 * products:8.1f} ms, {len(recorded.products)} of them, "
+        f"{2e-9 * recorded.multiplications:.1f} GFLOP, {2e-9 * recorded.multiplications / products:.0f} GFLOP/s"
+    )
+    print(f"ratio    {step / products:8.2f} of the medians; {low:.2f} to {high:.2f} is the middle half step by step")
+
+
+if __name__ == "__main__":
+    main()
