@@ -22,6 +22,7 @@ from hage_transfer.models.gene_attention import GeneAttention
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from pretrain.config import LossSettings, TrainSettings
 from pretrain.module import HageModule
+from pretrain.spot_batches import Batch
 
 
 class ExpandedAttention(nn.Module):
@@ -67,12 +68,9 @@ def main() -> None:
     torch.manual_seed(0)
     encoder = GeneInformedEncoder(torch.randn(options.genes, 200), feature_dim=options.features)
     module = HageModule(encoder, n_genes=options.genes, loss=LossSettings(), train=TrainSettings())
-    batch = (
-        torch.randn(options.batch, options.features),
-        torch.rand(options.batch, options.genes),
-        torch.arange(options.batch) % 60,
-        torch.arange(options.batch) % 3,
-    )
+    spots = torch.arange(options.batch)
+    features, target = torch.randn(options.batch, options.features), torch.rand(options.batch, options.genes)
+    batch = Batch(features, target, cluster=spots % 60, section=spots % 3, spot=spots)
     shared = encoder.attention
     expanded = ExpandedAttention(shared)
 
@@ -85,7 +83,7 @@ def main() -> None:
         def run() -> tuple[Tensor, Tensor]:
             encoder.attention = attention
             optimiser.zero_grad()
-            loss = module.total(module.terms(*batch))
+            loss = module.total(module.terms(module.embed(batch)))
             loss.backward()
             optimiser.step()
             return loss.detach(), torch.cat([part.flatten() for part in gradients()])
