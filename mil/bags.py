@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.feature_file import FeatureMeta, read_features, read_meta, written
+from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 
@@ -53,7 +54,8 @@ class BagSet:
         """
         rows = self._kept.get(bag)
         if rows is None:
-            rows = read_features(self.paths[bag]).features
+            path = self.paths[bag]
+            rows = (read_features(path) if is_own_file(path) else open_features(path).read()).features
             if self._kept_bytes + rows.nbytes <= self.memory_limit_bytes:
                 self._kept[bag] = rows
                 self._kept_bytes += rows.nbytes
@@ -77,30 +79,34 @@ class BagSet:
 
 
 def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEMORY_LIMIT_BYTES) -> BagSet:
-    """Finds the feature file `<slide>.h5` of every labelled slide and checks that all go together.
+    """Finds the feature file of every labelled slide and checks that all go together.
 
-    Feature files without a label are left out, and the log says how many.
+    The folder is one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
+    files without a label are left out, and the log says how many.
 
     Raises:
-        DataError: no such folder; labelled slides without a file; an empty bag; files of different width, encoder,
-            weights or resolution; a file that is not a feature file.
+        DataError: no such folder; labelled slides without a file; two files of one slide; an empty bag; files of
+            different width, encoder, weights or resolution; a file that is not a feature file.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
+    found = find_feature_files(folder)
     slides = tuple(labels.keys.tolist())
-    paths = tuple(folder / f"{slide}.h5" for slide in slides)
-    missing = [slide for slide, path in zip(slides, paths, strict=True) if not path.is_file()]
+    missing = [slide for slide in slides if slide not in found]
     if missing:
         raise DataError(
             f"{folder}: {len(missing)} of {len(slides)} labelled slides have no feature file "
             f"(first: {missing[0]}.h5); encode them, or take them out of the label table"
         )
-    unlabelled = len(set(folder.rglob("*.h5")) - set(paths))
+    paths = tuple(found[slide] for slide in slides)
+    unlabelled = len(found.keys() - set(slides))
     if unlabelled:
         log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
-    metas, shapes = [read_meta(path) for path in paths], [_shape(path) for path in paths]
+    headers = [_header(path) for path in paths]
+    metas, shapes = [meta for meta, _ in headers], [shape for _, shape in headers]
     for path, meta, shape in zip(paths, metas, shapes, strict=True):
         _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
+    _say_unknown(folder, metas[0])
     made_of = "\n".join(
         f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
     )
@@ -113,6 +119,25 @@ def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEM
         hashlib.sha256(made_of.encode()).hexdigest(),
         memory_limit_bytes,
     )
+
+
+def _header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:
+    """What a file says of itself, and its rows and width."""
+    if is_own_file(path):
+        return read_meta(path), _shape(path)
+    source = open_features(path)
+    return source.meta, (source.n_rows, source.width)
+
+
+def _say_unknown(folder: Path, meta: FeatureMeta) -> None:
+    unknown = [name for name in ("encoder", "encoder_licence") if name in unknown_facts(meta)]
+    if unknown:
+        log.warning(
+            "%s: the files do not record %s; one encoder is taken on trust (`hage convert` records it: %s)",
+            folder,
+            ", ".join(unknown),
+            ", ".join(OPTIONS[name] for name in unknown),
+        )
 
 
 def _shape(path: Path) -> tuple[int, int]:

@@ -26,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = ("demo", "doctor", "tissue", "encode", "pretrain", "genes", "embed", "predict", "probe", "mil", "report")
+COMMANDS = (
+    "demo",
+    "doctor",
+    "tissue",
+    "encode",
+    "pretrain",
+    "genes",
+    "embed",
+    "convert",
+    "predict",
+    "probe",
+    "mil",
+    "report",
+)
 for _name in COMMANDS:
     importlib.import_module(f"hage_transfer.cli.{_name}").register(app)
 

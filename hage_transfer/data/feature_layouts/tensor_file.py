@@ -1,0 +1,79 @@
+"""Plain tensors (`.pt`): read without running anything, written from blocks."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hage_transfer.atomic import TEMPORARY_MARK, atomic_path
+from hage_transfer.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def load_tensor(path: Path) -> "Tensor":
+    """The (N, D) tensor of a file; its values stay on disk until they are used.
+
+    Raises:
+        DataError: not a file of torch, a pickled object other than a tensor, or a tensor of another shape.
+    """
+    import torch
+
+    tensor = _load(path)
+    if not isinstance(tensor, torch.Tensor):
+        raise DataError(f"{path}: holds a {type(tensor).__name__}, wanted one tensor (N, D): save the tensor itself")
+    if tensor.ndim == 3 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 2 or tensor.layout != torch.strided or not tensor.is_floating_point():
+        raise DataError(f"{path}: holds a tensor of shape {tuple(tensor.shape)} {tensor.dtype}, wanted (N, D) floats")
+    tensor = tensor.detach()
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+
+def _load(path: Path) -> object:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except UnpicklingError as error:
+        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+            raise DataError(f"{path}: is no file of torch, or damaged; make it again") from None
+        raise DataError(
+            f"{path}: holds a pickled object, which could run code when read, so it is not; only tensors are read. "
+            "Convert the h5 of the same slide (TRIDENT writes numpy arrays into its .pt), or save a tensor where you "
+            "trust the file: torch.save(torch.as_tensor(features), path)"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise DataError(f"{path}: cannot be read by torch ({str(error).splitlines()[0]}); make it again") from None
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(4) == b"PK\x03\x04"
+
+
+def write_tensor(path: Path, blocks: Iterator[np.ndarray], *, n_rows: int, width: int, dtype: np.dtype) -> None:
+    """Writes rows as one tensor, atomically; they pass through a file, so that memory holds one block."""
+    import torch
+
+    with atomic_path(path) as temporary, _rows_file(path) as rows:
+        with rows.open("wb") as handle:
+            for block in blocks:
+                handle.write(np.ascontiguousarray(block, dtype=dtype).tobytes())
+        kind = {"float16": torch.float16, "float32": torch.float32}[dtype.name]
+        mapped = torch.from_file(str(rows), shared=False, size=n_rows * width, dtype=kind)
+        torch.save(mapped.reshape(n_rows, width), temporary)
+
+
+@contextmanager
+def _rows_file(path: Path) -> Iterator[Path]:
+    rows = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}.rows")
+    try:
+        yield rows
+    finally:
+        rows.unlink(missing_ok=True)
