@@ -1,10 +1,13 @@
 """Config of `hage encode patches` and `hage probe`; the paper's values are the defaults where it gives them."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, Sources, SourceSettings, SplitSettings
+from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SourceSettings, SplitSettings
+
+Classifier = Literal["logistic", "knn", "class_mean"]
 
 
 class ProbeTrainSettings(Settings):
@@ -17,16 +20,100 @@ class ProbeTrainSettings(Settings):
     standardise: bool = Field(True, description="scale each feature by the fold's training rows")
 
 
+class ProbeSourceSettings(SourceSettings):
+    """One named feature source of a probe; several others side by side where ``concat`` names them."""
+
+    concat: tuple[str, ...] = Field(
+        (), description="names of other sources whose columns stand side by side, trial by trial"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_make_it(self) -> "ProbeSourceSettings":
+        if self.concat and (self.features is not None or self.encoder is not None):
+            raise ValueError("concat names other sources, so features and encoder have no place beside it")
+        if len(self.concat) == 1:
+            raise ValueError(f"concat puts two sources or more side by side, this names {self.concat[0]} alone")
+        return self
+
+
+class ProbeSplitSettings(SplitSettings):
+    """Cross-validation, or the split that was published with the set."""
+
+    mode: Literal["folds", "official"] = Field(
+        "folds", description="official: train on train, choose on valid, test on test, as published"
+    )
+    parts: Path | None = Field(
+        None,
+        description="official: csv `key,part` (a manifest's `path,...,part` will do); None: the part begins each key, "
+        "as in PCAM",
+    )
+
+    @model_validator(mode="after")
+    def _parts_belong_to_the_official_split(self) -> "ProbeSplitSettings":
+        if self.parts is not None and self.mode != "official":
+            raise ValueError("parts belongs to mode official, and split.mode is folds")
+        return self
+
+
+class CrossCheckSettings(Settings):
+    """Other classifiers on the same features and folds."""
+
+    classifiers: tuple[Classifier, ...] = Field((), description="of logistic, knn, class_mean")
+    k: int = Field(20, gt=0, description="neighbours")
+    logistic_iterations: int = Field(1000, gt=0, description="at most, of L-BFGS")
+    logistic_penalty: Literal["squared", "norm"] = Field(
+        "squared", description="squared: as scikit-learn; norm: as UNI's published default"
+    )
+
+
+class LearningCurveSettings(Settings):
+    """The linear probe on fewer labels: the same draws for every source."""
+
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="of each fold's training rows, such as [0.01, 0.1]; all of them are always there"
+    )
+    draws: int = Field(5, gt=0, description="of each share and fold; few labels differ much from draw to draw")
+    unit: Literal["group", "row"] = Field(
+        "group", description="group: whole groups are drawn, so few patients; row: rows of every class, from any group"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="of the draws")
+
+
+Sources = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], ProbeSourceSettings],
+    Field(min_length=1, description="named feature sources, compared on the same folds"),
+]
+
+
 class ProbeConfig(Settings):
     """Everything that decides a probe run."""
 
     data: PatchSetSettings = PatchSetSettings()
     features: Path = Field(Path("features/patches"), description="folder of features.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: Sources = Field({"frozen": SourceSettings()})
-    split: SplitSettings = SplitSettings()
-    train: ProbeTrainSettings = ProbeTrainSettings()
-    positive: str | None = Field(
-        None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
+    sources: Sources = Field({"frozen": ProbeSourceSettings()})
+    label_map: dict[str, str] = Field(
+        {}, description="patterns of the set's labels (tumor_*) to classes of the probe; empty: the labels themselves"
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="of weights and of the order of rows; folds have split.seed")
+    split: ProbeSplitSettings = ProbeSplitSettings()
+    train: ProbeTrainSettings = ProbeTrainSettings()
+    cross_checks: CrossCheckSettings = CrossCheckSettings()
+    learning_curve: LearningCurveSettings = LearningCurveSettings()
+    positive: str | None = Field(
+        None, description="two classes: the one that AUC, recall and F1 speak of; None: the last in sorted order"
+    )
+    select_by: Literal["auc", "accuracy", "balanced_accuracy", "recall", "f1"] = Field(
+        "auc", description="what --select takes the best encoder by"
+    )
+    memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")
+
+    @model_validator(mode="after")
+    def _concatenated_sources_are_there(self) -> "ProbeConfig":
+        for name, source in self.sources.items():
+            for part in source.concat:
+                if part not in self.sources:
+                    raise ValueError(f"sources.{name}.concat names {part}, which is no source")
+                if self.sources[part].concat:
+                    raise ValueError(f"sources.{name}.concat names {part}, which is a concatenation itself")
+        return self

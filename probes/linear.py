@@ -1,53 +1,59 @@
-"""The paper's probe: one linear layer, cross-entropy, 10 epochs; all folds trained together from one pass.
+"""The paper's probe: one linear layer, cross-entropy, 10 epochs; all heads trained together from one pass.
 
-Every batch is read once and multiplied once with the weights of all folds; a fold's loss is the mean over the
-batch's rows that the fold trains on. The folds share nothing else, so each comes out as if trained alone on the same
-order of rows (the tests say so).
+A head is one linear layer with training rows of its own: a fold, or a fold's draw of few labels. Every batch is read
+once and multiplied once with the weights of all heads; a head's loss is the mean over the batch's rows that it trains
+on. Heads share nothing else, so each comes out as if trained alone on the same order of rows (the tests say so).
+Standardisation by a head's own training rows is folded into its weights, which is why one product serves all heads.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from hage_transfer.errors import SplitError
-
-CHUNK_ROWS = 8192
+from probes.batches import shuffled_batches
+from probes.moments import Moments, training_moments
+from probes.rows import FeatureRows
 
 
 @dataclass(frozen=True)
 class LinearProbes:
-    """Trained probes of all folds, with each fold's standardisation folded into its weights.
+    """Trained probes of all heads, with each head's standardisation folded into its weights.
 
     Attributes:
         weights: of features from which ``shift`` is taken.
         biases: logits at ``shift``.
-        shift: one reference row for all folds; it keeps the products small and changes no result.
+        shift: one reference row for all heads; it keeps the products small and changes no result.
     """
 
-    weights: Float[Tensor, "fold class feature"]
-    biases: Float[Tensor, "fold class"]
+    weights: Float[Tensor, "head class feature"]
+    biases: Float[Tensor, "head class"]
     shift: Float[Tensor, "feature"]
 
     def probabilities(
-        self, features: Float[np.ndarray, "batch feature"], *, fold: int, rows: Int[np.ndarray, "rows"]
-    ) -> Float[np.ndarray, "rows class"]:
-        """Class probabilities of some rows by one fold's probe."""
-        parts = []
-        for start in range(0, len(rows), CHUNK_ROWS):
-            batch = _shifted(features, rows[start : start + CHUNK_ROWS], self.shift)
-            parts.append(functional.linear(batch, self.weights[fold], self.biases[fold]).softmax(dim=1))
-        return torch.cat(parts).cpu().numpy()
+        self, features: FeatureRows | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
+    ) -> Float[np.ndarray, "head row class"]:
+        """Class probabilities of the wanted rows of each head, from one pass; rows that are not wanted are NaN."""
+        rows = FeatureRows.of(features)
+        n_heads, n_classes, n_features = self.weights.shape
+        found = np.full((n_heads, rows.n_rows, n_classes), np.nan, dtype=np.float32)
+        flat = self.weights.reshape(-1, n_features).T
+        for place, chunk in rows.chunks():
+            logits = (chunk.to(self.shift.device) - self.shift) @ flat
+            shares = (logits.unflatten(1, (n_heads, n_classes)) + self.biases).softmax(dim=2).cpu().numpy()
+            for head in range(n_heads):
+                chosen = wanted[head, place]
+                found[head, place][chosen] = shares[chosen, head]
+        return found
 
 
 def train_probes(
-    features: Float[np.ndarray, "batch feature"],
-    labels: Int[np.ndarray, "batch"],
-    training: Bool[np.ndarray, "fold batch"],
+    features: FeatureRows | Float[np.ndarray, "row feature"],
+    labels: Int[np.ndarray, "row"],
+    training: Bool[np.ndarray, "head row"],
     *,
     n_classes: int,
     epochs: int = 10,
@@ -58,93 +64,100 @@ def train_probes(
     seed: int = 0,
     device: str = "cpu",
 ) -> LinearProbes:
-    """Trains one linear layer per fold with AdamW, all folds together.
+    """Trains one linear layer per head with AdamW, all heads together.
 
-    A batch without a training row of a fold makes no step of that fold. All folds start from the same weights (drawn
-    as torch's ``Linear`` draws them).
+    A batch without a training row of a head makes no step of that head. Weights start at zero, since the problem is
+    convex: classes and features are then treated alike whatever their order, and a constant feature changes nothing.
+
+    Reference: paper, section 3.2 (one layer, cross-entropy, 10 epochs); optimiser, batch and start are ours.
 
     Args:
         features: raw features of all rows, any float type.
         labels: class of each row.
-        training: True where a fold trains on a row.
+        training: True where a head trains on a row.
         n_classes: width of the output.
         epochs: passes over all rows.
-        batch_size: rows a step, of which each fold uses its own.
+        batch_size: rows a step, of which each head uses its own.
         learning_rate: of AdamW.
         weight_decay: of AdamW; on the weights, not on the biases.
-        standardise: scale features by the mean and std of each fold's training rows.
-        seed: of weights and order.
+        standardise: scale features by the mean and std of each head's training rows.
+        seed: of the order of rows.
         device: where the products are taken.
 
     Raises:
-        SplitError: a fold without training rows.
+        SplitError: a head without training rows.
+        DataError: NaN or infinity among the features.
     """
     if not training.any(axis=1).all():
         raise SplitError(f"fold {int(np.flatnonzero(~training.any(axis=1))[0])} has no row to train on")
-    n_features = features.shape[1]
-    shift, mean, scale = _training_statistics(features, training, standardise=standardise)
-    shift, mean, scale = (array.to(device) for array in (shift, mean, scale))
+    rows = FeatureRows.of(features)
+    moments = _on(training_moments(rows, training, standardise=standardise), device)
+    heads = _Heads(len(training), n_classes, moments)
+    optimiser = heads.optimiser(learning_rate=learning_rate, weight_decay=weight_decay)
+    targets, masks = torch.from_numpy(labels), torch.from_numpy(np.ascontiguousarray(training.T))
     generator = torch.Generator().manual_seed(seed)
-    bound = n_features**-0.5
-    weight = (torch.rand(n_classes, n_features, generator=generator) * 2 - 1).mul_(bound).to(device)
-    bias = (torch.rand(n_classes, generator=generator) * 2 - 1).mul_(bound).to(device)
-    # One tensor per fold: a fold that a batch does not concern gets no gradient, which AdamW takes as no step.
-    weights = [weight.clone().requires_grad_() for _ in training]
-    biases = [bias.clone().requires_grad_() for _ in training]
-    optimiser = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}], lr=learning_rate
-    )
-    targets, masks = torch.from_numpy(labels).to(device), torch.from_numpy(training).to(device)
-    for _ in range(epochs):
-        order = torch.randperm(len(features), generator=generator).numpy()
-        for start in range(0, len(order), batch_size):
-            rows = np.sort(order[start : start + batch_size])
-            batch, kept = _shifted(features, rows, shift), masks[:, rows]
-            counts = kept.sum(dim=1)
-            raw_weights, raw_biases = _for_raw_rows(weights, biases, mean=mean, scale=scale)
-            logits = torch.einsum("bd,fcd->fbc", batch, raw_weights) + raw_biases.unsqueeze(1)
-            losses = functional.cross_entropy(
-                logits.flatten(0, 1), targets[rows].repeat(len(training)), reduction="none"
-            ).unflatten(0, (len(training), -1))
-            optimiser.zero_grad()
-            ((losses * kept).sum(dim=1) / counts.clamp(min=1)).sum().backward()
-            for fold in torch.nonzero(counts == 0).flatten().tolist():
-                weights[fold].grad = biases[fold].grad = None
-            optimiser.step()
-    with torch.no_grad():
-        return LinearProbes(*_for_raw_rows(weights, biases, mean=mean, scale=scale), shift)
+    for chosen, batch in shuffled_batches(rows, epochs=epochs, batch_size=batch_size, generator=generator):
+        kept = masks[chosen]
+        heads.set_gradients(batch.to(device), targets[chosen].to(device), kept.to(device))
+        heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())
+        optimiser.step()
+    return LinearProbes(*heads.for_raw_rows(), moments.shift)
 
 
-def _for_raw_rows(
-    weights: Sequence[Tensor], biases: Sequence[Tensor], *, mean: Tensor, scale: Tensor
-) -> tuple[Float[Tensor, "fold class feature"], Float[Tensor, "fold class"]]:
-    """Weights and biases that do to (shifted) raw rows what the fold's own do to its standardised rows."""
-    raw = torch.stack(list(weights)) / scale.unsqueeze(1)
-    return raw, torch.stack(list(biases)) - torch.einsum("fcd,fd->fc", raw, mean)
+class _Heads:
+    """Weights of all heads in one tensor; the optimiser sees one parameter a head, so that each steps by itself."""
+
+    def __init__(self, n_heads: int, n_classes: int, moments: Moments) -> None:
+        self._moments = moments
+        shape = n_heads, n_classes, len(moments.shift)
+        device = moments.shift.device
+        self._weights = torch.zeros(shape, device=device)
+        self._biases = torch.zeros(shape[:2], device=device)
+        self._layers = [torch.nn.Parameter(weight) for weight in self._weights]  # views
+        self._offsets = [torch.nn.Parameter(bias) for bias in self._biases]
+
+    def optimiser(self, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+        groups = [
+            {"params": self._layers, "weight_decay": weight_decay},
+            {"params": self._offsets, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=learning_rate, foreach=True)
+
+    @torch.no_grad()
+    def for_raw_rows(self) -> tuple[Float[Tensor, "head class feature"], Float[Tensor, "head class"]]:
+        """Weights and biases that do to (shifted) raw rows what each head's own do to its standardised rows."""
+        raw = self._weights / self._moments.scale.unsqueeze(1)
+        return raw, self._biases - (raw @ self._moments.mean.unsqueeze(2)).squeeze(2)
+
+    @torch.no_grad()
+    def set_gradients(
+        self,
+        batch: Float[Tensor, "batch feature"],
+        targets: Int[Tensor, "batch"],
+        kept: Bool[Tensor, "batch head"],
+    ) -> None:
+        """Gradients of every head's mean cross-entropy over its kept rows.
+
+        With s = softmax(z) and t the target's indicator, dL/dz = (s - t) / n on kept rows. For z = W (x - m) / c + b:
+        dL/db = sum dL/dz, dL/dW = (sum dL/dz x - dL/db m) / c, so raw rows are multiplied once for all heads.
+        """
+        moments = self._moments
+        centred = batch - moments.shift
+        raw_weights, raw_biases = self.for_raw_rows()
+        slopes = (centred @ raw_weights.flatten(0, 1).T).unflatten(1, raw_biases.shape).add_(raw_biases).softmax(dim=2)
+        slopes.scatter_add_(2, targets[:, None, None].expand(-1, len(raw_biases), 1), -torch.ones_like(slopes[:, :, :1]))
+        slopes *= (kept / kept.sum(dim=0).clamp(min=1)).unsqueeze(2)
+        of_biases = slopes.sum(dim=0)
+        of_rows = (slopes.flatten(1).T @ centred).unflatten(0, raw_biases.shape)
+        of_weights = (of_rows - of_biases.unsqueeze(2) * moments.mean.unsqueeze(1)) / moments.scale.unsqueeze(1)
+        for head, (layer, offset) in enumerate(zip(self._layers, self._offsets, strict=True)):
+            layer.grad, offset.grad = of_weights[head], of_biases[head]
+
+    def skip(self, heads: list[int]) -> None:
+        """Leaves heads out of the next step: AdamW takes a parameter without gradient as no step."""
+        for head in heads:
+            self._layers[head].grad = self._offsets[head].grad = None
 
 
-def _shifted(features: np.ndarray, rows: np.ndarray, shift: Tensor) -> Float[Tensor, "batch feature"]:
-    return torch.from_numpy(np.asarray(features[rows], dtype=np.float32)).to(shift.device) - shift
-
-
-def _training_statistics(
-    features: np.ndarray, training: np.ndarray, *, standardise: bool
-) -> tuple[Float[Tensor, "feature"], Float[Tensor, "fold feature"], Float[Tensor, "fold feature"]]:
-    """A reference row, and mean (from that row) and std of each fold's training rows; std 1 for constant features."""
-    shift = np.asarray(features[:CHUNK_ROWS], dtype=np.float64).mean(axis=0)
-    n_folds, n_features = len(training), features.shape[1]
-    if not standardise:
-        mean, scale = -np.tile(shift, (n_folds, 1)), np.ones((n_folds, n_features))
-    else:
-        total, squares = np.zeros((n_folds, n_features)), np.zeros((n_folds, n_features))
-        for start in range(0, len(features), CHUNK_ROWS):
-            chunk = np.asarray(features[start : start + CHUNK_ROWS], dtype=np.float64) - shift
-            mask = training[:, start : start + CHUNK_ROWS].astype(np.float64)
-            total += mask @ chunk
-            squares += mask @ chunk**2
-        counts = training.sum(axis=1, keepdims=True)
-        mean = total / counts
-        scale = np.sqrt(np.maximum(squares / counts - mean**2, 0.0))
-        scale[scale < 1e-6 * (1.0 + np.abs(mean + shift))] = 1.0
-    shift32, mean32, scale32 = (torch.from_numpy(array.astype(np.float32)) for array in (shift, mean, scale))
-    return shift32, mean32, scale32
+def _on(moments: Moments, device: str) -> Moments:
+    return Moments(moments.shift.to(device), moments.mean.to(device), moments.scale.to(device))

@@ -1,14 +1,15 @@
 """Label tables: csv `key,label[,group]` of patches, `slide,label[,group]` of slides."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hage_transfer.errors import DataError
+from hage_transfer.errors import ConfigError, DataError
 
 KEY_COLUMNS = ("key", "slide")
 
@@ -81,6 +82,32 @@ def read_labels(path: Path) -> LabelTable:
     if not rows:
         raise DataError(f"{path}: a label table without rows")
     return _table(path, rows, key_column=key_column, has_group="group" in columns)
+
+
+def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
+    """The table with coarser classes: each label takes the class of the pattern that it matches.
+
+    Args:
+        table: as read.
+        mapping: shell patterns of whole labels (``tumor_*``) to classes; empty leaves the labels as they are.
+
+    Raises:
+        ConfigError: a label that no pattern matches, or that patterns of two classes match; a pattern that matches
+            no label.
+    """
+    if not mapping:
+        return table
+    classes = {}
+    for name in table.classes:
+        found = {mapping[pattern] for pattern in mapping if fnmatchcase(name, pattern)}
+        if len(found) != 1:
+            what = "no pattern matches it" if not found else f"patterns give it {' and '.join(sorted(found))}"
+            raise ConfigError(f"label_map: label {name}: {what}; each label takes one class")
+        classes[name] = found.pop()
+    idle = [pattern for pattern in mapping if not any(fnmatchcase(name, pattern) for name in table.classes)]
+    if idle:
+        raise ConfigError(f"label_map.{idle[0]}: matches no label; the labels are {', '.join(table.classes)}")
+    return replace(table, labels=np.array([classes[name] for name in table.labels.tolist()]))
 
 
 def _table(path: Path, rows: Sequence[tuple[int, dict[str, str]]], *, key_column: str, has_group: bool) -> LabelTable:

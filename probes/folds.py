@@ -1,0 +1,114 @@
+"""Which rows train, which are tested: folds of our own, or the split that was published with the set."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.splits import check_disjoint, table_folds
+from hage_transfer.errors import DataError, SplitError
+from probes.config import ProbeSplitSettings
+
+PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
+OFFICIAL = "official"
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class ProbeFold:
+    """Rows of one fold's sides, ascending; ``validation`` is empty but for an official split."""
+
+    name: str
+    train: Int[np.ndarray, "row"]
+    validation: Int[np.ndarray, "row"]
+    test: Int[np.ndarray, "row"]
+
+
+def probe_folds(split: ProbeSplitSettings, labels: LabelTable) -> list[ProbeFold]:
+    """Folds of the patches, the same for every source.
+
+    Raises:
+        SplitError: folds by group without groups, folds that the labels cannot fill, an official split that is not
+            there, lacks a class or has a group on two sides (the groups are named).
+        DataError: a table of parts that is not one.
+    """
+    if split.mode == "official":
+        return [_official(split, labels)]
+    none = np.array([], dtype=np.int64)
+    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+    return [ProbeFold(fold.name, fold.train, none, fold.test) for fold in folds]
+
+
+def masks(
+    folds: Sequence[ProbeFold], n_rows: int
+) -> tuple[Bool[np.ndarray, "fold row"], Bool[np.ndarray, "fold row"]]:
+    """Where each fold trains, and where it is wanted (validation and test)."""
+    training, wanted = np.zeros((2, len(folds), n_rows), dtype=bool)
+    for number, fold in enumerate(folds):
+        training[number, fold.train] = True
+        wanted[number, fold.validation] = True
+        wanted[number, fold.test] = True
+    return training, wanted
+
+
+def _official(split: ProbeSplitSettings, labels: LabelTable) -> ProbeFold:
+    if split.by_group and labels.groups is None:
+        raise SplitError(
+            "split.by_group is true but the labels have no groups, so the official split cannot be checked for leaks; "
+            "give a group to each key, or set split.by_group=false"
+        )
+    parts = _parts_of_keys(labels) if split.parts is None else _parts_of_table(split.parts, labels)
+    rows = {part: np.flatnonzero(parts == part) for part in ("train", "valid", "test")}
+    for part in ("train", "test"):
+        absent = sorted(set(labels.classes) - set(labels.labels[rows[part]].tolist()))
+        if absent:
+            raise SplitError(f"the official {part} part has no row of class {', '.join(absent)}")
+    if split.by_group and labels.groups is not None:
+        check_disjoint(rows, labels.groups)
+    return ProbeFold(OFFICIAL, rows["train"], rows["valid"], rows["test"])
+
+
+def _parts_of_keys(labels: LabelTable) -> np.ndarray:
+    found = [PARTS.get(key.partition("/")[0].lower()) for key in labels.keys.tolist()]
+    if None in found:
+        key = labels.keys[found.index(None)]
+        raise SplitError(
+            f"split.mode official: key {key} does not begin with train/, valid/ or test/; give split.parts, a csv "
+            "`key,part`, or use split.mode=folds"
+        )
+    return np.array(found)
+
+
+def _parts_of_table(path: Path, labels: LabelTable) -> np.ndarray:
+    parts = dict(_read_parts(path))
+    missing = [key for key in labels.keys.tolist() if key not in parts]
+    if missing:
+        raise DataError(
+            f"{path}: no part for {len(missing)} of {len(labels)} labelled keys ({', '.join(missing[:_NAMED])})"
+        )
+    return np.array([parts[key] for key in labels.keys.tolist()])
+
+
+def _read_parts(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, restval="")
+            columns = reader.fieldnames or ()
+            key_column = next((name for name in ("key", "path") if name in columns), None)
+            if key_column is None or "part" not in columns:
+                raise DataError(
+                    f"{path}: a table of parts has the columns key (or path) and part, this has {', '.join(columns)}"
+                )
+            for row in reader:
+                part = PARTS.get((row["part"] or "").strip().lower())
+                if part is None:
+                    raise DataError(f"{path}: line {reader.line_num}: part is train, valid or test, not {row['part']}")
+                yield row[key_column].strip(), part
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such table (split.parts)") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as csv: {error}") from None

@@ -1,0 +1,66 @@
+"""Cross-check: k nearest neighbours by cosine, streamed in blocks."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from probes.directions import as_array, blocks, directions, training_centres
+from probes.rows import FeatureRows
+
+QUERY_ROWS, TRAINING_ROWS = 4096, 4096
+
+
+def neighbour_probabilities(
+    features: FeatureRows | Float[np.ndarray, "row feature"],
+    labels: Int[np.ndarray, "row"],
+    training: Bool[np.ndarray, "fold row"],
+    wanted: Bool[np.ndarray, "fold row"],
+    *,
+    n_classes: int,
+    k: int = 20,
+    device: str = "cpu",
+) -> Float[np.ndarray, "fold row class"]:
+    """Share of each class among the k training rows nearest in direction (see ``probes.directions``).
+
+    Directions have length one, so the order of Euclidean distances is that of cosines. With fewer than k training
+    rows, all of them are neighbours. Rows that are not wanted are NaN. Every wanted row is compared with every
+    training row: the work grows with the square of the set.
+    """
+    rows = FeatureRows.of(features)
+    centres = training_centres(rows, training, device=device)
+    classes = torch.from_numpy(labels).to(device)
+    found = np.full((len(training), rows.n_rows, n_classes), np.nan, dtype=np.float32)
+    for fold, centre in enumerate(centres):
+        own = blocks(np.flatnonzero(training[fold]), TRAINING_ROWS)
+        for block in blocks(np.flatnonzero(wanted[fold]), QUERY_ROWS):
+            nearest = _nearest(rows, directions(rows, block, centre), own, centre, k=k)
+            votes = functional.one_hot(classes[nearest], n_classes).float().mean(dim=1)
+            found[fold, block] = as_array(votes)
+    return found
+
+
+def _nearest(
+    features: FeatureRows,
+    queries: Float[Tensor, "query feature"],
+    training: list[Int[np.ndarray, "block"]],
+    centre: Float[Tensor, "feature"],
+    *,
+    k: int,
+) -> Int[Tensor, "query k"]:
+    """Rows of the k nearest training rows of each query, kept up as the blocks go by."""
+    cosines = torch.empty(len(queries), 0, device=centre.device)
+    places = torch.empty(len(queries), 0, dtype=torch.int64, device=centre.device)
+    for block in training:
+        near, which = _top(queries @ directions(features, block, centre).T, k)
+        cosines = torch.cat([cosines, near], dim=1)
+        places = torch.cat([places, torch.from_numpy(block).to(centre.device)[which]], dim=1)
+        cosines, which = _top(cosines, k)
+        places = places.gather(1, which)
+    return places
+
+
+def _top(values: Float[Tensor, "query n"], k: int) -> tuple[Tensor, Tensor]:
+    best = values.topk(min(k, values.shape[1]), dim=1, sorted=False)
+    return best.values, best.indices
