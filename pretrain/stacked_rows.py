@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+import h5py
 import numpy as np
 from jaxtyping import Shaped
 
@@ -52,3 +53,11 @@ class StackedRows:
         kind = self._parts[0]
         with self._file:
             return np.memmap(self._file, dtype=kind.dtype, mode="c", shape=(self._length, *kind.shape[1:]))
+
+
+def mapped(dataset: h5py.Dataset) -> Shaped[np.ndarray, "row *column"]:
+    """A dataset's values, mapped from its file where they lie there in one piece, which outlives the open file."""
+    offset = dataset.id.get_offset()
+    if offset is None:  # in chunks, or empty
+        return dataset[...]
+    return np.memmap(dataset.file.filename, dtype=dataset.dtype, mode="c", offset=offset, shape=dataset.shape)

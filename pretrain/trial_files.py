@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from hage_transfer.atomic import atomic_path
 from pretrain.methods.base import Trained
+from pretrain.stacked_rows import mapped
 
 HAGE = "hage"
 
@@ -62,9 +63,9 @@ class TrialPredictions:
 
     @classmethod
     def load(cls, path: Path) -> "TrialPredictions":
-        """Reads the file that a trial wrote as its last act."""
+        """Reads the file that a trial wrote as its last act; its predictions are mapped, not held in memory."""
         with h5py.File(path, "r") as file:
-            return cls(file["train"][...], file["test"][...], _summary(file))
+            return cls(mapped(file["train"]), mapped(file["test"]), _summary(file))
 
 
 def write_trained(path: Path, trained: Trained) -> None:
