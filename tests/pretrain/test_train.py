@@ -1,0 +1,48 @@
+"""A trial whose arrays are mapped from disk has the numbers of one that holds them in memory."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hage_transfer.errors import ConfigError
+from pretrain import encoder_directory, stacked_rows, train
+from pretrain.config import PretrainConfig
+from pretrain.inputs import fold_inputs, read_inputs
+from pretrain.trial_files import TrialPaths
+
+
+def trial(config: PretrainConfig, run: Path) -> tuple[bytes, dict[str, np.ndarray]]:
+    settings = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 3})})
+    inputs = read_inputs(settings)
+    fold = fold_inputs(inputs, inputs.folds[0], settings, run=run)
+    paths = TrialPaths.of(run, "A", 0, sha256=fold.sha256)
+    train.train_trial(fold, settings, 0, paths, "cpu")
+    with h5py.File(paths.predictions) as file:
+        arrays = {name: file[name][...] for name in ("train", "test", "curves/value")}
+    return (paths.encoder / "model.safetensors").read_bytes(), arrays
+
+
+def test_a_trial_streamed_from_disk_equals_one_in_memory(config, tmp_path, monkeypatch):
+    weights, arrays = trial(config, tmp_path / "memory")
+    monkeypatch.setattr(stacked_rows, "IN_MEMORY_BYTES", 100)
+    streamed_weights, streamed = trial(config, tmp_path / "disk")
+    assert weights == streamed_weights
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(streamed[name], values)
+
+
+def test_predictions_and_calibration_in_many_parts_are_those_in_one(config, tmp_path, monkeypatch):
+    _, arrays = trial(config, tmp_path / "one")
+    monkeypatch.setattr(train, "_ROWS_AT_A_TIME", 10)
+    monkeypatch.setattr(encoder_directory, "_SPOTS_AT_A_TIME", 7)
+    _, in_parts = trial(config, tmp_path / "many")
+    for name, values in arrays.items():
+        np.testing.assert_allclose(in_parts[name], values, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trial_that_diverges_names_the_learning_rate(config, tmp_path):
+    settings = config.model_copy(update={"train": config.train.model_copy(update={"learning_rate": 1e18})})
+    with pytest.raises(ConfigError, match=r"lower train\.learning_rate"):
+        trial(settings, tmp_path)
