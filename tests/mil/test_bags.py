@@ -5,7 +5,9 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 
+from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 from mil.bags import open_bags
@@ -104,4 +106,63 @@ def test_open_bags_refuse_a_file_that_is_no_feature_file(slides):
     folder, labels = slides
     (folder / "s0.h5").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"s0\.h5: cannot be read as h5"):
+        open_bags(folder, labels)
+
+
+def _as_clam(folder, out):
+    """The folder's slides as CLAM writes them: features and coords, no attribute, and the same rows as tensors."""
+    for name in ("h5_files", "pt_files"):
+        (out / name).mkdir(parents=True)
+    for path in folder.glob("*.h5"):
+        features = open_features(path).read()
+        with h5py.File(out / "h5_files" / path.name, "w") as file:
+            file["features"], file["coords"] = features.features, features.coords.astype(np.int32)
+        torch.save(torch.from_numpy(features.features), out / "pt_files" / f"{path.stem}.pt")
+    return out
+
+
+def _same_bags(left, right):
+    assert left.slides == right.slides
+    assert left.n_tiles.tolist() == right.n_tiles.tolist()
+    for bag in range(len(left)):
+        np.testing.assert_array_equal(left.load(bag), right.load(bag))
+
+
+@pytest.mark.parametrize("inside", ["", "h5_files", "pt_files"])
+def test_open_bags_read_clams_folders(slides, tmp_path, inside):
+    folder, labels = slides
+    clam = _as_clam(folder, tmp_path / "clam")
+    _same_bags(open_bags(clam / inside, labels), open_bags(folder, labels))
+
+
+def test_open_bags_read_tridents_folders(slides, tmp_path):
+    folder, labels = slides
+    grid = TridentGrid(target_magnification=20, overlap=0)
+    for path in folder.glob("*.h5"):
+        write_layout(open_features(path), "trident", tmp_path / "job", grid=grid)
+    _same_bags(open_bags(tmp_path / "job", labels), open_bags(folder, labels))
+
+
+def test_open_bags_say_that_an_encoder_is_not_recorded(slides, tmp_path, caplog):
+    folder, labels = slides
+    meta = open_bags(_as_clam(folder, tmp_path / "clam"), labels).meta
+    assert meta.encoder == "unknown"
+    assert "do not record encoder, encoder_licence" in caplog.text
+    caplog.clear()
+    open_bags(folder, labels)
+    assert "do not record" not in caplog.text
+
+
+def test_open_bags_refuse_foreign_files_among_own(slides, tmp_path):
+    folder, labels = slides
+    clam = _as_clam(folder, tmp_path / "clam")
+    (folder / "s2.h5").write_bytes((clam / "h5_files" / "s2.h5").read_bytes())
+    with pytest.raises(DataError, match=r"s2\.h5: encoder is unknown, that of s0\.h5 is embedded"):
+        open_bags(folder, labels)
+
+
+def test_open_bags_refuse_two_files_of_one_slide(slides):
+    folder, labels = slides
+    torch.save(torch.ones(3, 8), folder / "s2.pt")
+    with pytest.raises(DataError, match=r"s2\.h5 and s2\.pt are of one slide"):
         open_bags(folder, labels)

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from hage_transfer.errors import DataError
 
 _ANISOTROPY = 0.01
+_ROWS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,19 @@ def coords_of(path: Path, file: h5py.File) -> TileCoords | None:
     shape = found.shape[1:] if found.ndim == 3 and found.shape[0] == 1 else found.shape
     if len(shape) != 2 or shape[1] != 2 or found.dtype.kind not in "iuf":
         raise DataError(f"{path}: coords are (N, 2) level-0 px, these have shape {found.shape} and type {found.dtype}")
-    values = found[...].reshape(shape)
+    values = _in_parts(found).reshape(shape)
     whole = values.astype(np.int64) if np.isfinite(values).all() else None
     if whole is None or not np.array_equal(whole, values):
         raise DataError(f"{path}: coords are whole level-0 px, these hold fractions, NaN or infinity")
     return TileCoords(whole, plain_attributes(found.attrs))
+
+
+def _in_parts(dataset: h5py.Dataset) -> np.ndarray:
+    """All of (N, 2) numbers. CLAM and TRIDENT store a chunk a row, of which h5 holds some kB each in one read."""
+    if dataset.ndim == 3:
+        return np.asarray(dataset[...])
+    parts = [dataset[start : start + _ROWS_AT_A_TIME] for start in range(0, len(dataset), _ROWS_AT_A_TIME)]
+    return np.concatenate(parts) if parts else np.empty(dataset.shape, dataset.dtype)
 
 
 def read_coords(path: Path) -> TileCoords:

@@ -41,7 +41,7 @@ def _load(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except UnpicklingError as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+        if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
             raise DataError(f"{path}: is no file of torch, or damaged; make it again") from None
         raise DataError(
             f"{path}: holds a pickled object, which could run code when read, so it is not; only tensors are read. "
@@ -67,7 +67,8 @@ def write_tensor(path: Path, blocks: Iterator[np.ndarray], *, n_rows: int, width
                 handle.write(np.ascontiguousarray(block, dtype=dtype).tobytes())
         kind = {"float16": torch.float16, "float32": torch.float32}[dtype.name]
         mapped = torch.from_file(str(rows), shared=False, size=n_rows * width, dtype=kind)
-        torch.save(mapped.reshape(n_rows, width), temporary)
+        with temporary.open("wb") as handle:  # given a path, torch writes its name into the file
+            torch.save(mapped.reshape(n_rows, width), handle)
 
 
 @contextmanager
