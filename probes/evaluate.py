@@ -1,103 +1,113 @@
-"""Cross-validated comparison of feature sources with the linear probe: same folds, seeds and options for all."""
+"""Cross-validated comparison of feature sources with probes: same folds, draws, seeds and options for all."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.data.cross_validation import compared
-from hage_transfer.data.feature_file import Features, read_features, read_meta, written
+from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.splits import Fold, table_folds, write_split
-from hage_transfer.errors import DataError
+from hage_transfer.data.splits import write_split
 from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
-from hage_transfer.metrics.out_of_fold import OutOfFold
-from hage_transfer.results import Results
+from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
+from hage_transfer.results import Record, Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
-from probes.config import ProbeConfig, ProbeTrainSettings
+from probes.config import ProbeConfig
+from probes.folds import ProbeFold, masks, probe_folds
+from probes.jobs import LINEAR, ProbeJob, read_job, run_probe_job, work_sha256
+from probes.label_draws import LabelDraw, draw_masks, label_draws
+from probes.more_tables import cross_check_table, curve_table, write_table
+
+Trials = Sequence[tuple[Path, ...]]
 
 
 @dataclass(frozen=True)
-class ProbeJob:
-    """What one job needs: one feature file, all folds."""
+class _Heads:
+    """What every source's heads train on and are tested on: all labels first, then the draws of few."""
 
-    features: Path
-    keys: np.ndarray
-    labels: np.ndarray
-    n_classes: int
-    folds: Sequence[Fold]
-    train: ProbeTrainSettings
-    seed: int
-    device: str
-    done: Path
+    draws: Sequence[LabelDraw]
+    training: Bool[np.ndarray, "head row"]
+    wanted: Bool[np.ndarray, "head row"]
+    variants: tuple[int, ...]
 
-
-def probe_folds(config: ProbeConfig, labels: LabelTable) -> list[Fold]:
-    """Folds of the patches, the same for every source.
-
-    Raises:
-        SplitError: folds by group without groups, or folds that the labels cannot fill.
-    """
-    split = config.split
-    return table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+    @property
+    def names(self) -> list[tuple[float, int]]:
+        """Share and number of the draw of each variant."""
+        return list(dict.fromkeys((draw.share, draw.number) for draw in self.draws))
 
 
 def evaluate_probes(
     config: ProbeConfig,
     labels: LabelTable,
-    sources: Mapping[str, Sequence[Path]],
+    sources: Mapping[str, Trials],
     *,
     run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Results:
-    """Trains and tests every source and trial, and writes ``predictions.csv`` and ``splits/`` into the run.
+    """Trains and tests every source and trial, and writes tables, ``predictions.csv`` and ``splits/`` into the run.
+
+    The records are those of the paper's probe with all labels; cross-checks and learning curves are in the results'
+    meta and in ``cross_checks.csv``, ``learning_curve.csv``.
 
     Args:
         config: folds, optimisation, seeds.
         labels: label of each patch; its keys are those of every feature file.
-        sources: name to feature files, one a trial.
+        sources: name to trials, each the feature files whose columns stand side by side.
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the products.
-        n_jobs: source-trials at a time.
+        n_jobs: at a time: one classifier on one source and trial each.
         progress: told (job, done, total) as each job ends.
 
     Raises:
-        SplitError: folds by group without groups, or folds that the labels cannot fill.
+        SplitError: as ``probe_folds``.
         DataError: a feature file that is missing, unreadable or has other keys than the labels.
         ConfigError: a positive class that is none.
-        ItemsFailedError: some source-trials failed; where all did, InputError.
+        ItemsFailedError: some jobs failed; where all did, InputError.
     """
     positive = positive_class(labels.classes, config.positive)
-    folds = probe_folds(config, labels)
-    test_rows = {fold.name: fold.test for fold in folds}
-    jobs: list[Job] = []
+    folds = probe_folds(config.split, labels)
+    heads = _heads(config, folds, labels)
     trials = [
-        (name, None if len(paths) == 1 else k, path) for name, paths in sources.items() for k, path in enumerate(paths)
+        (name, None if len(paths) == 1 else k, files)
+        for name, paths in sources.items()
+        for k, files in enumerate(paths)
     ]
-    for name, trial, path in trials:
-        done = run.path / "jobs" / name / f"trial_{trial or 0}-{_digest(path, labels, folds)}.npy"
-        work = ProbeJob(
-            path, labels.keys, labels.class_indices, len(labels.classes), folds, config.train, config.seed, device, done
-        )
-        jobs.append(Job(f"{name} trial {trial or 0}", done, run_probe_job, (work,)))
-    run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
-    predictions = [
-        OutOfFold(name, trial, np.load(job.done, allow_pickle=False))
-        for (name, trial, _), job in zip(trials, jobs, strict=True)
-    ]
+    classifiers = [LINEAR, *config.cross_checks.classifiers]
+    jobs = {
+        (classifier, name, trial): _job(config, labels, heads, classifier, name, trial, files, run=run, device=device)
+        for classifier in classifiers
+        for name, trial, files in trials
+    }
+    run_all(list(jobs.values()), run=run, n_jobs=n_jobs, progress=progress)
+    found = {place: read_job(job.done) for place, job in jobs.items()}
+    predictions = {
+        classifier: [OutOfFold(name, trial, found[classifier, name, trial][0]) for name, trial, _ in trials]
+        for classifier in classifiers
+    }
     for fold in folds:
-        train, test = labels.keys[fold.train].tolist(), labels.keys[fold.test].tolist()
-        write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=[], test=test)
-    return compared(
-        predictions,
+        sides = {side: labels.keys[getattr(fold, side)].tolist() for side in ("train", "validation", "test")}
+        write_split(run.path / "splits" / f"splits_{fold.name}.csv", **sides)
+    test_rows = {fold.name: fold.test for fold in folds}
+    checks = cross_check_table(predictions, labels, test_rows=test_rows, positive=positive)
+    curve = curve_table(
+        {(name, trial): found[LINEAR, name, trial] for name, trial, _ in trials},
+        heads.names,
+        heads.draws,
+        labels,
+        test_rows=test_rows,
+        positive=positive,
+    )
+    write_table(run.path / "cross_checks.csv", checks)
+    write_table(run.path / "learning_curve.csv", curve)
+    results = compared(
+        predictions[LINEAR],
         labels,
         task="probe",
         test_rows=test_rows,
@@ -105,76 +115,70 @@ def evaluate_probes(
         by_group=config.split.by_group,
         folder=run.path,
         meta={
+            "split": config.split.mode,
             "features": {
-                name: [asdict(read_meta(path)) | {"path": str(path)} for path in paths]
+                name: [asdict(read_meta(path)) | {"path": str(path)} for files in paths for path in files]
                 for name, paths in sources.items()
             },
+            "cross_checks": checks,
+            "learning_curve": curve,
+            "curve_unit": config.learning_curve.unit if labels.groups is not None else "row",
         },
+    )
+    return Results([*results.records, *_validation_records(predictions[LINEAR], folds, labels, positive)], results.meta)
+
+
+def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:
+    draws = label_draws(config.learning_curve, folds, labels)
+    _, wanted = masks(folds, len(labels))
+    names = list(dict.fromkeys((draw.share, draw.number) for draw in draws))
+    return _Heads(
+        draws,
+        draw_masks(draws, len(labels)),
+        wanted[[draw.fold for draw in draws]],
+        tuple(names.index((draw.share, draw.number)) for draw in draws),
     )
 
 
-def run_probe_job(work: ProbeJob) -> None:
-    """Trains all folds on one feature file and writes the out-of-fold probabilities.
-
-    One thread: the numbers then do not depend on how many jobs share the machine.
-    """
-    import torch
-
-    from probes.linear import train_probes
-
-    features = align_rows(read_features(work.features), work.keys, path=work.features)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        training = np.zeros((len(work.folds), len(work.keys)), dtype=bool)
-        for number, fold in enumerate(work.folds):
-            training[number, fold.train] = True
-        probes = train_probes(
-            features,
-            work.labels,
-            training,
-            n_classes=work.n_classes,
-            seed=work.seed,
-            device=work.device,
-            **work.train.model_dump(),
-        )
-        probabilities = np.zeros((len(work.keys), work.n_classes), dtype=np.float32)
-        for number, fold in enumerate(work.folds):
-            probabilities[fold.test] = probes.probabilities(features, fold=number, rows=fold.test)
-    finally:
-        torch.set_num_threads(threads)
-    with atomic_path(work.done) as temporary, temporary.open("wb") as handle:
-        np.save(handle, probabilities, allow_pickle=False)
-
-
-def align_rows(features: Features, keys: np.ndarray, *, path: Path) -> np.ndarray:
-    """The rows of a feature file in the order of ``keys``.
-
-    Raises:
-        DataError: the file has no keys, or its keys are not exactly ``keys`` (both counts are given).
-    """
-    if features.keys is None:
-        raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
-    place = {key: row for row, key in enumerate(features.keys.tolist())}
-    missing = [key for key in keys.tolist() if key not in place]
-    extra = len(place) - (len(keys) - len(missing))
-    twice = len(features) - len(place)
-    if missing or extra or twice:
-        raise DataError(
-            f"{path}: its keys are not those of the labels: {len(missing)} of {len(keys)} labelled keys are missing"
-            + (f" (first: {missing[0]})" if missing else "")
-            + f", {extra} have no label, {twice} are there twice; encode the patches and their labels together"
-        )
-    if np.array_equal(features.keys, keys):
-        return features.features
-    return features.features[[place[key] for key in keys.tolist()]]
+def _job(
+    config: ProbeConfig,
+    labels: LabelTable,
+    heads: _Heads,
+    classifier: str,
+    name: str,
+    trial: int | None,
+    files: tuple[Path, ...],
+    *,
+    run: RunDirectory,
+    device: str,
+) -> Job:
+    all_labels = np.flatnonzero(np.array(heads.variants) == 0)
+    chosen = np.arange(len(heads.variants)) if classifier == LINEAR else all_labels
+    training, wanted = heads.training[chosen], heads.wanted[chosen]
+    sha256 = work_sha256(files, labels, training, wanted)
+    work = ProbeJob(
+        classifier=classifier,
+        paths=tuple(files),
+        keys=labels.keys,
+        labels=labels.class_indices,
+        n_classes=len(labels.classes),
+        training=training,
+        wanted=wanted,
+        variants=tuple(heads.variants[head] for head in chosen),
+        train=config.train,
+        cross_checks=config.cross_checks,
+        memory_gib=config.memory_gib,
+        seed=config.seed,
+        device=device,
+        done=run.path / "jobs" / name / f"{classifier}_trial_{trial or 0}-{sha256}.npy",
+    )
+    return Job(f"{name} trial {trial or 0} {classifier}", work.done, run_probe_job, (work,))
 
 
-def _digest(path: Path, labels: LabelTable, folds: Sequence[Fold]) -> str:
-    """Names a job's file by what went into it, so that other features, labels or folds are another file."""
-    digest = hashlib.sha256(json.dumps(asdict(read_meta(path)), sort_keys=True).encode())
-    digest.update(written(path).encode())
-    digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
-    for fold in folds:
-        digest.update(fold.test.astype(np.int64).tobytes())
-    return digest.hexdigest()[:16]
+def _validation_records(
+    predictions: Sequence[OutOfFold], folds: Sequence[ProbeFold], labels: LabelTable, positive: int | None
+) -> list[Record]:
+    rows = {fold.name: fold.validation for fold in folds if len(fold.validation)}
+    return classification_records(
+        predictions, task="probe", labels=labels.class_indices, test_rows=rows, positive=positive, split="validation"
+    )

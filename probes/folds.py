@@ -43,9 +43,7 @@ def probe_folds(split: ProbeSplitSettings, labels: LabelTable) -> list[ProbeFold
     return [ProbeFold(fold.name, fold.train, none, fold.test) for fold in folds]
 
 
-def masks(
-    folds: Sequence[ProbeFold], n_rows: int
-) -> tuple[Bool[np.ndarray, "fold row"], Bool[np.ndarray, "fold row"]]:
+def masks(folds: Sequence[ProbeFold], n_rows: int) -> tuple[Bool[np.ndarray, "fold row"], Bool[np.ndarray, "fold row"]]:
     """Where each fold trains, and where it is wanted (validation and test)."""
     training, wanted = np.zeros((2, len(folds), n_rows), dtype=bool)
     for number, fold in enumerate(folds):

@@ -145,7 +145,9 @@ class _Heads:
         centred = batch - moments.shift
         raw_weights, raw_biases = self.for_raw_rows()
         slopes = (centred @ raw_weights.flatten(0, 1).T).unflatten(1, raw_biases.shape).add_(raw_biases).softmax(dim=2)
-        slopes.scatter_add_(2, targets[:, None, None].expand(-1, len(raw_biases), 1), -torch.ones_like(slopes[:, :, :1]))
+        slopes.scatter_add_(
+            2, targets[:, None, None].expand(-1, len(raw_biases), 1), -torch.ones_like(slopes[:, :, :1])
+        )
         slopes *= (kept / kept.sum(dim=0).clamp(min=1)).unsqueeze(2)
         of_biases = slopes.sum(dim=0)
         of_rows = (slopes.flatten(1).T @ centred).unflatten(0, raw_biases.shape)

@@ -1,7 +1,9 @@
 """What `hage probe` and `hage mil` have in common on the command line: the table they end with."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -10,7 +12,17 @@ from rich.table import Table
 if TYPE_CHECKING:
     from hage_transfer.results import Results
 
-COLUMNS = {"accuracy": "accuracy", "auc": "AUC", "recall": "recall"}
+COLUMNS = (
+    {"accuracy": "accuracy", "auc": "AUC", "recall": "recall"},
+    {"balanced_accuracy": "balanced accuracy", "f1": "F1", "calibration_error": "calibration error"},
+)
+STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
+CLASSIFIERS = {
+    "linear": "linear probe",
+    "logistic": "logistic regression",
+    "knn": "nearest neighbours",
+    "class_mean": "nearest class mean",
+}
 
 
 def show_table(results: "Results", console: Console) -> None:
@@ -19,24 +31,73 @@ def show_table(results: "Results", console: Console) -> None:
 
     meta = results.meta
     counts = ", ".join(f"{number} {name}" for name, number in meta["class_counts"].items())
-    positive = f"positive class {meta['positive']}" if meta["positive"] else "AUC and recall are means over classes"
-    folds_by = f"kept together by group ({meta['groups']})" if meta["folds_by"] == "group" else "stratified by row"
-    folds = {record.fold for record in results.records} - {MEAN, STD}
+    positive = f"positive class {meta['positive']}" if meta["positive"] else "AUC, recall and F1 are means over classes"
+    tested = [record for record in results.records if record.split == "test"]
+    folds = {record.fold for record in tested} - {MEAN, STD}
     console.print(
-        f"{meta['rows']} rows ({counts}), {len(folds)} folds {folds_by}, {positive}", markup=False, soft_wrap=True
+        f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}", markup=False, soft_wrap=True
     )
-    table = Table("source", "trials", *COLUMNS.values(), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for source in dict.fromkeys(record.source for record in results.records):
-        trials = {record.trial for record in results.select(source=source)} - {None}
-        cells = []
-        for metric in COLUMNS:
-            found = {r.fold: r.value for r in results.select(source=source, metric=metric, trial=None)}
-            mean, std = found.get(MEAN), found.get(STD)
-            cells.append(
-                "not defined" if mean is None else f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else "")
-            )
-        table.add_row(source, str(max(len(trials), 1)), *cells)
+    for metrics in COLUMNS:
+        table = Table("source", "trials", *metrics.values(), **STYLE)
+        for source in dict.fromkeys(record.source for record in tested):
+            trials = {record.trial for record in tested if record.source == source} - {None}
+            cells = []
+            for metric in metrics:
+                rows = results.select(source=source, metric=metric, trial=None, split="test")
+                found = {record.fold: record.value for record in rows}
+                cells.append(_mean_and_std(found.get(MEAN), found.get(STD)))
+            table.add_row(source, str(max(len(trials), 1)), *cells)
+        console.print(table)
+
+
+def show_cross_checks(results: "Results", console: Console) -> None:
+    """Prints the other classifiers on the same folds, where there are any."""
+    rows = results.meta.get("cross_checks", [])
+    if not rows:
+        return
+    found = {(row["classifier"], row["source"], row["metric"]): row for row in rows}
+    metrics = COLUMNS[0]
+    table = Table("classifier", "source", *metrics.values(), **STYLE)
+    for classifier, source in dict.fromkeys((row["classifier"], row["source"]) for row in rows):
+        cells = [found.get((classifier, source, metric), {}) for metric in metrics]
+        name = CLASSIFIERS.get(classifier, classifier)
+        table.add_row(name, source, *(_mean_and_std(cell.get("mean"), cell.get("std")) for cell in cells))
     console.print(table)
+
+
+def show_curve(results: "Results", console: Console) -> None:
+    """Prints AUC by share of the labels, mean over folds and draws, where a learning curve was asked for."""
+    rows = [row for row in results.meta.get("learning_curve", []) if row["metric"] == "auc"]
+    if not rows:
+        return
+    shares = sorted({row["share"] for row in rows})
+    console.print(
+        f"AUC by share of the labels, mean ± std over folds and draws of {results.meta['curve_unit']}s",
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table("source", *(f"{share:.3g}" for share in shares), **STYLE)
+    for source in dict.fromkeys(row["source"] for row in rows):
+        cells = []
+        for share in shares:
+            values = [r["value"] for r in rows if (r["source"], r["share"]) == (source, share)]
+            values = [value for value in values if value is not None]
+            cells.append(_mean_and_std(mean(values), stdev(values) if len(values) > 1 else None) if values else "")
+        table.add_row(source, *cells)
+    console.print(table)
+
+
+def _folds(meta: Mapping[str, Any], number: int) -> str:
+    if meta.get("split") == "official":
+        return "the published train, valid and test parts"
+    kept = f"kept together by group ({meta['groups']})" if meta["folds_by"] == "group" else "stratified by row"
+    return f"{number} folds {kept}"
+
+
+def _mean_and_std(value: float | None, std: float | None) -> str:
+    if value is None:
+        return "not defined"
+    return f"{value:.3f}" + (f" ± {std:.3f}" if std is not None else "")
 
 
 def show_differences(run: Path, console: Console) -> None:

@@ -30,6 +30,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "tissue",
+    "patches",
     "encode",
     "pretrain",
     "genes",

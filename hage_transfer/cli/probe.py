@@ -1,13 +1,13 @@
-"""`hage probe`: cross-validated comparison of feature sources with the linear probe."""
+"""`hage probe`: cross-validated comparison of feature sources with the linear probe and its cross-checks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from hage_transfer.cli import options
-from hage_transfer.cli.classify import show_differences, show_table
+from hage_transfer.cli.classify import show_cross_checks, show_curve, show_differences, show_table
 
 if TYPE_CHECKING:
     from hage_transfer.results import Results
@@ -26,17 +26,33 @@ def register(app: typer.Typer) -> None:
         device: options.Device = "auto",
         jobs: options.Jobs = 1,
         overwrite: options.Overwrite = False,
+        select: Annotated[
+            bool, typer.Option("--select", help="Write which encoder did best to selected.json, for `hage mil`.")
+        ] = False,
     ) -> None:
         """Compare patch feature sources with the linear probe on the same folds and seeds."""
+        from hage_transfer.cli import selection
         from hage_transfer.config import load_config
         from probes.config import ProbeConfig
 
         overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
         settings = load_config(ProbeConfig, config, overrides)
         folder = out or Path("runs") / f"probe-{config.stem}"
+        encoders = selection.candidates(settings.sources) if select else []
         results = run_probe(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_table(results, Console())
+        show_cross_checks(results, Console())
+        show_curve(results, Console())
         show_differences(folder, Console())
+        if select:
+            chosen = selection.select(results, encoders, metric=settings.select_by, run=folder)
+            value, rows = chosen[settings.select_by], chosen["selected_by"]["rows"]
+            Console().print(
+                f"selected: {chosen['encoder']} ({settings.select_by} {value:.3f} on {rows} rows), written to "
+                f"{folder / selection.SELECTED_FILE}",
+                markup=False,
+                soft_wrap=True,
+            )
         Console().print(f"run directory: {folder}", markup=False, soft_wrap=True)
 
 
@@ -51,23 +67,25 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     """
     from hage_transfer.cli.encode import encode_patches
     from hage_transfer.cli.progress import job_progress, run_log
-    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources
-    from hage_transfer.data.labels import read_labels
+    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+    from hage_transfer.data.labels import map_labels, read_labels
     from hage_transfer.devices import resolve_device
     from hage_transfer.metrics.classification import positive_class
     from hage_transfer.run_directory import RunDirectory
-    from probes.evaluate import evaluate_probes, probe_folds
+    from probes.evaluate import evaluate_probes
+    from probes.folds import probe_folds
 
     resolved = resolve_device(device)
     check_sources(config.sources)
     if needs_frozen(config.sources):
         encode_patches(config, device=resolved, overwrite=False)
-    labels = read_labels(config.features / "labels.csv")
+    labels = map_labels(read_labels(config.features / "labels.csv"), config.label_map)
     positive_class(labels.classes, config.positive)
-    probe_folds(config, labels)
+    probe_folds(config.split, labels)
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("probe") as progress:
         paths = resolve_sources(config.sources, frozen=config.features / "features.h5", out=out, device=resolved)
-        results = evaluate_probes(config, labels, paths, run=run, device=resolved, n_jobs=jobs, progress=progress)
+        sources = side_by_side(config.sources, paths)
+        results = evaluate_probes(config, labels, sources, run=run, device=resolved, n_jobs=jobs, progress=progress)
         results.save(run.results_path)
     return results

@@ -1,17 +1,48 @@
 """Feature sources of a comparison: what their settings name becomes one path of features per trial."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hage_transfer.cli.embed import embed_path
+from hage_transfer.cli.selection import read_selection
 from hage_transfer.config import SourceSettings
-from hage_transfer.errors import DataError
+from hage_transfer.errors import ConfigError, DataError
 
 
 def needs_frozen(sources: Mapping[str, SourceSettings]) -> bool:
     """Whether any source starts from the frozen features of the config's own data."""
-    return any(source.features is None for source in sources.values())
+    return any(source.features is None and not parts_of(source) for source in sources.values())
+
+
+def parts_of(source: SourceSettings) -> tuple[str, ...]:
+    """Names of the sources that a source sets side by side; none for one that has features of its own."""
+    return tuple(getattr(source, "concat", ()))
+
+
+def side_by_side(
+    sources: Mapping[str, SourceSettings], resolved: Mapping[str, Sequence[Path]]
+) -> dict[str, list[tuple[Path, ...]]]:
+    """Files of every source's trials, in the order of the config; those of a concatenation are its parts' files.
+
+    Trial k of a concatenation is trial k of each part; a part with one trial stands beside every one.
+
+    Raises:
+        ConfigError: parts with different numbers of trials.
+    """
+    found: dict[str, list[tuple[Path, ...]]] = {}
+    for name, source in sources.items():
+        if not parts_of(source):
+            found[name] = [(path,) for path in resolved[name]]
+            continue
+        parts = [resolved[part] for part in parts_of(source)]
+        trials = {len(paths) for paths in parts} - {1}
+        if len(trials) > 1:
+            counts = ", ".join(f"{part} {len(resolved[part])}" for part in parts_of(source))
+            raise ConfigError(f"sources.{name}.concat: trials are paired by number, and the parts have {counts}")
+        number = trials.pop() if trials else 1
+        found[name] = [tuple(paths[k if len(paths) > 1 else 0] for paths in parts) for k in range(number)]
+    return found
 
 
 def find_encoders(name: str, pattern: str) -> list[Path]:
@@ -19,12 +50,14 @@ def find_encoders(name: str, pattern: str) -> list[Path]:
 
     Args:
         name: the source's, for the message.
-        pattern: a directory, or a glob of several.
+        pattern: a directory, a glob of several, or the ``selected.json`` that `hage probe --select` wrote.
 
     Raises:
-        DataError: nothing matches.
+        DataError: nothing matches, or the selected encoder is not there or has been trained again since.
     """
     path = Path(pattern)
+    if path.suffix == ".json":
+        return [read_selection(path)]
     if path.is_dir():
         return [path]
     root = Path(path.anchor)
@@ -54,7 +87,7 @@ def check_sources(sources: Mapping[str, SourceSettings]) -> None:
 def resolve_sources(
     sources: Mapping[str, SourceSettings], *, frozen: Path, out: Path, device: str
 ) -> dict[str, list[Path]]:
-    """Paths of every source, one a trial; sources with an ``encoder`` are embedded first (or found embedded).
+    """Paths of every source that is no concatenation, one a trial; sources with an ``encoder`` are embedded first (or found embedded).
 
     Args:
         sources: from the config.
@@ -69,6 +102,7 @@ def resolve_sources(
     return {
         name: _resolve(name, source, frozen=frozen, out=out / "embeddings" / name, device=device)
         for name, source in sources.items()
+        if not parts_of(source)
     }
 
 

@@ -1,14 +1,20 @@
-"""What a cross-validated comparison leaves behind, whatever the classifier: predictions, records, and their meta."""
+"""What a cross-validated comparison leaves behind, whatever the classifier: predictions, records, tests, their meta."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
+from hage_transfer.atomic import write_csv
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.metrics.classification import per_class_rows
+from hage_transfer.metrics.comparison import ScoredRows, paired_tests, source_intervals
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
 from hage_transfer.results import Results
+
+BASELINE = "frozen"
 
 
 def compared(
@@ -22,7 +28,11 @@ def compared(
     folder: Path,
     meta: Mapping[str, Any],
 ) -> Results:
-    """Writes ``predictions.csv`` into ``folder`` and scores every source, trial and fold.
+    """Scores every source, trial and fold, and tests the sources against each other.
+
+    Writes into ``folder``: ``predictions.csv``, and as tables ``intervals.csv``, ``paired_tests.csv``,
+    ``per_class.csv``, ``confusion.csv``. Tests are against the source ``frozen``, or the first where none has that
+    name.
 
     Args:
         predictions: out-of-fold probabilities of each source and trial.
@@ -43,13 +53,56 @@ def compared(
         classes=labels.classes,
         test_rows=test_rows,
     )
+    tested = ScoredRows(labels.class_indices, test_rows, labels.group_indices, positive)
     records = classification_records(
-        predictions, task=task, labels=labels.class_indices, test_rows=test_rows, positive=positive
+        predictions, task=task, labels=tested.labels, test_rows=test_rows, positive=positive
     )
+    names = list(dict.fromkeys(prediction.source for prediction in predictions))
+    baseline = BASELINE if BASELINE in names else names[0]
+    intervals = source_intervals(predictions, tested)
+    tests = paired_tests(predictions, records, tested, baseline=baseline)
+    _write_table(folder / "intervals.csv", intervals)
+    _write_table(folder / "paired_tests.csv", tests)
+    _write_table(folder / "per_class.csv", per_class(predictions, labels, tested))
+    _write_table(folder / "confusion.csv", confusion(predictions, labels, tested))
     shared = {
         "task": task,
         **labels.meta(positive=positive),
         "folds_by": "group" if by_group else "row",
-        "pooled": pooled_metrics(predictions, labels=labels.class_indices, positive=positive),
+        "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
+        "intervals": intervals,
+        "paired_tests": tests,
     }
     return Results(records, {**shared, **meta})
+
+
+def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and AUC of every class over all test rows, a row for each source, trial and class."""
+    rows = tested.all_rows
+    return [
+        {"source": p.source, "trial": p.trial, **row}
+        for p in predictions
+        for row in per_class_rows(tested.labels[rows], p.probabilities[rows], labels.classes)
+    ]
+
+
+def confusion(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+    """Test rows of every true class by the class that was predicted, a row for each source, trial and true class."""
+    rows, n_classes = tested.all_rows, len(labels.classes)
+    found = []
+    for p in predictions:
+        table = confusion_matrix(tested.labels[rows], p.probabilities[rows].argmax(axis=1), labels=range(n_classes))
+        for number, name in enumerate(labels.classes):
+            counts = {
+                f"predicted_{other}": int(count) for other, count in zip(labels.classes, table[number], strict=True)
+            }
+            found.append({"source": p.source, "trial": p.trial, "label": name, **counts})
+    return found
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if rows:
+        write_csv(path, columns, rows)
+    else:
+        path.unlink(missing_ok=True)

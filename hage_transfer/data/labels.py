@@ -43,6 +43,11 @@ class LabelTable:
         """Each row's class as its place in ``classes``."""
         return np.searchsorted(np.array(self.classes), self.labels).astype(np.int64)
 
+    @property
+    def group_indices(self) -> np.ndarray | None:
+        """Each row's group as a number; None where the table has no groups."""
+        return None if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+
     def meta(self, *, positive: int | None) -> dict[str, Any]:
         """What results say of their labels: classes, which is positive, how many rows of each, how many groups."""
         return {

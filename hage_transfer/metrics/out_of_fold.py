@@ -1,6 +1,6 @@
 """Out-of-fold predictions of a classifier and what is made of them: records, summary rows, `predictions.csv`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.atomic import write_csv
+from hage_transfer.atomic import atomic_path
 from hage_transfer.metrics.classification import classification_metrics
 from hage_transfer.results import Record, summarise
 
@@ -35,6 +35,7 @@ def classification_records(
     labels: Int[np.ndarray, "batch"],
     test_rows: Mapping[str, Int[np.ndarray, "rows"]],
     positive: int | None,
+    split: str = "test",
 ) -> list[Record]:
     """Metrics of every source, trial and fold, then mean and std over folds.
 
@@ -47,13 +48,14 @@ def classification_records(
         labels: true class of each row.
         test_rows: a fold's name to its test rows.
         positive: as in ``classification_metrics``.
+        split: what the rows are, ``test`` or ``validation``.
     """
     records = []
     for prediction in predictions:
         for fold, rows in test_rows.items():
             scores = classification_metrics(labels[rows], prediction.probabilities[rows], positive=positive)
             records += [
-                Record(task, prediction.source, "test", fold, prediction.trial, metric, value)
+                Record(task, prediction.source, split, fold, prediction.trial, metric, value)
                 for metric, value in scores.items()
             ]
     records += _means_over_trials(records)
@@ -61,14 +63,18 @@ def classification_records(
 
 
 def pooled_metrics(
-    predictions: Sequence[OutOfFold], *, labels: Int[np.ndarray, "batch"], positive: int | None
+    predictions: Sequence[OutOfFold], *, labels: Int[np.ndarray, "batch"], rows: np.ndarray, positive: int | None
 ) -> list[dict[str, Any]]:
-    """Metrics over the rows of all folds at once, for sets whose folds are a handful of rows.
+    """Metrics over the test rows of all folds at once, for sets whose folds are a handful of rows.
 
     Folds have different models whose scores need not share a scale, so a pooled AUC is no substitute for the mean.
     """
     return [
-        {"source": p.source, "trial": p.trial, **classification_metrics(labels, p.probabilities, positive=positive)}
+        {
+            "source": p.source,
+            "trial": p.trial,
+            **classification_metrics(labels[rows], p.probabilities[rows], positive=positive),
+        }
         for p in predictions
     ]
 
@@ -83,38 +89,46 @@ def write_predictions(
     classes: Sequence[str],
     test_rows: Mapping[str, Int[np.ndarray, "rows"]],
 ) -> None:
-    """Writes `predictions.csv`: source, trial, key (or slide), fold, label, predicted, a probability per class."""
-    fold_of_row = {int(row): fold for fold, rows in test_rows.items() for row in rows}
-    columns = ["source", "trial", key_column, "fold", "label", "predicted", *(f"probability_{c}" for c in classes)]
+    """Writes `predictions.csv`: source, trial, key (or slide), fold, label, predicted, a probability per class.
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for prediction in predictions:
-            chosen = prediction.probabilities.argmax(axis=1)
-            for row, key in enumerate(keys):
-                yield {
+    Test rows alone, in the order of ``keys``.
+    """
+    import pandas as pd
+
+    fold_of_row = np.full(len(keys), "", dtype=object)
+    for fold, rows in test_rows.items():
+        fold_of_row[rows] = fold
+    tested = np.flatnonzero(fold_of_row != "")
+    names = np.array(classes, dtype=object)
+    shared = {
+        key_column: np.array(keys, dtype=object)[tested],
+        "fold": fold_of_row[tested],
+        "label": names[labels[tested]],
+    }
+    with atomic_path(path) as temporary:
+        for number, prediction in enumerate(predictions):
+            shares = prediction.probabilities[tested]
+            table = pd.DataFrame(
+                {
                     "source": prediction.source,
                     "trial": "" if prediction.trial is None else prediction.trial,
-                    key_column: key,
-                    "fold": fold_of_row[row],
-                    "label": classes[labels[row]],
-                    "predicted": classes[chosen[row]],
-                    **{
-                        f"probability_{name}": f"{value:.6g}"
-                        for name, value in zip(classes, prediction.probabilities[row], strict=True)
-                    },
+                    **shared,
+                    "predicted": names[shares.argmax(axis=1)],
+                    **{f"probability_{name}": shares[:, place] for place, name in enumerate(classes)},
                 }
-
-    write_csv(path, columns, rows())
+            )
+            table.to_csv(temporary, mode="a" if number else "w", header=not number, index=False, float_format="%.6g")
 
 
 def _means_over_trials(records: Sequence[Record]) -> list[Record]:
-    trials: dict[tuple[str, str, str, str], list[float | None]] = {}
+    trials: dict[tuple[str, str, str, str, str], list[float | None]] = {}
     for record in records:
         if record.trial is not None:
-            trials.setdefault((record.task, record.source, record.fold, record.metric), []).append(record.value)
+            key = (record.task, record.source, record.split, record.fold, record.metric)
+            trials.setdefault(key, []).append(record.value)
     means = []
-    for (task, source, fold, metric), values in trials.items():
+    for (task, source, split, fold, metric), values in trials.items():
         defined = [value for value in values if value is not None]
         mean = float(np.mean(defined)) if defined else None
-        means.append(Record(task, source, "test", fold, None, metric, mean))
+        means.append(Record(task, source, split, fold, None, metric, mean))
     return means

@@ -1,0 +1,63 @@
+"""Manifests from published tables: SkinCancer's `tiles-v2.csv`, or any csv that names image, class and patient.
+
+SkinCancer (heiDATA doi:10.11588/data/7QCR8S; Kriegsmann et al. 2022): 129,364 tiles of 386 patients in 16 classes. Its
+table has, among others, the columns ``file`` (the tile's path), ``class`` (``tumor_skin_epithelial_bcc``, ...),
+``case`` (the patient) and ``set`` (Train, Validation, Test).
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hage_transfer.atomic import write_csv
+from hage_transfer.errors import DataError
+
+
+def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
+    """Writes a manifest csv that layout ``manifest`` reads; its ``part`` serves `split.parts`.
+
+    Args:
+        table: published csv.
+        out: manifest to write.
+        columns: the manifest's columns (``path``, ``label``, ``group``, ``part``) to the table's.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: the table is missing, not csv, lacks a column, has an empty cell, or names an image twice.
+    """
+    rows = list(_rows(table, columns))
+    if not rows:
+        raise DataError(f"{table}: a table without rows")
+    seen: set[str] = set()
+    for row in rows:
+        if row["path"] in seen:
+            raise DataError(f"{table}: {row['path']} is listed twice; keep one row")
+        seen.add(row["path"])
+    write_csv(out, list(columns), rows)
+    return len(rows)
+
+
+def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, restval="")
+            there = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = there
+            missing = [column for column in columns.values() if column not in there]
+            if missing:
+                raise DataError(
+                    f"{table}: no column {', '.join(missing)}, only {', '.join(there) or 'none'}; name the columns "
+                    "with --path-column, --label-column, --group-column, --part-column"
+                )
+            for row in reader:
+                found = {name: (row[column] or "").strip() for name, column in columns.items()}
+                empty = [columns[name] for name, value in found.items() if not value]
+                if empty:
+                    raise DataError(f"{table}: line {reader.line_num} has no {' and no '.join(empty)}")
+                yield found
+    except FileNotFoundError:
+        raise DataError(f"{table}: no such table") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table}: cannot be read as csv: {error}") from None

@@ -1,0 +1,115 @@
+"""How far each row bears on an AUC: variances and tests of AUC (DeLong), also where rows come in groups.
+
+An AUC is the share of (positive, negative) pairs that are in the right order. A row's share in it, less what it would
+be on average, is its influence; the variance of the AUC is the sum of squares of the influences, summed within a
+group first where rows of one patient or slide resemble one another. Influences of several AUCs may be added and
+subtracted: the mean over folds or trials, or the difference of two sources on the same rows, has the sum of theirs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import norm, rankdata
+
+
+@dataclass(frozen=True)
+class AucInfluence:
+    """An AUC, or a sum of several, with the influence of every row on it.
+
+    Attributes:
+        value: the AUC, or the difference of two.
+        influence: of each row; 0 for rows that it does not stand on.
+    """
+
+    value: float
+    influence: Float[np.ndarray, "row"]
+
+    def __sub__(self, other: "AucInfluence") -> "AucInfluence":
+        return AucInfluence(self.value - other.value, self.influence - other.influence)
+
+    def standard_error(self, groups: Int[np.ndarray, "row"] | None) -> float:
+        """Standard error where groups (None: rows) are independent of one another."""
+        totals = self.influence if groups is None else np.bincount(groups, weights=self.influence)
+        return float(np.sqrt((totals**2).sum()))
+
+
+@dataclass(frozen=True)
+class AucTest:
+    """A two-sided test of a difference of AUC against 0, and its 95% interval; normal theory."""
+
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    p_value: float | None
+
+
+def auc_influence(
+    labels: Int[np.ndarray, "row"],
+    scores: Float[np.ndarray, "row class"],
+    rows: Int[np.ndarray, "test"],
+    *,
+    groups: Int[np.ndarray, "row"] | None,
+    positive: int | None,
+) -> AucInfluence | None:
+    """AUC of one fold's test rows and the influence of every row on it; None where a class is missing.
+
+    With one row a group, the variance is DeLong's; with several, Obuchowski's for clustered data, but that the factor
+    of its cross term is the geometric mean of the other two. With more than two classes, the mean over classes of one
+    against the rest.
+
+    Reference: DeLong, DeLong and Clarke-Pearson 1988; Sun and Xu 2014 (by ranks); Obuchowski 1997 (clusters).
+
+    Args:
+        labels: class of every row of the set.
+        scores: of every row of the set.
+        rows: the fold's test rows.
+        groups: group of every row of the set, as numbers; None: each row is its own.
+        positive: of two classes, the one that AUC speaks of; None with more.
+    """
+    n_classes = scores.shape[1]
+    if len(np.unique(labels[rows])) < n_classes:
+        return None
+    wanted = range(n_classes) if positive is None else (positive,)
+    own_groups = np.arange(len(rows)) if groups is None else groups[rows]
+    value, influence = 0.0, np.zeros(len(labels))
+    for number in wanted:
+        one, share = _binary(labels[rows] == number, scores[rows, number], own_groups)
+        value += one / len(wanted)
+        influence[rows] += share / len(wanted)
+    return AucInfluence(value, influence)
+
+
+def mean_influence(parts: list[AucInfluence]) -> AucInfluence:
+    """The mean of several AUCs: over folds, or over the trials of a source."""
+    value = float(np.mean([part.value for part in parts]))
+    return AucInfluence(value, np.mean([part.influence for part in parts], axis=0))
+
+
+def delong_test(one: AucInfluence, other: AucInfluence, *, groups: Int[np.ndarray, "row"] | None) -> AucTest:
+    """Test of two AUCs on the same rows; the p-value is None where neither moves with any row."""
+    difference = one - other
+    error = difference.standard_error(groups)
+    margin = float(norm.ppf(0.975)) * error
+    value = difference.value
+    p_value = 2 * float(norm.sf(abs(value) / error)) if error > 0 else None
+    return AucTest(value, error, value - margin, value + margin, p_value)
+
+
+def _binary(
+    is_positive: Bool[np.ndarray, "row"], scores: Float[np.ndarray, "row"], groups: np.ndarray
+) -> tuple[float, Float[np.ndarray, "row"]]:
+    """AUC, and each row's placement less the AUC over the number of its class."""
+    n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
+    ranks = rankdata(scores)
+    below = np.empty(len(scores))
+    below[is_positive] = (ranks[is_positive] - rankdata(scores[is_positive])) / n_negative
+    below[~is_positive] = 1 - (ranks[~is_positive] - rankdata(scores[~is_positive])) / n_positive
+    auc = float(below[is_positive].mean())
+    influence = np.empty(len(scores))
+    for side, number in ((is_positive, n_positive), (~is_positive, n_negative)):
+        n_groups = len(np.unique(groups[side]))
+        factor = n_groups / (n_groups - 1) if n_groups > 1 else 1.0
+        influence[side] = (below[side] - auc) / number * np.sqrt(factor)
+    return auc, influence

@@ -1,0 +1,135 @@
+"""The jobs of a probe run: one classifier on one source and trial, all folds together."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.data.feature_file import read_meta, written
+from hage_transfer.data.labels import LabelTable
+from probes.config import CrossCheckSettings, ProbeTrainSettings
+
+if TYPE_CHECKING:
+    from probes.rows import FeatureRows
+
+LINEAR = "linear"
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """What one job needs.
+
+    Attributes:
+        classifier: ``linear``, or a cross-check.
+        paths: feature files whose columns stand side by side.
+        keys: of the rows.
+        labels: class of each row.
+        n_classes: of the set.
+        training: where each head trains; the heads of a cross-check are the folds.
+        wanted: rows whose probabilities are wanted of each head.
+        variants: which variant each head belongs to; within one, heads want different rows.
+        train: of the linear probe.
+        cross_checks: of the others.
+        memory_gib: features that are larger are streamed.
+        seed: of the order of rows.
+        device: torch device of the products.
+        done: file of the probabilities, (variant, row, class); NaN where a row is not wanted.
+    """
+
+    classifier: str
+    paths: tuple[Path, ...]
+    keys: np.ndarray
+    labels: Int[np.ndarray, "row"]
+    n_classes: int
+    training: Bool[np.ndarray, "head row"]
+    wanted: Bool[np.ndarray, "head row"]
+    variants: tuple[int, ...]
+    train: ProbeTrainSettings
+    cross_checks: CrossCheckSettings
+    memory_gib: float
+    seed: int
+    device: str
+    done: Path
+
+
+def run_probe_job(work: ProbeJob) -> None:
+    """Trains all heads on one source and writes the probabilities of the rows that they did not train on.
+
+    One thread (and one that reads ahead): the numbers then do not depend on how many jobs share the machine.
+    """
+    from probes.rows import open_rows
+
+    with _one_thread(), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
+        of_heads = _classifier(work)(features)
+    shape = max(work.variants) + 1, len(work.keys), work.n_classes
+    found = np.full(shape, np.nan, dtype=np.float32)
+    for head, variant in enumerate(work.variants):
+        found[variant, work.wanted[head]] = of_heads[head, work.wanted[head]]
+    with atomic_path(work.done) as temporary, temporary.open("wb") as handle:
+        np.save(handle, found, allow_pickle=False)
+
+
+def read_job(path: Path) -> Float[np.ndarray, "variant row class"]:
+    """What a job wrote."""
+    return np.load(path, allow_pickle=False)
+
+
+def work_sha256(paths: Sequence[Path], labels: LabelTable, training: np.ndarray, wanted: np.ndarray) -> str:
+    """Names a job's file by what went into it, so that other features, labels or folds are another file.
+
+    Raises:
+        DataError: a feature file that is missing or not one.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(json.dumps(asdict(read_meta(path)), sort_keys=True).encode())
+        digest.update(written(path).encode())
+    digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
+    for mask in (training, wanted):
+        digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _classifier(work: ProbeJob) -> "Callable[[FeatureRows], Float[np.ndarray, 'head row class']]":
+    from probes.class_mean import class_mean_probabilities
+    from probes.linear import train_probes
+    from probes.logistic import train_logistic
+    from probes.neighbours import neighbour_probabilities
+
+    options, shared = work.cross_checks, {"n_classes": work.n_classes, "device": work.device}
+    rows = {"labels": work.labels, "training": work.training}
+    if work.classifier == LINEAR:
+        fit = partial(train_probes, **rows, **shared, seed=work.seed, **work.train.model_dump())
+        return lambda features: fit(features).probabilities(features, work.wanted)
+    if work.classifier == "logistic":
+        fit = partial(
+            train_logistic,
+            **rows,
+            **shared,
+            penalty=options.logistic_penalty,
+            max_iterations=options.logistic_iterations,
+        )
+        return lambda features: fit(features).probabilities(features, work.wanted)
+    if work.classifier == "knn":
+        return partial(neighbour_probabilities, **rows, **shared, wanted=work.wanted, k=options.k)
+    return partial(class_mean_probabilities, **rows, **shared, wanted=work.wanted)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

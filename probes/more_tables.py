@@ -1,0 +1,100 @@
+"""Tables beside the paper's probe: other classifiers on the same folds, and the linear probe on fewer labels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hage_transfer.atomic import write_csv
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.metrics.classification import classification_metrics
+from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
+from hage_transfer.results import MEAN, STD
+from probes.label_draws import LabelDraw
+
+Trial = tuple[str, int | None]
+
+
+def cross_check_table(
+    predictions: Mapping[str, Sequence[OutOfFold]],
+    labels: LabelTable,
+    *,
+    test_rows: Mapping[str, Int[np.ndarray, "test"]],
+    positive: int | None,
+) -> list[dict[str, Any]]:
+    """Mean and std over folds of every classifier, the linear probe first; trials are averaged in each fold.
+
+    Empty where the linear probe is the only classifier.
+    """
+    if len(predictions) == 1:
+        return []
+    rows = []
+    for classifier, found in predictions.items():
+        records = classification_records(
+            found, task="probe", labels=labels.class_indices, test_rows=test_rows, positive=positive
+        )
+        values = {(r.source, r.metric, r.fold): r.value for r in records if r.trial is None}
+        rows += [
+            {
+                "classifier": classifier,
+                "source": source,
+                "metric": metric,
+                "mean": values[source, metric, MEAN],
+                "std": values.get((source, metric, STD)),
+            }
+            for source, metric, fold in values
+            if fold == MEAN
+        ]
+    return rows
+
+
+def curve_table(
+    found: Mapping[Trial, Float[np.ndarray, "variant row class"]],
+    variants: Sequence[tuple[float, int]],
+    draws: Sequence[LabelDraw],
+    labels: LabelTable,
+    *,
+    test_rows: Mapping[str, Int[np.ndarray, "test"]],
+    positive: int | None,
+) -> list[dict[str, Any]]:
+    """Metrics of every share of the labels: one row a source, share, draw, fold and metric; trials are averaged.
+
+    ``labels`` is how many rows trained and ``groups`` from how many groups. Empty where no shares were asked for.
+    """
+    if len(variants) == 1:
+        return []
+    names = list(test_rows)
+    drawn = {(draw.share, draw.number, names[draw.fold]): draw.rows for draw in draws}
+    rows = []
+    for source in dict.fromkeys(name for name, _ in found):
+        trials = [shares for (name, _), shares in found.items() if name == source]
+        for variant, (share, number) in enumerate(variants):
+            for fold, tested in test_rows.items():
+                scores = [_scores(shares[variant], labels, tested, positive=positive) for shares in trials]
+                trained = drawn[share, number, fold]
+                groups = None if labels.groups is None else len(np.unique(labels.groups[trained]))
+                place = {"source": source, "share": share, "draw": number, "fold": fold}
+                place |= {"labels": len(trained), "groups": groups}
+                rows += [{**place, "metric": metric, "value": _mean(scores, metric)} for metric in scores[0]]
+    return rows
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a table; removes what an earlier one left where there are no rows."""
+    if rows:
+        write_csv(path, list(rows[0]), rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _scores(
+    shares: np.ndarray, labels: LabelTable, rows: np.ndarray, *, positive: int | None
+) -> dict[str, float | None]:
+    return classification_metrics(labels.class_indices[rows], shares[rows], positive=positive)
+
+
+def _mean(scores: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
+    values = [value for one in scores if (value := one[metric]) is not None]
+    return float(np.mean(values)) if values else None
