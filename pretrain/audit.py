@@ -59,12 +59,25 @@ def run_meta(
         "methods": {name: {"title": METHODS[name].title, "reference": METHODS[name].reference} for name in compared},
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
+        "by_patient": _by_patient(records, patients),
         "intervals": intervals_meta(records, patients, seed=config.seed),
         "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
         "quoted": _quoted(config),
         "zero_shot": zero_shot_meta(folds[0].unseen, config),
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_even_attention(records), *_leakage(config)],
+    }
+
+
+def _by_patient(records: Sequence[Record], patients: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """PCC over all genes of each method, by patient: the mean of the patient's test sections, each scored alone."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for r in records:
+        if r.metric == "pcc_all" and r.section is not None and r.trial is None and r.value is not None:
+            values.setdefault(r.source, {}).setdefault(patients[r.section], []).append(r.value)
+    return {
+        source: {patient: sum(found) / len(found) for patient, found in by_patient.items()}
+        for source, by_patient in values.items()
     }
 
 

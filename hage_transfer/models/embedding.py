@@ -70,6 +70,11 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
     wanted_name, wanted_hash = encoder.card.get("frozen_encoder"), encoder.card.get("frozen_encoder_sha256")
     if meta.frozen_encoder:
         raise DataError(f"{meta.source}: these are embeddings of {meta.encoder} already; give the frozen features")
+    if "unknown" in (meta.encoder, meta.encoder_sha256.split(":")[0]):
+        raise DataError(
+            f"{meta.source}: its frozen encoder is not recorded; record it with `hage convert --to hage --encoder-name ... "
+            "--encoder-sha256 ...` before embedding"
+        )
     if meta.encoder != wanted_name:
         raise DataError(
             f"{folder}: was trained on features of {wanted_name}, these ({meta.source}) are of {meta.encoder}; "

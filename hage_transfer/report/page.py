@@ -13,7 +13,7 @@ from hage_transfer.report.layout import Page, Reproduction, Section
 from hage_transfer.report.markdown import render_markdown
 from hage_transfer.report.plots import Plot, comparison_plots, curve_plots, difference_plot, gene_plot, roc_plot
 from hage_transfer.report.runs import Run, read_run
-from hage_transfer.report.tables import comparison_table, gene_table, section_table
+from hage_transfer.report.tables import comparison_table, gene_table, quoted_table, section_table
 from hage_transfer.report.verdict import difference, differences
 from hage_transfer.run_directory import RESULTS_FILE
 
@@ -89,6 +89,8 @@ def _genes(run: Run, *, numbered: bool) -> list[Section]:
     tables = [gene_table(run)]
     by_section = section_table(run)
     tables += [] if by_section is None else [by_section]
+    quoted = quoted_table(run)
+    tables += [] if quoted is None else [quoted]
     text = (
         "How well expression is predicted from the image in held-out sections. Raw HAGE predictions have no scale of "
         "their own (its loss is a correlation): judge errors by the calibrated columns, beside the constants.",

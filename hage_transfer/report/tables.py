@@ -1,7 +1,8 @@
 """Tables of the report, as plain cells that markdown and html both render."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ METHODS = {
     "spot_depth": "Spot depth alone",
 }
 MISSING = "–"
+QUOTED_METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ def gene_table(run: Run) -> Table:
     metrics = [metric for metric in GENE_METRICS if any(r.metric == metric for r in run.results.records)]
     methods = [name for name in METHODS if name in run.sources]
     methods += [source for source in run.sources if source not in METHODS]
+    methods = [source for source in methods if any(run.fold_values(source, metric) for metric in metrics)]
+    titles = METHODS | {name: str(about["title"]) for name, about in run.meta.get("methods", {}).items()}
     rows = [
-        (METHODS.get(name, name), *(_mean_and_std(run.fold_values(name, metric)) for metric in metrics))
+        (titles.get(name, name), *(_mean_and_std(run.fold_values(name, metric)) for metric in metrics))
         for name in methods
     ]
     caption = (
@@ -90,6 +94,34 @@ def gene_table(run: Run) -> Table:
     )
     strong = frozenset(i for i, name in enumerate(methods) if name.startswith("hage"))
     return Table(caption, ("Method", *(GENE_METRICS[metric] for metric in metrics)), tuple(rows), strong)
+
+
+def quoted_table(run: Run) -> Table | None:
+    """The paper's own numbers of the methods and variants that a pretraining run has; None where it has none."""
+    sources = set(run.sources)
+    rows = [row for row in run.meta.get("quoted", []) if _is_quoted(row, sources)]
+    if not rows:
+        return None
+    cells = [
+        (f"{row['title']} (Table {row['table']})", *(_quoted_cell(row, metric) for metric in QUOTED_METRICS))
+        for row in rows
+    ]
+    caption = (
+        "Quoted from the paper: UNI features, one section left out while others of its patient train, details "
+        "unpublished. Not measured here, and not to be compared digit by digit."
+    )
+    header = ("Quoted", *(GENE_METRICS[metric] for metric in QUOTED_METRICS))
+    return Table(caption, header, tuple(cells))
+
+
+def _is_quoted(row: Mapping[str, Any], sources: set[str]) -> bool:
+    wanted = str(row["source"])
+    return wanted in sources if row["table"] != 2 else any(one.split("_")[0] == wanted for one in sources)
+
+
+def _quoted_cell(row: Mapping[str, Any], metric: str) -> str:
+    spread = (row.get("std") or {}).get(metric)
+    return f"{row['mean'][metric]:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
 
 
 def section_table(run: Run) -> Table | None:

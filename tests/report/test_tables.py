@@ -1,7 +1,8 @@
+from dataclasses import replace
 from pathlib import Path
 
 from hage_transfer.report.runs import read_run
-from hage_transfer.report.tables import Table, comparison_table, gene_table, section_table
+from hage_transfer.report.tables import QUOTED_METRICS, Table, comparison_table, gene_table, quoted_table, section_table
 
 
 def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path]) -> None:
@@ -37,3 +38,18 @@ def test_section_table_has_a_row_for_each_test_section(runs: dict[str, Path]) ->
 
 def test_table_markdown_escapes_bars() -> None:
     assert r"a\|b" in Table("caption", ("name", "n"), (("a|b", "1"),)).markdown()
+
+
+def test_quoted_rows_are_those_of_the_methods_that_ran(runs: dict[str, Path]) -> None:
+    run = read_run(runs["pretrain"])
+    assert quoted_table(run) is None
+    quoted = [
+        {"table": table, "source": source, "title": source, "mean": dict.fromkeys(QUOTED_METRICS, 0.25), "std": {}}
+        for table, source in ((1, "hage"), (1, "bleep"), (2, "II"), (3, "k1_10_k2_2"))
+    ]
+    meta = {**run.results.meta, "quoted": quoted}
+    table = quoted_table(replace(run, results=replace(run.results, meta=meta)))
+    assert table is not None
+    assert [row[0] for row in table.rows] == ["hage (Table 1)"]
+    assert table.rows[0][1:] == ("0.250",) * 4
+    assert "Not measured here" in table.caption
