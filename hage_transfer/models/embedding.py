@@ -72,8 +72,8 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
         raise DataError(f"{meta.source}: these are embeddings of {meta.encoder} already; give the frozen features")
     if "unknown" in (meta.encoder, meta.encoder_sha256.split(":")[0]):
         raise DataError(
-            f"{meta.source}: its frozen encoder is not recorded; record it with `hage convert --to hage --encoder-name ... "
-            "--encoder-sha256 ...` before embedding"
+            f"{meta.source}: its frozen encoder is not recorded; record it before embedding, with "
+            "`hage convert --to hage --encoder-name ... --encoder-sha256 ...`"
         )
     if meta.encoder != wanted_name:
         raise DataError(
