@@ -1,26 +1,23 @@
-"""What `hage encode` encodes: the items of ST sections, of a patch set, of images as bags, of slides."""
+"""What `hage encode` encodes: the items of ST sections, of a patch set, of images as bags."""
 
 import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
 
-from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
+from hage_transfer.encoders.extract import StreamedRows
 from hage_transfer.encoders.items import Item, Rows
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import find_slide
-from hage_transfer.slides.survey import open_config_slide, tissue_inputs
-from hage_transfer.slides.table import read_slide_table
-from hage_transfer.slides.tiles import cut_tiles, iter_tiles
-from hage_transfer.slides.tissue import find_tissue
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +53,21 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
 
     @contextmanager
     def rows() -> Iterator[Rows]:
-        images = iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px)
-        yield Rows(images, section.n_obs, spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
+        def images(first: int) -> Iterator[np.ndarray]:
+            return islice(iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px), first, None)
+
+        yield Rows(StreamedRows(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
 
     places = np.ascontiguousarray(section.obsm["spatial"], dtype=np.float64)
-    inputs = {
-        "size_px": size_px,
-        "level0_px": level0_px,
-        "image": file_stamp(Path(facts["image_path"])),
-        "spots": _hash("\n".join(spots.tolist()).encode(), places.tobytes()),
-    }
+
+    def inputs() -> dict[str, Any]:
+        return {
+            "size_px": size_px,
+            "level0_px": level0_px,
+            "image": file_stamp(Path(facts["image_path"])),
+            "spots": _hash("\n".join(spots.tolist()).encode(), places.tobytes()),
+        }
+
     return Item(facts["name"], folder / f"{facts['name']}.h5", inputs, rows)
 
 
@@ -74,14 +76,15 @@ def patch_set_item(patches: PatchSet, folder: Path) -> Item:
 
     @contextmanager
     def rows() -> Iterator[Rows]:
-        yield Rows(patches.images(), len(patches), patches.keys, patches.coords, *_sizes(patches), None)
+        images = StreamedRows(len(patches), patches.images)
+        yield Rows(images, patches.keys, patches.coords, *_sizes(patches), None)
 
     inputs = {
         "keys": _hash("\n".join(patches.keys.tolist()).encode()),
         "images": _hash("\n".join(source.stamp for source in patches.sources).encode()),
         "patch_px": patches.patch_px,
     }
-    return Item(patches.name, folder / FEATURES_FILE, inputs, rows)
+    return Item(patches.name, folder / FEATURES_FILE, lambda: inputs, rows)
 
 
 def image_bag_items(patches: PatchSet, folder: Path) -> list[Item]:
@@ -91,7 +94,7 @@ def image_bag_items(patches: PatchSet, folder: Path) -> list[Item]:
         DataError: two images of one stem.
     """
     names = [bag_name(source) for source in patches.sources]
-    _refuse_doubles(names, [source.key for source in patches.sources])
+    refuse_doubles(names, [source.key for source in patches.sources])
     return [
         _image_bag_item(patches, source, folder / FEATURES_FOLDER / f"{name}.h5")
         for name, source in zip(names, patches.sources, strict=True)
@@ -109,46 +112,11 @@ def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
 
     @contextmanager
     def rows() -> Iterator[Rows]:
-        yield Rows(source.read(), len(source.rows), patches.keys[places], coords, *_sizes(patches), None)
+        images = StreamedRows(len(source.rows), source.read)
+        yield Rows(images, patches.keys[places], coords, *_sizes(patches), None)
 
-    inputs = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
-    return Item(path.stem, path, {**inputs, "patch_px": patches.patch_px}, rows)
-
-
-def slide_items(names: Sequence[str], settings: SlideSetSettings, folder: Path) -> list[Item]:
-    """One item per slide of a label table, in its order.
-
-    Raises:
-        DataError: slides that are not there, or two of one stem.
-    """
-    paths, faults = [], []
-    for name in names:
-        try:
-            paths.append(find_slide(settings.root, name))
-        except DataError as error:
-            faults.append(str(error))
-    if faults:
-        raise DataError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
-    _refuse_doubles([path.stem for path in paths], [str(path) for path in paths])
-    own_mpps = {row.name: row.mpp_um_per_px for row in read_slide_table(settings.labels)}
-    return [
-        _slide_item(path, settings, own_mpps.get(name), folder / FEATURES_FOLDER / f"{path.stem}.h5")
-        for name, path in zip(names, paths, strict=True)
-    ]
-
-
-def _slide_item(path: Path, settings: SlideSetSettings, own_mpp_um_per_px: float | None, out: Path) -> Item:
-    @contextmanager
-    def rows() -> Iterator[Rows]:
-        with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px) as slide:
-            grid = cut_tiles(slide, find_tissue(slide, settings.tissue), settings)
-            images = iter_tiles(slide, grid)
-            yield Rows(
-                images, len(grid), None, grid.coords, grid.tile_px, round(grid.size_level0_px), grid.mpp_um_per_px
-            )
-
-    inputs = {**tissue_inputs(path, settings, own_mpp_um_per_px=own_mpp_um_per_px), "image": file_stamp(path)}
-    return Item(path.stem, out, inputs, rows)
+    inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
+    return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px}, rows)
 
 
 def _sizes(patches: PatchSet) -> tuple[int, int]:
@@ -156,7 +124,12 @@ def _sizes(patches: PatchSet) -> tuple[int, int]:
     return patches.patch_px or 0, patches.patch_px or 0
 
 
-def _refuse_doubles(names: Sequence[str], paths: Sequence[str]) -> None:
+def refuse_doubles(names: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuses two bags of one name.
+
+    Raises:
+        DataError: the first such name and its files.
+    """
     double = next((name for name, times in Counter(names).items() if times > 1), None)
     if double is not None:
         both = [path for name, path in zip(names, paths, strict=True) if name == double]

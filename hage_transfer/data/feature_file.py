@@ -4,7 +4,7 @@ Datasets ``features`` (N, D) float16 or float32, and ``keys`` (N,) text (spot, p
 level-0 top-left (x, y). Attributes: see ``FeatureMeta``. The form is documented in docs/file-formats.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -77,18 +77,50 @@ def write_features(
     Raises:
         DataError: no row, NaN or infinity among the rows, or keys and coords that do not fit them.
     """
-    if keys is None and coords is None:
-        raise DataError(f"{path}: a feature file needs keys or coords to say what each row is")
     if features.ndim != 2 or not len(features):
         raise DataError(f"{path}: features are (N, D) with N > 0, these have shape {features.shape}")
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
         raise DataError(f"{path}: {len(rows)} of {len(features)} rows hold NaN or infinity (first row {rows[0]})")
+    write_blocks(path, [features], meta, shape=features.shape, dtype=features.dtype, keys=keys, coords=coords)
+
+
+def write_blocks(
+    path: Path,
+    blocks: Iterable[Float[np.ndarray, "block feature"]],
+    meta: FeatureMeta,
+    *,
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    keys: np.ndarray | list[str] | None = None,
+    coords: Int[np.ndarray, "batch 2"] | None = None,
+) -> None:
+    """Writes a feature file atomically from blocks of rows that are never in memory together.
+
+    Args:
+        path: the file.
+        blocks: the rows, in order.
+        meta: what the file says of itself.
+        shape: (N, D) of all rows.
+        dtype: of the rows.
+        keys: names of the rows.
+        coords: level-0 top-left of each.
+
+    Raises:
+        DataError: no row, blocks that do not make ``shape``, or keys and coords that do not fit it.
+    """
+    if keys is None and coords is None:
+        raise DataError(f"{path}: a feature file needs keys or coords to say what each row is")
     for name, values in (("keys", keys), ("coords", coords)):
-        if values is not None and len(values) != len(features):
-            raise DataError(f"{path}: {len(values)} {name} for {len(features)} rows")
+        if values is not None and len(values) != shape[0]:
+            raise DataError(f"{path}: {len(values)} {name} for {shape[0]} rows")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("features", data=features)
+        dataset, done = file.create_dataset("features", shape=shape, dtype=dtype), 0
+        for block in blocks:
+            dataset[done : done + len(block)] = block
+            done += len(block)
+        if done != shape[0] or not done:
+            raise DataError(f"{path}: {done} rows of features for {shape[0]} places; encode it again")
         if keys is not None:
             file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
         if coords is not None:

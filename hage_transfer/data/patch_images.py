@@ -96,12 +96,12 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         raise DataError(f"{path}: damaged image ({error}); fetch it again") from None
 
 
-def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None) -> Iterator[np.ndarray]:
+def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None, first: int) -> Iterator[np.ndarray]:
     pixels = read_rgb(path)
     if grid is None or tile_px is None:
         yield pixels
         return
-    for x, y in grid:
+    for x, y in grid[first:]:
         yield pixels[y : y + tile_px, x : x + tile_px]
 
 

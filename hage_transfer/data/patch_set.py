@@ -18,13 +18,13 @@ class PatchSource:
         key: the image's path relative to the root, or the part's name.
         stamp: changes when the file does (its size, and its hash or time of change).
         rows: places of its patches in the set, in the order in which ``read`` gives them.
-        read: opens it and yields its patches.
+        read: opens it and yields its patches from one of them on (0: all).
     """
 
     key: str
     stamp: str
     rows: range
-    read: Callable[[], Iterator[UInt8[np.ndarray, "height width 3"]]]
+    read: Callable[[int], Iterator[UInt8[np.ndarray, "height width 3"]]]
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,12 @@ class PatchSet:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def images(self) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-        """Yields the patches in the order of ``keys``; one image is held at a time.
+    def images(self, first: int = 0) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        """Yields the patches in the order of ``keys``, from row ``first`` on; one image is held at a time.
 
         Raises:
             DataError: an image that its header promised and its pixels do not keep.
         """
         for source in self.sources:
-            yield from source.read()
+            if source.rows.stop > first:
+                yield from source.read(max(first - source.rows.start, 0))

@@ -82,10 +82,14 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _read(path: Path) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
+def _read(path: Path, first: int) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
     with _dataset(path, "x") as images:
-        for start in range(0, len(images), _BLOCK):
-            yield from images[start : start + _BLOCK]
+        for start in range(first, len(images), _BLOCK):
+            try:
+                block = images[start : start + _BLOCK]
+            except OSError as error:
+                raise DataError(f"{path}: damaged at patch {start} ({error}); fetch it again") from None
+            yield from block
 
 
 def _read_groups(root: Path, sources: list[PatchSource]) -> np.ndarray | None:

@@ -1,6 +1,8 @@
 """What a frozen encoder is: images in, features out, with its name, weights' hash and licence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -8,6 +10,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Pending = Callable[[], Float32[np.ndarray, "batch feature"]]
+"""Waits for the features of images that an encoder has begun on."""
 
 Pooling = Literal["model", "class_and_patch_mean"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -32,9 +37,33 @@ class FrozenEncoder(Protocol):
     sha256: str
     precision: str
 
+    @property
+    def images_per_call(self) -> int | None:
+        """Most images for one call of ``begin``, where more would be slower; None: as many as memory has."""
+        ...
+
     def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Float32[np.ndarray, "batch feature"]:
         """Features of RGB images."""
         ...
+
+    def begin(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Pending:
+        """Starts on at most ``images_per_call`` images, in a thread of ``lanes``; what it returns waits for the rows.
+
+        On a CPU the work is done before it returns; on other devices it is queued, so that the next call's images are
+        on their way while these are encoded.
+        """
+        ...
+
+    def lanes(self) -> AbstractContextManager[Executor]:
+        """The threads that ``begin`` is to be called in: as many as it is best called by at a time."""
+        ...
+
+
+@contextmanager
+def one_lane() -> Iterator[Executor]:
+    """A single thread for ``begin``: for a device that queues."""
+    with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
+        yield pool
 
 
 @dataclass(frozen=True)

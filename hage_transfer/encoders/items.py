@@ -1,4 +1,4 @@
-"""Feature files of sections, slides, patch sets: each made once and kept while what decides its rows is the same."""
+"""Feature files of sections, slides, patch sets: what is to be encoded, what decides its rows, and by which encoder."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.config import EncoderSettings, config_sha256
-from hage_transfer.data.feature_file import FeatureMeta, read_meta, write_features
+from hage_transfer.data.feature_file import read_meta
+from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.encoders.extract import encode_images
+from hage_transfer.encoders.extract import ImageRows
 from hage_transfer.encoders.registry import find_weights, load_encoder
+from hage_transfer.encoders.status import Outcome, StatusBook
 from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
-from hage_transfer.errors import ConfigError, InputError
+from hage_transfer.encoders.worker import Worker
+from hage_transfer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +33,38 @@ class Rows:
     """The images of an item that is open, and what its feature file says of them.
 
     Attributes:
-        images: iterable of uint8 RGB arrays, ``count`` of them.
-        count: number of images.
+        images: by their places; none where the item is empty.
         keys: row names, or None.
         coords: level-0 top-left of each, or None.
         patch_size_px: side that the encoder is given.
         patch_size_level0_px: side at level 0.
         mpp_um_per_px: resolution that the encoder is given; None where it is not known.
+        why_empty: why there are no images.
+        tissue_mm2: area of tissue, for the status table.
+        slide_mpp_um_per_px: resolution of level 0, likewise.
     """
 
-    images: Any
-    count: int
+    images: ImageRows
     keys: np.ndarray | None
     coords: np.ndarray | None
     patch_size_px: int
     patch_size_level0_px: int
     mpp_um_per_px: float | None
+    why_empty: str = ""
+    tissue_mm2: float | None = None
+    slide_mpp_um_per_px: float | None = None
 
 
 @dataclass(frozen=True)
 class Item:
-    """One feature file to be: ``inputs`` decide its rows together with the encoder, ``open`` gives them."""
+    """One feature file to be: ``inputs()`` decide its rows together with the encoder, ``open()`` gives them.
+
+    Both may raise an ``InputError`` or ``OSError``, which is then the item's own failure.
+    """
 
     name: str
     path: Path
-    inputs: Mapping[str, Any]
+    inputs: Callable[[], Mapping[str, Any]]
     open: Callable[[], AbstractContextManager[Rows]]
 
 
@@ -65,72 +75,70 @@ def encode_items(
     device: str,
     overwrite: bool,
     track: Track,
-    keep_going: bool = False,
-) -> dict[str, str]:
-    """Makes the feature files that are not there yet.
+    book: StatusBook | None = None,
+) -> list[Outcome]:
+    """Makes the feature files that are not there yet; several workers may be given the same items at once.
 
-    A file that is there and was made of the same inputs by the same encoder is kept, and the log says so.
+    A file that is there and was made of the same inputs by the same encoder is kept, and the log says so. A killed
+    run's unfinished files are gone on with at the batch where it was.
 
     Args:
         items: what to encode.
         settings: the frozen encoder; it is loaded only where something is left to do.
         device: see ``resolve_device``.
-        overwrite: make all files anew.
+        overwrite: remove what is there first.
         track: progress.
-        keep_going: go on where an item fails, instead of raising.
+        book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
 
     Returns:
-        Reason of failure by item; empty unless ``keep_going``.
+        What became of each item as far as this worker knows.
 
     Raises:
         ConfigError: a file is there that was made of other inputs.
         WeightsError: the encoder cannot be had.
-        InputError: an item cannot be read (unless ``keep_going``).
+        InputError: an item cannot be read, or another process encodes it (without a book).
     """
     weights_sha256 = find_weights(settings).sha256
-    hashes = {item.name: _item_sha256(item, settings, weights_sha256) for item in items}
-    left = [item for item in items if overwrite or not item.path.is_file()]
-    if not overwrite:
-        _refuse_stale([item for item in items if item.path.is_file()], hashes)
+
+    def sha256(item: Item) -> str:
+        try:
+            return _item_sha256(item, settings, weights_sha256)
+        except OSError as error:
+            raise DataError(f"{error.filename or item.name}: cannot be read ({error.strerror or error})") from None
+
+    if overwrite:
+        for item in items:
+            item.path.unlink(missing_ok=True)
+            journal_path(item.path).unlink(missing_ok=True)
+    _refuse_stale([item for item in items if item.path.is_file()], sha256)
+    left = [item for item in items if not item.path.is_file()]
     if len(left) < len(items):
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
     if not left:
-        return {}
+        return [Outcome(item.name, "done") for item in items]
+    encoder = open_encoder(settings, device=device)
+    log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
+    worker = Worker(
+        left,
+        encoder,
+        settings,
+        sha256=sha256,
+        arithmetic=f"{device.partition(':')[0]} {settings.runtime}",
+        track=track,
+        book=book,
+    )
+    done = {outcome.slide: outcome for outcome in worker.run()}
+    return [done.get(item.name, Outcome(item.name, "done")) for item in items]
+
+
+def open_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
+    """The encoder with the views and the surround that a config asks for; errors as ``load_encoder``."""
     encoder: FrozenEncoder = load_encoder(settings, device=device)
     if settings.surround:
         encoder = CentreAndSurround(encoder)
     if settings.views > 1:
         encoder = AveragedViews(encoder)
-    log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
-    failures = {}
-    for item in left:
-        try:
-            _encode_item(item, encoder, settings, hashes[item.name], track)
-        except InputError as error:
-            if not keep_going:
-                raise
-            failures[item.name] = "; ".join([str(error), *getattr(error, "__notes__", [])])
-            log.error("%s failed: %s", item.name, failures[item.name])
-    return failures
-
-
-def _encode_item(item: Item, encoder: FrozenEncoder, settings: EncoderSettings, sha256: str, track: Track) -> None:
-    with item.open() as rows:
-        advance = track(item.name, rows.count)
-        features = encode_images(encoder, rows.images, batch_size=settings.batch_size, advance=advance)
-        meta = FeatureMeta(
-            source=item.name,
-            encoder=encoder.name,
-            encoder_sha256=encoder.sha256,
-            encoder_licence=encoder.licence,
-            patch_size_px=rows.patch_size_px,
-            patch_size_level0_px=rows.patch_size_level0_px,
-            mpp_um_per_px=rows.mpp_um_per_px,
-            precision=encoder.precision,
-            config_sha256=sha256,
-            views=settings.views,
-        )
-        write_features(item.path, features, meta, keys=rows.keys, coords=rows.coords)
+    return encoder
 
 
 def _item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
@@ -139,11 +147,11 @@ def _item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> 
         encoder["views"] = str(settings.views)
     if settings.surround:
         encoder["surround"] = "yes"
-    return config_sha256({**encoder, **item.inputs})
+    return config_sha256({**encoder, **item.inputs()})
 
 
-def _refuse_stale(items: Sequence[Item], hashes: Mapping[str, str]) -> None:
-    stale = [item for item in items if read_meta(item.path).config_sha256 != hashes[item.name]]
+def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str]) -> None:
+    stale = [item for item in items if read_meta(item.path).config_sha256 != sha256(item)]
     if stale:
         more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
         raise ConfigError(

@@ -1,10 +1,13 @@
 """Features of a patch's centre and of the whole patch side by side: the same tissue at two fields of view."""
 
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.base import FrozenEncoder, Pending
 from hage_transfer.errors import ConfigError
 
 
@@ -20,21 +23,38 @@ class CentreAndSurround:
         self.name, self.width, self.input_px = encoder.name, 2 * encoder.width, encoder.input_px
         self.licence, self.sha256, self.precision = encoder.licence, encoder.sha256, encoder.precision
 
+    @property
+    def images_per_call(self) -> int | None:
+        """See ``FrozenEncoder``."""
+        return self.encoder.images_per_call
+
+    def lanes(self) -> AbstractContextManager[Executor]:
+        """See ``FrozenEncoder``."""
+        return self.encoder.lanes()
+
+    def begin(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Pending:
+        """See ``FrozenEncoder``; errors as a call's."""
+        centre, whole = self.encoder.begin(_centre(images)), self.encoder.begin(_halved(images))
+        return lambda: np.concatenate([centre(), whole()], axis=1)
+
     def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Float32[np.ndarray, "batch feature"]:
         """Features of RGB images: of the centre, then of the whole.
 
         Raises:
             ConfigError: patches whose sides are no multiple of 4 px, so that no half lies in the middle.
         """
-        height, width = images.shape[1:3]
-        if height % 4 or width % 4:
-            raise ConfigError(
-                f"encoder.surround needs patches with sides that are multiples of 4 px, these are {height} x {width}; "
-                "set the patch or tile size, for example 448"
-            )
-        top, left = height // 4, width // 4
-        centre = np.ascontiguousarray(images[:, top : height - top, left : width - left])
-        return np.concatenate([self.encoder(centre), self.encoder(_halved(images))], axis=1)
+        return np.concatenate([self.encoder(_centre(images)), self.encoder(_halved(images))], axis=1)
+
+
+def _centre(images: UInt8[np.ndarray, "batch height width 3"]) -> UInt8[np.ndarray, "batch half half 3"]:
+    height, width = images.shape[1:3]
+    if height % 4 or width % 4:
+        raise ConfigError(
+            f"encoder.surround needs patches with sides that are multiples of 4 px, these are {height} x {width}; "
+            "set the patch or tile size, for example 448"
+        )
+    top, left = height // 4, width // 4
+    return np.ascontiguousarray(images[:, top : height - top, left : width - left])
 
 
 def _halved(images: UInt8[np.ndarray, "batch height width 3"]) -> UInt8[np.ndarray, "batch half half 3"]:

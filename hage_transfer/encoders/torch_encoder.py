@@ -1,21 +1,23 @@
 """A frozen encoder on a torch module: preprocessing, precision, batches that fit the device."""
 
-import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from hage_transfer.encoders.base import Preprocessing
+from hage_transfer.encoders.base import Pending, Preprocessing, one_lane
+from hage_transfer.encoders.memory import keep_freed_memory
 from hage_transfer.encoders.preprocess import preprocess
 
 CPU_PIECE = 4
-"""Most images per forward pass on a CPU. Measured on two cores with the embedded encoder: 127 images a second in pieces
-of 4, 113 of 2, 97 of 8, 85 of 16, since larger activations go back to the system and are faulted in at each layer."""
+"""Images per forward pass on a CPU, one core each. Measured with the embedded encoder and memory kept (see ``memory``):
+12.4 ms an image of a core's time in pieces of 4, 12.2 of 2, 13.6 of 8, 17.4 of 16, since a thread's own part of the
+heap holds 64 MB and larger activations go back to the system at each layer. Always the same number, so that features
+do not depend on how many cores there are."""
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -44,6 +46,9 @@ class TorchEncoder:
         self._forward = forward
         self._device = torch.device(device)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.images_per_call = CPU_PIECE if self._device.type == "cpu" else None
+        if self._device.type == "cpu":
+            keep_freed_memory()
         self._module = module.eval().requires_grad_(False).to(self._device).to(memory_format=self._layout)
 
     def __call__(
@@ -51,14 +56,36 @@ class TorchEncoder:
     ) -> Float32[np.ndarray, "batch feature"]:
         """Features of RGB images, float32 whatever the precision of the arithmetic."""
         batch = torch.as_tensor(images)
-        if self._device.type != "cpu":
-            return self._encode(batch).numpy()
-        workers = torch.get_num_threads()
-        pieces = batch.split(min(CPU_PIECE, math.ceil(len(batch) / workers)))
-        if workers == 1 or len(pieces) == 1:
-            return torch.cat([self._encode(piece) for piece in pieces]).numpy()
-        with _single_threads(workers) as pool:
-            return torch.cat(list(pool.map(self._encode, pieces))).numpy()
+        pieces = batch.split(self.images_per_call or max(len(batch), 1))
+        if len(pieces) == 1:
+            return self.begin(batch)()
+        with self.lanes() as pool:
+            return np.concatenate([pending() for pending in pool.map(self.begin, pieces)])
+
+    def lanes(self) -> AbstractContextManager[Executor]:
+        """See ``FrozenEncoder.lanes``: on a CPU a thread for every core that torch may use, each its own pass."""
+        return one_lane() if self._device.type != "cpu" else single_threads(torch.get_num_threads())
+
+    def begin(
+        self, images: UInt8[np.ndarray, "batch height width 3"] | UInt8[Tensor, "batch height width 3"]
+    ) -> Pending:
+        """See ``FrozenEncoder.begin``."""
+        batch = torch.as_tensor(images)
+        if self._device.type != "cuda":
+            output = self._encode(batch)
+            return lambda: output.cpu().numpy()  # mps: waits here
+        output = self._encode(batch.pin_memory())  # from pinned memory the copy does not hold this thread up
+        host = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+        with torch.cuda.device(self._device):
+            host.copy_(output, non_blocking=True)
+            copied = torch.cuda.Event()
+            copied.record()
+
+        def wait() -> Float32[np.ndarray, "batch feature"]:
+            copied.synchronize()
+            return host.numpy()
+
+        return wait
 
     def _encode(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch feature"]:
         with ExitStack() as stack:
@@ -70,11 +97,11 @@ class TorchEncoder:
             if self.precision != "float32":
                 stack.enter_context(torch.autocast(self._device.type, dtype=_DTYPES[self.precision]))
             output = self._forward(self._module, pixels.contiguous(memory_format=self._layout))
-            return output.float().cpu()
+            return output.float()
 
 
 @contextmanager
-def _single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+def single_threads(workers: int) -> Iterator[Executor]:
     """Threads that each run a whole forward pass on one core.
 
     Threads inside each layer wait for one another at its end, and on a machine with other work they wait for most of

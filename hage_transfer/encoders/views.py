@@ -1,9 +1,13 @@
 """Features averaged over the eight flips and quarter turns of a patch: tissue has no up and no left."""
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.base import FrozenEncoder, Pending
 
 
 class AveragedViews:
@@ -17,11 +21,32 @@ class AveragedViews:
         self.name, self.width, self.input_px = encoder.name, encoder.width, encoder.input_px
         self.licence, self.sha256, self.precision = encoder.licence, encoder.sha256, encoder.precision
 
+    @property
+    def images_per_call(self) -> int | None:
+        """See ``FrozenEncoder``."""
+        return self.encoder.images_per_call
+
+    def lanes(self) -> AbstractContextManager[Executor]:
+        """See ``FrozenEncoder``."""
+        return self.encoder.lanes()
+
+    def begin(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Pending:
+        """See ``FrozenEncoder``."""
+        started = [self.encoder.begin(view) for view in _views(images)]
+        return lambda: _mean([rows() for rows in started])
+
     def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Float32[np.ndarray, "batch feature"]:
         """Mean features of RGB images; the same (to rounding) for every view of an image."""
-        total = np.zeros((len(images), self.width), dtype=np.float64)
-        for turns in range(4):
-            turned = np.rot90(images, turns, axes=(1, 2))
-            for view in (turned, turned[:, :, ::-1]):
-                total += self.encoder(np.ascontiguousarray(view))
-        return (total / 8).astype(np.float32)
+        return _mean([self.encoder(view) for view in _views(images)])
+
+
+def _views(images: UInt8[np.ndarray, "batch height width 3"]) -> Iterator[UInt8[np.ndarray, "batch side side 3"]]:
+    for turns in range(4):
+        turned = np.rot90(images, turns, axes=(1, 2))
+        for view in (turned, turned[:, :, ::-1]):
+            yield np.ascontiguousarray(view)
+
+
+def _mean(rows: list[Float32[np.ndarray, "batch feature"]]) -> Float32[np.ndarray, "batch feature"]:
+    mean: np.ndarray = np.stack(rows).mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)

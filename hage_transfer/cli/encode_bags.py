@@ -1,0 +1,186 @@
+"""`hage encode slides`: slides or images as bags, by one worker or several, with a status of every one."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hage_transfer.config import PatchSetSettings, SlideSetSettings
+from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
+from hage_transfer.jobs import Engine, Job, run_jobs
+
+if TYPE_CHECKING:
+    from hage_transfer.encoders.items import Item
+    from hage_transfer.encoders.status import Outcome, StatusBook
+    from mil.config import MilConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who encodes.
+
+    Attributes:
+        shard: ``i/n``: this command's part of the slides; None: all.
+        jobs: workers that this command starts.
+        engine: where they run.
+        address: of a Ray cluster.
+    """
+
+    shard: str | None = None
+    jobs: int = 1
+    engine: Engine = "processes"
+    address: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process does the work itself."""
+        return self.engine == "processes" and self.jobs == 1
+
+
+def encode_bags(
+    config: "MilConfig", *, device: str, overwrite: bool, workers: Workers | None = None, labels_needed: bool = True
+) -> None:
+    """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
+
+    Args:
+        config: of `hage mil`.
+        device: see ``resolve_device``.
+        overwrite: make all anew.
+        workers: None: this process.
+        labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
+
+    Raises:
+        ConfigError: the bags are feature files already, or single patches.
+        InputError: the table, the encoder or a feature file that is there already is not right.
+        ItemsFailedError: some slides failed; they are in ``failures.csv``, the rest are done.
+    """
+    from hage_transfer.devices import resolve_device
+    from hage_transfer.encoders.registry import find_weights
+    from hage_transfer.encoders.status import StatusBook
+
+    workers, device = workers or Workers(), resolve_device(device)
+    find_weights(config.encoder)
+    items, own = _items(config, workers.shard)
+    _write_table(config, items, labels_needed=labels_needed)
+    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    if overwrite:
+        _remove(config, own)
+    if workers.is_here:
+        _encode(config, own, device=device, book=book)
+    else:
+        _spread(config, device=device, workers=workers)
+    outcomes = book.write()
+    _report(config.features, [one for one in outcomes if one.slide in {item.name for item in own}])
+
+
+def work(config: "MilConfig", device: str, shard: str | None) -> None:
+    """One worker, wherever an engine runs it: it loads the encoder once and takes slides while there are free ones."""
+    from hage_transfer.encoders.status import StatusBook
+
+    items, own = _items(config, shard)
+    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    _encode(config, own, device=device, book=book)
+
+
+def _encode(config: "MilConfig", items: "list[Item]", *, device: str, book: "StatusBook") -> None:
+    from hage_transfer.cli.encode import encode_progress
+    from hage_transfer.encoders.items import encode_items
+
+    with encode_progress() as track:
+        encode_items(items, config.encoder, device=device, overwrite=False, track=track, book=book)
+
+
+def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
+    """Workers that share the list by its locks, each a job that is done only when all is."""
+    never = config.features / "locks"
+    gpus = int(device.startswith("cuda"))
+    jobs = [
+        Job(f"worker {number}", never / f"worker {number}.done", work, (config, device, workers.shard), gpus)
+        for number in range(1, workers.jobs + 1)
+    ]
+    ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)
+    failed = [f"{name}: {reason}" for name, reason in ran if reason is not None]
+    if len(failed) == len(jobs):
+        raise InputError(failed[0])
+    for reason in failed:
+        log.error("%s; the others did its part", reason)
+
+
+def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[Item]]":
+    """All items, and those of this command."""
+    if isinstance(config.data, SlideSetSettings):
+        from hage_transfer.cli.encode_slides import slide_items
+
+        return slide_items(config.data, config.features, shard=shard)
+    if not isinstance(config.data, PatchSetSettings):
+        raise ConfigError("data.layout features: these bags are encoded already; run `hage mil`")
+    if config.data.layout == "pcam":
+        raise ConfigError("data.layout pcam: single patches make no bags; use `hage probe`")
+    from hage_transfer.cli.encode_slides import part
+    from hage_transfer.cli.encode_sources import image_bag_items
+    from hage_transfer.data.patches import read_patch_set
+
+    items = image_bag_items(read_patch_set(config.data), config.features)
+    return items, part(items, shard)
+
+
+def _write_table(config: "MilConfig", items: "list[Item]", *, labels_needed: bool) -> None:
+    """``labels.csv`` under the names of the feature files."""
+    from hage_transfer.cli.encode import LABELS_FILE, write_labels
+    from hage_transfer.data.labels import read_labels
+    from hage_transfer.data.patches import read_patch_set
+    from hage_transfer.encoders.status import remove_leftovers
+
+    labels: Iterable[str]
+    groups: Iterable[str] | None
+    if isinstance(config.data, SlideSetSettings):
+        if not labels_needed and not _has_labels(config.data.labels):
+            log.info(
+                "%s has no column label: the slides are encoded, and no %s is written", config.data.labels, "labels.csv"
+            )
+            return
+        table = read_labels(config.data.labels)
+        labels, groups = table.labels, table.groups
+    else:
+        patches = read_patch_set(config.data)  # type: ignore[arg-type]
+        first = [source.rows.start for source in patches.sources]
+        labels, groups = patches.labels[first], None if patches.groups is None else patches.groups[first]
+    config.features.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(config.features / LABELS_FILE)
+    write_labels(config.features, "slide", [item.name for item in items], labels, groups)
+
+
+def _has_labels(path: Path) -> bool:
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        return "label" in [name.strip() for name in handle.readline().split(",")]
+
+
+def _remove(config: "MilConfig", items: "list[Item]") -> None:
+    """What an earlier run left of these items, hand-drawn tissue excepted."""
+    from hage_transfer.cli.encode_slides import GEOJSON
+    from hage_transfer.data.feature_journal import journal_path
+
+    drawn = isinstance(config.data, SlideSetSettings) and config.data.tissue.method == "geojson"
+    for item in items:
+        item.path.unlink(missing_ok=True)
+        journal_path(item.path).unlink(missing_ok=True)
+        (config.features / "status" / f"{item.name}.json").unlink(missing_ok=True)
+        if not drawn:
+            (config.features / GEOJSON / f"{item.name}.geojson").unlink(missing_ok=True)
+
+
+def _report(folder: Path, outcomes: "list[Outcome]") -> None:
+    failed = [one for one in outcomes if one.failed]
+    elsewhere = [one for one in outcomes if one.status == "running elsewhere"]
+    if elsewhere:
+        log.warning(
+            "%d slides are at work elsewhere (first: %s, %s)", len(elsewhere), elsewhere[0].slide, elsewhere[0].reason
+        )
+    if failed:
+        raise ItemsFailedError(
+            f"{len(failed)} of {len(outcomes)} slides failed, see {folder / 'failures.csv'}; the rest are done"
+        )
+    log.info("features of %d slides in %s", sum(one.status == "done" for one in outcomes), folder)
