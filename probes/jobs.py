@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -68,7 +67,7 @@ def run_probe_job(work: ProbeJob) -> None:
     from probes.rows import open_rows
 
     with _one_thread(), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
-        of_heads = _classifier(work)(features)
+        of_heads = _probabilities(work, features)
     shape = max(work.variants) + 1, len(work.keys), work.n_classes
     found = np.full(shape, np.nan, dtype=np.float32)
     for head, variant in enumerate(work.variants):
@@ -98,29 +97,30 @@ def work_sha256(paths: Sequence[Path], labels: LabelTable, training: np.ndarray,
     return digest.hexdigest()[:16]
 
 
-def _classifier(work: ProbeJob) -> "Callable[[FeatureRows], Float[np.ndarray, 'head row class']]":
+def _probabilities(work: ProbeJob, features: "FeatureRows") -> Float[np.ndarray, "head row class"]:
     from probes.class_mean import class_mean_probabilities
     from probes.linear import train_probes
     from probes.logistic import train_logistic
     from probes.neighbours import neighbour_probabilities
 
-    options, shared = work.cross_checks, {"n_classes": work.n_classes, "device": work.device}
-    rows = {"labels": work.labels, "training": work.training}
+    rows, wanted, options = (features, work.labels, work.training), work.wanted, work.cross_checks
+    n_classes, device = work.n_classes, work.device
     if work.classifier == LINEAR:
-        fit = partial(train_probes, **rows, **shared, seed=work.seed, **work.train.model_dump())
-        return lambda features: fit(features).probabilities(features, work.wanted)
+        train: dict[str, Any] = work.train.model_dump()
+        fitted = train_probes(*rows, n_classes=n_classes, seed=work.seed, device=device, **train)
+        return fitted.probabilities(features, wanted)
     if work.classifier == "logistic":
-        fit = partial(
-            train_logistic,
-            **rows,
-            **shared,
+        fitted = train_logistic(
+            *rows,
+            n_classes=n_classes,
             penalty=options.logistic_penalty,
             max_iterations=options.logistic_iterations,
+            device=device,
         )
-        return lambda features: fit(features).probabilities(features, work.wanted)
+        return fitted.probabilities(features, wanted)
     if work.classifier == "knn":
-        return partial(neighbour_probabilities, **rows, **shared, wanted=work.wanted, k=options.k)
-    return partial(class_mean_probabilities, **rows, **shared, wanted=work.wanted)
+        return neighbour_probabilities(*rows, wanted, n_classes=n_classes, k=options.k, device=device)
+    return class_mean_probabilities(*rows, wanted, n_classes=n_classes, device=device)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`selected.json`: which encoder directory did best in a probe, and by which numbers; `hage mil` takes it as encoder."""
+"""`selected.json`: which encoder directory did best in a probe, and by which numbers; `hage mil` takes it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def select(
     from hage_transfer.results import MEAN
 
     split = "validation" if results.select(split="validation") else "test"
-    scored = []
+    scored: list[dict[str, Any]] = []
     for source, trial, encoder in among:
         found = results.select(source=source, trial=trial, metric=metric, split=split, fold=MEAN)
         value = found[0].value if found else None

@@ -87,7 +87,9 @@ def check_sources(sources: Mapping[str, SourceSettings]) -> None:
 def resolve_sources(
     sources: Mapping[str, SourceSettings], *, frozen: Path, out: Path, device: str
 ) -> dict[str, list[Path]]:
-    """Paths of every source that is no concatenation, one a trial; sources with an ``encoder`` are embedded first (or found embedded).
+    """Paths of every source that is no concatenation, one a trial.
+
+    Sources with an ``encoder`` are embedded first (or found embedded).
 
     Args:
         sources: from the config.

@@ -93,7 +93,7 @@ def _read_all(
 def _read(source: PatchSource) -> tuple[list[tuple[bytes, bool]], str | None]:
     found: list[tuple[bytes, bool]] = []
     try:
-        for pixels in source.read():
+        for pixels in source.read(0):
             found.append(_digest(pixels))
     except DataError as error:
         return found, str(error)
@@ -102,5 +102,5 @@ def _read(source: PatchSource) -> tuple[list[tuple[bytes, bool]], str | None]:
 
 def _digest(pixels: UInt8[np.ndarray, "height width 3"]) -> tuple[bytes, bool]:
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(pixels.tobytes())
     return digest.digest(), bool((pixels == pixels[0, 0]).all())

@@ -22,8 +22,9 @@ def auc_draws(
     """AUC (mean over trials, then folds) of every draw of groups; NaN where no fold of a draw holds every class.
 
     Groups are drawn from the whole set, as many as there are, not fold by fold: a fold of two groups would be drawn
-    with half its variance. A fold that is left without a class is left out of that draw. The same seed draws the same groups, so that the draws of two sources may be subtracted. The AUC of a draw comes
-    from the counts of rightly ordered pairs between every two groups, so it is exact and costs little.
+    with half its variance. A fold that is left without a class is left out of that draw. The same seed draws the same
+    groups, so that the draws of two sources may be subtracted. The AUC of a draw comes from the counts of rightly
+    ordered pairs between every two groups, so it is exact and costs little.
 
     Args:
         labels: class of every row.

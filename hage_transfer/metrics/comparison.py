@@ -109,13 +109,13 @@ def _by_rows(
         return {"low": interval["low"], "high": interval["high"], "interval_by": interval["method"]}
     if metric != "auc":
         return {}
-    sides = _influence(one, tested), _influence(other, tested)
-    if sides[0] is None or sides[1] is None:
+    ours, theirs = _influence(one, tested), _influence(other, tested)
+    if ours is None or theirs is None:
         return {}
     draws = [_draws(side, tested, seed=seed) for side in (one, other)]
     difference = None if draws[0] is None or draws[1] is None else draws[0] - draws[1]
-    interval = _auc_interval(sides[0] - sides[1], difference, tested)
-    delong = delong_test(*sides, groups=tested.groups)
+    interval = _auc_interval(ours - theirs, difference, tested)
+    delong = delong_test(ours, theirs, groups=tested.groups)
     return {
         "low": interval["low"],
         "high": interval["high"],

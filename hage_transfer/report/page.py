@@ -12,6 +12,8 @@ from hage_transfer.report.html import render_html
 from hage_transfer.report.layout import Page, Reproduction, Section
 from hage_transfer.report.markdown import render_markdown
 from hage_transfer.report.plots import Plot, comparison_plots, curve_plots, difference_plot, gene_plot, roc_plot
+from hage_transfer.report.probe_plots import classifier_plots
+from hage_transfer.report.probe_tables import classifier_tables
 from hage_transfer.report.runs import Run, read_run
 from hage_transfer.report.tables import comparison_table, gene_table, quoted_table, section_table
 from hage_transfer.report.verdict import difference, differences
@@ -47,6 +49,7 @@ def make_page(runs: Sequence[Run]) -> Page:
         against_ridge = difference(run, "pcc_all", "hage_averaged", "ridge")
         answers += [] if against_ridge is None else [against_ridge]
     sections = [_comparison(classifiers)] if classifiers else []
+    sections += [section for run in classifiers if (section := _classifier_details(run)) is not None]
     sections += [section for run in pretrained for section in _genes(run, numbered=len(pretrained) > 1)]
     return Page(
         title="Does it help to have seen genes?",
@@ -79,6 +82,15 @@ def _comparison(runs: Sequence[Run]) -> Section:
     return Section("Frozen against gene-informed", "comparison", tuple(text), (comparison_table(runs),), tuple(plots))
 
 
+def _classifier_details(run: Run) -> Section | None:
+    """Intervals, tests, other classifiers, few labels, classes and calibration of one run, where it has them."""
+    tables, predictions = classifier_tables(run), _predictions(run)
+    plots = () if predictions is None else tuple(classifier_plots(run, predictions))
+    if not tables:
+        return None
+    return Section(f"{run.path.name}: in detail", f"detail-{run.path.name}", (), tables, plots)
+
+
 def _folds_by(run: Run) -> str:
     return "group (slide or patient)" if run.meta.get("folds_by") == "group" else "row by itself"
 
@@ -105,11 +117,15 @@ def _genes(run: Run, *, numbered: bool) -> list[Section]:
 
 
 def _roc(run: Run) -> Plot | None:
+    predictions = _predictions(run)
+    return None if predictions is None else roc_plot(run, predictions)
+
+
+def _predictions(run: Run) -> pd.DataFrame | None:
     path = run.path / "predictions.csv"
     if not path.is_file():
         return None
-    predictions = pd.read_csv(path, dtype={"label": str, "predicted": str, "fold": str, "key": str, "slide": str})
-    return roc_plot(run, predictions)
+    return pd.read_csv(path, dtype={"label": str, "predicted": str, "fold": str, "key": str, "slide": str})
 
 
 def _curves(run: Run) -> pd.DataFrame | None:

@@ -64,7 +64,7 @@ def difference_plot(run: Run, source: str, baseline: str) -> Plot:
     alt = f"{source} less {baseline}: " + ", ".join(
         f"{title} {one.mean:+.3f} ({one.verdict})" for title, one in shown.items()
     )
-    return Plot(f"{source} less {baseline}", _svg(draw), alt)
+    return Plot(f"{source} less {baseline}", draw_svg(draw), alt)
 
 
 def gene_plot(run: Run) -> Plot:
@@ -87,7 +87,7 @@ def gene_plot(run: Run) -> Plot:
         axes.set_xlabel("PCC, mean over genes")
 
     alt = "PCC over all genes: " + ", ".join(f"{METHODS[m]} {means[m]:.3f}" for m in methods)
-    return Plot("Genes from the image", _svg(draw), alt)
+    return Plot("Genes from the image", draw_svg(draw), alt)
 
 
 def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
@@ -125,7 +125,7 @@ def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
 
     alt = "ROC curves of all folds pooled, one a trial; area under them: "
     alt += ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    return Plot(f"ROC, positive class “{positive}”", _svg(draw), alt)
+    return Plot(f"ROC, positive class “{positive}”", draw_svg(draw), alt)
 
 
 def curve_plots(curves: pd.DataFrame) -> list[Plot]:
@@ -165,7 +165,7 @@ def _comparison_plot(run: Run, metric: str, title: str) -> Plot:
         axes.margins(x=0.12)
 
     alt = f"{title}, mean over {len(folds)} folds: " + ", ".join(f"{s} {m:.3f}" for s, m in means.items())
-    return Plot(title, _svg(draw), alt)
+    return Plot(title, draw_svg(draw), alt)
 
 
 def _curve_plot(curves: pd.DataFrame, term: str, chance: str | None) -> Plot:
@@ -183,14 +183,14 @@ def _curve_plot(curves: pd.DataFrame, term: str, chance: str | None) -> Plot:
         axes.set_xlabel("Epoch")
 
     alt = f"{term} over epochs: from {mean.iloc[0]:.3f} to {mean.iloc[-1]:.3f}, mean of trials"
-    return Plot(term, _svg(draw), alt)
+    return Plot(term, draw_svg(draw), alt)
 
 
 def _colours(number: int) -> Sequence[str]:
     return [OKABE_ITO[i % len(OKABE_ITO)] for i in range(number)]
 
 
-def _svg(draw: Callable[["Axes"], None]) -> str:
+def draw_svg(draw: Callable[["Axes"], None]) -> str:
     """Draws one panel without a display and without global state; the same data give the same text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG

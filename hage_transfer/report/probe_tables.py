@@ -1,0 +1,180 @@
+"""Tables of a classifier run beside its main one: intervals and tests, other classifiers, classes, few labels."""
+
+import csv
+from collections.abc import Mapping
+from statistics import mean, stdev
+from typing import Any
+
+from hage_transfer.report.runs import Run
+from hage_transfer.report.tables import MISSING, Table
+
+METRICS = {
+    "accuracy": "Accuracy",
+    "auc": "AUC",
+    "recall": "Recall",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "calibration_error": "Calibration error",
+}
+CLASSIFIERS = {
+    "linear": "Linear probe (the paper's)",
+    "logistic": "Logistic regression, L-BFGS",
+    "knn": "Nearest neighbours",
+    "class_mean": "Nearest class mean",
+}
+
+
+def metrics_table(run: Run) -> Table | None:
+    """Balanced accuracy, F1 and calibration error of each source; None in a run without them."""
+    names = ("balanced_accuracy", "f1", "calibration_error")
+    if not any(record.metric in names for record in run.results.records):
+        return None
+    rows = tuple(
+        (source, *(_spread(list(run.fold_values(source, name).values())) for name in names)) for source in run.sources
+    )
+    caption = "Mean ± standard deviation over folds. Calibration error: lower is better."
+    return Table(caption, ("Features", *(METRICS[name] for name in names)), rows)
+
+
+def interval_table(run: Run) -> Table | None:
+    """Intervals of each source over groups; None in a run without them."""
+    found = run.meta.get("intervals", [])
+    if not found:
+        return None
+    rows = tuple(
+        (
+            str(row["source"]),
+            METRICS.get(row["metric"], row["metric"]),
+            _number(row["mean"]),
+            _range(row),
+            str(row["method"] or row["reason"]),
+            str(row["n_units"]),
+        )
+        for row in found
+    )
+    caption = (
+        "95% intervals over the tested groups (or rows), the trained models being what they are: how far the numbers "
+        "could move with other patients of the same kind. Accuracy counts every test row once; AUC is the mean over "
+        "folds."
+    )
+    return Table(caption, ("Features", "Metric", "Value", "95% interval", "By", "Units"), rows, text_columns=2)
+
+
+def paired_table(run: Run) -> Table | None:
+    """Paired tests of each source against the baseline; None in a run with one source."""
+    found = run.meta.get("paired_tests", [])
+    if not found:
+        return None
+    rows = tuple(
+        (
+            f"{row['source']} less {row['baseline']}",
+            METRICS.get(row["metric"], row["metric"]),
+            f"{row['mean']:+.3f}",
+            MISSING if row["std"] is None else f"{row['std']:.3f}",
+            _p_value(row["t_p_value"]),
+            _p_value(row["wilcoxon_p_value"]),
+            _range(row, signed=True),
+            _p_value(row.get("delong_p_value")),
+        )
+        for row in found
+    )
+    by = next((row["delong_by"] for row in found if row.get("delong_by")), "row")
+    header = ("Difference", "Metric", "Mean", "Std", "p, folds (t)", "p, folds (ranks)", "95% interval", "p, DeLong")
+    caption = (
+        "Differences fold by fold. t: corrected for the training rows that folds share (Nadeau & Bengio 2003). Ranks: "
+        "Wilcoxon, which with five folds never falls below 0.0625. The interval and DeLong's test take the trained "
+        f"models as they are and ask of other test {by}s, so they are narrower than what another training would show. "
+        f"{len(found)} tests: one in twenty is below 0.05 by chance."
+    )
+    return Table(caption, header, rows, text_columns=2)
+
+
+def cross_check_table(run: Run) -> Table | None:
+    """Other classifiers on the same folds; None where none was asked for."""
+    found = run.meta.get("cross_checks", [])
+    if not found:
+        return None
+    cells = {(row["classifier"], row["source"], row["metric"]): row for row in found}
+    names = ("accuracy", "auc", "recall", "balanced_accuracy", "f1")
+    rows = tuple(
+        (
+            CLASSIFIERS.get(classifier, classifier),
+            str(source),
+            *(_mean_std(cells.get((classifier, source, name))) for name in names),
+        )
+        for classifier, source in dict.fromkeys((row["classifier"], row["source"]) for row in found)
+    )
+    header = ("Classifier", "Features", *(METRICS[name] for name in names))
+    caption = "Other classifiers on the same features and folds: mean ± standard deviation over folds, trials averaged."
+    return Table(caption, header, rows, text_columns=2)
+
+
+def curve_table(run: Run) -> Table | None:
+    """AUC by share of the labels; None where no learning curve was asked for."""
+    found = [row for row in run.meta.get("learning_curve", []) if row["metric"] == "auc" and row["value"] is not None]
+    if not found:
+        return None
+    shares = sorted({row["share"] for row in found})
+    rows = tuple(
+        (
+            str(source),
+            *(_spread([r["value"] for r in found if (r["source"], r["share"]) == (source, share)]) for share in shares),
+        )
+        for source in dict.fromkeys(row["source"] for row in found)
+    )
+    header = ("Features", *(f"{share:.0%} of the labels" if share >= 0.01 else f"{share:.2%}" for share in shares))
+    unit = run.meta.get("curve_unit", "row")
+    caption = f"AUC of the linear probe, mean ± standard deviation over folds and draws of {unit}s; same draws for all."
+    return Table(caption, header, rows)
+
+
+def class_table(run: Run) -> Table | None:
+    """Precision, recall, F1 and AUC of each class, all test rows, trials averaged; None in a run without them."""
+    path = run.path / "per_class.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as handle:
+        found = list(csv.DictReader(handle))
+    names = ("precision", "recall", "f1", "auc")
+    rows = []
+    for label, source in dict.fromkeys((row["class"], row["source"]) for row in found):
+        own = [row for row in found if (row["class"], row["source"]) == (label, source)]
+        values = ([float(row[name]) for row in own if row[name]] for name in names)
+        rows.append((label, source, *(f"{mean(v):.3f}" if v else MISSING for v in values), own[0]["rows"]))
+    header = ("Class", "Features", "Precision", "Recall", "F1", "AUC", "Rows")
+    return Table("Each class over all test rows, folds pooled, trials averaged.", header, tuple(rows), text_columns=2)
+
+
+def classifier_tables(run: Run) -> tuple[Table, ...]:
+    """All of them that a run has."""
+    made = (metrics_table, interval_table, paired_table, cross_check_table, curve_table, class_table)
+    return tuple(table for make in made if (table := make(run)) is not None)
+
+
+def _range(row: Mapping[str, Any], *, signed: bool = False) -> str:
+    if row.get("low") is None:
+        return MISSING
+    form = "+.3f" if signed else ".3f"
+    return f"{row['low']:{form}} to {row['high']:{form}}"
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return MISSING
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _mean_std(cell: Mapping[str, Any] | None) -> str:
+    if cell is None or cell["mean"] is None:
+        return MISSING
+    return f"{cell['mean']:.3f}" + ("" if cell["std"] is None else f" ± {cell['std']:.3f}")
