@@ -18,7 +18,7 @@ from torch import Tensor
 
 from probes.rows import FeatureRows, as_float32
 
-WINDOW_ROWS = 32_768
+WINDOW_ROWS = 16_384
 BLOCK_ROWS = 128
 AHEAD = 2
 
@@ -45,9 +45,14 @@ def epoch_windows(n_rows: int, *, batch_size: int, generator: torch.Generator) -
 
 
 def shuffled_batches(
-    features: FeatureRows, *, epochs: int, batch_size: int, generator: torch.Generator
+    features: FeatureRows,
+    *,
+    shift: Float[Tensor, "feature"],
+    epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
 ) -> Iterator[Batch]:
-    """Rows and their features for every step of every epoch, read by a thread while the last batch is worked on.
+    """Rows and their features less ``shift``, for every step of every epoch, read by a thread ahead of their use.
 
     The last batch of a window is smaller where the batch size does not divide it.
     """
@@ -55,7 +60,7 @@ def shuffled_batches(
         waiting: deque[Future[Batch]] = deque()
         for _ in range(epochs):
             for window in epoch_windows(features.n_rows, batch_size=batch_size, generator=generator):
-                loaded = _Window(features, window)
+                loaded = _Window(features, window, shift)
                 for start in range(0, len(window), batch_size):
                     waiting.append(reader.submit(loaded.batch, start, min(start + batch_size, len(window))))
                     if len(waiting) > AHEAD:
@@ -67,19 +72,19 @@ def shuffled_batches(
 class _Window:
     """A window's rows as stored, read in the file's order by the first batch that needs them, dropped by the last."""
 
-    def __init__(self, features: FeatureRows, rows: Int[np.ndarray, "window"]) -> None:
-        self._features, self._rows = features, rows
+    def __init__(self, features: FeatureRows, rows: Int[np.ndarray, "window"], shift: Float[Tensor, "feature"]) -> None:
+        self._features, self._rows, self._shift = features, rows, shift
         self._ascending = np.sort(rows)
         self._stored: list[np.ndarray] | None = None
 
     def batch(self, start: int, end: int) -> Batch:
         rows = self._rows[start:end]
         if all(isinstance(part.values, np.ndarray) for part in self._features.columns):
-            return rows, self._features.take(rows)
+            return rows, self._features.take(rows) - self._shift
         if self._stored is None:
             self._stored = self._features.stored(self._ascending)
         places = np.searchsorted(self._ascending, rows)
         features = as_float32([part.take(places, axis=0) for part in self._stored])
         if end == len(self._rows):
             self._stored = None
-        return rows, features
+        return rows, features - self._shift

@@ -96,9 +96,10 @@ def train_probes(
     optimiser = heads.optimiser(learning_rate=learning_rate, weight_decay=weight_decay)
     targets, masks = torch.from_numpy(labels), torch.from_numpy(np.ascontiguousarray(training.T))
     generator = torch.Generator().manual_seed(seed)
-    for chosen, batch in shuffled_batches(rows, epochs=epochs, batch_size=batch_size, generator=generator):
+    order = {"epochs": epochs, "batch_size": batch_size, "generator": generator}
+    for chosen, centred in shuffled_batches(rows, shift=moments.shift.cpu(), **order):
         kept = masks[chosen]
-        heads.set_gradients(batch.to(device), targets[chosen].to(device), kept.to(device))
+        heads.set_gradients(centred.to(device), targets[chosen].to(device), kept.to(device))
         heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())
         optimiser.step()
     return LinearProbes(*heads.for_raw_rows(), moments.shift)
@@ -121,7 +122,7 @@ class _Heads:
             {"params": self._layers, "weight_decay": weight_decay},
             {"params": self._offsets, "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=learning_rate, foreach=True)
+        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
     @torch.no_grad()
     def for_raw_rows(self) -> tuple[Float[Tensor, "head class feature"], Float[Tensor, "head class"]]:
@@ -132,17 +133,17 @@ class _Heads:
     @torch.no_grad()
     def set_gradients(
         self,
-        batch: Float[Tensor, "batch feature"],
+        centred: Float[Tensor, "batch feature"],
         targets: Int[Tensor, "batch"],
         kept: Bool[Tensor, "batch head"],
     ) -> None:
         """Gradients of every head's mean cross-entropy over its kept rows.
 
         With s = softmax(z) and t the target's indicator, dL/dz = (s - t) / n on kept rows. For z = W (x - m) / c + b:
-        dL/db = sum dL/dz, dL/dW = (sum dL/dz x - dL/db m) / c, so raw rows are multiplied once for all heads.
+        dL/db = sum dL/dz, dL/dW = (sum dL/dz x - dL/db m) / c, so rows are multiplied once for all heads. ``centred``
+        is rows less the shift, from which m is measured too.
         """
         moments = self._moments
-        centred = batch - moments.shift
         raw_weights, raw_biases = self.for_raw_rows()
         slopes = (centred @ raw_weights.flatten(0, 1).T).unflatten(1, raw_biases.shape).add_(raw_biases).softmax(dim=2)
         slopes.scatter_add_(

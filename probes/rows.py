@@ -18,7 +18,7 @@ from torch import Tensor
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.errors import DataError
 
-CHUNK_ROWS = 4096
+CHUNK_ROWS = 2048
 GIB = 2**30
 
 
@@ -127,6 +127,8 @@ def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray,
         raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
     own = file["keys"].asstr()[...]
     n_rows = len(file["features"])
+    if n_rows == len(keys) and np.array_equal(own, keys):
+        return None
     place = {key: row for row, key in enumerate(own.tolist())}
     missing = [key for key in keys.tolist() if key not in place]
     extra = len(place) - (len(keys) - len(missing))
@@ -137,8 +139,6 @@ def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray,
             + (f" (first: {missing[0]})" if missing else "")
             + f", {extra} have no label, {twice} are there twice; encode the patches and their labels together"
         )
-    if np.array_equal(own, keys):
-        return None
     return np.array([place[key] for key in keys.tolist()], dtype=np.int64)
 
 
