@@ -18,6 +18,10 @@ from probes.batches import shuffled_batches
 from probes.moments import Moments, training_moments
 from probes.rows import FeatureRows
 
+EPS = 1e-6
+"""Of AdamW. A balanced batch has no slope in the biases at the start but for rounding, and at torch's 1e-8 the sign of
+that rounding would make a whole step."""
+
 
 @dataclass(frozen=True)
 class LinearProbes:
@@ -122,7 +126,7 @@ class _Heads:
             {"params": self._layers, "weight_decay": weight_decay},
             {"params": self._offsets, "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        return torch.optim.AdamW(groups, lr=learning_rate, eps=EPS, fused=True)
 
     @torch.no_grad()
     def for_raw_rows(self) -> tuple[Float[Tensor, "head class feature"], Float[Tensor, "head class"]]:

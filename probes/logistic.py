@@ -1,7 +1,7 @@
 """Cross-check: logistic regression to convergence with L-BFGS, as UNI's own linear probe; all folds from one pass.
 
 Each fold has an optimiser of its own; at every evaluation they wait for one another and share the pass over the rows
-(``probes.lockstep``), so each takes the steps that it would take alone.
+(``probes.lockstep``), so each takes the steps that it would take alone, but for rounding.
 """
 
 from collections.abc import Callable, Mapping
@@ -116,7 +116,7 @@ class _Objective:
 
     @torch.no_grad()
     def __call__(self, points: Mapping[int, Tensor]) -> dict[int, ValueAndSlope]:
-        folds = list(points)
+        folds = sorted(points)  # whichever search asked first: the same sums every time
         weights, biases = self.divided(torch.stack([points[fold] for fold in folds]).float())
         value = torch.zeros(len(folds), dtype=torch.float64)
         slope = torch.zeros(len(folds), self._n_classes, self._features.n_features + 1, dtype=torch.float64)

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
 from hage_transfer.results import MEAN
@@ -41,7 +43,14 @@ def write(path, labels, *, signal=1.5, order=None, seed=0, sha256="a" * 64):
 
 
 def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options):
-    return evaluate_probes(config, labels, sources, run=RunDirectory.open(tmp_path / name, config), **options)
+    files = {
+        source: [path if isinstance(path, tuple) else (path,) for path in paths] for source, paths in sources.items()
+    }
+    return evaluate_probes(config, labels, files, run=RunDirectory.open(tmp_path / name, config), **options)
+
+
+def with_more(**more):
+    return ProbeConfig.model_validate(CONFIG.model_dump(exclude_unset=True) | more)
 
 
 def test_evaluate_probes_tells_signal_from_noise(tmp_path, labels):
@@ -142,3 +151,80 @@ def test_evaluate_probes_refuse_an_unknown_positive_class(tmp_path, labels):
     config = CONFIG.model_copy(update={"positive": "tumour"})
     with pytest.raises(ConfigError, match="the labels are benign, malignant"):
         evaluate(tmp_path, labels, {"frozen": [write(tmp_path / "a.h5", labels)]}, config=config)
+
+
+def test_evaluate_probes_of_columns_side_by_side_equal_those_of_one_wide_file(tmp_path, labels):
+    parts = [write(tmp_path / f"{k}.h5", labels, seed=k, signal=k + 1) for k in range(2)]
+    wide = np.concatenate([read_features(path).features for path in parts], axis=1)
+    write_features(tmp_path / "wide.h5", wide, meta(), keys=labels.keys.tolist())
+    results = evaluate(tmp_path, labels, {"one": [tmp_path / "wide.h5"], "two": [tuple(parts)]})
+    for record in results.select(source="one"):
+        assert record.value == results.value(source="two", fold=record.fold, metric=record.metric)
+
+
+def test_evaluate_probes_streamed_equal_those_in_memory(tmp_path, labels):
+    order = np.random.default_rng(1).permutation(len(labels))
+    sources = {"frozen": [write(tmp_path / "a.h5", labels, order=order)]}
+    config = with_more(cross_checks={"classifiers": ["logistic", "knn", "class_mean"]})
+    streaming = config.model_copy(update={"memory_gib": 0.0})
+    one, other = (
+        evaluate(tmp_path, labels, sources, name=name, config=given)
+        for name, given in (("memory", config), ("streamed", streaming))
+    )
+    assert numbers(one) == numbers(other)
+    assert one.meta["cross_checks"] == other.meta["cross_checks"]
+
+
+def test_evaluate_probes_put_other_classifiers_beside_the_linear_one(tmp_path, labels):
+    sources = {"signal": [write(tmp_path / "a.h5", labels, signal=4)]}
+    config = with_more(cross_checks={"classifiers": ["logistic", "knn", "class_mean"]})
+    results = evaluate(tmp_path, labels, sources, config=config)
+    found = {row["classifier"]: row["mean"] for row in results.meta["cross_checks"] if row["metric"] == "auc"}
+    assert list(found) == ["linear", "logistic", "knn", "class_mean"]
+    assert found["linear"] == results.value(source="signal", fold=MEAN, metric="auc")
+    assert min(found.values()) > 0.9
+
+
+def test_evaluate_probes_learn_more_from_more_labels(tmp_path, labels):
+    sources = {name: [write(tmp_path / f"{name}.h5", labels, signal=2)] for name in ("a", "b")}
+    config = with_more(learning_curve={"shares": [0.1], "draws": 6, "unit": "row"})
+    curve = evaluate(tmp_path, labels, sources, config=config).meta["learning_curve"]
+    means = {
+        share: np.mean([row["value"] for row in curve if (row["share"], row["metric"]) == (share, "auc")])
+        for share in (0.1, 1.0)
+    }
+    assert means[0.1] < means[1.0]
+    assert {row["labels"] for row in curve if row["share"] == 0.1} == {6}
+    of_sources = [[row | {"source": ""} for row in curve if row["source"] == name] for name in ("a", "b")]
+    assert of_sources[0] == of_sources[1]  # the same features under two names: the same draws
+
+
+def test_evaluate_probes_with_all_labels_do_not_depend_on_a_curve_beside_them(tmp_path, labels):
+    sources = {"frozen": [write(tmp_path / "a.h5", labels)]}
+    alone = evaluate(tmp_path, labels, sources, name="alone")
+    beside = evaluate(
+        tmp_path, labels, sources, name="beside", config=with_more(learning_curve={"shares": [0.2], "draws": 2})
+    )
+    for one, other in zip(alone.records, beside.records, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-6)
+
+
+def test_evaluate_probes_of_an_official_split_keep_validation_apart(tmp_path, labels):
+    parts = np.array(["train", "valid", "test"])[np.arange(len(labels)) // 5 % 3]
+    keys = np.array([f"{part}/{key}" for part, key in zip(parts, labels.keys, strict=True)])
+    official = replace(labels, keys=keys)
+    config = with_more(split={"mode": "official"})
+    results = evaluate(tmp_path, official, {"frozen": [write(tmp_path / "a.h5", official, signal=4)]}, config=config)
+    assert {(record.split, record.fold) for record in results.records} == {
+        (split, fold) for split in ("test", "validation") for fold in ("official", MEAN)
+    }
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
+        assert {row["key"].partition("/")[0] for row in csv.DictReader(handle)} == {"test"}
+
+
+def test_evaluate_probes_name_a_row_that_holds_nan(tmp_path, labels):
+    path = write(tmp_path / "a.h5", labels)
+    with h5py.File(path, "r+") as file:
+        file["features"][17, 2] = np.nan
+    with pytest.raises(InputError, match=r"a\.h5: row 17 holds NaN"):
+        evaluate(tmp_path, labels, {"frozen": [path]})

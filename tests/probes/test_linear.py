@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from hage_transfer.errors import SplitError
-from probes.linear import train_probes
+from probes.linear import EPS, train_probes
 
 
 def rows(n=120, n_features=6, n_classes=3, seed=0):
@@ -44,11 +44,12 @@ def test_train_probes_equals_a_plain_loop_over_the_folds_own_rows():
         mean, std = torch.tensor(own.mean(0)).float(), torch.tensor(own.std(0)).float()
         generator = torch.Generator().manual_seed(5)
         layer = torch.nn.Linear(6, 3)
-        with torch.no_grad():
-            layer.weight.copy_((torch.rand(3, 6, generator=generator) * 2 - 1) * 6**-0.5)
-            layer.bias.copy_((torch.rand(3, generator=generator) * 2 - 1) * 6**-0.5)
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
         optimiser = torch.optim.AdamW(
-            [{"params": [layer.weight], "weight_decay": 0.01}, {"params": [layer.bias], "weight_decay": 0.0}], lr=1e-2
+            [{"params": [layer.weight], "weight_decay": 0.01}, {"params": [layer.bias], "weight_decay": 0.0}],
+            lr=1e-2,
+            eps=EPS,
         )
         for _ in range(3):
             order = torch.randperm(len(features), generator=generator).numpy()
@@ -61,8 +62,8 @@ def test_train_probes_equals_a_plain_loop_over_the_folds_own_rows():
                 functional.cross_entropy(layer(inputs), torch.from_numpy(labels[batch])).backward()
                 optimiser.step()
         expected = layer((torch.from_numpy(features) - mean) / std).softmax(dim=1).detach().numpy()
-        probabilities = found.probabilities(features, fold=fold, rows=np.arange(len(features)))
-        np.testing.assert_allclose(probabilities, expected, atol=2e-4)
+        everywhere = np.ones_like(training)
+        np.testing.assert_allclose(found.probabilities(features, everywhere)[fold], expected, atol=2e-4)
 
 
 def test_train_probes_standardise_each_fold_by_its_training_rows():
@@ -72,11 +73,9 @@ def test_train_probes_standardise_each_fold_by_its_training_rows():
     scaled[~training[0]] += 1e4  # the first fold's test rows
     options = {"n_classes": 3, "epochs": 2, "batch_size": 32, "seed": 1}
     one, other = (train_probes(x, labels, training[[0]], **options) for x in (features, scaled))
-    own = np.flatnonzero(training[0])
+    own = training[[0]]
     # Test rows must not reach the fold's scale, else its own training rows would be told apart less well.
-    np.testing.assert_allclose(
-        one.probabilities(features, fold=0, rows=own), other.probabilities(scaled, fold=0, rows=own), atol=5e-3
-    )
+    np.testing.assert_allclose(one.probabilities(features, own)[own], other.probabilities(scaled, own)[own], atol=5e-3)
 
 
 def test_train_probes_survive_a_constant_feature():
@@ -102,3 +101,38 @@ def test_train_probes_refuse_a_fold_without_rows():
     training[1] = False
     with pytest.raises(SplitError, match="fold 1 has no row"):
         train_probes(features, labels, training, n_classes=3)
+
+
+def test_train_probes_change_nothing_but_the_column_where_classes_are_renamed():
+    features, labels = rows()
+    training, options = fold_masks(len(labels)), {"n_classes": 3, "epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
+    renamed = np.array([2, 0, 1])
+    one = train_probes(features, labels, training, **options).probabilities(features, ~training)
+    other = train_probes(features, renamed[labels], training, **options).probabilities(features, ~training)
+    np.testing.assert_allclose(one[~training], other[~training][:, renamed], atol=1e-6)
+
+
+def test_train_probes_change_nothing_where_a_constant_feature_is_added():
+    features, labels = rows()
+    training, options = fold_masks(len(labels)), {"n_classes": 3, "epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
+    wider = np.insert(features, 2, np.float32(-7.25), axis=1)
+    one, other = (train_probes(x, labels, training, **options).probabilities(x, ~training) for x in (features, wider))
+    np.testing.assert_allclose(one[~training], other[~training], atol=1e-6)
+
+
+def test_train_probes_change_nothing_where_rows_change_places_within_one_batch():
+    features, labels = rows()
+    training, order = fold_masks(len(labels)), np.random.default_rng(1).permutation(len(labels))
+    options = {"n_classes": 3, "epochs": 20, "batch_size": len(labels), "learning_rate": 1e-2}
+    one = train_probes(features, labels, training, **options).probabilities(features, ~training)
+    moved = features[order], labels[order], np.ascontiguousarray(training[:, order])
+    other = train_probes(*moved, **options).probabilities(moved[0], ~moved[2])
+    np.testing.assert_allclose(one[:, order], other, atol=1e-5)
+
+
+def test_probabilities_are_nan_where_a_row_is_not_wanted():
+    features, labels = rows()
+    training = fold_masks(len(labels))
+    found = train_probes(features, labels, training, n_classes=3, epochs=1).probabilities(features, ~training)
+    assert np.isnan(found[training]).all()
+    np.testing.assert_allclose(found[~training].sum(axis=1), 1, atol=1e-6)
