@@ -163,10 +163,17 @@ def encode_progress() -> Iterator["Track"]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def track(name: str, count: int) -> Any:
             task = progress.add_task(name, total=count)
-            return lambda done: progress.advance(task, done)
+
+            def advance(done: int) -> None:
+                progress.advance(task, done)
+                if task in progress.task_ids and progress.tasks[progress.task_ids.index(task)].finished:
+                    progress.remove_task(task)  # a list may hold thousands of slides
+
+            return advance
 
         yield track

@@ -56,11 +56,9 @@ def find_weights(weights: Path | None) -> WeightsFile:
 
 
 def load(weights: WeightsFile, *, device: str, precision: str) -> TorchEncoder:
-    """The embedded encoder; its network runs with batch normalisation folded into the convolutions."""
-    module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    load_strictly(module, timm_state(read_state(weights.path)), name=NAME, path=weights.path)
+    """The embedded encoder."""
     return TorchEncoder(
-        fold_batch_norms(module.eval()),
+        network(weights),
         name=NAME,
         width=WIDTH,
         licence=LICENCE,
@@ -71,6 +69,13 @@ def load(weights: WeightsFile, *, device: str, precision: str) -> TorchEncoder:
         precision=precision,
         channels_last=True,
     )
+
+
+def network(weights: WeightsFile) -> nn.Module:
+    """The network with batch normalisation folded into its convolutions."""
+    module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    load_strictly(module, timm_state(read_state(weights.path)), name=NAME, path=weights.path)
+    return fold_batch_norms(module.eval()).requires_grad_(False)
 
 
 def stage_statistics(module: nn.Module, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 352"]:

@@ -12,9 +12,10 @@ import numpy as np
 from hage_transfer.config import EncoderSettings, config_sha256
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.feature_journal import journal_path
+from hage_transfer.devices import resolve_device
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.extract import ImageRows
-from hage_transfer.encoders.registry import find_weights, load_encoder
+from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
 from hage_transfer.encoders.status import Outcome, StatusBook
 from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
@@ -102,7 +103,7 @@ def encode_items(
 
     def sha256(item: Item) -> str:
         try:
-            return _item_sha256(item, settings, weights_sha256)
+            return item_sha256(item, settings, weights_sha256)
         except OSError as error:
             raise DataError(f"{error.filename or item.name}: cannot be read ({error.strerror or error})") from None
 
@@ -116,6 +117,7 @@ def encode_items(
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
     if not left:
         return [Outcome(item.name, "done") for item in items]
+    device = resolve_device(device)
     encoder = open_encoder(settings, device=device)
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
     worker = Worker(
@@ -123,7 +125,7 @@ def encode_items(
         encoder,
         settings,
         sha256=sha256,
-        arithmetic=f"{device.partition(':')[0]} {settings.runtime}",
+        arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device)}",
         track=track,
         book=book,
     )
@@ -141,7 +143,8 @@ def open_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     return encoder
 
 
-def _item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
+def item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
+    """Hash of all that decides the rows of an item: a file that states it is kept."""
     encoder = {"encoder": settings.name, "weights": weights_sha256, "precision": settings.precision}
     if settings.views > 1:
         encoder["views"] = str(settings.views)

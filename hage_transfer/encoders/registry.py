@@ -8,7 +8,7 @@ from hage_transfer.devices import resolve_device
 from hage_transfer.encoders import embedded, timm_any, timm_models
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.weights import WeightsFile
-from hage_transfer.errors import WeightsError
+from hage_transfer.errors import ConfigError, WeightsError
 
 TIMM_PREFIX = "timm:"
 
@@ -81,6 +81,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     """
     where = resolve_device(device)
     weights = find_weights(settings)
+    if runtime_of(settings, device=where) == "onnx":
+        return _by_onnx(settings, weights, where)
     if settings.name.startswith(TIMM_PREFIX):
         model = settings.name.removeprefix(TIMM_PREFIX)
         return timm_any.load(model, weights, device=where, precision=settings.precision)
@@ -92,6 +94,25 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
         device=where,
         precision=settings.precision,
     )
+
+
+def runtime_of(settings: EncoderSettings, *, device: str) -> str:
+    """``onnx`` or ``torch``: what runs an encoder where the config leaves it open."""
+    if settings.runtime != "auto":
+        return settings.runtime
+    if settings.name != embedded.NAME or device != "cpu" or settings.precision != "float32":
+        return "torch"
+    from hage_transfer.encoders import embedded_onnx
+
+    return "onnx" if embedded_onnx.is_installed() else "torch"
+
+
+def _by_onnx(settings: EncoderSettings, weights: WeightsFile, device: str) -> FrozenEncoder:
+    if settings.name != embedded.NAME:
+        raise ConfigError(f"encoder.runtime onnx is for encoder {embedded.NAME}, not {settings.name}; leave it out")
+    from hage_transfer.encoders import embedded_onnx
+
+    return embedded_onnx.load(weights, device=device, precision=settings.precision)
 
 
 def _embedded_at_hand() -> bool:

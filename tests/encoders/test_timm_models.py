@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +8,19 @@ from safetensors.torch import save_file
 
 from hage_transfer.encoders.base import EncoderSpec, Preprocessing
 from hage_transfer.encoders.timm_models import SPECS, build, load, pool
-from hage_transfer.encoders.weights import local_weights
+from hage_transfer.encoders.weights import load_strictly, local_weights
 from hage_transfer.errors import WeightsError
 
 # millions of parameters, as the model cards state them
 MILLIONS = {"uni": 303, "uni2-h": 681, "virchow2": 632, "gigapath": 1135, "h-optimus-0": 1135}
+# names and shapes that the published checkpoints hold, from their model cards and timm's architectures
+LANDMARKS = {
+    "uni": {"cls_token": (1, 1, 1024), "pos_embed": (1, 197, 1024), "blocks.23.ls1.gamma": (1024,)},
+    "uni2-h": {"reg_token": (1, 8, 1536), "pos_embed": (1, 256, 1536), "blocks.23.mlp.fc1.weight": (8192, 1536)},
+    "virchow2": {"reg_token": (1, 4, 1280), "patch_embed.proj.weight": (1280, 3, 14, 14), "norm.weight": (1280,)},
+    "gigapath": {"blocks.39.norm1.weight": (1536,), "patch_embed.proj.weight": (1536, 3, 16, 16)},
+    "h-optimus-0": {"reg_token": (1, 4, 1536), "blocks.39.norm1.weight": (1536,)},
+}
 TINY = {"img_size": 224, "patch_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2, "num_classes": 0}
 
 
@@ -74,6 +83,42 @@ def test_pool_refuses_another_width(tiny):
 )
 def test_specs_preprocess_as_their_cards_say(name, fact):
     assert SPECS[name].preprocessing == fact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_load_strictly_takes_a_state_dict_of_the_published_form(name):
+    """Whole size, on the meta device: every name and shape that the checkpoints hold, and none other."""
+    module = build(SPECS[name])
+    state = {key: torch.empty_like(value) for key, value in module.state_dict().items()}
+    load_strictly(module, state, name=name, path=Path("w.bin"))
+    assert {key: tuple(state[key].shape) for key in LANDMARKS[name]} == LANDMARKS[name]
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_load_strictly_refuses_the_weights_of_every_other_entry(name, shallow):
+    if name == shallow.name:
+        return
+    other = SPECS[name]
+    module = build(shallow)
+    state = build(replace(other, arguments={**other.arguments, "depth": 1})).state_dict()
+    same = {key: value.shape for key, value in state.items()} == {
+        key: value.shape for key, value in module.state_dict().items()
+    }
+    assert not same
+    with pytest.raises(WeightsError, match=f"not the weights of {shallow.name}; tensors .*(missing|not in|shape)"):
+        load_strictly(module, state, name=shallow.name, path=Path("w.bin"))
+
+
+def test_load_of_a_random_network_gives_the_entry_s_width(shallow, tmp_path):
+    """One block with random weights, through file, strict loading, preprocessing and pooling."""
+    torch.manual_seed(0)
+    state = {key: torch.rand(value.shape) * 0.02 for key, value in build(shallow).state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    encoder = load(shallow, local_weights(tmp_path / "w.safetensors"), device="cpu", precision="float32")
+    rows = encoder(np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8))
+    assert rows.shape == (1, shallow.width)
+    assert np.isfinite(rows).all()
 
 
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
