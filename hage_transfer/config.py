@@ -184,8 +184,12 @@ def load_config(model: type[Config], path: Path | None, overrides: Sequence[str]
         return model.model_validate(tree)
     except ValidationError as error:
         where = "the config" if path is None else str(path)
-        lines = [_describe_fault(model, dict(fault)) for fault in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{where}: {describe_faults(model, error)}") from None
+
+
+def describe_faults(model: type[BaseModel], error: ValidationError) -> str:
+    """Every fault that pydantic found, in one line: key, value, and the nearest valid key."""
+    return "; ".join(_describe_fault(model, dict(fault)) for fault in error.errors())
 
 
 def dump_config(config: Settings) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from hage_transfer.atomic import remove_partial, write_csv, write_json, write_text
 from hage_transfer.config import Settings, dump_config
@@ -33,6 +34,9 @@ _PACKAGES = (
     "numpy",
     "pandas",
 )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,10 @@ def _differing_keys(path: Path, config: Settings) -> list[str]:
         tree = None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: is not the config of a run; give another --out")
+    try:  # a key that is new since then has its default
+        tree = type(config).model_validate(tree).model_dump(mode="json")
+    except ValidationError:
+        log.debug("%s does not fit the present form of its config; compared as it stands", path)
     before = _flatten(tree)
     now = _flatten(config.model_dump(mode="json"))
     return sorted(key for key in before.keys() | now.keys() if before.get(key, "") != now.get(key, ""))

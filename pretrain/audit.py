@@ -11,7 +11,7 @@ from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.results import MEAN, Record
 from pretrain.config import PretrainConfig
 from pretrain.differences import differences_meta
-from pretrain.evaluate import AVERAGED
+from pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
 from pretrain.inputs import FoldInputs, Inputs
 from pretrain.intervals import against_meta, intervals_meta
 from pretrain.methods.registry import METHODS
@@ -63,7 +63,7 @@ def run_meta(
         "intervals": intervals_meta(records, patients, seed=config.seed),
         "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
         "quoted": _quoted(config),
-        "zero_shot": zero_shot_meta(folds[0].unseen, config),
+        "zero_shot": {fold.fold.name: zero_shot_meta(fold.unseen, config) for fold in folds if fold.unseen is not None},
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_even_attention(records), *_leakage(config)],
     }
@@ -101,12 +101,12 @@ def _beaten(records: Sequence[Record]) -> list[str]:
     warnings = []
     for metric, baselines, better in (
         ("pcc_all", ("ridge", "spot_depth", *METHODS), "higher"),
-        ("mse", ("ridge", "gene_mean", "all_zero"), "lower"),
-        ("mae", ("ridge", "gene_median", "all_zero"), "lower"),
+        ("mse", ("ridge", "gene_mean", "all_zero", "spot_depth", *METHODS), "lower"),
+        ("mae", ("ridge", "gene_median", "all_zero", "spot_depth", *METHODS), "lower"),
     ):
         own = means.get((AVERAGED, metric if metric == "pcc_all" else f"{metric}_calibrated"))
         for baseline in baselines:
-            other = means.get((baseline, metric))
+            other = means.get((f"{baseline}{AVERAGED_SUFFIX}", metric), means.get((baseline, metric)))
             if own is None or other is None:
                 continue
             if (other > own) if better == "higher" else (other < own):

@@ -8,9 +8,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from pretrain.calibration import calibrate
 from pretrain.dataset import Spots
+from pretrain.methods.score import section_pcc
 from pretrain.methods.selection import held_out_parts
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
@@ -58,21 +58,13 @@ def choose_alpha(train: Spots, *, unit: str) -> tuple[float, Mapping[float, floa
     1e6, since across patients strong shrinkage wins.
     """
     splits = held_out_parts(train, unit=unit)
-    scores = {alpha: _mean([_score(alpha, train, fit, rest) for fit, rest in splits]) for alpha in ALPHAS}
+    scores = {alpha: float(np.mean([_score(alpha, train, fit, rest) for fit, rest in splits])) for alpha in ALPHAS}
     return max(scores, key=lambda alpha: scores[alpha]), scores
 
 
 def _score(alpha: float, train: Spots, fit: np.ndarray, held_out: np.ndarray) -> float:
     predicted = _ridge(alpha).fit(train.features[fit], train.target[fit]).predict(train.features[held_out])
-    sections, target = train.section[held_out], train.target[held_out]
-    parts = [np.flatnonzero(sections == one) for one in np.unique(sections)]
-    return _mean([pcc_mean(gene_pcc(predicted[rows], target[rows])) for rows in parts])
-
-
-def _mean(values: list[float]) -> float:
-    """Mean of the defined values (a section where every gene is constant has none); 0 where there is none."""
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else 0.0
+    return section_pcc(predicted, train.target[held_out], train.section[held_out])
 
 
 def _ridge(alpha: float) -> Pipeline:

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from hage_transfer.config import EncoderSettings, SectionsSettings, Settings
+from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, describe_faults
 
 MethodName = Literal["hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
+RESERVED = (*METHOD_NAMES, "ridge", "gene_mean", "gene_median", "all_zero", "spot_depth")
+"""Names of the results that a variant may not take."""
 VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
 """What a variant may change: all that leaves a fold's arrays as they are."""
 
@@ -162,7 +164,7 @@ class PretrainConfig(Settings):
     @model_validator(mode="after")
     def _variants_hold(self) -> "PretrainConfig":
         for name in self.variants:
-            if name in METHOD_NAMES or name.endswith("_averaged"):
+            if name in RESERVED or name.endswith("_averaged") or "zero_shot" in name:
                 raise ValueError(f"variant {name}: is a name of the results already; give another")
             self.variant(name)
         return self
@@ -184,8 +186,7 @@ class PretrainConfig(Settings):
         try:
             return PretrainConfig.model_validate(tree)
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            raise ValueError(f"variant {name}: {faults}") from None
+            raise ValueError(f"variant {name}: {describe_faults(PretrainConfig, error)}") from None
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:

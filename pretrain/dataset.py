@@ -197,11 +197,12 @@ def _rows_by_name(features: Features, names: Sequence[str], *, path: Path) -> Fl
 
 
 def _check_one_encoder(metas: Mapping[str, FeatureMeta], folder: Path) -> None:
-    kinds: dict[tuple[str, str, str], list[str]] = {}
+    kinds: dict[tuple[str, ...], list[str]] = {}
     for name, meta in metas.items():
-        kinds.setdefault((meta.encoder, meta.encoder_sha256, meta.precision), []).append(name)
+        how = f"{meta.patch_size_px} px, {meta.views} views{', surround' if meta.surround else ''}"
+        kinds.setdefault((meta.encoder, meta.encoder_sha256, meta.precision, how), []).append(name)
     if len(kinds) > 1:
         described = "; ".join(
-            f"{', '.join(names)} by {kind[0]} {kind[1][:12]} {kind[2]}" for kind, names in kinds.items()
+            f"{', '.join(names)} by {kind[0]} {kind[1][:12]} {kind[2]}, {kind[3]}" for kind, names in kinds.items()
         )
-        raise DataError(f"{folder}: features of several encoders are mixed ({described}); encode all with one")
+        raise DataError(f"{folder}: features of several encoders are mixed ({described}); encode all alike")

@@ -37,9 +37,9 @@ class Difference:
 def paired_differences(records: Sequence[Record], *, baseline: str) -> list[Difference]:
     """Every source with trials against ``baseline``, trial by trial of each fold.
 
-    Trials of one number share validation split, seed and initialisation, so that their difference is what the
-    setting makes. Pairs of one fold share their test spots: they are no independent sample, and no test is made of
-    them.
+    Trials of one number share validation split and seed (and, where the networks are the same, their initialisation),
+    so that their difference is mostly what the setting makes. Pairs of one fold share their test spots: they are no
+    independent sample, and no test is made of them.
     """
     values = {
         (r.source, r.metric, r.fold, r.trial): r.value

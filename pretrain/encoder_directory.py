@@ -46,6 +46,8 @@ def write_encoder_directory(
         "frozen_encoder_sha256": meta.encoder_sha256,
         "frozen_encoder_licence": meta.encoder_licence,
         "patch_size_px": meta.patch_size_px,
+        "views": meta.views,
+        "surround": meta.surround,
         "gene_embeddings_source": data.gene_source if config.model.gene_informed else "none",
         "context": config.context.model_dump(),
         "preset": config.preset,

@@ -13,11 +13,13 @@ from anndata import AnnData
 
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.errors import ConfigError, DataError
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
-from pretrain.folds import LeftOut, leave_out_folds
+from pretrain.folds import LeftOut, leave_out_folds, validation_split
 from pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
 from pretrain.stored_sections import StoredSections, store_section
+from pretrain.trial_files import HAGE
 from pretrain.unseen import check_unseen, set_apart
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class Inputs:
     @cached_property
     def sha256(self) -> Mapping[str, str]:
         """Hash of each section's counts, names, positions and features."""
-        return {name: _sha256_of(section) for name, section in self.sections.items()}
+        return {name: section_sha256(section) for name, section in self.sections.items()}
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,36 @@ def read_inputs(config: PretrainConfig) -> Inputs:
         for section in read_named_sections(config.data, read_names(config.genes))
     }
     metas = attach_features(list(sections.values()), config.features, config.context)
+    _check_encoded_as(config, metas)
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
-    return Inputs(sections, metas, tuple(leave_out_folds(patients, config.split)))
+    folds = tuple(leave_out_folds(patients, config.split))
+    for fold in folds:
+        _check_trainable(config, fold, {name: section.n_obs for name, section in sections.items()})
+    return Inputs(sections, metas, folds)
+
+
+def _check_trainable(config: PretrainConfig, fold: LeftOut, n_spots: Mapping[str, int]) -> None:
+    """Refuses a fold that no trial could train on, before genes are chosen for it."""
+    section = np.repeat(np.arange(len(fold.train)), [n_spots[name] for name in fold.train])
+    rows, _ = validation_split(section, config.split, seed=config.seed)
+    if HAGE in config.methods and len(rows) < config.clusters.k1:
+        raise ConfigError(
+            f"clusters.k1 = {config.clusters.k1} needs as many training spots; holding out {fold.name} leaves "
+            f"{len(rows)}; lower it"
+        )
+
+
+def _check_encoded_as(config: PretrainConfig, metas: Mapping[str, FeatureMeta]) -> None:
+    """Refuses features that were not made as the config says: its name would stand beside numbers of another recipe."""
+    name, meta = next(iter(metas.items()))
+    found = {"views": meta.views, "surround": meta.surround}
+    for key, value in found.items():
+        wanted = getattr(config.encoder, key)
+        if value != wanted:
+            raise DataError(
+                f"{config.features / name}.h5: was encoded with {key} = {value}, the config says encoder.{key} = "
+                f"{wanted}; encode again with `hage encode st` and this config, or give `features` a folder of its own"
+            )
 
 
 def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: Path) -> FoldInputs:
@@ -128,7 +158,7 @@ def remove_stored(run: Path) -> None:
     shutil.rmtree(run / STORE, ignore_errors=True)
 
 
-def _sha256_of(section: AnnData) -> str:
+def section_sha256(section: AnnData) -> str:
     """Hash of all that a job reads of a section."""
     about = section.uns["section"]
     digest = hashlib.sha256(

@@ -1,6 +1,7 @@
 """A whole pretraining run: genes of each fold, trials as jobs, scores of each fold, one results file."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from pretrain.train import train_trial, trial_seed
 from pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from pretrain.zero_shot import zero_shot_records
 
+log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 
@@ -60,6 +62,8 @@ def pretrain(
     """
     folds = [fold_inputs(inputs, fold, config, run=run.path) for fold in inputs.folds]
     entrants = contenders(config)
+    for fold in folds:
+        _forget_other_inputs(run.path, fold)
     trials = [
         Job(
             f"{fold.fold.name} {contender.source} trial {trial}",
@@ -92,6 +96,14 @@ def pretrain(
     results = _collect(run, inputs, folds, config)
     remove_stored(run.path)
     return results
+
+
+def _forget_other_inputs(run: Path, inputs: FoldInputs) -> None:
+    """Removes jobs of the fold that were done on other inputs: what they left beside their files is replaced now."""
+    for path in sorted((run / "jobs" / inputs.fold.name).rglob("*-*.*")):
+        if inputs.sha256[:12] not in path.name:
+            log.info("%s was made from other inputs and is done anew", path.relative_to(run))
+            path.unlink()
 
 
 def _trial_paths(run: Path, inputs: FoldInputs, contender: Contender, trial: int) -> TrialPaths:

@@ -35,9 +35,11 @@ def show_gene_table(results: "Results", console: Console) -> None:
             cells.append(_over_folds(results, source, name))
         table.add_row(source, *cells, _interval(intervals.get(source)))
     console.print(table)
-    console.print(
-        "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json", soft_wrap=True
-    )
+    if calibrated:
+        console.print(
+            "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json",
+            soft_wrap=True,
+        )
     for name, method in meta["methods"].items():
         console.print(f"{name}: {method['title']}; {method['reference']}", markup=False, soft_wrap=True)
     _show_learning(results, console)
@@ -79,10 +81,11 @@ def _show_learning(results: "Results", console: Console) -> None:
 
 
 def _show_unseen(results: "Results", console: Console) -> None:
-    about = results.meta["zero_shot"]
-    if about is None:
+    folds = results.meta["zero_shot"]
+    if not folds:
         return
-    table = _table(f"{about['n_unseen']} unseen genes", "PCC")
+    about = next(iter(folds.values()))
+    table = _table(f"{_span([one['n_unseen'] for one in folds.values()])} unseen genes", "PCC")
     for source in dict.fromkeys(record.source for record in results.records if record.metric == "pcc_unseen"):
         table.add_row(source, _over_folds(results, source, "pcc_unseen"))
     console.print(table)

@@ -13,12 +13,11 @@ import pandas as pd
 
 from hage_transfer.atomic import TEMPORARY_MARK
 from hage_transfer.cli.sources import find_encoders
-from hage_transfer.config import config_sha256, load_config
+from hage_transfer.config import load_config
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_meta
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.data.section_form import some, spacing_px
-from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE
 from hage_transfer.report.prediction_file import Place
@@ -111,11 +110,12 @@ def section_items(
     """
     from pretrain.config import ContextSettings, PretrainConfig
     from pretrain.dataset import attach_features
+    from pretrain.genes import read_named_sections, read_names
 
     settings = load_config(PretrainConfig, config, overrides)
     if names:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sections": tuple(names)})})
-    sections = read_sections(settings.data)
+    sections = read_named_sections(settings.data, read_names(settings.genes))
     without = [s.uns["section"]["name"] for s in sections if not s.uns["section"]["image_path"]]
     if without and (names or len(without) == len(sections)):
         raise DataError(f"{', '.join(without)}: no image, so no features to predict from; leave them out of --sections")
@@ -146,6 +146,7 @@ def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
 
 def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: float | None) -> PredictItem:
     from pretrain.dataset import FEATURES
+    from pretrain.inputs import section_sha256
 
     facts = section.uns["section"]
     name, mpp = facts["name"], float(facts["mpp_um_per_px"])
@@ -170,10 +171,8 @@ def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: 
             return None
         return _anndata_obs(settings.data.root, name, section, column)
 
-    stamp = {"counts": float(section.X.sum()), "spots": config_sha256({"names": list(section.obs_names)})}
-    return PredictItem(
-        name, settings.features / f"{name}.h5", load, obs_column, {**stamp, "diameter_px": diameter_px, "image": image}
-    )
+    stamp = {"section": section_sha256(section), "diameter_px": diameter_px, "image": image}
+    return PredictItem(name, settings.features / f"{name}.h5", load, obs_column, stamp)
 
 
 def _anndata_obs(root: Path, name: str, section: ad.AnnData, column: str) -> pd.Series | None:

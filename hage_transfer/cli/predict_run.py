@@ -86,7 +86,7 @@ def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
             raise ConfigError(f"{out}: exists and holds other files than predictions; give another --out")
         if overwrite:
             shutil.rmtree(out)
-        elif json.loads((out / RUN_FILE).read_text(encoding="utf-8")) != facts:
+        elif _facts(out / RUN_FILE) != facts:
             raise ConfigError(
                 f"{out}: holds predictions of other encoders (see {RUN_FILE}); give another --out, or --overwrite to "
                 "delete them"
@@ -97,6 +97,15 @@ def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
         raise ConfigError(f"{out}: cannot be made ({error.strerror}); give another --out") from None
     remove_partial(out)
     write_json(out / RUN_FILE, facts)
+
+
+def _facts(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: not valid JSON ({error}); give another --out, or --overwrite to start anew"
+        ) from None
 
 
 def _close(out: Path, failures: dict[str, HageError], n_items: int) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from hage_transfer.cli import options
 from hage_transfer.cli.gene_tables import show_gene_table, show_paired_differences
+from hage_transfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from hage_transfer.jobs import Engine
@@ -64,7 +65,9 @@ def method_overrides(methods: str | None) -> list[str]:
 
     if methods is None:
         return []
-    names = METHOD_NAMES if methods == "all" else [name.strip() for name in methods.split(",")]
+    names = METHOD_NAMES if methods == "all" else [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"--methods {methods!r}: names none; wanted `all`, or some of {', '.join(METHOD_NAMES)}")
     return [f"methods=[{', '.join(names)}]"]
 
 
@@ -77,17 +80,21 @@ def variant_overrides(path: Path | None) -> list[str]:
     import json
 
     from hage_transfer.config import read_yaml
-    from hage_transfer.errors import ConfigError
 
     if path is None:
         return []
     tree = read_yaml(path)
+    if not tree:
+        raise ConfigError(f"{path}: names no variant; wanted lines like `no_ha: {{loss.clip_global: 0}}`")
     for name, changes in tree.items():
         if not isinstance(changes, dict) or not changes:
             raise ConfigError(
                 f"{path}: {name} is {changes!r}, wanted a mapping of keys, for example {{loss.clip_global: 0}}"
             )
-    return [f"variants={json.dumps(tree)}"]
+    try:
+        return [f"variants={json.dumps(tree)}"]
+    except TypeError as error:  # YAML knows dates, which no key of ours takes
+        raise ConfigError(f"{path}: holds a value that no key takes ({error})") from None
 
 
 def run_pretrain(
@@ -108,6 +115,10 @@ def run_pretrain(
     from pretrain.run import pretrain
 
     resolved = resolve_device(device)
+    if engine == "ray" and ":" in resolved:
+        raise ConfigError(
+            f"--device {device} with --engine ray: Ray gives each job a GPU of its own; use --device cuda"
+        )
     inputs = read_inputs(config)  # before anything is written or, with --overwrite, deleted
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("pretrain") as progress:

@@ -35,6 +35,7 @@ class FeatureMeta:
         config_sha256: hash of all that decides the rows, the image included; a file that agrees is kept.
         frozen_encoder: for embeddings, the frozen encoder beneath; empty for features.
         views: flips and quarter turns that the features are the mean of; 1 in files that do not say.
+        surround: whether they are of the patch's centre and of the whole, side by side; False in files that do not say.
     """
 
     source: str
@@ -48,6 +49,7 @@ class FeatureMeta:
     config_sha256: str
     frozen_encoder: str = ""
     views: int = 1
+    surround: bool = False
     schema_version: int = SCHEMA_VERSION
 
 
@@ -170,7 +172,7 @@ def _open(path: Path) -> Iterator[h5py.File]:
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
-    wanted = [field.name for field in fields(FeatureMeta) if field.name != "views"]
+    wanted = [field.name for field in fields(FeatureMeta) if field.name not in ("views", "surround")]
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
@@ -190,6 +192,7 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         config_sha256=str(values["config_sha256"]),
         frozen_encoder=str(values["frozen_encoder"]),
         views=int(file.attrs.get("views", 1)),
+        surround=bool(file.attrs.get("surround", False)),
         schema_version=int(values["schema_version"]),
     )
 

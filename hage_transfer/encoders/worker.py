@@ -196,6 +196,7 @@ class Worker:
             precision=encoder.precision,
             config_sha256=work.sha256,
             views=self._settings.views,
+            surround=self._settings.surround,
         )
         shape = rows.images.count, encoder.width
         write_blocks(

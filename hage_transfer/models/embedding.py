@@ -47,6 +47,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         config_sha256=features.meta.config_sha256,
         frozen_encoder=features.meta.encoder,
         views=features.meta.views,
+        surround=features.meta.surround,
     )
     return Features(rows, features.keys, features.coords, meta)
 

@@ -136,10 +136,13 @@ def test_a_run_of_compared_systems_alone_needs_no_hage(config, tmp_path):
     ("variants", "message"),
     [
         ({"a": {"preset": "spot_ln"}}, "may not change preset"),
-        ({"a": {"model.embed_dims": 3}}, "embed_dims"),
+        ({"a": {"model.embed_dims": 3}}, r"unknown key model.embed_dims \(nearest valid key: model.embed_dim\)"),
         ({"a": {"model.embed_dim": -1}}, "model.embed_dim"),
         ({"ridge_averaged": {"loss.pcc": 1}}, "give another"),
         ({"knn": {"loss.pcc": 1}}, "give another"),
+        ({"ridge": {"loss.pcc": 1}}, "give another"),
+        ({"spot_depth": {"loss.pcc": 1}}, "give another"),
+        ({"my_zero_shot": {"loss.pcc": 1}}, "give another"),
     ],
 )
 def test_a_variant_that_cannot_be_trained_is_refused_by_name(config, variants, message):
@@ -196,6 +199,45 @@ def test_changed_inputs_are_never_answered_with_old_work(config, data_root, tmp_
     again = run(settings, tmp_path / "run")
     assert again.meta["inputs_sha256"] != before.meta["inputs_sha256"]
     assert again == run(settings, tmp_path / "fresh")
+
+
+def test_inputs_changed_and_changed_back_leave_one_run_of_a_piece(config, data_root, tmp_path):
+    settings = one_fold(config, methods=("hage",))
+    panel = data_root.parent / "panel.txt"
+    genes = panel.read_text()
+    first = run(settings, tmp_path / "run")
+    before = (tmp_path / "run" / "encoder" / "model.safetensors").read_bytes()
+    panel.write_text("\n".join(genes.splitlines()[:30]))
+    run(settings, tmp_path / "run")
+    panel.write_text(genes)
+    assert run(settings, tmp_path / "run") == first
+    assert (tmp_path / "run" / "encoder" / "model.safetensors").read_bytes() == before
+    assert anndata.read_h5ad(tmp_path / "run" / "predictions" / "A.h5ad").n_vars == len(genes.splitlines())
+
+
+@pytest.mark.parametrize("change", [{"views": 8}, {"surround": True}])
+def test_features_made_otherwise_than_the_config_says_are_refused(config, tmp_path, change):
+    settings = config.model_copy(update={"encoder": config.encoder.model_copy(update=change)})
+    with pytest.raises(DataError, match=rf"encoder\.{next(iter(change))}.*hage encode st"):
+        run(settings, tmp_path / "run")
+
+
+def test_features_of_two_recipes_are_refused(config, tmp_path):
+    features = read_features(config.features / "A3.h5")
+    meta = type(features.meta)(**{**features.meta.__dict__, "views": 8})
+    write_features(config.features / "A3.h5", features.features, meta, keys=features.keys)
+    with pytest.raises(DataError, match=r"mixed.*A3 by embedded.*8 views"):
+        run(config, tmp_path / "run")
+
+
+def test_a_config_that_gained_a_key_since_resumes_with_its_default(config, tmp_path):
+    RunDirectory.open(tmp_path / "run", config)
+    (tmp_path / "run" / "jobs").mkdir()
+    path = tmp_path / "run" / "config.yaml"
+    text = path.read_text()
+    path.write_text("\n".join(line for line in text.splitlines() if "surround" not in line))
+    assert path.read_text() != text
+    RunDirectory.open(tmp_path / "run", config)
 
 
 @pytest.mark.slow
