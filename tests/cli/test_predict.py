@@ -277,3 +277,14 @@ def test_predictions_of_other_encoders_are_not_mixed(trained, capsys):
     assert "of other encoders" in error_of(capsys)
     assert run([*RUN, "--overwrite"]) == 0
     assert len(json.loads((trained.root / "predicted/predict.json").read_text())["encoders"]) == 4
+
+
+def test_changed_counts_are_not_answered_with_the_old_correlation(trained):
+    assert run([*OF_A, "--sections", "A2"]) == 0
+    before = read(trained.root / "predicted/A2.h5ad")
+    counts = trained.read_counts("A2")
+    trained.write_counts("A2", counts.iloc[::-1].set_axis(counts.index))  # the same sums, other spots
+    assert run([*OF_A, "--sections", "A2"]) == 0
+    after = read(trained.root / "predicted/A2.h5ad")
+    np.testing.assert_array_equal(after.X, before.X)
+    np.testing.assert_array_equal(after.layers["target"], before.layers["target"][::-1])
