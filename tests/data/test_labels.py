@@ -1,9 +1,10 @@
 """Label tables: what is read, and what is refused with which message."""
 
+import numpy as np
 import pytest
 
-from hage_transfer.data.labels import read_labels
-from hage_transfer.errors import DataError
+from hage_transfer.data.labels import LabelTable, map_labels, read_labels
+from hage_transfer.errors import ConfigError, DataError
 
 
 def table(tmp_path, text):
@@ -62,3 +63,29 @@ def test_read_labels_names_a_file_that_is_no_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00key")
     with pytest.raises(DataError, match="cannot be read as a csv"):
         read_labels(path)
+
+
+SKIN = LabelTable(np.array(["1", "2", "3"]), np.array(["tumor_bcc", "nontumor_dermis", "tumor_naevus"]), None)
+
+
+def test_map_labels_take_the_class_of_the_pattern_they_match():
+    found = map_labels(SKIN, {"tumor_*": "tumour", "nontumor_*": "other"})
+    assert found.labels.tolist() == ["tumour", "other", "tumour"]
+    assert found.keys.tolist() == SKIN.keys.tolist()
+
+
+def test_map_labels_leave_labels_alone_without_patterns():
+    assert map_labels(SKIN, {}) is SKIN
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"tumor_*": "tumour"}, r"label nontumor_dermis: no pattern matches it"),
+        ({"*tumor_*": "x", "tumor_*": "y"}, r"label tumor_bcc: patterns give it x and y"),
+        ({"*": "x", "stroma": "x"}, r"label_map\.stroma: matches no label; the labels are nontumor_dermis"),
+    ],
+)
+def test_map_labels_refuse_what_is_not_one_class_each(mapping, message):
+    with pytest.raises(ConfigError, match=message):
+        map_labels(SKIN, mapping)

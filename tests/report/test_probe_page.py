@@ -1,0 +1,78 @@
+"""What the report shows of a probe beside its main table."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from hage_transfer.data.cross_validation import compared
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.metrics.out_of_fold import OutOfFold
+from hage_transfer.report.page import make_page
+from hage_transfer.report.runs import read_run
+from hage_transfer.results import Results
+
+
+def finished_run(folder, n_classes):
+    rng = np.random.default_rng(0)
+    n = 60 * n_classes
+    table = LabelTable(
+        np.arange(n).astype(str), np.array([f"c{k}" for k in np.arange(n) % n_classes]), np.arange(n) // 10
+    )
+    folds = {str(k): np.flatnonzero(table.groups % 3 == k) for k in range(3)}
+    predictions = []
+    for source, trial, signal in (("frozen", None, 1.0), ("hage", 0, 1.5), ("hage", 1, 1.6)):
+        scores = rng.normal(size=(n, n_classes)) + signal * np.eye(n_classes)[table.class_indices]
+        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        predictions.append(OutOfFold(source, trial, shares))
+    positive = 1 if n_classes == 2 else None
+    folder.mkdir()
+    curve = [
+        {"source": s, "share": share, "draw": d, "fold": "0", "labels": int(100 * share), "groups": 3,
+         "metric": "auc", "value": 0.6 + 0.2 * share + 0.01 * d}
+        for s in ("frozen", "hage") for share in (0.1, 1.0) for d in range(2)
+    ]  # fmt: skip
+    checks = [
+        {"classifier": c, "source": s, "metric": m, "mean": 0.7, "std": None}
+        for c in ("linear", "knn") for s in ("frozen", "hage") for m in ("accuracy", "auc")
+    ]  # fmt: skip
+    meta = {"learning_curve": curve, "curve_unit": "group", "cross_checks": checks}
+    results = compared(
+        predictions, table, task="probe", test_rows=folds, positive=positive, by_group=True, folder=folder, meta=meta
+    )
+    Results(results.records, results.meta).save(folder / "results.json")
+    return read_run(folder), predictions, table
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_page_shows_every_table_and_plot_of_a_probe(tmp_path, n_classes):
+    run, _, _ = finished_run(tmp_path / "run", n_classes)
+    detail = make_page([run]).sections[1]
+    assert detail.title == "run: in detail"
+    headers = [table.header[0] for table in detail.tables]
+    assert headers == ["Features", "Features", "Difference", "Classifier", "Features", "Class"]
+    titles = [plot.title for plot in detail.plots]
+    wanted = ["Few labels", *(["ROC, mean of the classes"] if n_classes > 2 else []), "Reliability"]
+    assert titles == [*wanted, "Confusion, frozen", "Confusion, hage"]
+    assert all(re.search(r"\d", plot.alt) and plot.svg.startswith("<svg") for plot in detail.plots)
+
+
+def test_confusion_shares_are_those_of_the_predictions(tmp_path):
+    run, predictions, table = finished_run(tmp_path / "run", 4)
+    (plot,) = [one for one in make_page([run]).sections[1].plots if one.title == "Confusion, frozen"]
+    right = [(predictions[0].probabilities[table.class_indices == k].argmax(axis=1) == k).mean() for k in range(4)]
+    assert [float(value) for value in re.findall(r"c\d (\d\.\d+)", plot.alt)] == pytest.approx(right, abs=0.006)
+
+
+def test_confusion_csv_counts_every_row_once(tmp_path):
+    _, _, table = finished_run(tmp_path / "run", 4)
+    with (tmp_path / "run" / "confusion.csv").open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if (row["source"], row["trial"]) == ("frozen", "")]
+    counts = [sum(int(row[f"predicted_c{k}"]) for k in range(4)) for row in rows]
+    assert counts == [int((table.labels == f"c{k}").sum()) for k in range(4)]
+
+
+def test_page_of_a_run_without_tests_has_no_details(runs):
+    page = make_page([read_run(runs["mil"])])
+    assert [section.anchor for section in page.sections] == ["comparison"]
