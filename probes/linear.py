@@ -100,8 +100,10 @@ def train_probes(
     optimiser = heads.optimiser(learning_rate=learning_rate, weight_decay=weight_decay)
     targets, masks = torch.from_numpy(labels), torch.from_numpy(np.ascontiguousarray(training.T))
     generator = torch.Generator().manual_seed(seed)
-    order = {"epochs": epochs, "batch_size": batch_size, "generator": generator}
-    for chosen, centred in shuffled_batches(rows, shift=moments.shift.cpu(), **order):
+    batches = shuffled_batches(
+        rows, shift=moments.shift.cpu(), epochs=epochs, batch_size=batch_size, generator=generator
+    )
+    for chosen, centred in batches:
         kept = masks[chosen]
         heads.set_gradients(centred.to(device), targets[chosen].to(device), kept.to(device))
         heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())
