@@ -102,7 +102,7 @@ def _show_quoted(results: "Results", console: Console) -> None:
     for row in rows:
         spread = row["std"] or {}
         cells = [f"{row['mean'][m]:.3f}" + (f" ± {spread[m]:.3f}" if m in spread else "") for m in COLUMNS]
-        table.add_row(f"{row['title']} (Table {row['table']})", *cells)
+        table.add_row(f"{row['title'].removesuffix(' (ours)')} (Table {row['table']})", *cells)
     console.print(table)
     console.print(
         "quoted: UNI features, one section left out, other sections of its patient in training, errors of raw "

@@ -103,7 +103,10 @@ def quoted_table(run: Run) -> Table | None:
     if not rows:
         return None
     cells = [
-        (f"{row['title']} (Table {row['table']})", *(_quoted_cell(row, metric) for metric in QUOTED_METRICS))
+        (
+            f"{row['title'].removesuffix(' (ours)')} (Table {row['table']})",
+            *(_quoted_cell(row, metric) for metric in QUOTED_METRICS),
+        )
         for row in rows
     ]
     caption = (
@@ -117,6 +120,10 @@ def quoted_table(run: Run) -> Table | None:
 def _is_quoted(row: Mapping[str, Any], sources: set[str]) -> bool:
     wanted = str(row["source"])
     return wanted in sources if row["table"] != 2 else any(one.split("_")[0] == wanted for one in sources)
+
+
+def _quoted_title(row: Mapping[str, Any]) -> str:
+    return f"{str(row['title']).removesuffix(' (ours)')} (Table {row['table']})"
 
 
 def _quoted_cell(row: Mapping[str, Any], metric: str) -> str:
