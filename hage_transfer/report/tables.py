@@ -102,13 +102,7 @@ def quoted_table(run: Run) -> Table | None:
     rows = [row for row in run.meta.get("quoted", []) if _is_quoted(row, sources)]
     if not rows:
         return None
-    cells = [
-        (
-            f"{row['title'].removesuffix(' (ours)')} (Table {row['table']})",
-            *(_quoted_cell(row, metric) for metric in QUOTED_METRICS),
-        )
-        for row in rows
-    ]
+    cells = [(_quoted_title(row), *(_quoted_cell(row, metric) for metric in QUOTED_METRICS)) for row in rows]
     caption = (
         "Quoted from the paper: UNI features, one section left out while others of its patient train, details "
         "unpublished. Not measured here, and not to be compared digit by digit."
