@@ -84,10 +84,11 @@ def _comparison(runs: Sequence[Run]) -> Section:
 
 def _classifier_details(run: Run) -> Section | None:
     """Intervals, tests, other classifiers, few labels, classes and calibration of one run, where it has them."""
-    tables, predictions = classifier_tables(run), _predictions(run)
-    plots = () if predictions is None else tuple(classifier_plots(run, predictions))
+    tables = classifier_tables(run)
     if not tables:
         return None
+    predictions = _predictions(run)
+    plots = () if predictions is None else tuple(classifier_plots(run, predictions))
     return Section(f"{run.path.name}: in detail", f"detail-{run.path.name}", (), tables, plots)
 
 

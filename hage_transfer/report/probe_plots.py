@@ -68,7 +68,7 @@ def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
         for row, column in np.ndindex(*shares.shape):
             value = shares[row, column]
             if few or value >= 0.1:
-                text = f"{value:.2f}" if few else f"{value:.1f}"[value < 1 :]
+                text = f"{value:.2f}" if few else f"{value:.1f}".removeprefix("0")
                 colour = "white" if value > 0.55 else "#222222"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
         axes.set(xlabel="Predicted", ylabel="True class")

@@ -23,6 +23,9 @@ CLASSIFIERS = {
     "class_mean": "Nearest class mean",
 }
 
+CLASS_METRICS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC"}
+FEW_CLASSES = 4
+
 
 def metrics_table(run: Run) -> Table | None:
     """Balanced accuracy, F1 and calibration error of each source; None in a run without them."""
@@ -129,20 +132,36 @@ def curve_table(run: Run) -> Table | None:
 
 
 def class_table(run: Run) -> Table | None:
-    """Precision, recall, F1 and AUC of each class, all test rows, trials averaged; None in a run without them."""
+    """Scores of each class, all test rows, trials averaged; None in a run without them.
+
+    Few classes have a row for each source; many have one row, with F1 and AUC of every source beside each other.
+    """
     path = run.path / "per_class.csv"
     if not path.is_file():
         return None
     with path.open(newline="", encoding="utf-8") as handle:
         found = list(csv.DictReader(handle))
-    names = ("precision", "recall", "f1", "auc")
-    rows = []
-    for label, source in dict.fromkeys((row["class"], row["source"]) for row in found):
-        own = [row for row in found if (row["class"], row["source"]) == (label, source)]
-        values = ([float(row[name]) for row in own if row[name]] for name in names)
-        rows.append((label, source, *(f"{mean(v):.3f}" if v else MISSING for v in values), own[0]["rows"]))
-    header = ("Class", "Features", "Precision", "Recall", "F1", "AUC", "Rows")
-    return Table("Each class over all test rows, folds pooled, trials averaged.", header, tuple(rows), text_columns=2)
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for row in found:
+        for name in CLASS_METRICS:
+            own = values.setdefault((row["class"], row["source"], name), [])
+            own += [float(row[name])] if row[name] else []
+    cells = {place: f"{mean(own):.3f}" if own else MISSING for place, own in values.items()}
+    counts = {row["class"]: row["rows"] for row in found}
+    sources = list(dict.fromkeys(row["source"] for row in found))
+    caption = "Each class over all test rows, folds pooled, trials averaged."
+    if len(counts) <= FEW_CLASSES:
+        header = ("Class", "Features", *CLASS_METRICS.values(), "Rows")
+        rows = [
+            (label, source, *(cells[label, source, name] for name in CLASS_METRICS), counts[label])
+            for label in counts
+            for source in sources
+        ]
+        return Table(caption, header, tuple(rows), text_columns=2)
+    shown = [(name, source) for name in ("f1", "auc") for source in sources]
+    header = ("Class", *(f"{CLASS_METRICS[name]}, {source}" for name, source in shown), "Rows")
+    rows = [(label, *(cells[label, source, name] for name, source in shown), counts[label]) for label in counts]
+    return Table(f"{caption} Precision and recall are in per_class.csv.", header, tuple(rows))
 
 
 def classifier_tables(run: Run) -> tuple[Table, ...]:
