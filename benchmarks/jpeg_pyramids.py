@@ -1,4 +1,4 @@
-"""Pyramidal TIFFs with JPEG tiles, as scanners write them, from plain images.
+"""Pyramids of JPEG tiles in Aperio's form, which every slide reader knows, from plain images.
 
 python benchmarks/jpeg_pyramids.py IMAGES... --mpp 0.78 --out FOLDER
 """
@@ -18,7 +18,7 @@ TILE_PX, QUALITY, LEAST_PX = 256, 85, 1024
 
 
 def write_jpeg_pyramid(path: Path, image: np.ndarray, *, mpp_um_per_px: float) -> None:
-    """Writes an RGB image as levels 1, 1/2, 1/4, ... of JPEG tiles, its resolution in the TIFF tags.
+    """Writes an RGB image as levels 1, 1/2, 1/4, ... of JPEG tiles, its resolution in the description and the tags.
 
     A TIFF writer of its own, since tifffile writes JPEG only with a codec that this project does not need.
     """
@@ -42,22 +42,24 @@ def _write_directory(
     """Writes one image file directory; returns the place of its link to the next."""
     per_cm = round(1e4 / mpp_um_per_px * 1000), 1000
     height, width = level.shape[:2]
+    description = f"Aperio Image Library|AppMag = {10 / mpp_um_per_px:.3g}|MPP = {mpp_um_per_px:g}".encode() + b"\0"
     tags = [
         (254, "I", [int(link != 4)]), (256, "I", [width]), (257, "I", [height]), (258, "H", [8, 8, 8]),
-        (259, "H", [7]), (262, "H", [6]), (277, "H", [3]), (282, "R", per_cm), (283, "R", per_cm), (284, "H", [1]),
+        (259, "H", [7]), (262, "H", [6]), (270, "B", [*description]), (277, "H", [3]),
+        (282, "R", per_cm), (283, "R", per_cm), (284, "H", [1]),
         (296, "H", [3]), (322, "I", [TILE_PX]), (323, "I", [TILE_PX]), (324, "I", places), (325, "I", sizes),
         (530, "H", [2, 2]),
     ]  # fmt: skip
     entries = b""
     for tag, kind, values in tags:
-        packed = struct.pack(f"<{len(values)}{'H' if kind == 'H' else 'I'}", *values)
+        packed = struct.pack(f"<{len(values)}{kind.replace('R', 'I')}", *values)
         if len(packed) > 4:
             place = file.tell() + file.tell() % 2
             file.seek(place)
             file.write(packed)
             packed = struct.pack("<I", place)
         count = 1 if kind == "R" else len(values)
-        entries += struct.pack("<HHI", tag, {"H": 3, "I": 4, "R": 5}[kind], count) + packed.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, {"B": 2, "H": 3, "I": 4, "R": 5}[kind], count) + packed.ljust(4, b"\0")
     start = file.tell() + file.tell() % 2
     file.seek(start)
     file.write(struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0))
@@ -91,7 +93,7 @@ def main() -> None:
     for path in options.images:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        target = options.out / f"{path.stem}.tif"
+        target = options.out / f"{path.stem}.svs"
         write_jpeg_pyramid(target, pixels, mpp_um_per_px=options.mpp)
         print(f"{target}: {pixels.shape[1]} x {pixels.shape[0]} px, {target.stat().st_size / 1e6:.0f} MB")
 

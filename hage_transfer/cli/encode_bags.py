@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
+from hage_transfer.devices import available_devices, resolve_device
 from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
 from hage_transfer.jobs import Engine, Job, run_jobs
 
@@ -57,11 +58,12 @@ def encode_bags(
         InputError: the table, the encoder or a feature file that is there already is not right.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, the rest are done.
     """
-    from hage_transfer.devices import resolve_device
     from hage_transfer.encoders.registry import find_weights
     from hage_transfer.encoders.status import StatusBook
 
-    workers, device = workers or Workers(), resolve_device(device)
+    workers = workers or Workers()
+    if workers.engine == "processes":
+        resolve_device(device)  # before minutes of reading; a cluster's workers look for themselves
     find_weights(config.encoder)
     items, own = _items(config, workers.shard)
     _write_table(config, items, labels_needed=labels_needed)
@@ -96,10 +98,10 @@ def _encode(config: "MilConfig", items: "list[Item]", *, device: str, book: "Sta
 def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
     """Workers that share the list by its locks, each a job that is done only when all is."""
     never = config.features / "locks"
-    gpus = int(device.startswith("cuda"))
+    gpus = int((resolve_device(device) if device == "auto" else device).startswith("cuda"))
     jobs = [
-        Job(f"worker {number}", never / f"worker {number}.done", work, (config, device, workers.shard), gpus)
-        for number in range(1, workers.jobs + 1)
+        Job(f"worker {number}", never / f"worker {number}.done", work, (config, own, workers.shard), gpus)
+        for number, own in enumerate(_devices(device, workers), start=1)
     ]
     ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)
     failed = [f"{name}: {reason}" for name, reason in ran if reason is not None]
@@ -107,6 +109,14 @@ def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
         raise InputError(failed[0])
     for reason in failed:
         log.error("%s; the others did its part", reason)
+
+
+def _devices(device: str, workers: Workers) -> list[str]:
+    """Each worker's device: this machine's GPUs in turn; Ray gives each worker one, which it sees as the only one."""
+    if device not in ("auto", "cuda") or workers.engine == "ray":
+        return [device] * workers.jobs
+    here = [name for name in available_devices() if name.startswith("cuda")] or [resolve_device(device)]
+    return [here[number % len(here)] for number in range(workers.jobs)]
 
 
 def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[Item]]":

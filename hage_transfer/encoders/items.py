@@ -20,7 +20,7 @@ from hage_transfer.encoders.status import Outcome, StatusBook
 from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
 from hage_transfer.encoders.worker import Worker
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def encode_items(
         for item in items:
             item.path.unlink(missing_ok=True)
             journal_path(item.path).unlink(missing_ok=True)
-    _refuse_stale([item for item in items if item.path.is_file()], sha256)
+    _refuse_stale([item for item in items if item.path.is_file()], sha256, keep_going=book is not None)
     left = [item for item in items if not item.path.is_file()]
     if len(left) < len(items):
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
@@ -153,8 +153,16 @@ def item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> s
     return config_sha256({**encoder, **item.inputs()})
 
 
-def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str]) -> None:
-    stale = [item for item in items if read_meta(item.path).config_sha256 != sha256(item)]
+def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str], *, keep_going: bool) -> None:
+    stale = []
+    for item in items:
+        try:
+            if read_meta(item.path).config_sha256 != sha256(item):
+                stale.append(item)
+        except InputError as error:
+            if not keep_going:
+                raise
+            log.warning("%s is kept, though it cannot be compared with its source: %s", item.path, error)
     if stale:
         more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
         raise ConfigError(
