@@ -76,3 +76,11 @@ def test_confusion_csv_counts_every_row_once(tmp_path):
 def test_page_of_a_run_without_tests_has_no_details(runs):
     page = make_page([read_run(runs["mil"])])
     assert [section.anchor for section in page.sections] == ["comparison"]
+
+
+def test_page_of_many_classes_draws_every_class_once(tmp_path):
+    run, _, _ = finished_run(tmp_path / "run", 10)
+    detail = make_page([run]).sections[1]
+    assert [row[0] for row in detail.tables[-1].rows] == [f"c{k}" for k in range(10)]
+    assert detail.tables[-1].header == ("Class", "F1, frozen", "F1, hage", "AUC, frozen", "AUC, hage", "Rows")
+    assert sum(plot.title.startswith("Confusion") for plot in detail.plots) == 2
