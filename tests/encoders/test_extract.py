@@ -69,7 +69,7 @@ def test_encode_sources_ends_each_source_once():
 def test_encode_sources_batches_begin_anew_with_each_source():
     encoder = MeanEncoder()
     parts_of(encoder, Places(10), Places(3))
-    assert [n for n, _ in encoder.batches] == [4, 4, 2, 3]
+    assert sorted(n for n, _ in encoder.batches) == [2, 3, 4, 4]  # pieces run side by side, in no fixed order
 
 
 def test_encode_sources_begins_at_the_row_a_source_says():
@@ -87,7 +87,7 @@ def test_encode_sources_gives_no_more_images_a_call_than_the_encoder_wants():
     encoder = MeanEncoder()
     encoder.images_per_call = 3
     parts = parts_of(encoder, Places(8), batch_size=8)
-    assert [n for n, _ in encoder.batches] == [3, 3, 2]
+    assert sorted(n for n, _ in encoder.batches) == [2, 3, 3]
     assert len(parts) == 1
 
 
