@@ -4,7 +4,7 @@ Each fold has an optimiser of its own; at every evaluation they wait for one ano
 (``probes.lockstep``), so each takes the steps that it would take alone, but for rounding.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch import Tensor
 from hage_transfer.errors import SplitError
 from probes.linear import LinearProbes
 from probes.lockstep import in_lockstep
-from probes.moments import training_moments
+from probes.moments import Moments, training_moments
 from probes.rows import FeatureRows
 
+CHUNK_ROWS = 512  # in float32 these stay in the processor's cache
 Penalty = Literal["squared", "norm"]
 ValueAndSlope = tuple[float, Float[Tensor, "parameter"]]
 
@@ -30,6 +31,7 @@ def train_logistic(
     n_classes: int,
     penalty: Penalty = "squared",
     max_iterations: int = 1000,
+    tolerance: float = 1e-4,
     device: str = "cpu",
 ) -> LinearProbes:
     """Minimises mean cross-entropy and a penalty on the weights, C = features x classes / 100, from zero, on raw rows.
@@ -37,7 +39,8 @@ def train_logistic(
     ``squared``: |W|^2 / (2 C n) with n training rows, which is scikit-learn's LogisticRegression(C=C), one of the two
     ways that UNI's published code takes. ``norm``: |W| / (2 C), Frobenius, not squared, which is the other and that
     code's default; where classes lie near each other its minimum is W = 0, which says nothing of the features.
-    Biases are not penalised.
+    Biases are not penalised. Steps are taken in units of each fold's standardised features, which changes the way to
+    the minimum and not the minimum.
 
     Reference: Chen et al. 2024 (UNI), linear probe: L-BFGS, at most 1,000 iterations, l2 coefficient
     100 / (features x classes).
@@ -49,6 +52,7 @@ def train_logistic(
         n_classes: width of the output.
         penalty: ``squared`` or ``norm``.
         max_iterations: of L-BFGS (strong Wolfe line search).
+        tolerance: it ends where no slope is steeper, per standardised feature (scikit-learn's default).
         device: where the products are taken.
 
     Raises:
@@ -58,24 +62,27 @@ def train_logistic(
     if not training.any(axis=1).all():
         raise SplitError(f"fold {int(np.flatnonzero(~training.any(axis=1))[0])} has no row to train on")
     rows = FeatureRows.of(features)
-    # The bias takes up any shift, so that this one only keeps the arithmetic near zero.
-    shift = training_moments(rows, training[:1]).shift.to(device)
+    moments = training_moments(rows, training)
     cost = rows.n_features * n_classes / 100
-    objective = _Objective(rows, labels, training, n_classes=n_classes, cost=cost, penalty=penalty, shift=shift)
+    objective = _Objective(
+        rows, labels, training, n_classes=n_classes, cost=cost, penalty=penalty, moments=moments, device=device
+    )
 
     def search(fold: int, ask: Callable[[Tensor], ValueAndSlope]) -> Tensor:
-        return _minimise(objective.start(), ask, max_iterations=max_iterations)
+        return _minimise(objective.start(), ask, max_iterations=max_iterations, tolerance=tolerance)
 
-    found = torch.stack(in_lockstep(len(training), search, objective)).float()
-    weights, biases = objective.divided(found)
-    return LinearProbes(weights, biases, shift)
+    found = in_lockstep(len(training), search, objective)
+    weights, biases = objective.for_raw_rows(range(len(training)), torch.stack(found))
+    return LinearProbes(weights, biases, moments.shift.to(device))
 
 
 def _minimise(
-    start: Tensor, ask: Callable[[Tensor], ValueAndSlope], *, max_iterations: int
+    start: Tensor, ask: Callable[[Tensor], ValueAndSlope], *, max_iterations: int, tolerance: float
 ) -> Float[Tensor, "parameter"]:
     point = start.requires_grad_()
-    optimiser = torch.optim.LBFGS([point], max_iter=max_iterations, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [point], max_iter=max_iterations, tolerance_grad=tolerance, history_size=20, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> float:
         value, point.grad = ask(point.detach().clone())
@@ -86,7 +93,10 @@ def _minimise(
 
 
 class _Objective:
-    """Value and slope of several folds' objectives from one pass over the rows; sums in float64."""
+    """Value and slope of several folds' objectives from one pass over the rows; sums in float64.
+
+    A point is weights (class, feature) of the fold's standardised features, and biases, flat.
+    """
 
     def __init__(
         self,
@@ -97,53 +107,68 @@ class _Objective:
         n_classes: int,
         cost: float,
         penalty: Penalty,
-        shift: Float[Tensor, "feature"],
+        moments: Moments,
+        device: str,
     ) -> None:
-        self._features, self._shift, self._cost, self._n_classes = features, shift, cost, n_classes
-        self._penalty, self._counts = penalty, training.sum(axis=1).tolist()
+        self._features, self._n_classes, self._cost, self._penalty = features, n_classes, cost, penalty
         self._targets = torch.from_numpy(labels)
-        self._shares = torch.from_numpy(training / training.sum(axis=1, keepdims=True))
+        self._counts = training.sum(axis=1)
+        self._shares = torch.from_numpy(training / self._counts[:, None]).float()
+        self._shift = moments.shift.to(device)
+        self._mean, self._scale = moments.mean.double(), moments.scale.double()
 
     def start(self) -> Float[Tensor, "parameter"]:
         return torch.zeros(self._n_classes * (self._features.n_features + 1), dtype=torch.float64)
 
-    def divided(
-        self, points: Float[Tensor, "fold parameter"]
+    def for_raw_rows(
+        self, folds: Sequence[int], points: Float[Tensor, "fold parameter"]
     ) -> tuple[Float[Tensor, "fold class feature"], Float[Tensor, "fold class"]]:
-        """Points as weights and biases."""
-        shaped = points.to(self._shift.device).unflatten(1, (self._n_classes, -1))
-        return shaped[:, :, :-1].contiguous(), shaped[:, :, -1].contiguous()
+        """Weights and biases that do to (shifted) raw rows what the points do to standardised ones."""
+        weights, biases = self._divided(points)
+        raw = weights / self._scale[folds].unsqueeze(1)
+        moved = biases - (raw @ self._mean[folds].unsqueeze(2)).squeeze(2)
+        return raw.float().to(self._shift.device), moved.float().to(self._shift.device)
 
     @torch.no_grad()
     def __call__(self, points: Mapping[int, Tensor]) -> dict[int, ValueAndSlope]:
         folds = sorted(points)  # whichever search asked first: the same sums every time
-        weights, biases = self.divided(torch.stack([points[fold] for fold in folds]).float())
+        weights, biases = self.for_raw_rows(folds, torch.stack([points[fold] for fold in folds]))
         value = torch.zeros(len(folds), dtype=torch.float64)
-        slope = torch.zeros(len(folds), self._n_classes, self._features.n_features + 1, dtype=torch.float64)
-        for place, chunk in self._features.chunks():
+        of_rows = torch.zeros(weights.shape, dtype=torch.float64)
+        of_biases = torch.zeros(biases.shape, dtype=torch.float64)
+        for place, chunk in self._features.chunks(size=CHUNK_ROWS):
             parts = self._chunk(chunk.to(self._shift.device) - self._shift, place, folds, weights, biases)
-            for total, part in zip((value, slope[:, :, :-1], slope[:, :, -1]), parts, strict=True):
+            for total, part in zip((value, of_rows, of_biases), parts, strict=True):
                 total += part.cpu()
-        return {fold: self._penalised(fold, points[fold], value[row], slope[row]) for row, fold in enumerate(folds)}
+        centred = of_rows - of_biases.unsqueeze(2) * self._mean[folds].unsqueeze(1)
+        of_weights = centred / self._scale[folds].unsqueeze(1)
+        return {
+            fold: self._penalised(fold, points[fold], value[row], of_weights[row], of_biases[row])
+            for row, fold in enumerate(folds)
+        }
+
+    def _divided(self, points: Float[Tensor, "*fold parameter"]) -> tuple[Tensor, Tensor]:
+        weights, biases = points.split([self._n_classes * self._features.n_features, self._n_classes], dim=-1)
+        return weights.unflatten(-1, (self._n_classes, -1)), biases
 
     def _chunk(
         self, centred: Tensor, place: slice, folds: list[int], weights: Tensor, biases: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        shares = self._shares[folds, place].T.float().to(centred.device)
+        shares = self._shares[folds, place].T.to(centred.device)
         logs = (centred @ weights.flatten(0, 1).T).unflatten(1, biases.shape).add_(biases).log_softmax(dim=2)
         target = self._targets[place].to(centred.device)[:, None, None].expand(-1, len(folds), 1)
         losses = -(logs.gather(2, target).squeeze(2) * shares).sum(dim=0)
         slopes = logs.exp_().scatter_add_(2, target, -torch.ones_like(logs[:, :, :1])) * shares.unsqueeze(2)
         return losses, (slopes.flatten(1).T @ centred).unflatten(0, biases.shape), slopes.sum(dim=0)
 
-    def _penalised(self, fold: int, point: Tensor, value: Tensor, slope: Tensor) -> ValueAndSlope:
-        weights = point.unflatten(0, (self._n_classes, -1))[:, :-1]
-        norm = weights.norm()
-        slope = slope.clone()
+    def _penalised(
+        self, fold: int, point: Tensor, value: Tensor, of_weights: Tensor, of_biases: Tensor
+    ) -> ValueAndSlope:
+        raw = self._divided(point)[0] / self._scale[fold]
+        norm = raw.norm()
         if self._penalty == "squared":
-            strength = 1 / (2 * self._cost * self._counts[fold])
-            slope[:, :-1] += 2 * strength * weights
-            return float(value + strength * norm**2), slope.flatten()
-        if norm > 0:  # at zero the norm has no slope; 0 is one of its subgradients
-            slope[:, :-1] += weights / norm / (2 * self._cost)
-        return float(value + norm / (2 * self._cost)), slope.flatten()
+            strength = 1 / (2 * self._cost * float(self._counts[fold]))
+            cost, slope = strength * norm**2, 2 * strength * raw
+        else:  # at zero the norm has no slope; 0 is one of its subgradients
+            cost, slope = norm / (2 * self._cost), raw / norm.clamp(min=1e-300) / (2 * self._cost)
+        return float(value + cost), torch.cat([(of_weights + slope / self._scale[fold]).flatten(), of_biases])

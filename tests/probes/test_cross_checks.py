@@ -37,7 +37,8 @@ def unit(rows, training):
 
 def test_train_logistic_equals_scikit_learns(data):
     features, labels, training = data
-    found = train_logistic(features, labels, training, n_classes=CLASSES).probabilities(features, ~training)
+    fitted = train_logistic(features, labels, training, n_classes=CLASSES, tolerance=1e-6)
+    found = fitted.probabilities(features, ~training)
     for fold, own in enumerate(training):
         model = LogisticRegression(C=WIDTH * CLASSES / 100, tol=1e-8, max_iter=5000)
         with warnings.catch_warnings():
@@ -50,7 +51,7 @@ def test_train_logistic_of_the_norm_has_no_slope_at_its_minimum(data):
     features, labels, training = data
     strong = features.copy()
     strong[np.arange(N), labels] += 4.0
-    found = train_logistic(strong, labels, training[:1], n_classes=CLASSES, penalty="norm")
+    found = train_logistic(strong, labels, training[:1], n_classes=CLASSES, penalty="norm", tolerance=1e-6)
     own = training[0]
     rows = torch.from_numpy(strong[own]).double() - found.shift
     weights, biases = (part[0].double().requires_grad_() for part in (found.weights, found.biases))
