@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +163,11 @@ def leave(folder: Path) -> None:
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:
-    return folder / f"{name}.{generation}.lock"
+    return folder / f"{quote(name, safe='')}.{generation}.lock"  # a name may be a path
 
 
 def _generations(folder: Path, name: str) -> list[int]:
-    pattern = re.compile(re.escape(name) + r"\.(\d+)\.lock")
+    pattern = re.compile(re.escape(quote(name, safe="")) + r"\.(\d+)\.lock")
     try:
         found = [pattern.fullmatch(entry) for entry in os.listdir(folder)]  # noqa: PTH208 - names alone, many times
     except FileNotFoundError:

@@ -177,3 +177,11 @@ def test_leave_removes_an_empty_folder_alone(tmp_path):
         assert folder.exists()
     leave(folder)
     assert not folder.exists()
+
+
+def test_a_lock_may_be_named_by_a_path(tmp_path):
+    lock = try_lock(tmp_path, "data/pcam set")
+    assert lock is not None
+    assert try_lock(tmp_path, "data/pcam set") is None
+    lock.release()
+    assert not list(tmp_path.iterdir())
