@@ -53,11 +53,11 @@ def tissue_and_tiles(slides: list[str], settings: object) -> dict:
     from hage_transfer.slides.tiles import cut_tiles
     from hage_transfer.slides.tissue import find_tissue
 
-    start, tiles = time.perf_counter(), 0
+    start, cpu, tiles = time.perf_counter(), time.process_time(), 0
     for path in slides:
         with open_config_slide(Path(path), settings) as slide:
             tiles += len(cut_tiles(slide, find_tissue(slide, settings.tissue), settings))
-    return {"seconds": time.perf_counter() - start, "tiles": tiles}
+    return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu, "tiles": tiles}
 
 
 def bare(task: dict, settings: object, encoder_settings: object, encoder: object) -> dict:
@@ -76,13 +76,14 @@ def bare(task: dict, settings: object, encoder_settings: object, encoder: object
             break
     images = np.stack(tiles[: task["bare_tiles"]])
     encoder(images[:8])
-    best = float("inf")
+    best = best_cpu = float("inf")
     for batch in (16, 64, len(images)):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         for k in range(0, len(images), batch):
             encoder(images[k : k + batch])
         best = min(best, time.perf_counter() - start)
-    return {"seconds": best, "tiles": len(images)}
+        best_cpu = min(best_cpu, time.process_time() - cpu)
+    return {"seconds": best, "cpu_seconds": best_cpu, "tiles": len(images)}
 
 
 def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: object) -> dict:
@@ -106,7 +107,7 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
         own = settings.model_copy(update={"root": folder, "labels": folder / "table.csv"})
         items, _ = slide_items(own, folder / "out")
         book = StatusBook(folder / "out", tuple((item.name, item.path) for item in items))
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         worker = Worker(
             items,
             encoder,
@@ -118,11 +119,11 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
         )
         outcomes = worker.run()
         book.write()
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     failed = [one for one in outcomes if one.failed]
     if failed:
         sys.exit(f"{failed[0].slide}: {failed[0].reason}")
-    return {"seconds": seconds, "tiles": sum(one.tiles for one in outcomes)}
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "tiles": sum(one.tiles for one in outcomes)}
 
 
 def run_ours(task: dict) -> dict:
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument(
         "--flat", type=int, default=0, metavar="N", help="peak memory of N times the slides against one"
     )
+    parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -204,8 +206,8 @@ def compare(options: argparse.Namespace) -> None:
         "batch": options.peer_batch[0],
         "out": tempfile.gettempdir(),
     }
-    peers = []
-    for name in PEERS:
+    peers: list[str] = []
+    for name in () if options.alone else PEERS:
         if options.peers:
             set_up(options.cache, name)
         if python_of(options.cache, name).exists():
@@ -213,23 +215,30 @@ def compare(options: argparse.Namespace) -> None:
         else:
             print(f"{name}: not there ({options.cache / name}); --peers makes its environment. It is left out.")
     rates: dict[str, list[float]] = {}
+    core_ms: dict[str, list[float]] = {}
     tissue: dict[str, list[float]] = {}
     for number in range(options.rounds):
         for what in ("bare", "end to end"):
             found = run_ours({**common, "what": what})
             rates.setdefault(what, []).append(found["tiles"] / found["seconds"])
+            core_ms.setdefault(what, []).append(found["cpu_seconds"] / found["tiles"] * 1e3)
         tissue.setdefault("ours", []).append(run_ours({**common, "what": "tissue"})["seconds"])
         for name in peers:
             best = 0.0
+            least = float("inf")
             for batch in options.peer_batch:
                 found = run_peer(name, {**common, "encode": True, "batch": batch}, options.cache)
                 seconds = found["feature_seconds"] + (found["tissue_seconds"] if name == "lazyslide" else 0.0)
                 best = max(best, found["tiles"] / seconds)
+                least = min(least, found["cpu_seconds"] / found["tiles"] * 1e3)
             rates.setdefault(name, []).append(best)
+            core_ms.setdefault(name, []).append(least)
             found = run_peer(name, {**common, "encode": False}, options.cache)
             tissue.setdefault(name, []).append(found["tissue_seconds"])
         print(f"round {number + 1} of {options.rounds} done", flush=True)
     report(rates, tissue, options)
+    print("time of a core a tile, which other work on the machine disturbs less: "
+          + ", ".join(f"{name} {statistics.median(values):.2f} ms" for name, values in core_ms.items()))  # fmt: skip
     if options.flat:
         one, many = (run_ours({**common, "what": "end to end", "times": times}) for times in (1, options.flat))
         print(f"peak memory: {one['peak_mb']:.0f} MB for {len(options.slides)} slides, "
