@@ -109,3 +109,16 @@ def test_auc_influence_of_three_classes_is_that_of_the_mean_auc():
 def test_auc_influence_is_none_without_a_class(data):
     labels, scores, _ = data
     assert influence(labels, scores, rows=np.flatnonzero(labels == 1)) is None
+
+
+def test_delong_test_of_few_groups_is_no_surer_than_its_variance():
+    generator, wrong = np.random.default_rng(4), 0
+    groups = np.repeat(np.arange(8), 20)
+    for _ in range(300):
+        labels = (generator.random(160) < 0.5).astype(int)
+        sides = [
+            labels + generator.normal(size=8)[groups] * (2 * labels - 1) + generator.normal(size=160) for _ in range(2)
+        ]
+        found = delong_test(*(influence(labels, side, groups=groups) for side in sides), groups=groups)
+        wrong += found.p_value < 0.05
+    assert 0.01 < wrong / 300 < 0.11
