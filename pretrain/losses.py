@@ -27,7 +27,11 @@ def clip_loss(
 
     Reference: Radford et al. 2021; HAGE fixes the temperature at 0.07.
     """
-    logits = functional.normalize(image, dim=1) @ functional.normalize(expression, dim=1).T / temperature
+    return pair_loss(functional.normalize(image, dim=1) @ functional.normalize(expression, dim=1).T / temperature)
+
+
+def pair_loss(logits: Float[Tensor, "batch batch"]) -> Float[Tensor, ""]:
+    """Cross-entropy of picking the partner on the diagonal, by rows and by columns, halved."""
     partner = torch.arange(len(logits), device=logits.device)
     return (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner)) / 2
 

@@ -14,8 +14,6 @@ from pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,
-    n_positions,
-    training_features,
 )
 from pretrain.methods.zinb import zinb_nll
 
@@ -130,23 +128,10 @@ def fit_hist2st(
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
     """
-
-    def build() -> Hist2ST:
-        return Hist2ST(
-            training_features(task),
-            n_genes=len(task.data.genes),
-            n_positions=n_positions(task.data.train),
-            width=width,
-            depth=depth,
-            graph_depth=graph_depth,
-            n_heads=n_heads,
-            dropout=dropout,
-            zinb=zinb,
-        )
-
-    return fit_sections(
-        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="hist2st"
+    network = partial(
+        Hist2ST, width=width, depth=depth, graph_depth=graph_depth, n_heads=n_heads, dropout=dropout, zinb=zinb
     )
+    return fit_sections(task, network, learning_rate=learning_rate, min_steps=min_steps, name="hist2st")
 
 
 METHOD = Method(

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,8 +12,6 @@ from pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,
-    n_positions,
-    training_features,
 )
 
 
@@ -86,21 +83,8 @@ def fit_histogene(
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
     """
-
-    def build() -> HisToGene:
-        return HisToGene(
-            training_features(task),
-            n_genes=len(task.data.genes),
-            n_positions=n_positions(task.data.train),
-            width=width,
-            depth=depth,
-            n_heads=n_heads,
-            dropout=dropout,
-        )
-
-    return fit_sections(
-        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="histogene"
-    )
+    network = partial(HisToGene, width=width, depth=depth, n_heads=n_heads, dropout=dropout)
+    return fit_sections(task, network, learning_rate=learning_rate, min_steps=min_steps, name="histogene")
 
 
 METHOD = Method(

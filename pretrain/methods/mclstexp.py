@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
+from pretrain.losses import pair_loss
 from pretrain.methods.base import Method, Task, Trained
 from pretrain.methods.contrastive import TwoTowers, fit_retrieval
 from pretrain.methods.layers import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
@@ -78,9 +78,7 @@ class MclSTExp(TwoTowers):
 
     def loss(self, images: Float[Tensor, "spot embed"], spots: Float[Tensor, "spot embed"]) -> Float[Tensor, ""]:
         """CLIP on embeddings that are not of unit length, as published."""
-        logits = spots @ images.T / self.temperature
-        partner = torch.arange(len(logits), device=logits.device)
-        return (functional.cross_entropy(logits, partner) + functional.cross_entropy(logits.T, partner)) / 2
+        return pair_loss(spots @ images.T / self.temperature)
 
 
 def n_matches(n_genes: int) -> int:

@@ -1,6 +1,7 @@
 """Systems that regress expression: one Lightning module and one fit for spots alone or whole sections."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import lightning
 import numpy as np
@@ -95,21 +96,21 @@ def fit_spots(task: Task, build: Callable[[], ExpressionNetwork], optimiser: Opt
 
 def fit_sections(
     task: Task,
-    build: Callable[[], ExpressionNetwork],
-    optimiser: Optimiser,
+    network: Callable[..., ExpressionNetwork],
     *,
+    learning_rate: float,
     name: str,
     min_steps: int = SECTION_STEPS,
 ) -> Trained:
-    """Trains on whole sections, one a step.
+    """Trains on whole sections, one a step, by Adam.
 
     A section's sequence (and graph) is all its spots. Validation spots are masked from the loss; their image features
     and positions are seen as context, their expression is not, exactly as a test section's spots see each other.
 
     Args:
         task: the trial.
-        build: makes the network, under the trial's seed.
-        optimiser: of the parameters.
+        network: called under the trial's seed with the features to standardise by, ``n_genes`` and ``n_positions``.
+        learning_rate: of Adam.
         name: of the method, for errors.
         min_steps: steps of an epoch. Deviation: an epoch of few sections is repeated up to the 31 steps that it has in
             the published protocol (32 sections, one left out), else a handful of sections would leave these networks
@@ -121,7 +122,8 @@ def fit_sections(
     spots = task.data.train
     laid, test_laid = lay_sections(spots), lay_sections(task.data.test)
     with seeded(task):
-        module = RegressionModule(build(), optimiser)
+        built = network(training_features(task), n_genes=len(task.data.genes), n_positions=n_positions(spots))
+        module = RegressionModule(built, partial(torch.optim.Adam, lr=learning_rate, fused=True))
         best = learn(
             task,
             module,

@@ -14,8 +14,6 @@ from pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,
-    n_positions,
-    training_features,
 )
 
 
@@ -113,24 +111,17 @@ def fit_thitogene(
     Raises:
         ConfigError: a section has too many spots for attention over all of them.
     """
-
-    def build() -> THItoGene:
-        return THItoGene(
-            training_features(task),
-            n_genes=len(task.data.genes),
-            n_positions=n_positions(task.data.train),
-            width=width,
-            position_width=position_width,
-            depth=depth,
-            n_heads=n_heads,
-            graph_heads=graph_heads,
-            graph_width=graph_width,
-            dropout=dropout,
-        )
-
-    return fit_sections(
-        task, build, partial(torch.optim.Adam, lr=learning_rate, fused=True), min_steps=min_steps, name="thitogene"
+    network = partial(
+        THItoGene,
+        width=width,
+        position_width=position_width,
+        depth=depth,
+        n_heads=n_heads,
+        graph_heads=graph_heads,
+        graph_width=graph_width,
+        dropout=dropout,
     )
+    return fit_sections(task, network, learning_rate=learning_rate, min_steps=min_steps, name="thitogene")
 
 
 METHOD = Method(
