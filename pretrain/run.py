@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,38 +117,27 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
     data = inputs.data(config.preset)
     seed = trial_seed(config.seed, data.fold.name, trial)
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
-    shutil.rmtree(paths.tensorboard, ignore_errors=True)
     task = Task(data, rows, validation_rows, config, seed, device, paths.tensorboard)
     write_trained(paths.predictions, contender.method.fit(task))
 
 
+@one_thread()
 def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
-    with one_thread():
-        _score_fold(inputs, config, run)
-
-
-def _score_fold(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     data = inputs.data(config.preset)
-    trained = [
-        (
-            contender,
-            [
-                TrialPredictions.load(_trial_paths(run, inputs, contender, trial).predictions)
-                for trial in range(contender.trials)
-            ],
-        )
-        for contender in contenders(config)
-    ]
+    entrants = contenders(config)
+    files = {
+        one.source: [_trial_paths(run, inputs, one, trial).predictions for trial in range(one.trials)]
+        for one in entrants
+    }
+    trained = [(one, [TrialPredictions.load(path) for path in files[one.source]]) for one in entrants]
     alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
     records = fold_records(trained, data, heg_from=config.heg_from, ridge_alpha=alpha)
     for contender, trials in trained:
         if contender.method is None:
-            files = [_trial_paths(run, inputs, contender, trial).predictions for trial in range(contender.trials)]
-            records += retrieval_records(files, fold=inputs.fold.name, source=contender.source)
-            if contender.config.model.gene_informed:
-                records += attention_records(files, fold=inputs.fold.name, source=contender.source)
-            prefix = "" if contender.source == HAGE else f"{contender.source}_"
-            records += zero_shot_records(files, data, prefix=prefix) if data.unseen is not None else []
+            own, fold = files[contender.source], inputs.fold.name
+            records += retrieval_records(own, fold=fold, source=contender.source)
+            records += attention_records(own, fold=fold, source=contender.source)
+            records += zero_shot_records(own, data, prefix="" if contender.source == HAGE else f"{contender.source}_")
         if contender.source == HAGE:
             write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", data, trials)
     write_json(

@@ -28,7 +28,7 @@ from pretrain.ranks import check_devices, on_ranks
 from pretrain.retrieval import write_retrieval
 from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from pretrain.stacked_rows import StackedRows
-from pretrain.trial_files import TrialPaths
+from pretrain.trial_files import TrialPaths, write_training
 from pretrain.zero_shot import write_zero_shot
 
 log = logging.getLogger(__name__)
@@ -195,8 +195,4 @@ def _write_predictions(
         write_retrieval(file, module, data)
         write_attention_use(file, module, data)
         write_zero_shot(file, module, data, seed=seed)
-        file.attrs["validation_pcc"] = best.score
-        file.attrs["best_epoch"] = best.epoch
-        epochs, terms, values = zip(*best.curves, strict=True)
-        file["curves/epoch"], file["curves/value"] = np.array(epochs), np.array(values)
-        file.create_dataset("curves/term", data=np.array(terms, dtype=object), dtype=h5py.string_dtype())
+        write_training(file, validation_pcc=best.score, best_epoch=best.epoch, curves=best.curves)

@@ -73,16 +73,23 @@ def write_trained(path: Path, trained: Trained) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["train"] = np.asarray(trained.train, dtype=np.float32)
         file["test"] = np.asarray(trained.test, dtype=np.float32)
-        file.attrs["validation_pcc"] = trained.validation_pcc
-        file.attrs["best_epoch"] = trained.best_epoch
-        epochs, terms, values = zip(*trained.curves, strict=True) if trained.curves else ((), (), ())
-        file["curves/epoch"], file["curves/value"] = (
-            np.array(epochs, dtype=np.int64),
-            np.array(values, dtype=np.float64),
+        write_training(
+            file, validation_pcc=trained.validation_pcc, best_epoch=trained.best_epoch, curves=trained.curves
         )
-        file.create_dataset("curves/term", data=np.array(terms, dtype=object), dtype=h5py.string_dtype())
         for name, value in (trained.chosen or {}).items():
             file.attrs[f"chosen_{name}"] = value
+
+
+def write_training(
+    file: h5py.File, *, validation_pcc: float, best_epoch: int, curves: Sequence[tuple[int, str, float]]
+) -> None:
+    """Puts what training came to into a trial's open prediction file: what ``TrialSummary`` reads."""
+    file.attrs["validation_pcc"] = validation_pcc
+    file.attrs["best_epoch"] = best_epoch
+    epochs, terms, values = zip(*curves, strict=True) if curves else ((), (), ())
+    file["curves/epoch"] = np.array(epochs, dtype=np.int64)
+    file["curves/value"] = np.array(values, dtype=np.float64)
+    file.create_dataset("curves/term", data=np.array(terms, dtype=object), dtype=h5py.string_dtype())
 
 
 def _summary(file: h5py.File) -> TrialSummary:
