@@ -94,29 +94,22 @@ def _show_unseen(results: "Results", console: Console) -> None:
 
 def _show_quoted(results: "Results", console: Console) -> None:
     """The paper's own numbers of the methods that ran."""
-    sources = {record.source for record in results.records}
-    rows = [row for row in results.meta["quoted"] if quoted_source(row, sources)]
+    from hage_transfer.report.tables import quoted_of, quoted_title
+
+    rows = quoted_of(results.meta["quoted"], (record.source for record in results.records))
     if not rows:
         return
     table = _table("quoted from the paper", *COLUMNS.values())
     for row in rows:
         spread = row["std"] or {}
         cells = [f"{row['mean'][m]:.3f}" + (f" ± {spread[m]:.3f}" if m in spread else "") for m in COLUMNS]
-        table.add_row(f"{row['title'].removesuffix(' (ours)')} (Table {row['table']})", *cells)
+        table.add_row(quoted_title(row), *cells)
     console.print(table)
     console.print(
         "quoted: UNI features, one section left out, other sections of its patient in training, errors of raw "
         "predictions; not to be compared digit by digit",
         soft_wrap=True,
     )
-
-
-def quoted_source(row: Mapping[str, Any], sources: set[str]) -> str | None:
-    """The measured source that a quoted row stands for: of its name, or a variant that begins with it."""
-    wanted = str(row["source"])
-    if row["table"] != 2:
-        return wanted if wanted in sources else None
-    return next((one for one in sorted(sources) if one.split("_")[0] == wanted), None)
 
 
 def _over_folds(results: "Results", source: str, metric: str) -> str:

@@ -1,6 +1,6 @@
 """Tables of the report, as plain cells that markdown and html both render."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +98,10 @@ def gene_table(run: Run) -> Table:
 
 def quoted_table(run: Run) -> Table | None:
     """The paper's own numbers of the methods and variants that a pretraining run has; None where it has none."""
-    sources = set(run.sources)
-    rows = [row for row in run.meta.get("quoted", []) if _is_quoted(row, sources)]
+    rows = quoted_of(run.meta.get("quoted", []), run.sources)
     if not rows:
         return None
-    cells = [(_quoted_title(row), *(_quoted_cell(row, metric) for metric in QUOTED_METRICS)) for row in rows]
+    cells = [(quoted_title(row), *(_quoted_cell(row, metric) for metric in QUOTED_METRICS)) for row in rows]
     caption = (
         "Quoted from the paper: UNI features, one section left out while others of its patient train, details "
         "unpublished. Not measured here, and not to be compared digit by digit."
@@ -111,12 +110,15 @@ def quoted_table(run: Run) -> Table | None:
     return Table(caption, header, tuple(cells))
 
 
-def _is_quoted(row: Mapping[str, Any], sources: set[str]) -> bool:
-    wanted = str(row["source"])
-    return wanted in sources if row["table"] != 2 else any(one.split("_")[0] == wanted for one in sources)
+def quoted_of(rows: Sequence[Mapping[str, Any]], sources: Iterable[str]) -> list[Mapping[str, Any]]:
+    """The quoted rows that measured sources stand beside: of their name, or for Table 2 of their first word."""
+    names = set(sources)
+    first_words = {name.split("_")[0] for name in names}
+    return [row for row in rows if row["source"] in (first_words if row["table"] == 2 else names)]
 
 
-def _quoted_title(row: Mapping[str, Any]) -> str:
+def quoted_title(row: Mapping[str, Any]) -> str:
+    """A quoted row's name, with the table of the paper that it is from."""
     return f"{str(row['title']).removesuffix(' (ours)')} (Table {row['table']})"
 
 
