@@ -1,17 +1,15 @@
 """Features of a patch's centre and of the whole patch side by side: the same tissue at two fields of view."""
 
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager
-
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from hage_transfer.encoders.around import EncoderAround
 from hage_transfer.encoders.base import FrozenEncoder, Pending
 from hage_transfer.errors import ConfigError
 
 
-class CentreAndSurround:
+class CentreAndSurround(EncoderAround):
     """A frozen encoder that sees the middle half of each patch, then the whole of it shrunk to the same size.
 
     Give it patches twice as wide as the encoder's own: the first half of the features is then what the encoder alone
@@ -19,18 +17,7 @@ class CentreAndSurround:
     """
 
     def __init__(self, encoder: FrozenEncoder) -> None:
-        self.encoder = encoder
-        self.name, self.width, self.input_px = encoder.name, 2 * encoder.width, encoder.input_px
-        self.licence, self.sha256, self.precision = encoder.licence, encoder.sha256, encoder.precision
-
-    @property
-    def images_per_call(self) -> int | None:
-        """See ``FrozenEncoder``."""
-        return self.encoder.images_per_call
-
-    def lanes(self) -> AbstractContextManager[Executor]:
-        """See ``FrozenEncoder``."""
-        return self.encoder.lanes()
+        super().__init__(encoder, width=2 * encoder.width)
 
     def begin(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Pending:
         """See ``FrozenEncoder``; errors as a call's."""

@@ -1,34 +1,22 @@
 """Features averaged over the eight flips and quarter turns of a patch: tissue has no up and no left."""
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from hage_transfer.encoders.around import EncoderAround
 from hage_transfer.encoders.base import FrozenEncoder, Pending
 
 
-class AveragedViews:
+class AveragedViews(EncoderAround):
     """A frozen encoder whose features are the mean over a patch's eight symmetric views; eight times the work.
 
     Attributes are those of the encoder beneath; see ``FrozenEncoder``.
     """
 
     def __init__(self, encoder: FrozenEncoder) -> None:
-        self.encoder = encoder
-        self.name, self.width, self.input_px = encoder.name, encoder.width, encoder.input_px
-        self.licence, self.sha256, self.precision = encoder.licence, encoder.sha256, encoder.precision
-
-    @property
-    def images_per_call(self) -> int | None:
-        """See ``FrozenEncoder``."""
-        return self.encoder.images_per_call
-
-    def lanes(self) -> AbstractContextManager[Executor]:
-        """See ``FrozenEncoder``."""
-        return self.encoder.lanes()
+        super().__init__(encoder, width=encoder.width)
 
     def begin(self, images: UInt8[np.ndarray, "batch height width 3"]) -> Pending:
         """See ``FrozenEncoder``."""
