@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hage_transfer.errors import SplitError
 from probes.rows import FeatureRows
 
 CHUNK_ROWS = 512  # in float64 these stay in the processor's cache
@@ -39,8 +40,11 @@ def training_moments(
         standardise: False gives mean 0 and scale 1 of the raw features.
 
     Raises:
+        SplitError: a head without training rows.
         DataError: NaN or infinity among the features.
     """
+    if not training.any(axis=1).all():
+        raise SplitError(f"fold {int(np.flatnonzero(~training.any(axis=1))[0])} has no row to train on")
     first = features.take(np.arange(min(CHUNK_ROWS, features.n_rows)))
     shift = first.double().mean(dim=0)
     shift[~torch.isfinite(shift)] = 0.0  # the pass below names the row
