@@ -1,6 +1,5 @@
 """Which rows train, which are tested: folds of our own, or the split that was published with the set."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int
 
+from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.splits import check_disjoint, table_folds
 from hage_transfer.errors import DataError, SplitError
@@ -92,21 +92,15 @@ def _parts_of_table(path: Path, labels: LabelTable) -> np.ndarray:
 
 
 def _read_parts(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            columns = reader.fieldnames or ()
-            key_column = next((name for name in ("key", "path") if name in columns), None)
-            if key_column is None or "part" not in columns:
-                raise DataError(
-                    f"{path}: a table of parts has the columns key (or path) and part, this has {', '.join(columns)}"
-                )
-            for row in reader:
-                part = PARTS.get((row["part"] or "").strip().lower())
-                if part is None:
-                    raise DataError(f"{path}: line {reader.line_num}: part is train, valid or test, not {row['part']}")
-                yield row[key_column].strip(), part
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such table (split.parts)") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as csv: {error}") from None
+    with csv_table(path, absent="no such table (split.parts)") as table:
+        columns = table.columns
+        key_column = next((name for name in ("key", "path") if name in columns), None)
+        if key_column is None or "part" not in columns:
+            raise DataError(
+                f"{path}: a table of parts has the columns key (or path) and part, this has {', '.join(columns)}"
+            )
+        for line, row in table.rows:
+            part = PARTS.get((row["part"] or "").strip().lower())
+            if part is None:
+                raise DataError(f"{path}: line {line}: part is train, valid or test, not {row['part']}")
+            yield row[key_column].strip(), part

@@ -164,8 +164,10 @@ def _write_table(config: "MilConfig", items: "list[Item]", *, labels_needed: boo
 
 
 def _has_labels(path: Path) -> bool:
-    with path.open(newline="", encoding="utf-8-sig") as handle:
-        return "label" in [name.strip() for name in handle.readline().split(",")]
+    from hage_transfer.csv_table import csv_table
+
+    with csv_table(path, absent="no such slide table") as table:
+        return "label" in table.columns
 
 
 def _remove(config: "MilConfig", items: "list[Item]") -> None:

@@ -1,6 +1,5 @@
 """Label tables: csv `key,label[,group]` of patches, `slide,label[,group]` of slides."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import ConfigError, DataError
 
 KEY_COLUMNS = ("key", "slide")
@@ -68,16 +68,11 @@ def read_labels(path: Path) -> LabelTable:
         DataError: missing or unreadable file, a missing column, no row, an empty key or label, a key listed twice
             (with the labels where they differ), groups given for some rows only.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such label table; `hage encode` writes one, or give its path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a csv label table: {error}") from None
+    with csv_table(
+        path, absent="no such label table; `hage encode` writes one, or give its path", kind="a csv label table"
+    ) as table:
+        columns = table.columns
+        rows = list(table.rows)
     key_column = next((name for name in KEY_COLUMNS if name in columns), None)
     if key_column is None or "label" not in columns:
         raise DataError(

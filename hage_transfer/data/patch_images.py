@@ -1,6 +1,5 @@
 """Labelled image files: found by manifest, folder or pattern, checked by their headers, cut into tiles."""
 
-import csv
 import hashlib
 import logging
 import re
@@ -14,6 +13,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from hage_transfer.config import PatchSetSettings, file_sha256
+from hage_transfer.csv_table import csv_table
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import ConfigError, DataError
 
@@ -113,22 +113,15 @@ def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
     path = settings.manifest
     if path is None:
         raise ConfigError("data.layout manifest needs data.manifest")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            missing = [name for name in ("path", "label") if name not in columns]
-            if missing:
-                raise DataError(
-                    f"{path}: no column {', '.join(missing)}; a manifest has path,label[,group], this has "
-                    f"{','.join(columns) or 'nothing'}"
-                )
-            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such manifest (data.manifest)") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as csv: {error}") from None
+    with csv_table(path, absent="no such manifest (data.manifest)") as table:
+        columns = table.columns
+        missing = [name for name in ("path", "label") if name not in columns]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}; a manifest has path,label[,group], this has "
+                f"{','.join(columns) or 'nothing'}"
+            )
+        rows = [(line, {key: (row[key] or "").strip() for key in columns}) for line, row in table.rows]
     _refuse_empty_cells(path, rows)
     if not rows:
         raise DataError(f"{path}: a manifest without rows")

@@ -5,11 +5,11 @@ table has, among others, the columns ``file`` (the tile's path), ``class`` (``tu
 ``case`` (the patient) and ``set`` (Train, Validation, Test).
 """
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hage_transfer.atomic import write_csv
+from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 
 
@@ -40,24 +40,17 @@ def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
 
 
 def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            there = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = there
-            missing = [column for column in columns.values() if column not in there]
-            if missing:
-                raise DataError(
-                    f"{table}: no column {', '.join(missing)}, only {', '.join(there) or 'none'}; name the columns "
-                    "with --path-column, --label-column, --group-column, --part-column"
-                )
-            for row in reader:
-                found = {name: (row[column] or "").strip() for name, column in columns.items()}
-                empty = [columns[name] for name, value in found.items() if not value]
-                if empty:
-                    raise DataError(f"{table}: line {reader.line_num} has no {' and no '.join(empty)}")
-                yield found
-    except FileNotFoundError:
-        raise DataError(f"{table}: no such table") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table}: cannot be read as csv: {error}") from None
+    with csv_table(table, absent="no such table") as opened:
+        there = opened.columns
+        missing = [column for column in columns.values() if column not in there]
+        if missing:
+            raise DataError(
+                f"{table}: no column {', '.join(missing)}, only {', '.join(there) or 'none'}; name the columns "
+                "with --path-column, --label-column, --group-column, --part-column"
+            )
+        for line, row in opened.rows:
+            found = {name: (row[column] or "").strip() for name, column in columns.items()}
+            empty = [columns[name] for name, value in found.items() if not value]
+            if empty:
+                raise DataError(f"{table}: line {line} has no {' and no '.join(empty)}")
+            yield found

@@ -1,9 +1,9 @@
 """Slide tables: csv with a column `slide`, and `mpp` where a slide's level-0 resolution must be said."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
 
@@ -28,29 +28,22 @@ def read_slide_table(path: Path) -> list[SlideRow]:
         DataError: missing or unreadable, no column `slide`, no row, an empty or repeated name, an `mpp` that is no
             plausible number.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such slide table") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a csv slide table: {error}") from None
+    with csv_table(path, absent="no such slide table", kind="a csv slide table") as table:
+        columns = table.columns
+        rows = list(table.rows)
     if "slide" not in columns:
         raise DataError(f"{path}: a slide table has a column slide; this has {', '.join(columns) or 'none'}")
     if not rows:
         raise DataError(f"{path}: a slide table without rows")
-    table: dict[str, SlideRow] = {}
+    found: dict[str, SlideRow] = {}
     for line, row in rows:
         name = row["slide"].strip()
-        if not name or name in table:
+        if not name or name in found:
             raise DataError(
                 f"{path}: line {line} {'repeats slide ' + name if name else 'has no slide'}; keep one row each"
             )
-        table[name] = SlideRow(name, _mpp(path, line, (row.get("mpp") or "").strip()))
-    return list(table.values())
+        found[name] = SlideRow(name, _mpp(path, line, (row.get("mpp") or "").strip()))
+    return list(found.values())
 
 
 def _mpp(path: Path, line: int, text: str) -> float | None:
