@@ -1,6 +1,7 @@
 """A small, right data set of every kind, for tests that run whole commands."""
 
 import gzip
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from PIL import Image
 
 from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_journal import FeatureJournal
 
 GENES = [f"GENE{number}" for number in range(30)]
 SECTIONS = ("A2", "B1")
@@ -116,3 +118,24 @@ class Bench:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.chdir(tmp_path)
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def stopped_at_third_batch(monkeypatch):
+    """A context in which encoding is interrupted as it keeps its third batch of rows; it demands that it was."""
+
+    @contextmanager
+    def stopped():
+        really, calls = FeatureJournal.append, []
+
+        def stop_at_third(journal, rows):
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            calls.append(len(rows))
+            really(journal, rows)
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(FeatureJournal, "append", stop_at_third)
+            yield
+
+    return stopped
