@@ -6,6 +6,7 @@ renamed or removed first, since two takers could then follow one another: it is 
 generation exclusively, which one taker alone can do.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ HEARTBEAT_SECONDS = 10.0
 STALE_BEATS = 6
 """Heartbeats that a holder may miss; clocks of machines that share a folder must agree better than that."""
 _ATTEMPTS = 5
+_MAX_STEM, _HASH_LENGTH = 200, 32
+"""File systems take names of 255 bytes; the rest is for generation and ending."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,19 @@ def leave(folder: Path) -> None:
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:
-    return folder / f"{quote(name, safe='')}.{generation}.lock"  # a name may be a path
+    return folder / f"{_stem(name)}.{generation}.lock"
+
+
+def _stem(name: str) -> str:
+    """The name as a file may be called: it may be a path, and a letter that is not ASCII takes six to twelve bytes."""
+    quoted = quote(name, safe="")
+    if len(quoted) <= _MAX_STEM:
+        return quoted
+    return f"{quoted[: _MAX_STEM - _HASH_LENGTH - 1]}-{hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]}"
 
 
 def _generations(folder: Path, name: str) -> list[int]:
-    pattern = re.compile(re.escape(quote(name, safe="")) + r"\.(\d+)\.lock")
+    pattern = re.compile(re.escape(_stem(name)) + r"\.(\d+)\.lock")
     try:
         found = [pattern.fullmatch(entry) for entry in os.listdir(folder)]  # noqa: PTH208 - names alone, many times
     except FileNotFoundError:

@@ -46,6 +46,17 @@ def test_lock_names_may_hold_anything_a_file_name_may(tmp_path, name):
         assert try_lock(tmp_path, name) is None
 
 
+def test_lock_names_may_be_as_long_as_a_file_name_may(tmp_path):
+    names = ["é" * 127, "é" * 126 + "è", "é" * 126]  # 254 bytes in UTF-8, and six times that where quoted
+    held = [try_lock(tmp_path, name) for name in names]
+    assert None not in held
+    assert all(try_lock(tmp_path, name) is None for name in names)
+    assert [holder(tmp_path, name).pid for name in names] == [os.getpid()] * 3
+    for lock in held:
+        lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lock_with_a_heartbeat_is_not_taken(tmp_path):
     path = plant(tmp_path, age_seconds=50)
     assert try_lock(tmp_path, "a", heartbeat_seconds=10, stale_beats=6) is None
