@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,15 @@ LABELS_FILE = "labels.csv"
 
 Shard = Annotated[
     str | None, typer.Option(metavar="I/N", help="This worker's part of the slides (job arrays); 1/4 to 4/4.")
+]
+
+OtherLayout = Annotated[
+    Literal["clam", "trident"] | None,
+    typer.Option("--layout", help="Write features/<slide>.h5 and also this tool's folders, in <features>/<layout>/."),
+]
+Magnification = Annotated[
+    float | None,
+    typer.Option(help="--layout trident: magnification of the tiles; else 10 / data.mpp_um_per_px.", min=1e-6),
 ]
 
 encode_app = typer.Typer(
@@ -71,6 +80,8 @@ def slides_command(
     jobs: options.Jobs = 1,
     engine: options.Engine = "processes",
     address: options.Address = None,
+    layout: OtherLayout = None,
+    magnification: Magnification = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Features of slides, or of images as bags: features/<slide>.h5, status.csv, labels.csv (config of `hage mil`).
@@ -78,6 +89,7 @@ def slides_command(
     Any number of workers may be started on one list; each takes what is free, and what a killed one held.
     """
     from hage_transfer.cli.encode_bags import Workers, encode_bags
+    from hage_transfer.cli.encode_layouts import Layout
     from hage_transfer.config import load_config
     from mil.config import MilConfig
 
@@ -88,6 +100,7 @@ def slides_command(
         overwrite=overwrite,
         workers=workers,
         labels_needed=False,
+        layout=None if layout is None else Layout(layout, magnification),
     )
 
 

@@ -12,6 +12,7 @@ from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
 from hage_transfer.jobs import Engine, Job, run_jobs
 
 if TYPE_CHECKING:
+    from hage_transfer.cli.encode_layouts import Layout
     from hage_transfer.encoders.items import Item
     from hage_transfer.encoders.status import Outcome, StatusBook
     from mil.config import MilConfig
@@ -42,7 +43,13 @@ class Workers:
 
 
 def encode_bags(
-    config: "MilConfig", *, device: str, overwrite: bool, workers: Workers | None = None, labels_needed: bool = True
+    config: "MilConfig",
+    *,
+    device: str,
+    overwrite: bool,
+    workers: Workers | None = None,
+    labels_needed: bool = True,
+    layout: "Layout | None" = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
 
@@ -52,9 +59,10 @@ def encode_bags(
         overwrite: make all anew.
         workers: None: this process.
         labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
+        layout: another tool's form, to be written as well.
 
     Raises:
-        ConfigError: the bags are feature files already, or single patches.
+        ConfigError: the bags are feature files already, or single patches; a layout that such tiles do not have.
         InputError: the table, the encoder or a feature file that is there already is not right.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, the rest are done.
     """
@@ -62,6 +70,8 @@ def encode_bags(
     from hage_transfer.encoders.status import StatusBook
 
     workers = workers or Workers()
+    if layout is not None:
+        layout.grid(config.data)  # before hours of encoding
     if workers.engine == "processes":
         resolve_device(device)  # before minutes of reading; a cluster's workers look for themselves
     find_weights(config.encoder)
@@ -75,7 +85,12 @@ def encode_bags(
     else:
         _spread(config, device=device, workers=workers)
     outcomes = book.write()
-    _report(config.features, [one for one in outcomes if one.slide in {item.name for item in own}])
+    mine = [one for one in outcomes if one.slide in {item.name for item in own}]
+    if layout is not None and isinstance(config.data, SlideSetSettings):
+        done = {one.slide for one in mine if one.status == "done"}
+        files = [item.path for item in own if item.name in done]
+        layout.write(config.data, files, config.features, overwrite=overwrite)
+    _report(config.features, mine)
 
 
 def work(config: "MilConfig", device: str, shard: str | None) -> None:
