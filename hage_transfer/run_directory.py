@@ -26,13 +26,17 @@ RESULTS_FILE, FAILURES_FILE = "results.json", "failures.csv"
 _PACKAGES = (
     "hage-transfer",
     "torch",
+    "torchvision",
     "timm",
+    "onnxruntime",
     "lightning",
     "scikit-learn",
     "anndata",
     "scanpy",
     "numpy",
     "pandas",
+    "h5py",
+    "openslide-python",
 )
 
 
