@@ -7,7 +7,8 @@
     │   ├── ConfigError       a config file, a key in it, or a --set override
     │   ├── DataError         a data file: missing, unreadable, or not in the form it claims
     │   ├── SplitError        folds that would leak, or that the data cannot fill
-    │   └── WeightsError      a frozen encoder or its weights cannot be had
+    │   ├── WeightsError      a frozen encoder or its weights cannot be had
+    │   └── SharingError      an encoder directory may not or cannot be uploaded
     └── ItemsFailedError      some items of a long list failed, the rest are done: exit code 1
 
 A message says what failed, the value met, the value wanted, and the remedy. A caller that knows more (a path, a
@@ -37,6 +38,10 @@ class SplitError(InputError):
 
 class WeightsError(InputError):
     """A frozen encoder is unknown, or its weights cannot be had."""
+
+
+class SharingError(InputError):
+    """An encoder directory may not be uploaded, or the hub does not take it."""
 
 
 class ItemsFailedError(HageError):

@@ -1,4 +1,4 @@
-"""What a trial leaves behind for transfer: the encoder directory, with the calibrated predictor beside the encoder."""
+"""The encoder directory that a trial leaves for transfer: encoder, calibrated predictor, and what its card says."""
 
 import warnings
 from pathlib import Path
@@ -6,15 +6,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from hage_transfer import __version__
 from hage_transfer.config import config_sha256
+from hage_transfer.models.checkpoint import add_to_card
 from hage_transfer.models.expression_model import ExpressionModel, GeneLines
+from hage_transfer.results import Results
+from pretrain.baselines import CONTROLS
 from pretrain.calibration import fit_lines
 from pretrain.config import PretrainConfig
 from pretrain.dataset import FoldData, Spots
+from pretrain.evaluate import AVERAGED
 from pretrain.module import HageModule
 from pretrain.running_pcc import RunningPcc
+from pretrain.trial_files import HAGE
 
 _SPOTS_AT_A_TIME = 16_384
+_METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")
 
 
 def write_encoder_directory(
@@ -54,11 +61,13 @@ def write_encoder_directory(
         "fold": data.fold.name,
         "split_unit": config.split.unit,
         "train_sections": list(data.fold.train),
+        "train_spots": len(data.train.target),
         "held_out_sections": list(data.fold.test),
         "trial": trial,
         "seed": config.seed,
         "validation_pcc": round(validation_pcc, 6),
         "config_sha256": config_sha256(config),
+        "hage_transfer": __version__,
     }
     slope, intercept = fit_lines(predicted, data.train.target)
     model = ExpressionModel(
@@ -69,6 +78,36 @@ def write_encoder_directory(
         kind=config.model.predictor,
     )
     model.save_pretrained(folder, card=card)
+
+
+def add_held_out_scores(run: Path, results: Results, *, trials: int) -> None:
+    """Writes each HAGE trial's held-out scores, beside its fold's baselines, into its encoder directory's card.
+
+    Args:
+        run: the run directory.
+        results: of the whole run.
+        trials: of each fold.
+    """
+    hub = _hub_of(results.meta["encoder"])
+    for fold in results.meta["folds"]:
+        beside = {source: _scores(results, source, fold, None) for source in (AVERAGED, "ridge", *CONTROLS)}
+        for trial in range(trials):
+            scores = {"trial": _scores(results, HAGE, fold, trial), **beside}
+            held_out = {"scores": scores, "warnings": list(results.meta["warnings"])}
+            add_to_card(run / "encoders" / fold / f"trial_{trial}", {"frozen_encoder_hub": hub, "held_out": held_out})
+
+
+def _scores(results: Results, source: str, fold: str, trial: int | None) -> dict[str, float | None]:
+    """A fold's own row; calibrated errors under the plain names where there are such."""
+    found = {r.metric: r.value for r in results.select(source=source, fold=fold, trial=trial, section=None)}
+    return {name: found.get(f"{name}_calibrated", found.get(name)) for name in _METRICS}
+
+
+def _hub_of(encoder: str) -> str | None:
+    """The hub repository of a frozen encoder of the registry; None for others."""
+    from hage_transfer.encoders.timm_models import SPECS  # timm: seconds, and jobs that train do not need it
+
+    return SPECS[encoder].hub if encoder in SPECS else None
 
 
 def _validation_pcc(

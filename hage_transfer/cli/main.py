@@ -40,6 +40,7 @@ COMMANDS = (
     "probe",
     "mil",
     "report",
+    "share",
 )
 for _name in COMMANDS:
     importlib.import_module(f"hage_transfer.cli.{_name}").register(app)

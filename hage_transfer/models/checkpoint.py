@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hage_transfer.atomic import TEMPORARY_MARK, write_json, write_text
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
+from hage_transfer.models.model_card import model_card
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 PREDICTOR_FILE = "predictor.safetensors"
@@ -47,7 +48,7 @@ def write_encoder(
         if predictor is not None:
             _save(predictor, temporary / PREDICTOR_FILE)
         write_json(temporary / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **card})
-        write_text(temporary / CARD_FILE, _model_card(card))
+        write_text(temporary / CARD_FILE, model_card(card))
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -55,9 +56,35 @@ def write_encoder(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_encoder(name: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and tensors of a directory or hub repository; errors as ``GeneInformedEncoder.from_pretrained``."""
-    folder = _folder(name)
+def add_to_card(folder: Path, extra: Mapping[str, Any]) -> None:
+    """Adds to an encoder directory's ``config.json`` and writes its model card again; done twice, it is as once."""
+    card = {**read_card(folder), **extra}
+    write_json(folder / CONFIG_FILE, card)
+    write_text(folder / CARD_FILE, model_card(card))
+
+
+def find_encoder(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+    """The folder of an encoder directory: as named, or the local copy of a hub repository of that name.
+
+    Args:
+        name: a folder, or ``organisation/name`` on the hub.
+        revision: branch, tag or commit on the hub; None: its main branch.
+        token: of the hub; None: the one of ``hf auth login`` or HF_TOKEN, if any.
+
+    Raises:
+        DataError: no such folder, and no name of a repository either; a folder with a revision.
+        WeightsError: the hub has it not, or cannot be reached.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return _download(str(name), revision=revision, token=token)
+    if revision is not None:
+        raise DataError(f"{folder}: is a folder and has no revision {revision}; that is for names on the hub")
+    return folder
+
+
+def read_encoder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and tensors of an encoder directory; errors as ``GeneInformedEncoder.from_pretrained``."""
     card = read_card(folder)
     try:
         return card, load_file(folder / WEIGHTS_FILE)
@@ -84,20 +111,19 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def read_predictor(name: str | Path) -> dict[str, Tensor]:
-    """Tensors of the expression predictor of a directory or hub repository.
+def read_predictor(folder: Path) -> dict[str, Tensor]:
+    """Tensors of the expression predictor of an encoder directory.
 
     Raises:
         DataError: the directory holds an encoder alone, or its predictor cannot be read.
-        WeightsError: as ``GeneInformedEncoder.from_pretrained``.
     """
-    path = _folder(name) / PREDICTOR_FILE
+    path = folder / PREDICTOR_FILE
     try:
         return load_file(path)
     except FileNotFoundError:
         raise DataError(
-            f"{name}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version wrote "
-            "it); run `hage pretrain` again into a new --out, with the config.yaml of its run"
+            f"{folder}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version "
+            "wrote it); run `hage pretrain` again into a new --out, with the config.yaml of its run"
         ) from None
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: cannot be read as safetensors ({error}); train or copy it again") from None
@@ -119,60 +145,22 @@ def encoder_sha256(folder: Path) -> str:
     return file_sha256(weights)
 
 
-def _folder(name: str | Path) -> Path:
-    folder = Path(name)
-    return folder if folder.is_dir() else _download(str(name))
-
-
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
 
 
-def _download(name: str) -> Path:
+def _download(name: str, *, revision: str | None, token: str | None) -> Path:
     looks_like_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not looks_like_hub:
         raise DataError(f"{name}: no such encoder directory; `hage pretrain` makes one")
     try:
         wanted = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PREDICTOR_FILE]
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, token=token, allow_patterns=wanted))
+    except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"{name}: no such folder here, and not to be had from the hub ({first_line}); "
-            "give an encoder directory, or log in with `hf auth login`"
+            f"{name}{'' if revision is None else f' at {revision}'}: no such folder here, and not to be had from the "
+            f"hub ({first_line}); give an encoder directory, or a token that may read it (`hf auth login`, HF_TOKEN)"
         ) from None
-
-
-def _model_card(card: Mapping[str, Any]) -> str:
-    panel = card.get("panel", [])
-    return f"""---
-library_name: hage-transfer
-license: other
-license_name: inherits-{card.get("frozen_encoder_licence", "unknown")}
-tags: [pathology, spatial-transcriptomics, hage]
----
-
-# Gene-informed encoder on {card.get("frozen_encoder", "unknown")}
-
-Takes features of the frozen encoder **{card.get("frozen_encoder", "unknown")}**
-({card.get("feature_dim")} numbers a patch) and gives {card.get("embed_dim")}-number embeddings, trained as HAGE
-(Dang et al., MICCAI 2025) on spatial transcriptomics.
-
-| | |
-|---|---|
-| frozen encoder's weights (sha256) | `{card.get("frozen_encoder_sha256", "unknown")}` |
-| frozen encoder's licence, inherited | {card.get("frozen_encoder_licence", "unknown")} |
-| training sections | {", ".join(card.get("train_sections", [])) or "unknown"} |
-| held out | {card.get("fold", "unknown")}, by {card.get("split_unit", "unknown")} |
-| genes | {len(panel)}, embeddings from {card.get("gene_embeddings_source", "unknown")} |
-| normalisation preset | {card.get("preset", "unknown")} |
-| validation PCC | {card.get("validation_pcc", "unknown")} |
-
-```python
-from hage_transfer import ExpressionModel, GeneInformedEncoder
-encoder = GeneInformedEncoder.from_pretrained("this/folder")
-expression = ExpressionModel.from_pretrained("this/folder").predict(features)  # (patch, gene), the preset's unit
-```
-"""

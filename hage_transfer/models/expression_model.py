@@ -128,15 +128,18 @@ class ExpressionModel(nn.Module):
         )
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None, token: str | None = None) -> Self:
         """Loads an encoder directory that holds a predictor, or a hub repository of that form.
+
+        Arguments are those of ``GeneInformedEncoder.from_pretrained``.
 
         Raises:
             DataError: no encoder directory, none with a predictor, or weights that do not fit ``config.json``.
             WeightsError: ``name`` is no folder and the hub has it not, or cannot be reached.
         """
-        encoder = GeneInformedEncoder.from_pretrained(name)
-        tensors = checkpoint.read_predictor(name)
+        folder = checkpoint.find_encoder(name, revision=revision, token=token)
+        encoder = GeneInformedEncoder.from_pretrained(folder)
+        tensors = checkpoint.read_predictor(folder)
         genes, kind = encoder.card.get("panel"), encoder.card.get("predictor", {}).get("kind")
         if not genes or not kind:
             raise DataError(f"{name}: config.json names no panel or no predictor.kind; train it again")

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.models.gene_attention import GeneAttention
 
@@ -26,6 +27,7 @@ class GeneInformedEncoder(nn.Module):
         feature_dropout: share of features dropped while training (ours; 0 as in the paper).
 
     Attributes:
+        folder: the encoder directory it was loaded from or saved to last; None before.
         card: what ``config.json`` of the encoder directory said (panel, frozen encoder, licence, ...); empty before.
     """
 
@@ -45,6 +47,7 @@ class GeneInformedEncoder(nn.Module):
         super().__init__()
         self.feature_dim, self.embed_dim, self.n_heads = feature_dim, embed_dim, n_heads
         self.card: dict[str, Any] = {}
+        self.folder: Path | None = None
         self.register_buffer("feature_mean", torch.zeros(feature_dim))
         self.register_buffer("feature_std", torch.ones(feature_dim))
         self.register_buffer("gene_embeddings", gene_embeddings)
@@ -78,14 +81,20 @@ class GeneInformedEncoder(nn.Module):
         self.feature_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None, token: str | None = None) -> Self:
         """Loads an encoder directory, or a hub repository of that form, ready for inference.
+
+        Args:
+            name: a folder, or ``organisation/name`` on the hub.
+            revision: branch, tag or commit on the hub; None: its main branch.
+            token: of the hub; None: the one of ``hf auth login`` or HF_TOKEN, if any.
 
         Raises:
             DataError: not an encoder directory, or its weights do not fit its config.
             WeightsError: ``name`` is no folder and the hub has it not, or cannot be reached.
         """
-        card, tensors = checkpoint.read_encoder(name)
+        folder = checkpoint.find_encoder(name, revision=revision, token=token)
+        card, tensors = checkpoint.read_encoder(folder)
         encoder = cls(
             tensors.get("gene_embeddings"),
             feature_dim=card["feature_dim"],
@@ -93,13 +102,39 @@ class GeneInformedEncoder(nn.Module):
             n_heads=card["n_heads"],
         )
         checkpoint.load_tensors(encoder, tensors, where=str(name))
-        encoder.card = card
+        encoder.card, encoder.folder = card, folder
         return encoder.eval()
 
     def save_pretrained(self, folder: Path, *, card: dict[str, Any]) -> None:
         """Writes the encoder directory (``model.safetensors``, ``config.json``, ``README.md``), whole or not at all."""
         sizes = {"feature_dim": self.feature_dim, "embed_dim": self.embed_dim, "n_heads": self.n_heads}
         checkpoint.write_encoder(folder, tensors=self.state_dict(), card={**sizes, **card})
+        self.folder = folder
+
+    def push_to_hub(
+        self, repo_id: str, *, token: str | None = None, private: bool = True, allow_derivative: bool = False
+    ) -> str:
+        """Uploads the encoder directory that this encoder was loaded from; ``push_encoder`` says what leaves.
+
+        Returns:
+            The repository's address.
+
+        Raises:
+            DataError: it was neither loaded nor saved, or its weights have changed since.
+            SharingError: the frozen encoder's licence forbids it and ``allow_derivative`` is not set; no token; no
+                access; the hub cannot be reached.
+        """
+        from hage_transfer.models.sharing import push_encoder
+
+        if self.folder is None:
+            raise DataError("this encoder lies in no directory yet; save_pretrained(folder, card=...) first")
+        stored = checkpoint.read_encoder(self.folder)[1]
+        own = self.state_dict()
+        if own.keys() != stored.keys() or any(not torch.equal(own[key].cpu(), stored[key]) for key in own):
+            raise DataError(
+                f"{self.folder}: holds other weights than this encoder; save_pretrained(folder, card=...) first"
+            )
+        return push_encoder(self.folder, repo_id, token=token, private=private, allow_derivative=allow_derivative)
 
     def _project(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
         return self.project_features(self.dropout((features - self.feature_mean) / self.feature_std))

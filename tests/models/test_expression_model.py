@@ -81,7 +81,7 @@ def test_a_damaged_predictor_is_named(save):
 def test_the_hub_is_asked_for_the_predictor_too(save, monkeypatch):
     folder, asked = save(), []
 
-    def download(name, *, allow_patterns):
+    def download(name, *, allow_patterns, revision, token):
         asked.append((name, tuple(allow_patterns)))
         return str(folder)
 

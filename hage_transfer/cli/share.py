@@ -1,0 +1,47 @@
+"""`hage share`: an encoder directory to the hub."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `hage`."""
+    app.command("share")(share)
+
+
+def share(
+    encoder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Encoder directory that `hage pretrain` made.")],
+    to: Annotated[str, typer.Option(metavar="ORG/NAME", help="Repository on the hub; made where it is not there.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody see it; else your organisation alone.")
+    ] = False,
+    licence_allows: Annotated[
+        bool,
+        typer.Option(
+            "--licence-allows",
+            help="You may share it though the frozen encoder's licence forbids derivatives or is not known.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be uploaded; ask no network.")] = False,
+) -> None:
+    """Upload an encoder directory, with its model card, to the Hugging Face hub; private unless you say otherwise.
+
+    The token is the one of `hf auth login`, or HF_TOKEN.
+    """
+    from rich.console import Console
+
+    from hage_transfer.models.checkpoint import read_card
+    from hage_transfer.models.sharing import check_licence, own_files, push_encoder
+
+    console = Console()
+    names = own_files(encoder)
+    check_licence(read_card(encoder), folder=encoder, allow_derivative=licence_allows)
+    listed = ", ".join(f"{name} ({(encoder / name).stat().st_size / 1e6:.1f} MB)" for name in names)
+    if dry_run:
+        console.print(f"would upload to {to}: {listed}", markup=False, highlight=False, soft_wrap=True)
+        return
+    address = push_encoder(encoder, to, private=not public, allow_derivative=licence_allows)
+    console.print(f"{address}: {listed}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f'GeneInformedEncoder.from_pretrained("{to}") loads it', markup=False, highlight=False)
