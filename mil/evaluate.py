@@ -19,6 +19,7 @@ from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from mil.bags import BagSet, open_bags
+from mil.checkpoint import model_path
 from mil.config import MilConfig, MilModelSettings, MilTrainSettings
 
 
@@ -45,6 +46,10 @@ class MilJob:
     seed: int
     device: str
     done: Path
+    model_file: Path
+    source: str
+    trial: int
+    classes: tuple[str, ...]
 
 
 def mil_folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
@@ -127,6 +132,7 @@ def run_mil_job(work: MilJob) -> None:
     """
     import torch
 
+    from mil.checkpoint import FoldModel, save_fold_model
     from mil.train import train_abmil
 
     threads = torch.get_num_threads()
@@ -147,6 +153,15 @@ def run_mil_job(work: MilJob) -> None:
         probabilities = trained.probabilities(bags, work.fold.test)
     finally:
         torch.set_num_threads(threads)
+    meta = {
+        "model": {"kind": "abmil", **work.model.model_dump()},
+        "encoder": bags.meta.encoder,
+        "encoder_sha256": bags.meta.encoder_sha256,
+        "frozen_encoder": bags.meta.frozen_encoder,
+        "best_epoch": trained.best_epoch,
+    }
+    names = {"classes": work.classes, "source": work.source, "trial": work.trial, "fold": work.fold.name}
+    save_fold_model(work.model_file, FoldModel(trained.model, trained.mean, trained.std, meta=meta, **names))
     result = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, "probabilities": probabilities.tolist()}
     write_json(work.done, result)
 
@@ -190,6 +205,10 @@ def _job(
         config.seed,
         device,
         done,
+        model_path(out, source=name, trial=trial or 0, fold=fold.name),
+        name,
+        trial or 0,
+        labels.classes,
     )
     return Job(f"{name} trial {trial or 0} fold {fold.name}", done, run_mil_job, (work,))
 

@@ -26,10 +26,10 @@ def test_abmil_equals_the_papers_formula(gated):
     output = network(tiles, mask)
     state = {name: tensor.numpy().astype(np.float64) for name, tensor in network.state_dict().items()}
     x = tiles[0].numpy().astype(np.float64)
-    h = np.maximum(x @ state["embed.0.weight"].T + state["embed.0.bias"], 0)
-    inner = np.tanh(h @ state["tanh_branch.0.weight"].T + state["tanh_branch.0.bias"])
+    h = np.maximum(x @ state["embed.weight"].T + state["embed.bias"], 0)
+    inner = np.tanh(h @ state["tanh.weight"].T + state["tanh.bias"])
     if gated:
-        inner *= 1 / (1 + np.exp(-(h @ state["gate_branch.0.weight"].T + state["gate_branch.0.bias"])))
+        inner *= 1 / (1 + np.exp(-(h @ state["gate.weight"].T + state["gate.bias"])))
     score = inner @ state["score.weight"][0] + state["score.bias"][0]
     attention = np.exp(score) / np.exp(score).sum()
     logits = attention @ h @ state["classifier.weight"].T + state["classifier.bias"]

@@ -1,0 +1,148 @@
+"""A trained bag classifier as a file: ``models/<source>/trial_<k>/fold_<fold>.safetensors`` of a MIL run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hage_transfer.atomic import atomic_path
+from hage_transfer.errors import DataError
+from mil.models import MODELS, MILOutput, build_model
+
+FOLDER = "models"
+SCHEMA_VERSION = 1
+MEAN, STD = "scale.mean", "scale.std"
+_HEADER = "hage"
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """The classifier of one source, trial and fold, with the scaling that its features need.
+
+    Attributes:
+        model: in eval mode.
+        mean: taken from every tile's features.
+        std: by which they are then divided.
+        classes: names, in the order of the logits.
+        source: named feature source.
+        trial: from 0, also where the source has one trial.
+        fold: name; the slides of its test part were kept from training.
+        meta: ``model`` (kind and sizes), ``encoder``, ``encoder_sha256``, ``best_epoch`` and what else is recorded.
+    """
+
+    model: nn.Module
+    mean: Float[Tensor, "feature"]
+    std: Float[Tensor, "feature"]
+    classes: tuple[str, ...]
+    source: str
+    trial: int
+    fold: str
+    meta: Mapping[str, Any]
+
+    @torch.inference_mode()
+    def __call__(self, features: Float[Tensor, "tile feature"]) -> MILOutput:
+        """Classifies one bag of features as the source's files hold them: logits (1, class), attention (1, tile).
+
+        Raises:
+            DataError: features of another width, or none at all.
+        """
+        if features.ndim != 2 or features.shape[1] != len(self.mean):
+            raise DataError(
+                f"features have shape {tuple(features.shape)}, the classifier of {self.source} takes (tiles, "
+                f"{len(self.mean)}); give it features of the encoder {self.meta.get('encoder', 'it was trained on')}"
+            )
+        scaled = (features.to(self.mean) - self.mean) / self.std
+        return self.model(scaled[None], torch.ones(1, len(scaled), dtype=torch.bool, device=scaled.device))
+
+
+def model_path(run: Path, *, source: str, trial: int, fold: str) -> Path:
+    """Where a run keeps a model."""
+    return run / FOLDER / source / f"trial_{trial}" / f"fold_{fold}.safetensors"
+
+
+def save_fold_model(path: Path, model: FoldModel) -> None:
+    """Writes a model atomically."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.model.state_dict().items()}
+    tensors |= {MEAN: model.mean.cpu().contiguous(), STD: model.std.cpu().contiguous()}
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        **model.meta,
+        "classes": list(model.classes),
+        "source": model.source,
+        "trial": model.trial,
+        "fold": model.fold,
+        "feature_dim": len(model.mean),
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+
+
+def read_fold_model(run: Path, *, source: str, trial: int, fold: str) -> FoldModel:
+    """Reads a model of a run.
+
+    Raises:
+        DataError: no such file, not one of these, of a later schema, or of a kind that is not known here.
+    """
+    return _read(model_path(run, source=source, trial=trial, fold=fold))
+
+
+def fold_models(run: Path, *, source: str) -> list[FoldModel]:
+    """All models of a source, by trial and fold in natural order.
+
+    Raises:
+        DataError: there is none, or as ``read_fold_model``.
+    """
+    found = [_read(path) for path in (run / FOLDER / source).glob("trial_*/fold_*.safetensors")]
+    if not found:
+        there = sorted(path.name for path in (run / FOLDER).glob("*") if path.is_dir())
+        raise DataError(
+            f"{run / FOLDER / source}: no models of this source; `hage mil` writes them"
+            + (f", and this run holds {', '.join(there)}" if there else "")
+        )
+    return sorted(found, key=lambda model: (model.trial, len(model.fold), model.fold))
+
+
+def _read(path: Path) -> FoldModel:
+    if not path.is_file():
+        raise DataError(f"{path}: no such model; `hage mil` writes it as a fold ends")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error}); train the fold again") from None
+    return _restored(path, header, tensors)
+
+
+def _restored(path: Path, header: Any, tensors: dict[str, Tensor]) -> FoldModel:
+    if not isinstance(header, dict) or "model" not in header or MEAN not in tensors or STD not in tensors:
+        raise DataError(f"{path}: is not a bag classifier of `hage mil`: its header or its scale is missing")
+    if header["schema_version"] > SCHEMA_VERSION:
+        raise DataError(f"{path}: schema_version {header['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
+    sizes = dict(header["model"])
+    kind = sizes.pop("kind")
+    if kind not in MODELS:
+        raise DataError(f"{path}: is of kind {kind}, known are {', '.join(MODELS)}")
+    mean, std = tensors.pop(MEAN), tensors.pop(STD)
+    model = build_model(kind, len(mean), n_classes=len(header["classes"]), **sizes)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its tensors do not fit its header ({error}); train the fold again") from None
+    return FoldModel(
+        model=model.eval().requires_grad_(False),
+        mean=mean,
+        std=std,
+        classes=tuple(header["classes"]),
+        source=header["source"],
+        trial=int(header["trial"]),
+        fold=header["fold"],
+        meta=header,
+    )

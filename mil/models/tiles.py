@@ -1,0 +1,77 @@
+"""Tiles of one bag as several folds see them: one array for all of them, or an array each.
+
+A fold sees a tile scaled by its own training tiles, (x - mean) / std. That is affine, so a linear layer on it is another
+linear layer on x itself, and one product serves the layers of all folds:
+``W ((x - m) / s) + b = (W / s) x + (b - (W / s) m)``.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SharedTiles:
+    """One array of tiles for all folds, with each fold's scaling.
+
+    Attributes:
+        rows: features as they are read.
+        mean: taken from every tile.
+        std: by which it is then divided.
+    """
+
+    rows: Float[Tensor, "tile feature"]
+    mean: Float[Tensor, "fold feature"]
+    std: Float[Tensor, "fold feature"]
+
+    def linear(
+        self, weight: Float[Tensor, "fold out feature"], bias: Float[Tensor, "fold out"]
+    ) -> Float[Tensor, "fold tile out"]:
+        """A linear layer of each fold on its scaled tiles, from one product with the rows."""
+        weight = weight / self.std.unsqueeze(1)
+        bias = bias - (weight @ self.mean.unsqueeze(2)).squeeze(2)
+        flat = torch.addmm(bias.flatten(), self.rows, weight.flatten(0, 1).T)
+        return flat.unflatten(1, bias.shape).transpose(0, 1)
+
+    def pool(self, attention: Float[Tensor, "fold branch tile"]) -> Float[Tensor, "fold branch feature"]:
+        """Weighted sums of scaled tiles."""
+        sums = (attention.flatten(0, 1) @ self.rows).unflatten(0, attention.shape[:2])
+        return (sums - attention.sum(dim=2, keepdim=True) * self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+
+    def at(self, places: Int[Tensor, "fold chosen"]) -> Float[Tensor, "fold chosen feature"]:
+        """Chosen tiles of each fold, scaled."""
+        return (self.rows[places] - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+
+    def each(self) -> Float[Tensor, "fold tile feature"]:
+        """All tiles of each fold, scaled: an array for every fold."""
+        return (self.rows - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class OwnTiles:
+    """An array of tiles for each fold: what its first layer made of them."""
+
+    rows: Float[Tensor, "fold tile hidden"]
+
+    def linear(
+        self, weight: Float[Tensor, "fold out hidden"], bias: Float[Tensor, "fold out"]
+    ) -> Float[Tensor, "fold tile out"]:
+        """A linear layer of each fold on its tiles."""
+        return torch.baddbmm(bias.unsqueeze(1), self.rows, weight.transpose(1, 2))
+
+    def pool(self, attention: Float[Tensor, "fold branch tile"]) -> Float[Tensor, "fold branch hidden"]:
+        """Weighted sums of tiles."""
+        return torch.bmm(attention, self.rows)
+
+    def at(self, places: Int[Tensor, "fold chosen"]) -> Float[Tensor, "fold chosen hidden"]:
+        """Chosen tiles of each fold."""
+        return self.rows.gather(1, places.unsqueeze(2).expand(-1, -1, self.rows.shape[2]))
+
+    def each(self) -> Float[Tensor, "fold tile hidden"]:
+        """All tiles of each fold."""
+        return self.rows
+
+
+Tiles = SharedTiles | OwnTiles
