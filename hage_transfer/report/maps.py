@@ -17,6 +17,7 @@ from jaxtyping import Float
 from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import OKABE_ITO, STYLE
 from hage_transfer.report.prediction_file import UNITS, thumbnail_of
+from hage_transfer.report.scale_bar import add_scale_bar
 from hage_transfer.report.thumbnail import Thumbnail
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ COLOURS = "viridis"
 _PANEL_INCHES, _GAP_INCHES, _ABOVE_INCHES, _BELOW_INCHES = 3.3, 0.15, 0.85, 0.75
 _MANY = 3000
 """Shapes past which they go into an SVG as one picture."""
-_BARS_MM = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -248,20 +248,10 @@ def _image(axes: "Axes", canvas: _Canvas, *, alpha: float) -> None:
 
 
 def _add_scale_bar(axes: "Axes", canvas: _Canvas) -> None:
-    """A bar of about a fifth of the width, where the resolution is known."""
+    """A bar, where the resolution is known."""
     if not math.isfinite(canvas.mpp_um_per_px):
         return
-    left, right, _, bottom = canvas.window
-    width_mm = (right - left) * canvas.mpp_um_per_px / 1000
-    length_mm = max((bar for bar in _BARS_MM if bar <= 0.3 * width_mm), default=_BARS_MM[0])
-    length_px = length_mm * 1000 / canvas.mpp_um_per_px
-    start = left + 0.03 * (right - left)
-    axes.plot([start, start + length_px], [bottom, bottom], "-", color="black", lw=2.5, clip_on=False)
-    label = f"{length_mm:g} mm" if length_mm >= 1 else f"{1000 * length_mm:g} µm"
-    axes.annotate(
-        label, (start + length_px / 2, bottom), xytext=(0, -4), textcoords="offset points", ha="center", va="top",
-        fontsize=8,
-    )  # fmt: skip
+    add_scale_bar(axes, canvas.window, mpp_um_per_px=canvas.mpp_um_per_px)
 
 
 def _range(values: Float[np.ndarray, " spot"]) -> tuple[float, float]:

@@ -1,0 +1,197 @@
+"""Why a slide was called: the attention of the models that tested it, and what each tile alone would be called."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import stats
+
+from hage_transfer.csv_table import csv_table
+from hage_transfer.errors import DataError
+from mil.checkpoint import FoldModel
+from mil.models import TilewiseMIL
+
+_TILES_AT_A_TIME = 4096
+_TOLERANCE = 2e-3
+"""Between a probability computed anew and the one in predictions.csv: other devices round otherwise."""
+NEARLY_EVEN = 0.98
+EVEN, ONE_TILE = "mean", "max"
+"""Kinds of pooling whose attention says little: the same for every tile; all on one."""
+
+
+@dataclass(frozen=True)
+class TestedSlide:
+    """A slide as predictions.csv has it, for one source.
+
+    Attributes:
+        name: the slide's.
+        label: its true class.
+        probabilities: (fold, trial) to the probability of each class; several folds where test folds overlap.
+    """
+
+    __test__ = False  # no test, though its name begins like one
+
+    name: str
+    label: str
+    probabilities: Mapping[tuple[str, int], Float[np.ndarray, " class"]]
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Folds that tested it."""
+        return tuple(dict.fromkeys(fold for fold, _ in self.probabilities))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A slide and the mean over the models that tested it.
+
+    Attributes:
+        slide: as tested.
+        classes: names, in the order of every class axis.
+        probabilities: of the slide, mean over models.
+        attention: of each tile, mean over models; sums to 1. A model with an attention for every class gives that of
+            the class it predicts.
+        tile_probabilities: of each tile as if it were the whole slide, mean over models; None where a model does not
+            look at tiles one by one, so that this says nothing.
+        agreement: Spearman correlation of attention between models, mean over pairs; NaN with one model, or where
+            attention is even.
+        kind: of the models (`abmil`, ...).
+    """
+
+    slide: TestedSlide
+    classes: tuple[str, ...]
+    probabilities: Float[np.ndarray, " class"]
+    attention: Float[np.ndarray, " tile"]
+    tile_probabilities: Float[np.ndarray, "tile class"] | None
+    agreement: float
+    kind: str
+
+    @property
+    def predicted(self) -> str:
+        """Class of highest probability."""
+        return self.classes[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Of the predicted class."""
+        return float(self.probabilities.max())
+
+    @property
+    def percentile(self) -> Float[np.ndarray, " tile"]:
+        """Of attention within the slide: 100 (rank - 1/2) / tiles, ties averaged."""
+        return 100 * (stats.rankdata(self.attention) - 0.5) / len(self.attention)
+
+    @property
+    def entropy(self) -> float:
+        """Of attention, as a share of ln(tiles): 1 is even, 0 is one tile; 1 for a slide of one tile."""
+        if len(self.attention) < 2:
+            return 1.0
+        kept = self.attention[self.attention > 0]
+        return float(-(kept * np.log(kept)).sum() / np.log(len(self.attention)))
+
+    def cautions(self) -> list[str]:
+        """What a reader must know before taking the attention for a reason."""
+        found = []
+        if self.kind == EVEN:
+            found.append("mean pooling: every tile has the same attention, so no tile decided")
+        elif self.kind == ONE_TILE:
+            found.append("max pooling: each model attends to one tile, and all others are equal")
+        elif self.entropy > NEARLY_EVEN:
+            found.append(f"attention is nearly even (entropy {self.entropy:.3f} of 1): its pattern decided little")
+        if self.agreement < 0.5:
+            found.append(f"trials disagree where to look (mean rank correlation {self.agreement:.2f})")
+        if self.predicted != self.slide.label:
+            found.append(f"the call is wrong: this explains an error (label {self.slide.label})")
+        return found
+
+
+def tested_slides(run: Path, source: str) -> dict[str, TestedSlide]:
+    """Every slide that a source's models tested, in the order of the table.
+
+    Raises:
+        DataError: ``predictions.csv`` is missing or is not of `hage mil`, or has nothing of this source.
+    """
+    path = run / "predictions.csv"
+    found: dict[str, tuple[str, dict[tuple[str, int], np.ndarray]]] = {}
+    with csv_table(path, absent="no such file; run `hage mil` to its end first") as table:
+        classes = [name for name in table.columns if name.startswith("probability_")]
+        missing = [name for name in ("source", "trial", "slide", "fold", "label") if name not in table.columns]
+        if missing or not classes:
+            raise DataError(
+                f"{path}: no column {', '.join(missing) or 'probability_<class>'}; not written by `hage mil`"
+            )
+        for _, row in table.rows:
+            if row["source"] == source:
+                _, tested = found.setdefault(row["slide"], (row["label"], {}))
+                tested[row["fold"], int(row["trial"] or 0)] = np.array([float(row[name]) for name in classes])
+    if not found:
+        raise DataError(f"{path}: has no prediction of source {source}; run `hage mil` to its end first")
+    return {name: TestedSlide(name, label, tested) for name, (label, tested) in found.items()}
+
+
+def explain(
+    slide: TestedSlide,
+    models: Mapping[tuple[str, int], FoldModel],
+    features: Mapping[int, Float[np.ndarray, "tile feature"]],
+) -> Explanation:
+    """Runs the models that tested a slide on its tiles.
+
+    Args:
+        slide: as tested.
+        models: of every fold that tested it and every trial.
+        features: of its tiles, by trial.
+
+    Raises:
+        DataError: a probability is not the one that the run wrote, so features or models are others since.
+    """
+    attention, probabilities, of_tiles = [], [], []
+    tilewise = all(isinstance(model.model, TilewiseMIL) for model in models.values())
+    for key, written in slide.probabilities.items():
+        model = models[key]
+        rows = torch.from_numpy(features[key[1]])
+        with torch.inference_mode():
+            output = model(rows)
+        now = output.logits.softmax(1)[0].double().cpu().numpy()
+        if np.abs(now - written).max() > _TOLERANCE:
+            raise DataError(
+                f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now.max():.3f} for its class, predictions.csv "
+                f"says {written[now.argmax()]:.3f}: its features or models are others since; run `hage mil` again"
+            )
+        probabilities.append(now)
+        attention.append(output.attention[0].double().cpu().numpy())
+        if tilewise:
+            of_tiles.append(_tile_probabilities(model, rows))
+    first = next(iter(models.values()))
+    mean = np.mean(attention, axis=0)
+    return Explanation(
+        slide,
+        tuple(first.classes),
+        np.mean(probabilities, axis=0),
+        mean / mean.sum(),
+        np.mean(of_tiles, axis=0) if tilewise else None,
+        _agreement(attention),
+        str(first.meta["model"]["kind"]),
+    )
+
+
+@torch.inference_mode()
+def _tile_probabilities(model: FoldModel, rows: torch.Tensor) -> Float[np.ndarray, "tile class"]:
+    """Each tile as a bag of its own."""
+    device = model.mean.device
+    parts = []
+    for start in range(0, len(rows), _TILES_AT_A_TIME):
+        some = (rows[start : start + _TILES_AT_A_TIME].to(device) - model.mean) / model.std
+        mask = torch.ones(len(some), 1, dtype=torch.bool, device=device)
+        parts.append(model.model(some.unsqueeze(1), mask).logits.softmax(1).double().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _agreement(attention: Sequence[Float[np.ndarray, " tile"]]) -> float:
+    """Mean Spearman correlation over pairs of models; NaN where there is none."""
+    ranks = [stats.rankdata(one) for one in attention]
+    pairs = [np.corrcoef(a, b)[0, 1] for a, b in combinations(ranks, 2) if np.ptp(a) > 0 and np.ptp(b) > 0]
+    return float(np.mean(pairs)) if pairs else float("nan")
