@@ -1,7 +1,8 @@
-"""`hage doctor`: what this machine has. It never asks the network."""
+"""`hage doctor`: what this machine has, what it lacks, and how to get that. It asks no network unless told to."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,32 +15,61 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor() -> None:
-    """Devices, frozen encoders with licence and whether their weights are at hand, disk space, versions."""
+def doctor(
+    ask_hub: Annotated[
+        bool, typer.Option("--ask-hub", help="Ask the hub which gated weights your token may read; else no network.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Devices, frozen encoders and licences, disk, versions; what is missing and how to get it."""
     from rich.console import Console
 
+    facts = _facts(ask_hub=ask_hub)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(facts, indent=1))
+        return
     console = Console()
-    for table in (_encoders(), _machine(), _versions()):
-        console.print(table)
+    encoders = [[one[key] for key in ("name", "weights", "width", "licence", "from")] for one in facts["encoders"]]
+    console.print(_table("Frozen encoders", ["name", "weights", "width", "licence", "from"], encoders))
+    console.print(_table("Machine", ["what", "value"], facts["machine"].items()))
+    console.print(_table("Versions", ["package", "version"], facts["versions"].items()))
+    console.print("Not at hand, and how to get it:" if facts["missing"] else "Nothing is missing.")
+    for one in facts["missing"]:
+        console.print(f"- {one['what']}, for {one['needed_for']}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    {one['how']}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        "Weights that are not at hand come from the hub with your own token (`hf auth login`) or from a file "
-        "(--set encoder.weights=...); timm:<model> takes any model of timm. A model trained on an encoder's features "
-        "inherits the terms of its licence.",
+        "timm:<model> takes any model of timm. A model trained on an encoder's features inherits the terms of its "
+        "licence.",
         highlight=False,
     )
 
 
-def _encoders() -> "Table":
+def _facts(*, ask_hub: bool) -> dict[str, Any]:
+    from hage_transfer.cli.missing import missing
     from hage_transfer.encoders.registry import entries
+    from hage_transfer.run_directory import environment
 
-    table = _table("Frozen encoders", "name", "weights", "width", "licence", "from")
-    for entry in entries():
-        weights = "at hand" if entry.at_hand else "not at hand"
-        table.add_row(entry.name, weights, str(entry.width), entry.licence, entry.home)
-    return table
+    encoders, versions = entries(), environment()
+    return {
+        "encoders": [
+            {
+                "name": entry.name,
+                "weights": "at hand" if entry.at_hand else "not at hand",
+                "width": entry.width,
+                "licence": entry.licence,
+                "from": entry.home,
+            }
+            for entry in encoders
+        ],
+        "machine": _machine(),
+        "versions": {"python": versions["python"], **versions["packages"]},
+        "missing": [asdict(one) for one in missing(encoders, place=Path.cwd(), ask_hub=ask_hub)],
+    }
 
 
-def _machine() -> "Table":
+def _machine() -> dict[str, str]:
     import os
     import shutil
 
@@ -47,32 +77,23 @@ def _machine() -> "Table":
 
     from hage_transfer.devices import available_devices
 
-    table = _table("Machine", "what", "value")
+    facts = {}
     for device in available_devices():
         about = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} cores"
-        table.add_row(f"device {device}", about if device != "mps" else "Apple GPU")
-    table.add_row("torch threads", str(torch.get_num_threads()))
+        facts[f"device {device}"] = about if device != "mps" else "Apple GPU"
+    facts["torch threads"] = str(torch.get_num_threads())
     for place in dict.fromkeys((Path.cwd(), Path.home())):
         free, total = shutil.disk_usage(place).free, shutil.disk_usage(place).total
-        table.add_row(f"disk of {place}", f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
-    return table
+        facts[f"disk of {place}"] = f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+    return facts
 
 
-def _versions() -> "Table":
-    from hage_transfer.run_directory import environment
-
-    facts = environment()
-    table = _table("Versions", "package", "version")
-    table.add_row("python", facts["python"])
-    for package, version in facts["packages"].items():
-        table.add_row(package, version)
-    return table
-
-
-def _table(title: str, *columns: str) -> "Table":
+def _table(title: str, columns: "list[str]", rows: Any) -> "Table":
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
     return table

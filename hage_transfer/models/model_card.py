@@ -85,8 +85,8 @@ embeddings = encoder(features)  # (patch, {card.get("feature_dim")}) -> (patch, 
 ```
 
 `ExpressionModel.from_pretrained` predicts the expression of its {len(card.get("panel", []))} genes from the same
-features. They come from `hage encode` with `encoder.name={name_of(card)}`, on patches of {_text(card, "patch_size_px")} px;
-features of another encoder, or of other weights, are refused."""
+features. They come from `hage encode` with `encoder.name={name_of(card)}`, on patches of
+{_text(card, "patch_size_px")} px; features of another encoder, or of other weights, are refused."""
 
 
 def _training(card: Mapping[str, Any]) -> str:

