@@ -16,10 +16,10 @@ from hage_transfer.data.genes import panel_counts
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from pretrain.config import ContextSettings
+from pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from pretrain.folds import LeftOut
 from pretrain.genes import FoldGenes
 from pretrain.stacked_rows import StackedRows
-from pretrain.unseen import UnseenGenes, unseen_in_test
 
 log = logging.getLogger(__name__)
 FEATURES = "features"

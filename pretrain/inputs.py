@@ -15,12 +15,12 @@ from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import ConfigError, DataError
 from pretrain.config import PretrainConfig
+from pretrain.controls.unseen import check_unseen, set_apart
 from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from pretrain.folds import LeftOut, leave_out_folds, validation_split
 from pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
 from pretrain.stored_sections import StoredSections, store_section
 from pretrain.trial_files import HAGE
-from pretrain.unseen import check_unseen, set_apart
 
 log = logging.getLogger(__name__)
 STORE = "inputs"

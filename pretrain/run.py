@@ -12,21 +12,22 @@ from hage_transfer.jobs import Engine, Job
 from hage_transfer.results import Record, Results, summarise
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
-from pretrain.attention_use import attention_records
-from pretrain.audit import run_meta
+from pretrain.audit.attention_use import attention_records
+from pretrain.audit.notes import run_meta
+from pretrain.audit.retrieval import retrieval_records
 from pretrain.baselines import choose_alpha
 from pretrain.config import PretrainConfig
 from pretrain.contenders import Contender, contenders
+from pretrain.controls.zero_shot import zero_shot_records
+from pretrain.encoder_directory import add_held_out_scores
 from pretrain.evaluate import fold_records
 from pretrain.fit import one_thread
 from pretrain.folds import validation_split
 from pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
 from pretrain.methods.base import Task
 from pretrain.outputs import publish_encoder, write_curves, write_predictions
-from pretrain.retrieval import retrieval_records
 from pretrain.train import train_trial, trial_seed
 from pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
-from pretrain.zero_shot import zero_shot_records
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
@@ -90,9 +91,10 @@ def pretrain(
         for trial in range(contender.trials)
     }
     write_curves(run.path / "curves.csv", summaries)
-    if HAGE in config.methods:
-        publish_encoder(run.path, summaries)
     results = _collect(run, inputs, folds, config)
+    if HAGE in config.methods:
+        add_held_out_scores(run.path, results, trials=config.trials)
+        publish_encoder(run.path, summaries)
     remove_stored(run.path)
     return results
 

@@ -13,23 +13,23 @@ from jaxtyping import Float32, Int
 from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.attention_use import write_attention_use
+from pretrain.audit.attention_use import write_attention_use
+from pretrain.audit.retrieval import write_retrieval
 from pretrain.centroid_bank import CentroidBank
 from pretrain.clustering import hierarchical_clusters
 from pretrain.config import PretrainConfig
+from pretrain.controls.gene_controls import control_genes
+from pretrain.controls.zero_shot import write_zero_shot
 from pretrain.dataset import FoldData
 from pretrain.encoder_directory import write_encoder_directory
 from pretrain.fit import BestEpoch, fit, one_thread
 from pretrain.folds import validation_split
-from pretrain.gene_controls import control_genes
 from pretrain.inputs import FoldInputs
 from pretrain.module import HageModule
 from pretrain.ranks import check_devices, on_ranks
-from pretrain.retrieval import write_retrieval
 from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from pretrain.stacked_rows import StackedRows
 from pretrain.trial_files import TrialPaths, write_training
-from pretrain.zero_shot import write_zero_shot
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME = 4096

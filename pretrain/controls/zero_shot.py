@@ -29,8 +29,8 @@ from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from hage_transfer.models.expression import GeneConditionedPredictor
 from hage_transfer.results import Record
 from pretrain.config import PretrainConfig
+from pretrain.controls.gene_controls import controlled
 from pretrain.dataset import FoldData
-from pretrain.gene_controls import controlled
 from pretrain.genes import FoldGenes
 from pretrain.module import HageModule
 from pretrain.section_rows import over_trials, section_rows

@@ -9,15 +9,15 @@ import pandas as pd
 
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.results import MEAN, Record
+from pretrain.audit.differences import differences_meta
+from pretrain.audit.intervals import against_meta, intervals_meta
+from pretrain.audit.quoted import quoted_rows
 from pretrain.config import PretrainConfig
-from pretrain.differences import differences_meta
+from pretrain.controls.zero_shot import zero_shot_meta
 from pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
 from pretrain.inputs import FoldInputs, Inputs
-from pretrain.intervals import against_meta, intervals_meta
 from pretrain.methods.registry import METHODS
-from pretrain.quoted import quoted_rows
 from pretrain.trial_files import HAGE
-from pretrain.zero_shot import zero_shot_meta
 
 AT_CHANCE = 0.95
 EVEN = 0.999

@@ -1,0 +1,1 @@
+"""Controls: other gene embeddings, genes kept from training, and their zero-shot scores."""
