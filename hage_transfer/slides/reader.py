@@ -1,7 +1,7 @@
 """Opening slides: which reader takes a file, and which file a name means."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import tifffile
 
 from hage_transfer.errors import DataError
 from hage_transfer.slides.image_source import ImageSource
+from hage_transfer.slides.jpeg_tiles import JpegLevel, JpegTiles, jpeg_levels
 from hage_transfer.slides.openslide_source import OpenSlideSource
 from hage_transfer.slides.resolution import settle_resolution
 from hage_transfer.slides.slide import Slide
@@ -117,14 +118,15 @@ def _open_tiff(path: Path) -> PixelSource:
             if plain and (tiff.is_ome or vendor is None):
                 return TiffSource(path, tiff)
             recorded = recorded_in_tiff(tiff)
+            slide = None if vendor is None else _openslide(path)
+            levels = {} if slide is None else jpeg_levels(tiff, slide.level_dimensions)
         except BaseException:
             tiff.close()
             raise
         tiff.close()
-    slide = None if vendor is None else _openslide(path)
     if slide is None:
         return ImageSource(path)
-    source = _checked(slide, path)
+    source = _checked(slide, path, levels)
     source.recorded = (*recorded[:-1], *source.recorded)  # OME's own goes first
     return source
 
@@ -144,12 +146,12 @@ def _openslide(path: Path) -> openslide.OpenSlide | None:
         raise DataError(f"{path}: OpenSlide cannot read it ({error}); is it whole? fetch it again") from None
 
 
-def _checked(slide: openslide.OpenSlide, path: Path) -> OpenSlideSource:
+def _checked(slide: openslide.OpenSlide, path: Path, levels: Mapping[int, JpegLevel] | None = None) -> OpenSlideSource:
     width, height = slide.dimensions
     if max(width, height) > MAX_SIDE_PX:
         slide.close()
         raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
-    return OpenSlideSource(slide, path)
+    return OpenSlideSource(slide, path, tiles=JpegTiles(path, levels) if levels else None)
 
 
 def _escape(name: str) -> str:

@@ -4,7 +4,6 @@ import lzma
 import math
 import threading
 import zlib
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import UInt8
 from hage_transfer.errors import DataError
 from hage_transfer.slides.image_source import PYRAMID_REMEDY
 from hage_transfer.slides.resolution import Recorded
+from hage_transfer.slides.segment_cache import SegmentCache, place
 from hage_transfer.slides.sources import over_white
 from hage_transfer.slides.tiff_facts import recorded_in_tiff, segment_shape
 
@@ -42,8 +42,7 @@ class TiffSource:
         )
         self.recorded: tuple[Recorded, ...] = recorded_in_tiff(tiff)
         self.notes: tuple[str, ...] = _notes(self._levels[0], len(tiff.pages) - len(self._levels))
-        self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
+        self._cache = SegmentCache(_CACHE_BYTES)
         self._lock = threading.Lock()
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -59,7 +58,7 @@ class TiffSource:
                     segment = self._segment(level, page, (plane * down + row) * across + column)
                     if segment is not None:
                         part = region if planes == 1 else region[..., plane : plane + 1]
-                        _place(part, segment, column * wide - x_px, row * high - y_px)
+                        place(part, segment, column * wide - x_px, row * high - y_px)
         return _to_rgb(page, region)
 
     def close(self) -> None:
@@ -68,22 +67,17 @@ class TiffSource:
 
     def _segment(self, level: int, page: tifffile.TiffPage, index: int) -> np.ndarray | None:
         """A decoded tile or strip (height, width, sample); None where the file holds none (a sparse TIFF)."""
+        if (kept := self._cache.get((level, index))) is not None:
+            return kept
+        count = page.databytecounts[index]
+        if not count:
+            return None
         with self._lock:
-            if (level, index) in self._cache:
-                self._cache.move_to_end((level, index))
-                return self._cache[level, index]
-            count = page.databytecounts[index]
-            if not count:
-                return None
             handle = self._tiff.filehandle
             handle.seek(page.dataoffsets[index])
             data = handle.read(count)
         segment = self._decode(page, data, index)
-        with self._lock:
-            self._cache[level, index] = segment
-            self._cached_bytes += segment.nbytes
-            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        self._cache.put((level, index), segment)
         return segment
 
     def _decode(self, page: tifffile.TiffPage, data: bytes, index: int) -> np.ndarray:
@@ -150,14 +144,6 @@ def _blank(page: tifffile.TiffPage) -> int:
     if int(page.photometric) == _WHITE_IS_ZERO:
         return 0
     return 1 if page.dtype.kind == "b" else int(np.iinfo(page.dtype).max)
-
-
-def _place(region: np.ndarray, segment: np.ndarray, left: int, top: int) -> None:
-    """Copies what of ``segment``, whose corner lies at (left, top), falls into ``region``."""
-    x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + segment.shape[1], region.shape[1]), min(top + segment.shape[0], region.shape[0])
-    if x1 > x0 and y1 > y0:
-        region[y0:y1, x0:x1] = segment[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def _to_rgb(page: tifffile.TiffPage, region: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
