@@ -39,7 +39,9 @@ COMMANDS = (
     "predict",
     "probe",
     "mil",
+    "heatmap",
     "report",
+    "view",
     "share",
 )
 for _name in COMMANDS:

@@ -1,0 +1,128 @@
+// The table of slides: sorted by any column, narrowed by a search, one row chosen.
+
+const shown = (value) => {
+  if (value === null || value === undefined || value === '') return '';
+  return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(3) : String(value);
+};
+
+function compared(first, second) {
+  const lacks = (value) => value === null || value === undefined || value === '';
+  if (lacks(first) || lacks(second)) return Number(lacks(first)) - Number(lacks(second));
+  if (typeof first === 'number' && typeof second === 'number') return first - second;
+  return String(first).localeCompare(String(second), undefined, { numeric: true });
+}
+
+export class SlideList {
+  /** @param {object} run as the server describes it; @param {(name: string) => void} choose called with a slide's name */
+  constructor(run, choose) {
+    this.run = run;
+    this.choose = choose;
+    this.source = run.sources[0];
+    this.sorted = { key: null, down: false };
+    this.chosen = null;
+    this.search = document.querySelector('#search');
+    this.search.addEventListener('input', () => this.rows());
+    this.header();
+    this.rows();
+  }
+
+  header() {
+    const row = document.querySelector('#slides thead tr');
+    const columns = { name: 'Slide', ...this.run.columns };
+    row.replaceChildren(
+      ...Object.entries(columns).map(([key, heading]) => {
+        const cell = document.createElement('th');
+        const button = document.createElement('button');
+        cell.scope = 'col';
+        button.type = 'button';
+        button.textContent = heading;
+        button.addEventListener('click', () => this.sort(key));
+        cell.dataset.key = key;
+        cell.append(button);
+        return cell;
+      }),
+    );
+  }
+
+  sort(key) {
+    this.sorted = { key, down: this.sorted.key === key && !this.sorted.down };
+    for (const cell of document.querySelectorAll('#slides thead th')) {
+      if (cell.dataset.key === key) cell.setAttribute('aria-sort', this.sorted.down ? 'descending' : 'ascending');
+      else cell.removeAttribute('aria-sort');
+    }
+    this.rows();
+  }
+
+  setSource(source) {
+    this.source = source;
+    this.rows();
+  }
+
+  mark(name) {
+    this.chosen = name;
+    for (const row of document.querySelectorAll('#slides tbody tr')) {
+      const here = row.dataset.name === name;
+      row.classList.toggle('chosen', here);
+      row.querySelector('button').setAttribute('aria-current', String(here));
+    }
+    document.querySelector('#slides tr.chosen')?.scrollIntoView({ block: 'nearest' });
+  }
+
+  rows() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const fact = (slide, key) => (key === 'name' ? slide.name : slide.facts[this.source]?.[key]);
+    const slides = this.run.slides.filter((slide) =>
+      [slide.name, ...Object.values(slide.facts[this.source] ?? {})].some((value) =>
+        shown(value).toLowerCase().includes(wanted),
+      ),
+    );
+    const { key, down } = this.sorted;
+    if (key) {
+      slides.sort((one, other) => {
+        const [first, second] = [fact(one, key), fact(other, key)];
+        const lacks = [first, second].some((value) => value === null || value === undefined || value === '');
+        return compared(first, second) * (down && !lacks ? -1 : 1);
+      });
+    }
+    document.querySelector('#slides tbody').replaceChildren(...slides.map((slide) => this.row(slide, fact)));
+    document.querySelector('#count').textContent =
+      slides.length === this.run.slides.length ? `${slides.length} slides` : `${slides.length} of ${this.run.slides.length} slides`;
+    this.mark(this.chosen);
+  }
+
+  row(slide, fact) {
+    const row = document.createElement('tr');
+    row.dataset.name = slide.name;
+    const first = document.createElement('th');
+    first.scope = 'row';
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = slide.name;
+    button.title = slide.found ? slide.name : `${slide.name}: not found`;
+    button.addEventListener('click', () => this.choose(slide.name));
+    first.append(button);
+    if (!slide.found) {
+      const mark = document.createElement('span');
+      mark.className = 'missing';
+      mark.textContent = 'not found';
+      first.append(mark);
+    }
+    const label = fact(slide, 'label');
+    const predicted = fact(slide, 'predicted');
+    const cells = Object.keys(this.run.columns).map((key) => {
+      const cell = document.createElement('td');
+      cell.textContent = shown(fact(slide, key));
+      if (typeof fact(slide, key) === 'number') cell.className = 'number';
+      if (key === 'predicted' && label && predicted && label !== predicted) {
+        cell.classList.add('wrong');
+        cell.title = `labelled ${label}`;
+      }
+      return cell;
+    });
+    row.append(first, ...cells);
+    row.addEventListener('click', (event) => {
+      if (event.target !== button) this.choose(slide.name);
+    });
+    return row;
+  }
+}

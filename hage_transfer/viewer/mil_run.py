@@ -1,0 +1,91 @@
+"""A run of `hage mil`, with or without the heatmaps of `hage heatmap`; and a folder of heatmaps on its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.config import read_yaml
+from hage_transfer.run_directory import CONFIG_FILE
+from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
+from hage_transfer.viewer.mil_tables import (
+    PREDICTIONS,
+    PROBABILITY,
+    SLIDE_TABLE,
+    MilSlide,
+    add_heatmaps,
+    read_predicted,
+)
+from hage_transfer.viewer.slide_files import SlideFiles
+
+HEATMAPS = "heatmaps"
+_MOST_CLASSES = 4
+
+
+def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
+    """A MIL run: the slides of `predictions.csv`, with what `heatmaps/` in it holds.
+
+    Raises:
+        DataError: a probe run, or a table that is not in its form.
+    """
+    found, classes = read_predicted(run / PREDICTIONS)
+    add_heatmaps(found, run / HEATMAPS)
+    config = read_yaml(run / CONFIG_FILE)
+    data = config["data"] if isinstance(config.get("data"), dict) else {}
+    if len(classes) == 2:  # one says it all: the positive class, by default the last
+        positive = f"{PROBABILITY}{config.get('positive')}"
+        classes = [positive if positive in classes else classes[-1]]
+    scores = {name: f"P({name.removeprefix(PROBABILITY)})" for name in classes[:_MOST_CLASSES]}
+    files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))])
+    return _contents(run, found, files, "MIL run", f"hage heatmap {run}", scores, _tissue(config, data))
+
+
+def is_heatmap_folder(folder: Path) -> bool:
+    """Whether `hage heatmap` wrote it."""
+    return any(folder.glob(f"*/{SLIDE_TABLE}"))
+
+
+def read_heatmap_folder(folder: Path, *, slides: Path | None) -> Contents:
+    """The folder that `hage heatmap --out` wrote to.
+
+    Raises:
+        DataError: a table that is not in its form.
+    """
+    found: dict[str, MilSlide] = {}
+    add_heatmaps(found, folder)
+    files = SlideFiles(slides)
+    return _contents(folder, found, files, "heatmaps", "hage heatmap", {"probability": "Prob."}, None)
+
+
+def _tissue(config: Mapping[str, Any], data: Mapping[str, Any]) -> Path | None:
+    """Folder of the tissue that `hage encode slides` found; None where images were cut without looking for tissue."""
+    features = config.get("features")
+    return Path(features) / "geojson" if isinstance(features, str) and data.get("layout") == "slides" else None
+
+
+def _contents(
+    run: Path,
+    found: Mapping[str, MilSlide],
+    files: SlideFiles,
+    kind: str,
+    command: str,
+    scores: Mapping[str, str],
+    tissue: Path | None,
+) -> Contents:
+    listed = []
+    for name, one in found.items():
+        outline = None if tissue is None else (tissue / f"{name}.geojson").resolve()
+        listed.append(
+            ListedSlide(
+                name,
+                files.find(name, one.path),
+                files.sought(one.path),
+                one.facts,
+                one.overlays,
+                outline if outline is not None and outline.is_file() else None,
+                one.mpp_um_per_px,
+            )
+        )
+    columns = {"label": "Label", "predicted": "Predicted", **scores, "fold": "Fold"}
+    sources = tuple(dict.fromkeys(source for one in found.values() for source in one.facts))
+    hint = "" if any(one.overlays for one in found.values()) else f"`{command}` makes attention maps to lay over slides"
+    return Contents(run.name, kind, columns, sources, by_name(listed, run), hint)

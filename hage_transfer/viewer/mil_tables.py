@@ -1,0 +1,80 @@
+"""What the tables of a MIL run say of its slides: `predictions.csv`, and `slides.csv` of each source's heatmaps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hage_transfer.csv_table import csv_table
+from hage_transfer.errors import DataError
+from hage_transfer.viewer.contents import Fact, as_number
+
+PREDICTIONS, SLIDE_TABLE, TILE_FILE = "predictions.csv", "slides.csv", "tiles.h5ad"
+PROBABILITY = "probability_"
+
+
+@dataclass
+class MilSlide:
+    """One slide, source by source.
+
+    Attributes:
+        facts: of each source.
+        overlays: tile table of each source that has one.
+        path: as the heatmaps recorded it.
+        mpp_um_per_px: of level 0, as the heatmaps recorded it.
+    """
+
+    facts: dict[str, dict[str, Fact]] = field(default_factory=dict)
+    overlays: dict[str, Path] = field(default_factory=dict)
+    path: Path | None = None
+    mpp_um_per_px: float | None = None
+
+
+def read_predicted(path: Path) -> tuple[dict[str, MilSlide], list[str]]:
+    """Slides of `predictions.csv` and the class names; the probabilities of several trials are averaged.
+
+    Raises:
+        DataError: missing, or of a probe run.
+    """
+    with csv_table(path, absent="no such file; is the run finished?") as table:
+        if "slide" not in table.columns:
+            raise DataError(f"{path}: has no column slide: a probe's run has patches, not slides, to view")
+        classes = [name for name in table.columns if name.startswith(PROBABILITY)]
+        if not classes:
+            raise DataError(f"{path}: has no column {PROBABILITY}<class>; `hage mil` writes them")
+        rows: dict[tuple[str, str], list[dict[str, str]]] = {}
+        for _, row in table.rows:
+            rows.setdefault((row["slide"], row["source"]), []).append(row)
+    found: dict[str, MilSlide] = {}
+    for (slide, source), trials in rows.items():
+        means = {name: sum(as_number(row[name]) or 0.0 for row in trials) / len(trials) for name in classes}
+        best = max(means, key=lambda name: means[name])
+        facts: dict[str, Fact] = {"label": trials[0]["label"], "fold": trials[0]["fold"], **means}
+        found.setdefault(slide, MilSlide()).facts[source] = facts | {"predicted": best.removeprefix(PROBABILITY)}
+    return found, classes
+
+
+def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
+    """Adds what `<source>/slides.csv` and `<source>/<slide>/tiles.h5ad` hold.
+
+    Raises:
+        DataError: a table that is not in its form.
+    """
+    for source, row in _rows(folder):
+        slide = found.setdefault(row["slide"], MilSlide())
+        facts = slide.facts.setdefault(source, {})
+        for key in ("label", "predicted", "fold"):
+            facts[key] = row.get(key) or facts.get(key)
+        facts["probability"] = as_number(row.get("probability", ""))
+        slide.path = Path(row["path"]) if row.get("path") else slide.path
+        slide.mpp_um_per_px = as_number(row.get("mpp", "")) or slide.mpp_um_per_px
+        tiles = folder / source / row["slide"] / TILE_FILE
+        if tiles.is_file():
+            slide.overlays[source] = tiles
+
+
+def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    for path in sorted(folder.glob(f"*/{SLIDE_TABLE}")):
+        with csv_table(path, absent="no such file") as table:
+            if "slide" not in table.columns:
+                raise DataError(f"{path}: has no column slide; `hage heatmap` writes it")
+            yield from ((path.parent.name, row) for _, row in table.rows)

@@ -1,0 +1,122 @@
+"""A run under view: its contents, its open slides, and the tables and tiles that were asked for last."""
+
+import hashlib
+import io
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.geojson import read_geojson
+from hage_transfer.slides.polygons import Piece
+from hage_transfer.viewer.contents import Contents, ListedSlide
+from hage_transfer.viewer.deep_zoom import needs_overview, read_tile
+from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache
+from hage_transfer.viewer.tile_table import TileTable, read_tile_table
+
+JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
+_KEPT_TABLES = 8
+
+
+class NoSuchTileError(LookupError):
+    """A slide has no such level, column or row."""
+
+
+class OpenedRun:
+    """What requests share. Safe to use from several threads; memory is bounded.
+
+    Args:
+        contents: of the run.
+        readers: tiles that are read at a time; the rest wait.
+    """
+
+    def __init__(self, contents: Contents, *, readers: int | None = None) -> None:
+        self.contents = contents
+        self.pool, self.tiles = SlidePool(), TileCache()
+        self._readers = threading.BoundedSemaphore(readers or (os.cpu_count() or 2))
+        self._tables: OrderedDict[Path, tuple[int, TileTable]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def tile(self, listed: ListedSlide, *, level: int, column: int, row: int) -> bytes:
+        """A deep-zoom tile as JPEG.
+
+        Raises:
+            NoSuchTileError: see above.
+            DataError: the slide is missing or damaged.
+        """
+        key = listed.name, level, column, row
+        held = self.tiles.get(key)
+        if held is not None:
+            return held
+        with self._readers, self.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            tile = _encoded(opened, level, column, row)
+        self.tiles.put(key, tile)
+        return tile
+
+    def table(self, path: Path) -> TileTable:
+        """Tiles of a slide; read again where the file has changed.
+
+        Raises:
+            DataError: missing or damaged.
+        """
+        with self._lock:
+            changed = path.stat().st_mtime_ns if path.is_file() else 0
+            held = self._tables.get(path)
+            if held is None or held[0] != changed:
+                held = self._tables[path] = changed, read_tile_table(path)
+            self._tables.move_to_end(path)
+            while len(self._tables) > _KEPT_TABLES:
+                self._tables.popitem(last=False)
+            return held[1]
+
+    def tissue(self, listed: ListedSlide) -> list[Piece]:
+        """Pieces of tissue at level 0; none where no file says so.
+
+        Raises:
+            DataError: the file is damaged, or the slide cannot be opened.
+        """
+        if listed.tissue is None:
+            return []
+        with self.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            slide = opened.slide
+            return read_geojson(
+                listed.tissue, width_px=slide.width_px, height_px=slide.height_px, origin_px=slide.origin_px
+            )
+
+    def close(self) -> None:
+        """Closes the slides."""
+        self.pool.close()
+
+
+def slide_path(listed: ListedSlide) -> Path:
+    """A slide's file.
+
+    Raises:
+        DataError: it was not found; the message says where.
+    """
+    if listed.path is None:
+        raise DataError(
+            f"slide {listed.name}: not found, looked in {listed.sought}; say where it is with --slides FOLDER"
+        )
+    return listed.path
+
+
+def stamp(path: Path) -> str:
+    """Changes when the file does, so that a browser keeps tiles of this very file alone."""
+    facts = path.stat()
+    return hashlib.sha256(f"{path}|{facts.st_size}|{facts.st_mtime_ns}".encode()).hexdigest()[:16]
+
+
+def _encoded(opened: OpenSlide, level: int, column: int, row: int) -> bytes:
+    box = opened.zoom.box(level, column, row)
+    if box is None:
+        raise NoSuchTileError(f"no tile {column}, {row} at level {level}")
+    overview = opened.overview() if needs_overview(opened.slide, opened.zoom.scale(level)) else None
+    pixels = read_tile(opened.slide, opened.zoom, box, level=level, overview=overview)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, **JPEG)
+    return buffer.getvalue()

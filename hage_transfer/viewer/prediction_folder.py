@@ -1,0 +1,48 @@
+"""The folder of `hage predict`: expression of every gene over sections or slides."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hage_transfer.errors import DataError
+from hage_transfer.viewer.contents import Contents, Fact, ListedSlide, by_name
+from hage_transfer.viewer.slide_files import SlideFiles
+
+SOURCE = "predicted expression"
+_COLUMNS = {"spots": "Spots", "genes": "Genes", "pcc": "Mean PCC"}
+
+
+def read_predictions(folder: Path, *, slides: Path | None) -> Contents:
+    """Every prediction of the folder; its image is looked for by file name, since only that is recorded.
+
+    Raises:
+        DataError: a file that `hage predict` did not write.
+    """
+    files = SlideFiles(slides)
+    listed = []
+    for path in sorted(folder.glob("*.h5ad")):
+        if path.name.startswith("."):
+            continue
+        image, facts = _facts(path)
+        recorded = Path(image) if image else None
+        listed.append(
+            ListedSlide(
+                path.stem, files.find(path.stem, recorded), files.sought(recorded), {SOURCE: facts}, {SOURCE: path}
+            )
+        )
+    return Contents(folder.name, "predictions", _COLUMNS, (SOURCE,), by_name(listed, folder))
+
+
+def _facts(path: Path) -> tuple[str, dict[str, Fact]]:
+    """The image's file name and the row of the list, without reading the expression."""
+    try:
+        with h5py.File(path, "r") as file:
+            name = file["uns/hage/name"].asstr()[()]
+            image = file[f"uns/spatial/{name}/metadata/image"].asstr()[()]
+            rows, genes = (len(file[key][file[key].attrs["_index"]]) for key in ("obs", "var"))
+            pcc = np.asarray(file["var/pcc"], dtype=np.float64) if "var/pcc" in file else np.array([])
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read as a prediction ({error}); predict it again") from None
+    known = pcc[np.isfinite(pcc)]
+    return str(image), {"spots": rows, "genes": genes, "pcc": float(known.mean()) if len(known) else None}

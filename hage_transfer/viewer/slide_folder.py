@@ -1,0 +1,64 @@
+"""Slides without a classifier: the folders of `hage encode slides` and of `hage tissue`."""
+
+from pathlib import Path
+
+from hage_transfer.csv_table import csv_table
+from hage_transfer.errors import DataError
+from hage_transfer.viewer.contents import Contents, Fact, ListedSlide, as_number, by_name
+from hage_transfer.viewer.slide_files import SlideFiles
+
+SOURCE = "slides"
+_ENCODED = {"status": "Status", "tiles": "Tiles", "tissue_mm2": "Tissue, mm²"}
+_SURVEYED = {"tiles": "Tiles", "tissue_mm2": "Tissue, mm²", "pieces": "Pieces"}
+_HINT = "a run of `hage mil` on these slides, and `hage heatmap` on that run, make attention maps to lay over them"
+
+
+def read_surveyed(folder: Path, *, slides: Path | None) -> Contents:
+    """The folder of `hage tissue`.
+
+    Raises:
+        DataError: its table is not in its form.
+    """
+    return _read(folder, folder / "tissue.csv", _SURVEYED, kind="tissue", slides=slides)
+
+
+def read_encoded(folder: Path, *, slides: Path | None) -> Contents:
+    """The folder of `hage encode slides`, which says nothing of where the slides are.
+
+    Raises:
+        DataError: its table is not in its form.
+    """
+    return _read(folder, folder / "status.csv", _ENCODED, kind="encoded slides", slides=slides)
+
+
+def _read(folder: Path, table: Path, columns: dict[str, str], *, kind: str, slides: Path | None) -> Contents:
+    files = SlideFiles(slides)
+    listed = []
+    for row in _rows(table, folder):
+        name, recorded = row["slide"], Path(row["path"]) if row.get("path") else None
+        outline = folder / "geojson" / f"{name}.geojson"
+        listed.append(
+            ListedSlide(
+                name,
+                files.find(name, recorded),
+                files.sought(recorded),
+                {SOURCE: {key: _fact(row.get(key, "")) for key in columns}},
+                tissue=outline if outline.is_file() else None,
+                mpp_um_per_px=as_number(row.get("mpp_um_per_px", "")),
+            )
+        )
+    return Contents(folder.name, kind, columns, (SOURCE,), by_name(listed, folder), _HINT)
+
+
+def _rows(table: Path, folder: Path) -> list[dict[str, str]]:
+    if not table.is_file():  # feature files without a status table
+        return [{"slide": path.stem} for path in sorted((folder / "features").glob("*.h5")) if path.name[0] != "."]
+    with csv_table(table, absent="no such file") as opened:
+        if "slide" not in opened.columns:
+            raise DataError(f"{table}: has no column slide; `hage encode slides` and `hage tissue` write it")
+        return [row for _, row in opened.rows]
+
+
+def _fact(text: str) -> Fact:
+    number = as_number(text)
+    return number if number is not None else text or None

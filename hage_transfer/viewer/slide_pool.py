@@ -1,0 +1,133 @@
+"""Open slides, few at a time, shared by requests; and the encoded tiles that were asked for last."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.slide import Slide
+from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom
+
+
+@dataclass
+class OpenSlide:
+    """A slide that is open; ``overview()`` reads it once."""
+
+    slide: Slide
+    zoom: DeepZoom
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _overview: np.ndarray | None = None
+
+    def overview(self) -> np.ndarray:
+        """The whole slide, its longest side at most ``OVERVIEW_PX``.
+
+        Raises:
+            DataError: damaged, or so large without a pyramid that reading it would take hours.
+        """
+        with self._lock:
+            if self._overview is None:
+                self._overview = self.slide.thumbnail(max_px=OVERVIEW_PX)
+            return self._overview
+
+
+@dataclass
+class _Entry:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stack: ExitStack = field(default_factory=ExitStack)
+    opened: OpenSlide | None = None
+    users: int = 0
+
+
+class SlidePool:
+    """Slides by path, opened when first borrowed; the one not borrowed for longest is closed past ``max_open``."""
+
+    def __init__(self, *, max_open: int = 4) -> None:
+        self._max_open = max_open
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Path, _Entry] = OrderedDict()
+
+    @contextmanager
+    def borrow(self, path: Path, *, mpp_um_per_px: float | None = None) -> Iterator[OpenSlide]:
+        """A slide, open for as long as it is borrowed.
+
+        Raises:
+            DataError: missing, damaged, or not a slide.
+        """
+        entry = self._take(path)
+        try:
+            with entry.lock:
+                if entry.opened is None:
+                    entry.opened = _open(path, entry.stack, mpp_um_per_px)
+            yield entry.opened
+        finally:
+            self._give_back(path, entry)
+
+    def close(self) -> None:
+        """Closes all slides; none may be borrowed."""
+        with self._lock:
+            entries = list(self._entries.values())
+            self._entries.clear()
+        for entry in entries:
+            entry.stack.close()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _take(self, path: Path) -> _Entry:
+        with self._lock:
+            entry = self._entries.setdefault(path, _Entry())
+            self._entries.move_to_end(path)
+            entry.users += 1
+            return entry
+
+    def _give_back(self, path: Path, entry: _Entry) -> None:
+        with self._lock:
+            entry.users -= 1
+            if entry.opened is None and not entry.users:  # it could not be opened
+                self._entries.pop(path, None)
+            idle = [key for key, one in self._entries.items() if not one.users]
+            surplus = [self._entries.pop(key) for key in idle[: max(0, len(self._entries) - self._max_open)]]
+        for one in surplus:
+            one.stack.close()
+
+
+def _open(path: Path, stack: ExitStack, mpp_um_per_px: float | None) -> OpenSlide:
+    slide = stack.enter_context(open_slide(path, own_mpp_um_per_px=mpp_um_per_px, needs_resolution=False))
+    slide.read_region(
+        0, 0, level=0, width_px=1, height_px=1
+    )  # a plain image is decoded here, once, not by each request
+    return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px))
+
+
+class TileCache:
+    """Encoded tiles asked for last, at most ``max_bytes`` of them."""
+
+    def __init__(self, *, max_bytes: int = 2**26) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._lock = threading.Lock()
+        self._tiles: OrderedDict[tuple[str, int, int, int], bytes] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """What is held now."""
+        return self._bytes
+
+    def get(self, key: tuple[str, int, int, int]) -> bytes | None:
+        """A tile by slide, level, column, row; None where it is not held."""
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: tuple[str, int, int, int], tile: bytes) -> None:
+        """Holds a tile and lets go of the oldest ones."""
+        with self._lock:
+            self._bytes += len(tile) - len(self._tiles.pop(key, b""))
+            self._tiles[key] = tile
+            while self._bytes > self._max_bytes:
+                self._bytes -= len(self._tiles.popitem(last=False)[1])

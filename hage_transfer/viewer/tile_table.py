@@ -1,0 +1,118 @@
+"""The tiles or spots of a slide that have values: where they lie, their columns, and one gene at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float32
+
+from hage_transfer.errors import DataError
+
+_PLACE = ("x_px", "y_px", "width_px", "height_px")
+_SCORES = ("pcc", "validation_pcc")
+_READ_ROWS = 2**14
+
+
+@dataclass(frozen=True)
+class TileTable:
+    """What `tiles.h5ad` of `hage heatmap` and the files of `hage predict` hold, without the expression.
+
+    Attributes:
+        path: the file.
+        boxes: left, top, width, height at level 0.
+        shape: `square` (tiles) or `circle` (spots).
+        columns: numbers of each tile, by name.
+        genes: whose expression is predicted.
+        scores: each gene's PCC where the file has one.
+        score_name: what ``scores`` are; empty where there are none.
+    """
+
+    path: Path
+    boxes: Float32[np.ndarray, "tile 4"]
+    shape: str
+    columns: dict[str, Float32[np.ndarray, " tile"]]
+    genes: tuple[str, ...]
+    scores: Float32[np.ndarray, " gene"] | None
+    score_name: str
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def read_tile_table(path: Path) -> TileTable:
+    """Reads all but the expression.
+
+    Raises:
+        DataError: missing, damaged, or without the tiles' places.
+    """
+    import anndata as ad
+
+    with _opened(path) as file:
+        obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
+        boxes, shape = _spots(file, path) if "obsm/spatial" in file else (None, "square")
+    if boxes is None:
+        missing = [name for name in _PLACE if name not in obs]
+        if missing:
+            raise DataError(
+                f"{path}: no column {missing[0]} in obs; `hage heatmap` and `hage predict` write such files"
+            )
+        boxes = obs[list(_PLACE)].to_numpy(np.float32)
+    numbers = obs.select_dtypes(["number", "bool"]).drop(columns=list(_PLACE), errors="ignore")
+    score_name = next((name for name in _SCORES if name in var), "")
+    return TileTable(
+        path=path,
+        boxes=boxes,
+        shape=shape,
+        columns={str(name): numbers[name].to_numpy(np.float32) for name in numbers if name != "tile"},
+        genes=tuple(var.index.astype(str)),
+        scores=var[score_name].to_numpy(np.float32) if score_name else None,
+        score_name=score_name,
+    )
+
+
+def gene_values(table: TileTable, gene: str) -> Float32[np.ndarray, " tile"]:
+    """Predicted expression of one gene; the file's other columns are not kept.
+
+    Raises:
+        KeyError: not one of ``table.genes``.
+        DataError: the file is gone or damaged.
+    """
+    import anndata as ad
+
+    column = {name: place for place, name in enumerate(table.genes)}[gene]
+    with _opened(table.path) as file:
+        stored = file["X"]
+        if isinstance(stored, h5py.Group):
+            return ad.io.sparse_dataset(stored)[:, column].toarray().ravel().astype(np.float32)
+        values = np.empty(len(table), np.float32)
+        for start in range(0, len(values), _READ_ROWS):
+            values[start : start + _READ_ROWS] = stored[start : start + _READ_ROWS, column]
+        return values
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """An h5 file, with its faults told as ours."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; make it again") from None
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read as h5ad ({error}); make it again") from None
+
+
+def _spots(file: h5py.File, path: Path) -> tuple[Float32[np.ndarray, "tile 4"], str]:
+    """Boxes of a prediction's rows, whose centres and diameter it holds."""
+    import anndata as ad
+
+    facts = file.get("uns/hage")
+    if facts is None:
+        raise DataError(f"{path}: has no uns/hage; `hage predict` writes such files")
+    name, shape = (str(ad.io.read_elem(facts[key])) for key in ("name", "shape"))
+    side = float(file[f"uns/spatial/{name}/scalefactors/spot_diameter_fullres"][()])
+    centres = np.asarray(file["obsm/spatial"], dtype=np.float64)
+    return np.column_stack([centres - side / 2, np.full((len(centres), 2), side)]).astype(np.float32), shape
