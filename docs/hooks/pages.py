@@ -1,0 +1,126 @@
+"""mkdocs hooks: the pages of commands and of config keys are written from the program itself, so they cannot lag behind."""
+
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+GENERATED = {"<!-- commands -->": "commands", "<!-- config keys -->": "config_keys"}
+"""Marks in a page, and the function here whose text takes their place."""
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fills the marks of generated pages; mkdocs calls it for every page."""
+    for mark, function in GENERATED.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, globals()[function]())
+    return markdown
+
+
+def commands() -> str:
+    """Every command of `hage` with its arguments and options."""
+    from hage_transfer.cli.main import app
+
+    return "\n\n".join(_command(name, command) for name, command in walk(typer.main.get_command(app), "hage"))
+
+
+def walk(command: Any, path: str) -> list[tuple[str, Any]]:
+    """Each command that runs something, by its whole name."""
+    if not hasattr(command, "commands"):
+        return [(path, command)]
+    return [found for name, sub in command.commands.items() for found in walk(sub, f"{path} {name}")]
+
+
+def _command(name: str, command: Any) -> str:
+    rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    about = "\n\n".join(_escaped(part.strip()) for part in (command.help or "").split("\n\n"))
+    table = "| | default | |\n|---|---|---|\n" + "\n".join(rows) if rows else ""
+    return f"## {name}\n\n{about}\n\n{table}"
+
+
+def _row(parameter: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument":
+        names = f"`{(parameter.metavar or parameter.name).upper()}`"
+    default = (
+        "required"
+        if parameter.required
+        else ""
+        if parameter.default is None or parameter.default is False
+        else f"`{parameter.default}`"
+    )
+    return f"| {names} | {default} | {_cell(parameter.help or '')} |"
+
+
+def config_keys() -> str:
+    """Every key of the three configs: default and what it decides."""
+    from mil.config import MilConfig
+    from pretrain.config import PretrainConfig
+    from probes.config import ProbeConfig
+
+    parts = []
+    for title, model in (
+        ("Pretraining: `hage encode st`, `hage pretrain`, `hage genes`, `hage predict`", PretrainConfig),
+        ("Probes: `hage encode patches`, `hage patches check`, `hage probe`", ProbeConfig),
+        ("Slides: `hage encode slides`, `hage tissue`, `hage mil`", MilConfig),
+    ):
+        rows = "\n".join(f"| `{key}` | {default} | {about} |" for key, default, about in keys(model))
+        parts.append(f"## {title}\n\n| key | default | |\n|---|---|---|\n{rows}")
+    return "\n\n".join(parts)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Dotted key, default and description of every value in a config; keys of nested groups in their place."""
+    rows: dict[str, tuple[str, str, str]] = {}
+    for name, field in model.model_fields.items():
+        nested = _models(field.annotation)
+        key = f"{prefix}{name}"
+        if nested and not _is_mapping(field.annotation):
+            for one in nested:
+                for row in keys(one, f"{key}."):
+                    rows.setdefault(row[0], row)
+            continue
+        default = "required" if field.is_required() else f"`{_shown(field.default)}`"
+        rows[key] = (key, default, _cell(field.description or ""))
+        for one in nested:
+            rows |= {row[0]: row for row in keys(one, f"{key}.<name>.")}
+    return list(rows.values())
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in typing.get_args(annotation) for found in _models(part)]
+
+
+def _is_mapping(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        return any(_is_mapping(part) for part in typing.get_args(annotation))
+    return origin is dict
+
+
+def _shown(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{key}: {{}}" if isinstance(one, BaseModel) else f"{key}: {one}" for key, one in value.items())
+            + "}"
+        )
+    return str(value) if not isinstance(value, Path) else value.as_posix()
+
+
+def _cell(text: str) -> str:
+    return _escaped(" ".join(text.split())).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    """``<slide>`` is no HTML; code in backticks stays as it is."""
+    parts = text.split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
