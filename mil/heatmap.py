@@ -158,8 +158,9 @@ def explain(
         now = output.logits.softmax(1)[0].double().cpu().numpy()
         if np.abs(now - written).max() > _TOLERANCE:
             raise DataError(
-                f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now.max():.3f} for its class, predictions.csv "
-                f"says {written[now.argmax()]:.3f}: its features or models are others since; run `hage mil` again"
+                f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now.max():.3f} for its class, "
+                f"predictions.csv says {written[now.argmax()]:.3f}: its features or "
+                "models are others since; run `hage mil` again"
             )
         probabilities.append(now)
         attention.append(output.attention[0].double().cpu().numpy())

@@ -12,6 +12,7 @@ from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import STYLE
 
 _TILE_INCHES, _GAP_INCHES, _CAPTION_INCHES, _HEAD_INCHES, _TITLE_INCHES = 1.35, 0.12, 0.36, 0.3, 0.42
+_FOOT_INCHES = 0.26
 _COLUMNS = 8
 _DPI = 170
 
@@ -39,6 +40,7 @@ def draw_contact_sheet(
     read: Callable[[int], UInt8[np.ndarray, "tile_px tile_px 3"]],
     *,
     title: str,
+    note: str = "",
 ) -> None:
     """Draws the sheet to a PNG, atomically; eight tiles a row, read one at a time.
 
@@ -47,6 +49,7 @@ def draw_contact_sheet(
         groups: tiles by heading.
         read: pixels of a tile.
         title: of the sheet.
+        note: below the tiles, what the captions mean.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,7 +59,7 @@ def draw_contact_sheet(
     lines = [math.ceil(len(group.tiles) / columns) for group in groups]
     row = _TILE_INCHES + _CAPTION_INCHES
     width = max(columns * (_TILE_INCHES + _GAP_INCHES) + _GAP_INCHES, 4.2)
-    height = _TITLE_INCHES + sum(_HEAD_INCHES + count * row for count in lines)
+    height = _TITLE_INCHES + sum(_HEAD_INCHES + count * row for count in lines) + _FOOT_INCHES
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
@@ -77,5 +80,6 @@ def draw_contact_sheet(
                     spine.set(visible=True, linewidth=2.2, color=[part / 255 for part in group.colours[place]])
                 axes.set_xlabel(group.captions[place], fontsize=7.5, labelpad=3, linespacing=1.15)
             top += count * row
+        figure.text(_GAP_INCHES / width, 0.08 / height, note, va="bottom", fontsize=7.5, color="#444444")
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})

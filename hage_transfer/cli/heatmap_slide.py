@@ -1,0 +1,171 @@
+"""One slide explained: its attention, its pictures, its tiles and their genes, as files of one folder."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hage_transfer.atomic import remove_partial, write_json
+from hage_transfer.cli.heatmap_files import GENES_FILE, TileTable, write_gene_table
+from hage_transfer.cli.heatmap_genes import TileGenes, tile_genes
+from hage_transfer.cli.heatmap_images import SlideImage, level0_mpp, tile_places
+from hage_transfer.cli.heatmap_pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
+from hage_transfer.cli.heatmap_task import SCHEMA_VERSION, GeneModels, SlideTask
+from hage_transfer.data.feature_file import Features
+from hage_transfer.data.feature_layouts import open_features
+from hage_transfer.errors import DataError
+from hage_transfer.models.ensemble import ExpressionEnsemble
+from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.slide import Slide
+from mil.deciding_genes import deciding_tiles, gene_effects
+from mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
+from mil.heatmap import explain
+
+log = logging.getLogger(__name__)
+
+EVEN_GENES = 0.99
+
+
+def explain_slide(task: SlideTask) -> None:
+    """Makes the folder of one slide; ``heatmap.json`` is its last file.
+
+    Raises:
+        DataError: features, models or the image cannot be read, or are others than when the run was made.
+    """
+    inputs = task.inputs_sha256()
+    task.record.unlink(missing_ok=True)
+    remove_partial(task.out)
+    trials = sorted({trial for _, trial in task.slide.probabilities})
+    explanation = explain(task.slide, task.models(), {trial: task.bags[trial].load(task.bag) for trial in trials})
+    facts = open_features(task.bags[trials[0]].paths[task.bag])
+    table = TileTable(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
+    files, cautions = [], explanation.cautions()
+    with ExitStack() as stack:
+        slide = stack.enter_context(_image(task.image))
+        places = None if facts.coords is None else tile_places(facts.coords, facts.meta, slide)
+        table = table.at(places)
+        files += table.write_csv(task.out)
+        if slide is not None and places is not None:
+            draw_pictures(task.out, slide, places, table, px=facts.meta.patch_size_px, source=task.source, top=task.top)
+            files += [MAP_FILE, CONTACT_FILE, GEOJSON_FILE]
+        mpp = level0_mpp(facts.meta, slide)
+    genes, notes = _genes(task, table)
+    cautions += notes
+    files += table.write_h5ad(
+        task.out, genes, () if task.genes is None else _ensemble(task.genes).genes, _facts(task, cautions)
+    )
+    if task.genes is not None and (task.out / GENES_FILE).is_file():
+        files.append(GENES_FILE)
+    row = {
+        "slide": task.slide.name,
+        "path": "" if task.image is None else str(task.image.path),
+        "label": task.slide.label,
+        "predicted": explanation.predicted,
+        "probability": round(explanation.probability, 6),
+        "fold": " ".join(task.slide.folds),
+        "n_tiles": len(explanation.attention),
+        "mpp": "" if mpp is None else round(mpp, 6),
+        "models": len(task.slide.probabilities),
+        "n_deciding": int(table.deciding.sum()),
+        "attention_entropy": round(explanation.entropy, 4),
+        "agreement": "" if np.isnan(explanation.agreement) else round(explanation.agreement, 4),
+        "cautions": "; ".join(cautions),
+    }
+    record = {"schema_version": SCHEMA_VERSION, "inputs_sha256": inputs, "files": files, "row": row}
+    write_json(task.record, record)
+
+
+def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[str]]:
+    """Genes of the tiles, with their table written, and what a reader must know of them."""
+    (task.out / GENES_FILE).unlink(missing_ok=True)
+    if task.genes is None or task.frozen is None:
+        return None, [task.why_no_genes] if task.why_no_genes else []
+    ensemble = _ensemble(task.genes)
+    opened = open_features(task.frozen).read()
+    _check_rows(task, opened, len(table))
+    centres = table.centres
+    features = opened.features if centres is None else ensemble.in_context(opened.features, centres)
+    genes = tile_genes(ensemble, features)
+    notes = []
+    if genes.attention is not None and genes.entropy > EVEN_GENES:
+        notes.append(f"gene attention is nearly even (entropy {genes.entropy:.4f} of 1): read its order with care")
+    deciding = table.deciding
+    if not deciding.any() or deciding.all():
+        why = "no tile decided" if not deciding.any() else "every tile decided"
+        return genes, [*notes, f"no gene table: {why}, so there is nothing to compare"]
+    attention = table.explanation.attention
+    shifted = (
+        Shifted(np.zeros((0, len(table)), dtype=bool), "the tiles have no coordinates")
+        if table.places is None
+        else shifted_patterns(table.places.corners_px, deciding)
+    )
+    write_gene_table(
+        task.out / GENES_FILE,
+        ensemble.genes,
+        gene_effects(genes.expression, attention, deciding),
+        None if genes.attention is None else gene_effects(genes.attention, attention, deciding),
+        shift_p_values(genes.expression, deciding, shifted),
+        shifted,
+        task.genes.quality,
+        n_deciding=int(deciding.sum()),
+        n_rest=int((~deciding).sum()),
+    )
+    return genes, notes
+
+
+def _check_rows(task: SlideTask, frozen: Features, n_tiles: int) -> None:
+    """Refuses frozen features of other tiles than the ones that were classified."""
+    of_bag = open_features(task.bags[0].paths[task.bag])
+    same = len(frozen) == n_tiles
+    for name in ("coords", "keys"):
+        ours, theirs = getattr(frozen, name), getattr(of_bag, name)
+        same = same and (ours is None or theirs is None or np.array_equal(ours, theirs))
+    if not same:
+        raise DataError(
+            f"{task.frozen}: its tiles are not those of {of_bag.path}, which were classified; encode the slide again, "
+            "or leave the genes out (--no-genes)"
+        )
+
+
+def _facts(task: SlideTask, cautions: list[str]) -> dict[str, Any]:
+    return {
+        "name": task.slide.name,
+        "source": task.source,
+        "label": task.slide.label,
+        "encoders": np.array(
+            [] if task.genes is None else [str(folder) for folder in task.genes.folders], dtype=object
+        ),
+        "preset": "" if task.genes is None else _ensemble(task.genes).preset,
+        "cautions": np.array(cautions, dtype=object),
+        "validation_pcc": None if task.genes is None else task.genes.quality.validation_pcc,
+        "heldout_pcc": None if task.genes is None else task.genes.quality.heldout_pcc,
+    }
+
+
+@contextmanager
+def _image(image: SlideImage | None) -> Iterator[Slide | None]:
+    if image is None or image.path is None:
+        yield None
+        return
+    with open_slide(
+        image.path,
+        mpp_um_per_px=image.fallback_mpp_um_per_px,
+        own_mpp_um_per_px=image.own_mpp_um_per_px,
+        needs_resolution=False,
+    ) as slide:
+        yield slide
+
+
+_loaded: dict[tuple[tuple[Path, ...], str], ExpressionEnsemble] = {}
+
+
+def _ensemble(genes: GeneModels) -> ExpressionEnsemble:
+    """The ensemble of the last source; a worker explains many slides of one."""
+    key = genes.folders, genes.device
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = ExpressionEnsemble.from_folders(genes.folders, device=genes.device)
+    return _loaded[key]
