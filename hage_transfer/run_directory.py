@@ -20,9 +20,10 @@ from pydantic import ValidationError
 from hage_transfer.atomic import remove_partial, write_csv, write_json, write_text
 from hage_transfer.config import Settings, dump_config
 from hage_transfer.errors import ConfigError
+from hage_transfer.results import RESULTS_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
-RESULTS_FILE, FAILURES_FILE = "results.json", "failures.csv"
+FAILURES_FILE = "failures.csv"
 _PACKAGES = (
     "hage-transfer",
     "torch",

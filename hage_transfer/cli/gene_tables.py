@@ -94,7 +94,7 @@ def _show_unseen(results: "Results", console: Console) -> None:
 
 def _show_quoted(results: "Results", console: Console) -> None:
     """The paper's own numbers of the methods that ran."""
-    from hage_transfer.report.tables import quoted_of, quoted_title
+    from hage_transfer.report.gene_tables import quoted_of, quoted_title
 
     rows = quoted_of(results.meta["quoted"], (record.source for record in results.records))
     if not rows:

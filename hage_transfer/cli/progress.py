@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hage_transfer.cli.options import PACKAGES
+from hage_transfer.errors import HageError
 from hage_transfer.run_directory import RunDirectory
 
 
@@ -27,12 +28,15 @@ def job_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def run_log(run: RunDirectory) -> Iterator[None]:
-    """Adds the run's ``log.txt`` to the project's loggers while it runs."""
+    """Adds the run's ``log.txt`` to the project's loggers while it runs; what refuses the run is written there too."""
     handler = run.log_handler()
     for name in PACKAGES:
         logging.getLogger(name).addHandler(handler)
     try:
         yield
+    except HageError as error:  # to the file alone: the command line shows it itself
+        handler.handle(logging.LogRecord(__name__, logging.ERROR, __file__, 0, "%s", (error,), None))
+        raise
     finally:
         for name in PACKAGES:
             logging.getLogger(name).removeHandler(handler)

@@ -1,10 +1,13 @@
-"""The report in html: one file, pictures inside, no script and no outside request."""
+"""The report in html: one file; pictures, style and the script that sorts tables inside it, no outside request."""
 
 import base64
 from functools import cache
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hage_transfer.report.pictures import Picture
+from hage_transfer.report.plots import Plot
 
 if TYPE_CHECKING:
     from hage_transfer.report.layout import Page
@@ -17,9 +20,11 @@ def render_html(page: "Page") -> str:
     return _environment().get_template(TEMPLATE).render(page=page)
 
 
-def data_uri(svg: str) -> str:
-    """An SVG picture as the address of an image."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+def data_uri(shown: Plot | Picture) -> str:
+    """A picture as the address of an image."""
+    if isinstance(shown, Picture):
+        return "data:image/jpeg;base64," + base64.b64encode(shown.jpeg).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(shown.svg.encode()).decode()
 
 
 @cache

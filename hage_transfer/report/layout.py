@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from hage_transfer.report.answer import Answer
+from hage_transfer.report.cells import Table
+from hage_transfer.report.pictures import Picture
 from hage_transfer.report.plots import Plot
-from hage_transfer.report.tables import Table
-from hage_transfer.report.verdict import Difference
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,9 @@ class Section:
         title: its heading.
         anchor: its name in links.
         text: paragraphs.
-        tables: shown in order, after the text.
-        plots: a grid of panels, after the tables.
+        tables: in order.
+        plots: a grid of panels, between the text and the tables.
+        pictures: maps, after the plots.
     """
 
     title: str
@@ -24,17 +26,24 @@ class Section:
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How one run was made."""
+    """How one run was made.
+
+    Attributes:
+        name: of the run.
+        facts: label and text, in order.
+        config: its text.
+        hashes: what went in and what came out, label and sha256.
+    """
 
     name: str
     command: str
-    commit: str
-    packages: str
-    results_sha256: str
+    facts: tuple[tuple[str, str], ...]
+    hashes: tuple[tuple[str, str], ...]
     config: str
 
 
@@ -44,7 +53,7 @@ class Page:
 
     title: str
     question: str
-    answers: tuple[Difference, ...]
+    answer: Answer
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
     reproduction: tuple[Reproduction, ...] = field(default=())

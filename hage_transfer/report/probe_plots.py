@@ -6,31 +6,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hage_transfer.report.plots import OKABE_ITO, Plot, draw_svg
+from hage_transfer.report.plots import INK, MARKS, STYLES, Plot, colour, draw_svg, shortened, thinned_roc
 from hage_transfer.report.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BINS = 15
-STYLES = ("-", "--", "-.", ":")
-MARKS = ("o", "s", "^", "D", "v", "P")
+FEWEST_ROWS = 5
 MAX_LABELLED = 8
 
 
 def reliability_plot(run: Run, predictions: pd.DataFrame) -> Plot:
     """Share of right answers by the probability of the predicted class, folds and trials pooled, one line a source.
 
-    Bins are those of the calibration error; one that holds less than 1% of the rows is left out.
+    Bins are those of the calibration error; one that holds fewer than five rows, or 1% of them, is left out.
     """
     columns = [f"probability_{name}" for name in run.meta["classes"]]
-    lines = {}
+    lines, says = {}, {}
     for source, table in predictions.groupby("source", sort=False):
         confidence = table[columns].max(axis=1).to_numpy()
         right = (table["label"] == table["predicted"]).to_numpy()
+        says[str(source)] = f"{source} is right in {right.mean():.3f} and says {confidence.mean():.3f}"
         place = np.minimum((confidence * BINS).astype(int), BINS - 1)
         counts = np.bincount(place, minlength=BINS)
-        kept = counts >= 0.01 * len(table)
+        kept = counts >= max(FEWEST_ROWS, 0.01 * len(table))
         sums = [
             np.bincount(place, weights=values, minlength=BINS)[kept] / counts[kept] for values in (confidence, right)
         ]
@@ -40,14 +40,17 @@ def reliability_plot(run: Run, predictions: pd.DataFrame) -> Plot:
         low = 1 / len(columns)
         axes.plot([low, 1], [low, 1], ":", color="#777777", lw=1)
         for number, (source, (x, y)) in enumerate(lines.items()):
-            axes.plot(x, y, STYLES[number % 4], marker=MARKS[number % 6], ms=4, color=_colour(number), label=source)
+            axes.plot(
+                x, y, STYLES[number % 4], marker=MARKS[number % 6], ms=4, color=colour(number), label=shortened(source)
+            )
         axes.set(xlabel="Probability of the predicted class", ylabel="Share that is right", xlim=(low - 0.02, 1.02))
-        axes.set_ylim(min([low, *(y.min() for _, y in lines.values())]) - 0.03, 1.03)
+        axes.set_ylim(min([low, *(share for _, y in lines.values() for share in y)]) - 0.03, 1.03)
         axes.legend(loc="lower right", frameon=False)
 
     errors = {source: _fold_mean(run, source, "calibration_error") for source in lines}
-    alt = "Reliability, folds pooled; calibration error: "
-    alt += ", ".join(f"{source} {error:.3f}" for source, error in errors.items() if error is not None)
+    known = [f"{source} {error:.3f}" for source, error in errors.items() if error is not None]
+    alt = f"Reliability, folds pooled: {', '.join(says.values())} on average"
+    alt += f"; calibration error {', '.join(known)}" if known else ""
     return Plot("Reliability", draw_svg(draw), alt)
 
 
@@ -61,7 +64,7 @@ def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
 
     def draw(axes: "Axes") -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        names = [_short(name) for name in classes]
+        names = [shortened(name, most=18) for name in classes]
         size = 9 if few else 5.5
         axes.set_xticks(range(len(names)), names, rotation=0 if few and len(names) < 4 else 90, fontsize=size)
         axes.set_yticks(range(len(names)), names, fontsize=size)
@@ -69,8 +72,8 @@ def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
             value = shares[row, column]
             if few or value >= 0.1:
                 text = f"{value:.2f}" if few else f"{value:.1f}".removeprefix("0")
-                colour = "white" if value > 0.55 else "#222222"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+                ink = "white" if value > 0.55 else INK
+                axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
         axes.set(xlabel="Predicted", ylabel="True class")
         axes.spines[:].set_visible(False)
 
@@ -81,8 +84,6 @@ def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
 
 def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
     """Mean ROC curve of all classes, each against the rest, one a trial; None with two classes."""
-    from sklearn.metrics import roc_curve
-
     classes = [str(name) for name in run.meta["classes"]]
     if len(classes) == 2:
         return None
@@ -92,7 +93,7 @@ def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
         for _, rows in table.groupby("trial", dropna=False, sort=False):
             found = []
             for name in set(classes) & set(rows["label"]):
-                wrong, right, _ = roc_curve(rows["label"] == name, rows[f"probability_{name}"])
+                wrong, right = thinned_roc(rows["label"] == name, rows[f"probability_{name}"])
                 found.append(np.interp(grid, wrong, right))
             curves.setdefault(str(source), []).append(np.mean(found, axis=0))
 
@@ -100,8 +101,8 @@ def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
         axes.plot([0, 1], [0, 1], ":", color="#777777", lw=1)
         for number, (source, trials) in enumerate(curves.items()):
             for place, curve in enumerate(trials):
-                label = source if place == 0 else None
-                axes.plot(grid, curve, STYLES[number % 4], color=_colour(number), lw=1.4, label=label)
+                label = shortened(source) if place == 0 else None
+                axes.plot(grid, curve, STYLES[number % 4], color=colour(number), lw=1.4, label=label)
         axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
         axes.legend(loc="lower right", frameon=False)
 
@@ -125,11 +126,11 @@ def learning_curve_plot(run: Run, metric: str = "auc") -> Plot | None:
     def draw(axes: "Axes") -> None:
         for number, (source, line) in enumerate(lines.items()):
             spread = line["std"].fillna(0.0)
-            colour = _colour(number)
+            shade = colour(number)
             axes.fill_between(
-                line["labels"], line["mean"] - spread, line["mean"] + spread, color=colour, alpha=0.13, lw=0
+                line["labels"], line["mean"] - spread, line["mean"] + spread, color=shade, alpha=0.13, lw=0
             )
-            style: dict[str, Any] = {"marker": MARKS[number % 6], "ms": 4, "color": colour, "label": source}
+            style: dict[str, Any] = {"marker": MARKS[number % 6], "ms": 4, "color": shade, "label": shortened(source)}
             axes.plot(line["labels"], line["mean"], STYLES[number % 4], **style)
         axes.set_xscale("log")
         ticks = next(iter(lines.values()))["labels"].to_numpy()
@@ -156,11 +157,3 @@ def classifier_plots(run: Run, predictions: pd.DataFrame) -> Sequence[Plot]:
 def _fold_mean(run: Run, source: str, metric: str) -> float | None:
     values = list(run.fold_values(source, metric).values())
     return float(np.mean(values)) if values else None
-
-
-def _colour(number: int) -> str:
-    return OKABE_ITO[number % len(OKABE_ITO)]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"…{name[-17:]}"

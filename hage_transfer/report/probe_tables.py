@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Mapping
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+from hage_transfer.report.cells import MISSING, Number, Table, mean_std, number, spread
 from hage_transfer.report.runs import Run
-from hage_transfer.report.tables import MISSING, Table
 
 METRICS = {
     "accuracy": "Accuracy",
@@ -33,10 +33,10 @@ def metrics_table(run: Run) -> Table | None:
     if not any(record.metric in names for record in run.results.records):
         return None
     rows = tuple(
-        (source, *(_spread(list(run.fold_values(source, name).values())) for name in names)) for source in run.sources
+        (source, *(spread(list(run.fold_values(source, name).values())) for name in names)) for source in run.sources
     )
     caption = "Mean ± standard deviation over folds. Calibration error: lower is better."
-    return Table(caption, ("Features", *(METRICS[name] for name in names)), rows)
+    return Table(caption, ("Features", *(METRICS[name] for name in names)), rows, title="More measures")
 
 
 def interval_table(run: Run) -> Table | None:
@@ -48,10 +48,10 @@ def interval_table(run: Run) -> Table | None:
         (
             str(row["source"]),
             METRICS.get(row["metric"], row["metric"]),
-            _number(row["mean"]),
+            number(row["mean"]),
             _range(row),
             str(row["method"] or row["reason"]),
-            str(row["n_units"]),
+            number(row["n_units"], ",d"),
         )
         for row in found
     )
@@ -60,7 +60,9 @@ def interval_table(run: Run) -> Table | None:
         "could move with other patients of the same kind. Accuracy counts every test row once; AUC is the mean over "
         "folds."
     )
-    return Table(caption, ("Features", "Metric", "Value", "95% interval", "By", "Units"), rows, text_columns=2)
+    return Table(
+        caption, ("Features", "Metric", "Value", "95% interval", "By", "Units"), rows, text_columns=2, title="Intervals"
+    )
 
 
 def paired_table(run: Run) -> Table | None:
@@ -72,8 +74,8 @@ def paired_table(run: Run) -> Table | None:
         (
             f"{row['source']} less {row['baseline']}",
             METRICS.get(row["metric"], row["metric"]),
-            f"{row['mean']:+.3f}",
-            MISSING if row["std"] is None else f"{row['std']:.3f}",
+            number(row["mean"], "+.3f"),
+            number(row["std"]),
             _p_value(row["t_p_value"]),
             _p_value(row["wilcoxon_p_value"]),
             _range(row, signed=True),
@@ -89,7 +91,7 @@ def paired_table(run: Run) -> Table | None:
         f"models as they are and ask of other test {by}s, so they are narrower than what another training would show. "
         f"{len(found)} tests: one in twenty is below 0.05 by chance."
     )
-    return Table(caption, header, rows, text_columns=2)
+    return Table(caption, header, rows, text_columns=2, title="Paired tests")
 
 
 def cross_check_table(run: Run) -> Table | None:
@@ -103,13 +105,13 @@ def cross_check_table(run: Run) -> Table | None:
         (
             CLASSIFIERS.get(classifier, classifier),
             str(source),
-            *(_mean_std(cells.get((classifier, source, name))) for name in names),
+            *(mean_std(cells.get((classifier, source, name))) for name in names),
         )
         for classifier, source in dict.fromkeys((row["classifier"], row["source"]) for row in found)
     )
     header = ("Classifier", "Features", *(METRICS[name] for name in names))
     caption = "Other classifiers on the same features and folds: mean ± standard deviation over folds, trials averaged."
-    return Table(caption, header, rows, text_columns=2)
+    return Table(caption, header, rows, text_columns=2, title="Other classifiers")
 
 
 def curve_table(run: Run) -> Table | None:
@@ -121,14 +123,14 @@ def curve_table(run: Run) -> Table | None:
     rows = tuple(
         (
             str(source),
-            *(_spread([r["value"] for r in found if (r["source"], r["share"]) == (source, share)]) for share in shares),
+            *(spread([r["value"] for r in found if (r["source"], r["share"]) == (source, share)]) for share in shares),
         )
         for source in dict.fromkeys(row["source"] for row in found)
     )
     header = ("Features", *(f"{share:.0%} of the labels" if share >= 0.01 else f"{share:.2%}" for share in shares))
     unit = run.meta.get("curve_unit", "row")
     caption = f"AUC of the linear probe, mean ± standard deviation over folds and draws of {unit}s; same draws for all."
-    return Table(caption, header, rows)
+    return Table(caption, header, rows, title="Few labels")
 
 
 def class_table(run: Run) -> Table | None:
@@ -146,8 +148,8 @@ def class_table(run: Run) -> Table | None:
         for name in CLASS_METRICS:
             own = values.setdefault((row["class"], row["source"], name), [])
             own += [float(row[name])] if row[name] else []
-    cells = {place: f"{mean(own):.3f}" if own else MISSING for place, own in values.items()}
-    counts = {row["class"]: row["rows"] for row in found}
+    cells = {place: number(mean(own) if own else None) for place, own in values.items()}
+    counts = {row["class"]: number(int(row["rows"]), ",d") for row in found}
     sources = list(dict.fromkeys(row["source"] for row in found))
     caption = "Each class over all test rows, folds pooled, trials averaged."
     if len(counts) <= FEW_CLASSES:
@@ -157,11 +159,11 @@ def class_table(run: Run) -> Table | None:
             for label in counts
             for source in sources
         ]
-        return Table(caption, header, tuple(rows), text_columns=2)
+        return Table(caption, header, tuple(rows), text_columns=2, title="Classes")
     shown = [(name, source) for name in ("f1", "auc") for source in sources]
     header = ("Class", *(f"{CLASS_METRICS[name]}, {source}" for name, source in shown), "Rows")
     rows = [(label, *(cells[label, source, name] for name, source in shown), counts[label]) for label in counts]
-    return Table(f"{caption} Precision and recall are in per_class.csv.", header, tuple(rows))
+    return Table(f"{caption} Precision and recall are in per_class.csv.", header, tuple(rows), title="Classes")
 
 
 def classifier_tables(run: Run) -> tuple[Table, ...]:
@@ -174,26 +176,8 @@ def _range(row: Mapping[str, Any], *, signed: bool = False) -> str:
     if row.get("low") is None:
         return MISSING
     form = "+.3f" if signed else ".3f"
-    return f"{row['low']:{form}} to {row['high']:{form}}"
-
-
-def _number(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.3f}"
+    return Number(f"{row['low']:{form}} to {row['high']:{form}}", float(row["low"]))
 
 
 def _p_value(value: float | None) -> str:
-    if value is None:
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _spread(values: list[float]) -> str:
-    if not values:
-        return MISSING
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def _mean_std(cell: Mapping[str, Any] | None) -> str:
-    if cell is None or cell["mean"] is None:
-        return MISSING
-    return f"{cell['mean']:.3f}" + ("" if cell["std"] is None else f" ± {cell['std']:.3f}")
+    return number(value) if value is None or value >= 0.001 else Number("< 0.001", value)

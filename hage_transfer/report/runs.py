@@ -1,15 +1,19 @@
 """Reads run directories for the report."""
 
+import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hage_transfer.errors import DataError
 from hage_transfer.results import MEAN, STD, Record, Results
-from hage_transfer.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
+from hage_transfer.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, FAILURES_FILE, LOG_FILE, RESULTS_FILE
 
 BASELINE = "frozen"
+PREDICT_FILE = "predict.json"
+TASKS = ("pretrain", "probe", "mil")
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Run:
         results: what ``results.json`` holds.
         config: text of ``config.yaml``.
         environment: versions, command, commit; empty where the file is not there.
+        label: name on the page; empty: the folder's.
     """
 
     path: Path
@@ -29,6 +34,12 @@ class Run:
     results: Results
     config: str
     environment: dict[str, Any]
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        return self.label or self.path.resolve().name
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -38,7 +49,7 @@ class Run:
     @property
     def sources(self) -> list[str]:
         """Feature sources, or methods of a gene table, in the order of the results."""
-        return list(dict.fromkeys(record.source for record in self.results.records))
+        return self.results.sources
 
     def folds(self) -> list[str]:
         """Names of the folds, in the order of the results."""
@@ -47,12 +58,11 @@ class Run:
 
     def fold_values(self, source: str, metric: str, *, trial: int | None = None) -> dict[str, float]:
         """A metric in each fold where it is defined; ``trial`` None: the row over trials."""
-        found = self.results.select(source=source, metric=metric, trial=trial, split="test", section=None)
-        return {r.fold: r.value for r in found if r.fold not in (MEAN, STD) and r.value is not None}
+        return self.results.fold_values(source, metric, trial=trial)
 
     def trials(self, source: str) -> list[int]:
         """Numbers of a source's trials; empty where it has one row only."""
-        return sorted({r.trial for r in self.results.records if r.source == source and r.trial is not None})
+        return self.results.trials(source)
 
     def section_records(self) -> list[Record]:
         """Rows of single test sections, over trials."""
@@ -60,34 +70,103 @@ class Run:
 
     def warnings(self) -> list[str]:
         """What the run itself doubts."""
-        return [str(warning) for warning in self.meta.get("warnings", [])]
+        return [str(warning) for warning in self.meta.get("warnings") or []]
+
+    def failures(self) -> dict[str, str]:
+        """Items that failed and why."""
+        return read_failures(self.path)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without results: it is under way, was interrupted, or was refused.
+
+    Attributes:
+        path: its folder.
+        reason: the last error in its log; empty where there is none.
+        failures: items that failed and why.
+    """
+
+    path: Path
+    reason: str
+    failures: dict[str, str]
 
 
 def read_run(path: Path) -> Run:
     """Reads a run directory.
 
     Raises:
-        DataError: no finished run there, or its results hold no record.
+        DataError: no finished run there, or its results hold no record or one of an unknown task.
     """
     if not (path / RESULTS_FILE).is_file():
-        hint = "is the run finished?" if (path / CONFIG_FILE).is_file() else "give the folder of a run"
-        raise DataError(f"{path}: no {RESULTS_FILE} in it; {hint}")
+        raise DataError(f"{path}: no {RESULTS_FILE} in it; {_hint(path)}")
     results = Results.load(path / RESULTS_FILE)
     if not results.records:
         raise DataError(f"{path / RESULTS_FILE}: holds no record; run it again with --overwrite")
-    return Run(
-        path=path,
-        task=results.records[0].task,
-        results=results,
-        config=(path / CONFIG_FILE).read_text(encoding="utf-8") if (path / CONFIG_FILE).is_file() else "",
-        environment=_read_environment(path / ENVIRONMENT_FILE),
+    task = results.records[0].task
+    if task not in TASKS:
+        raise DataError(f"{path / RESULTS_FILE}: task {task!r} is none of {', '.join(TASKS)}")
+    return Run(path, task, results, _read_text(path / CONFIG_FILE), _read_environment(path / ENVIRONMENT_FILE))
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a folder holds a run that has no results yet."""
+    return (path / CONFIG_FILE).is_file() and not (path / RESULTS_FILE).is_file()
+
+
+def read_unfinished(path: Path) -> Unfinished:
+    """What a run without results left behind."""
+    errors = [line for line in _read_text(path / LOG_FILE).splitlines() if " ERROR " in line]
+    return Unfinished(
+        path, errors[-1].partition(" ERROR ")[2].partition(": ")[2] if errors else "", read_failures(path)
     )
+
+
+def with_labels(runs: Sequence[Run]) -> list[Run]:
+    """The runs with names of their own: as many of a path's last folders as it takes to tell them apart.
+
+    Raises:
+        DataError: a run is given twice.
+    """
+    whole = [run.path.resolve() for run in runs]
+    for path in whole:
+        if whole.count(path) > 1:
+            raise DataError(f"{path}: is given {whole.count(path)} times; name each run once")
+    labels = []
+    for path in whole:
+        others = [other for other in whole if other != path]
+        length = 1
+        while any(other.parts[-length:] == path.parts[-length:] for other in others):
+            length += 1
+        labels.append("/".join(path.parts[-length:]))
+    return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
+
+
+def read_failures(path: Path) -> dict[str, str]:
+    """``failures.csv`` of a run's folder; empty where nothing failed."""
+    if not (path / FAILURES_FILE).is_file():
+        return {}
+    with (path / FAILURES_FILE).open(newline="", encoding="utf-8") as handle:
+        return {row.get("item") or "?": row.get("reason") or "" for row in csv.DictReader(handle)}
+
+
+def _hint(path: Path) -> str:
+    if not path.exists():
+        return "no such folder"
+    return "is the run finished?" if (path / CONFIG_FILE).is_file() else "give the folder of a run"
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError, ValueError) as error:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a JSON object: {error}") from None
+    if not isinstance(tree, dict):
+        raise DataError(f"{path}: not a JSON object")
+    return tree

@@ -52,7 +52,8 @@ def test_page_shows_every_table_and_plot_of_a_probe(tmp_path, n_classes):
     assert detail.title == "run: in detail"
     headers = [table.header[0] for table in detail.tables]
     assert headers == ["Features", "Features", "Difference", "Classifier", "Features", "Class"]
-    titles = [plot.title for plot in detail.plots]
+    titles = [plot.title for plot in detail.plots if "positive class" not in plot.title]
+    assert len(detail.plots) - len(titles) == (n_classes == 2)
     wanted = ["Few labels", *(["ROC, mean of the classes"] if n_classes > 2 else []), "Reliability"]
     assert titles == [*wanted, "Confusion, frozen", "Confusion, hage"]
     assert all(re.search(r"\d", plot.alt) and plot.svg.startswith("<svg") for plot in detail.plots)
@@ -73,9 +74,10 @@ def test_confusion_csv_counts_every_row_once(tmp_path):
     assert counts == [int((table.labels == f"c{k}").sum()) for k in range(4)]
 
 
-def test_page_of_a_run_without_tests_has_no_details(runs):
+def test_page_of_a_run_without_tests_has_no_tables_in_detail(runs):
     page = make_page([read_run(runs["mil"])])
-    assert [section.anchor for section in page.sections] == ["comparison"]
+    assert [section.anchor for section in page.sections] == ["comparison", "detail-mil"]
+    assert not page.sections[1].tables
 
 
 def test_page_of_many_classes_draws_every_class_once(tmp_path):

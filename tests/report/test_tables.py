@@ -1,8 +1,20 @@
 from dataclasses import replace
 from pathlib import Path
 
-from hage_transfer.report.runs import read_run
-from hage_transfer.report.tables import QUOTED_METRICS, Table, comparison_table, gene_table, quoted_table, section_table
+import pytest
+
+from hage_transfer.report.cells import MISSING, Number, Table, number, spread
+from hage_transfer.report.gene_tables import (
+    QUOTED_METRICS,
+    cluster_table,
+    gene_table,
+    quoted_table,
+    section_table,
+    variant_table,
+)
+from hage_transfer.report.runs import Run, read_run
+from hage_transfer.report.tables import comparison_table
+from hage_transfer.results import Record, Results, summarise
 
 
 def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path]) -> None:
@@ -53,3 +65,55 @@ def test_quoted_rows_are_those_of_the_methods_that_ran(runs: dict[str, Path]) ->
     assert [row[0] for row in table.rows] == ["hage (Table 1)"]
     assert table.rows[0][1:] == ("0.250",) * 4
     assert "Not measured here" in table.caption
+
+
+def with_variants(run: Run, variants: dict[str, dict[str, object]], values: dict[str, float]) -> Run:
+    records = [
+        Record("pretrain", name, "test", fold, trial, "pcc_all", value + 0.01 * (trial or 0))
+        for name, value in values.items()
+        for fold in ("B", "C")
+        for trial in (0, 1, None)
+    ]
+    results = Results([*records, *summarise(records)], {**run.results.meta, "variants": variants})
+    return Run(run.path, run.task, results, "", {})
+
+
+def test_a_variant_stands_beside_hage_with_what_it_changes(runs: dict[str, Path]) -> None:
+    variants = {"II_no_ge": {"model.gene_informed": False}}
+    run = with_variants(read_run(runs["pretrain"]), variants, {"hage": 0.25, "II_no_ge": 0.2})
+    delta = {"source": "II_no_ge", "baseline": "hage", "metric": "pcc_all", "mean": -0.05, "std": 0.01,
+             "n_pairs": 4, "n_above": 0}  # fmt: skip
+    run = Run(run.path, run.task, Results(run.results.records, {**run.meta, "differences": [delta]}), "", {})
+    table = variant_table(run)
+    assert table is not None
+    assert table.rows[1] == ("II_no_ge (model.gene_informed=False)", "0.200 ± 0.000", "-0.0500 ± 0.0100", "0 of 4")
+    assert [row[0] for row in gene_table(run).rows] == ["HAGE, single trials"]  # a variant is no method
+    assert cluster_table(run) is None
+
+
+def test_cluster_variants_make_the_grid_in_order(runs: dict[str, Path]) -> None:
+    variants = {f"k1_{a}_k2_{b}": {"clusters.k1": a, "clusters.k2": b} for a in (20, 10) for b in (3, 2)}
+    values = dict.fromkeys(variants, 0.2) | {"hage": 0.25}
+    run = with_variants(read_run(runs["pretrain"]), variants, values)
+    table = cluster_table(run)
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [
+        ("2", "10"), ("2", "20"), ("3", "10"), ("3", "20"), ("as configured", MISSING),
+    ]  # fmt: skip
+    assert variant_table(run) is None
+
+
+def test_numbers_keep_their_full_value() -> None:
+    cell = spread([0.12345, 0.2])
+    assert isinstance(cell, Number)
+    assert cell == "0.162 ± 0.054"
+    assert cell.value == pytest.approx(0.161725)
+    assert spread([]) == number(None) == MISSING
+
+
+@pytest.mark.parametrize("cell", ["<script>alert(1)</script>", "a|b", "two\nlines"])
+def test_markdown_cells_hold_no_tag_bar_or_line_break(cell: str) -> None:
+    lines = Table("caption", ("name", "n"), ((cell, "1"),)).markdown().splitlines()
+    assert len(lines) == 5
+    assert "<" not in lines[2]
+    assert lines[2].replace(r"\|", "").count("|") == 3

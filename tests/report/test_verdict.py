@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hage_transfer.differences import interval_margin
 from hage_transfer.report.runs import Run
-from hage_transfer.report.verdict import difference, differences, interval_margin
+from hage_transfer.report.verdict import difference, differences
 from hage_transfer.results import Record, Results
 
 

@@ -1,0 +1,168 @@
+"""How much one source scores above another, fold by fold, and whether that is more than noise."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+METRIC_NAMES = {
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "recall": "recall",
+    "pcc_all": "PCC over all genes",
+    "pcc_heg50": "PCC over the 50 highest genes",
+}
+LOWER_IS_BETTER = frozenset({"mse", "mae", "mse_calibrated", "mae_calibrated", "calibration_error"})
+TASKS = {"probe": "On patches", "mil": "On slides", "pretrain": "On genes"}
+_CLOSING = {
+    "within noise": "This is within noise: these folds cannot tell the two apart.",
+    "gain": "The gain is larger than the spread over folds explains.",
+    "loss": "The loss is larger than the spread over folds explains.",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A source less its baseline, paired by fold.
+
+    Attributes:
+        task: of the run.
+        run: name of the run; empty where it has none.
+        metric: which number.
+        source: the one that is judged.
+        baseline: the one it is judged against.
+        mean: mean over folds of source - baseline.
+        std: standard deviation over folds (ddof 1); None with one fold.
+        margin: half width of the 95% interval; None with one fold.
+        wins: folds in which the source is better (lower, where the metric is an error).
+        by_fold: the difference in each fold where both are defined.
+        trials: mean difference of each of the source's trials, where it has several.
+    """
+
+    task: str
+    run: str
+    metric: str
+    source: str
+    baseline: str
+    mean: float
+    std: float | None
+    margin: float | None
+    wins: int
+    by_fold: tuple[float, ...]
+    trials: tuple[float, ...] = ()
+
+    @property
+    def folds(self) -> int:
+        """How many folds have both."""
+        return len(self.by_fold)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the mean over folds, as ``standard_error``; None with one fold."""
+        return None if self.std is None else standard_error(self.std, self.folds)
+
+    @property
+    def verdict(self) -> str:
+        """``gain``, ``loss``, ``within noise``, or ``not judged`` where there is one fold."""
+        if self.margin is None:
+            return "not judged"
+        if abs(self.mean) <= self.margin:
+            return "within noise"
+        return "gain" if (self.mean > 0) != (self.metric in LOWER_IS_BETTER) else "loss"
+
+    def brief(self) -> str:
+        """The difference in few words; its mean and verdict stand beside them."""
+        what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
+        what += f": {self.source} less {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
+        if self.margin is None:
+            return f"{what}. One fold, so no spread is known."
+        low, high = self.mean - self.margin, self.mean + self.margin
+        return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} folds."
+
+    def sentence(self) -> str:
+        """The difference in words, with its uncertainty."""
+        what = TASKS.get(self.task, self.task) + (f" ({self.run})" if self.run else "")
+        what += f", {self.source} differs from {self.baseline}"
+        what += f" by {self.mean:+.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
+        if self.margin is None or self.std is None:
+            return f"{what}, in one fold: no spread is known, so this says nothing of other data."
+        low, high = self.mean - self.margin, self.mean + self.margin
+        what += f" (std over {self.folds} folds {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
+        what += f"better in {self.wins} of {self.folds} folds"
+        if len(self.trials) > 1:
+            what += f"; single trials {min(self.trials):+.3f} to {max(self.trials):+.3f}"
+        return f"{what}). {_CLOSING[self.verdict]}"
+
+
+def paired_difference(
+    values: Mapping[str, float],
+    base: Mapping[str, float],
+    *,
+    metric: str,
+    source: str,
+    baseline: str,
+    task: str = "",
+    run: str = "",
+    trials: Sequence[Mapping[str, float]] = (),
+) -> Difference | None:
+    """Compares two sources fold by fold; None where no fold has both.
+
+    Args:
+        values: the source's metric by fold.
+        base: the baseline's.
+        metric: its name.
+        source: name of the one that is judged.
+        baseline: name of the one it is judged against.
+        task: ``probe``, ``mil`` or ``pretrain``.
+        run: name of the run.
+        trials: the source's metric by fold, of each of its trials.
+
+    >>> hage, frozen = {"0": 0.81, "1": 0.92}, {"0": 0.80, "1": 0.90}
+    >>> found = paired_difference(hage, frozen, metric="auc", source="hage", baseline="frozen")
+    >>> found.wins, round(found.mean, 3), found.verdict
+    (2, 0.015, 'within noise')
+    """
+    deltas = _paired(values, base)
+    if not deltas:
+        return None
+    std = stdev(deltas) if len(deltas) > 1 else None
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return Difference(
+        task=task,
+        run=run,
+        metric=metric,
+        source=source,
+        baseline=baseline,
+        mean=mean(deltas),
+        std=std,
+        margin=None if std is None else interval_margin(std, len(deltas)),
+        wins=sum(sign * delta > 0 for delta in deltas),
+        by_fold=tuple(deltas),
+        trials=tuple(mean(own) for one in trials if (own := _paired(one, base))),
+    )
+
+
+def standard_error(std: float, folds: int) -> float:
+    """Of a mean over cross-validation folds.
+
+    Folds share most of their training rows, so their differences are not independent and the plain standard error is
+    too small. Corrected as Nadeau & Bengio 2003 ("Inference for the generalization error"): the variance of the mean is
+    (1/k + n_test/n_train) s^2, with n_test/n_train = 1/(k - 1) here.
+    """
+    return std * math.sqrt(1 / folds + 1 / (folds - 1))
+
+
+def interval_margin(std: float, folds: int) -> float:
+    """Half width of a 95% interval of a mean over cross-validation folds: t with k - 1 times ``standard_error``."""
+    return t_quantile(folds - 1) * standard_error(std, folds)
+
+
+def t_quantile(degrees_of_freedom: float) -> float:
+    """The 97.5% point of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, degrees_of_freedom))
+
+
+def _paired(values: Mapping[str, float], base: Mapping[str, float]) -> list[float]:
+    return [values[fold] - base[fold] for fold in base if fold in values]

@@ -1,0 +1,180 @@
+"""The answer in one sentence: over all tasks, what the gene-informed encoder gains, with its uncertainty."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from hage_transfer.differences import METRIC_NAMES, Difference, t_quantile
+from hage_transfer.report.runs import Run
+from hage_transfer.report.verdict import difference, differences
+
+OWN = "hage"
+METRIC = "auc"
+HEADLINES = {
+    "gain": "Yes, here it helps",
+    "loss": "No, here it is worse",
+    "within noise": "No difference is shown",
+    "not judged": "Too little to tell",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page says first.
+
+    Attributes:
+        verdict: ``gain``, ``loss``, ``within noise`` or ``not judged``.
+        sentence: one sentence, its number with a 95% interval where one can be had.
+        parts: each task's own difference, which the sentence is made of or stands beside.
+    """
+
+    verdict: str
+    sentence: str
+    parts: tuple[Difference, ...]
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words."""
+        return HEADLINES[self.verdict]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Mean difference over data sets.
+
+    Attributes:
+        mean: each data set counts once.
+        margin: half width of the 95% interval; None where a run has one fold.
+        n_sets: data sets.
+        n_better: data sets whose own mean is above 0.
+    """
+
+    mean: float
+    margin: float | None
+    n_sets: int
+    n_better: int
+
+    @property
+    def verdict(self) -> str:
+        """As a single difference's."""
+        if self.margin is None:
+            return "not judged"
+        if abs(self.mean) <= self.margin:
+            return "within noise"
+        return "gain" if self.mean > 0 else "loss"
+
+
+def answer_of(runs: Sequence[Run]) -> Answer:
+    """The answer over all runs: classifiers where there are any, else how well genes are predicted."""
+    by_run = [(run, differences(run, METRIC)) for run in runs if run.task in ("probe", "mil")]
+    parts = tuple(one for _, found in by_run for one in found)
+    genes = tuple(
+        one
+        for run in runs
+        if run.task == "pretrain" and (one := difference(run, "pcc_all", "hage_averaged", "ridge")) is not None
+    )
+    chosen = [(run, _gene_informed(found)) for run, found in by_run if found]
+    if chosen:
+        return _downstream(chosen, parts, genes)
+    if genes:
+        return _genes_alone(genes)
+    return Answer("not judged", "No run here compares two feature sources, so the question stays open.", ())
+
+
+def pool(chosen: Sequence[tuple[Run, Difference]]) -> Pooled:
+    """Averages differences over data sets, each counted once, and says how uncertain that mean is.
+
+    Differences of one data set (other folds, other classifiers) are not independent: their standard errors are averaged
+    as if they were fully correlated, which errs on the wide side. Between data sets variances add, and the degrees of
+    freedom are Satterthwaite's. The interval is about these data sets, not about data sets at large.
+    """
+    sets: dict[tuple[object, ...], list[Difference]] = {}
+    for run, one in chosen:
+        sets.setdefault(_data_of(run), []).append(one)
+    means = [mean(one.mean for one in found) for found in sets.values()]
+    errors, freedom = [], []
+    for found in sets.values():
+        known = [one.standard_error for one in found]
+        errors.append(math.nan if None in known else mean(e for e in known if e is not None))
+        freedom.append(min(one.folds for one in found) - 1)
+    return Pooled(mean(means), _margin(errors, freedom), len(means), sum(m > 0 for m in means))
+
+
+def _margin(errors: Sequence[float], freedom: Sequence[int]) -> float | None:
+    total = sum(error**2 for error in errors)
+    if math.isnan(total):
+        return None
+    if total == 0:
+        return 0.0
+    spread = sum(error**4 / k for error, k in zip(errors, freedom, strict=True))
+    return t_quantile(total**2 / spread) * math.sqrt(total) / len(errors)
+
+
+def _data_of(run: Run) -> tuple[object, ...]:
+    """What tells data sets apart: the rows of every class (a run that does not say is a data set of its own)."""
+    counts = run.meta.get("class_counts")
+    if not isinstance(counts, dict):
+        return (run.name,)
+    return tuple(sorted((str(name), number) for name, number in counts.items()))
+
+
+def _gene_informed(found: Sequence[Difference]) -> Difference:
+    return next((one for one in found if one.source == OWN), found[0])
+
+
+def _downstream(
+    chosen: Sequence[tuple[Run, Difference]], parts: tuple[Difference, ...], genes: tuple[Difference, ...]
+) -> Answer:
+    pooled = pool(chosen)
+    first = chosen[0][1]
+    runs = f" ({len(chosen)} runs)" if len(chosen) > pooled.n_sets else ""
+    where = (
+        f"Over {pooled.n_sets} data sets{runs}" if pooled.n_sets > 1 else f"On one data set{runs or f' ({first.run})'}"
+    )
+    who = "gene-informed features differ" if first.source == OWN else f"{first.source} differs"
+    text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+.3f} in {METRIC_NAMES[METRIC]}"
+    if pooled.margin is None:
+        return Answer("not judged", f"{text}, in one fold, so no spread is known.", parts + genes)
+    better = f"; better on {pooled.n_better} of {pooled.n_sets}" if pooled.n_sets > 1 else ""
+    closing = {
+        "gain": "more than the folds' spread explains",
+        "loss": "a loss larger than the folds' spread explains",
+        "within noise": "which these folds cannot tell from no difference",
+    }[pooled.verdict]
+    text += f" (95% interval {_interval(pooled.mean, pooled.margin)}{better}), {closing}."
+    return Answer(pooled.verdict, text, parts + genes)
+
+
+def _genes_alone(genes: tuple[Difference, ...]) -> Answer:
+    judged = [one for one in genes if one.margin is not None]
+    if not judged:
+        span = _span([one.mean for one in genes])
+        return Answer(
+            "not judged",
+            f"No run here classifies patches or slides, and genes are predicted in one fold alone (HAGE less ridge on "
+            f"frozen features: {span} in PCC), so no spread is known.",
+            genes,
+        )
+    first = max(judged, key=lambda one: one.folds)
+    low_high = _interval(first.mean, first.margin or 0.0)
+    closing = {"gain": "more than noise", "loss": "less, by more than noise", "within noise": "within noise"}
+    return Answer(
+        first.verdict,
+        f"No run here classifies patches or slides; in predicting genes HAGE differs from ridge on the frozen features "
+        f"by {first.mean:+.3f} in PCC (95% interval {low_high}, {first.folds} folds of {first.run}), "
+        f"{closing[first.verdict]}.",
+        genes,
+    )
+
+
+def _baseline(one: Difference) -> str:
+    return "the frozen encoder's" if one.baseline == "frozen" else one.baseline
+
+
+def _interval(middle: float, margin: float) -> str:
+    return f"{middle - margin:+.3f} to {middle + margin:+.3f}"
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{values[0]:+.3f}" if len(values) == 1 else f"{min(values):+.3f} to {max(values):+.3f}"

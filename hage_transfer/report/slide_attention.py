@@ -1,0 +1,117 @@
+"""Where a slide classifier looked: attention maps of `hage heatmap` and the genes behind them."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.report.cells import MISSING, Table, number
+from hage_transfer.report.layout import Section
+from hage_transfer.report.pictures import Picture, read_picture
+from hage_transfer.report.runs import Run
+
+FOLDER = "heatmaps"
+MAX_SLIDES, MAX_ROWS, TOP_GENES = 6, 40, 6
+_EFFECTS = ("rank_biserial", "hedges_g", "effect_size", "difference")
+
+
+def slide_section(run: Run, anchor: str) -> Section | None:
+    """Slides of each source, the attention maps of some and their genes; None where `hage heatmap` did not run.
+
+    Raises:
+        DataError: an attention map is damaged.
+    """
+    folders = sorted(path.parent for path in (run.path / FOLDER).glob("*/slides.csv"))
+    if not folders:
+        return None
+    tables, pictures, left = [], [], 0
+    for folder in folders:
+        rows = _read(folder / "slides.csv")
+        tables.append(_slides_table(rows, folder.name))
+        chosen = [row for row in telling(rows) if (folder / row["slide"] / "attention.png").is_file()]
+        pictures += [_picture(folder, row) for row in chosen[:MAX_SLIDES]]
+        left += len(rows) - len(chosen[:MAX_SLIDES])
+        genes = _genes_table(folder, chosen)
+        tables += [] if genes is None else [genes]
+    text = [
+        "Each slide is explained by the models that did not train on it. The maps are of the surest wrong and the "
+        "surest right calls of each class; attention says what a model weighed, not that it was right to."
+    ]
+    if left > 0:
+        text.append(f"{left} more attention maps are in {run.name}/{FOLDER}.")
+    return Section(f"Where it looked ({run.name})", anchor, tuple(text), tuple(tables), pictures=tuple(pictures))
+
+
+def telling(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Slides in the order in which they are worth a look: by turns the surest wrong and right of each class."""
+    groups: dict[tuple[bool, str], list[dict[str, str]]] = {}
+    for row in sorted(rows, key=lambda row: -_float(row.get("probability"))):
+        groups.setdefault((row.get("label") == row.get("predicted"), row.get("label", "")), []).append(row)
+    queues = [groups[key] for key in sorted(groups)]
+    longest = max((len(queue) for queue in queues), default=0)
+    return [queue[place] for place in range(longest) for queue in queues if place < len(queue)]
+
+
+def _picture(folder: Path, row: dict[str, str]) -> Picture:
+    call = f"called {row.get('predicted')} ({_float(row.get('probability')):.2f}), is {row.get('label')}"
+    alt = f"Attention over slide {row['slide']} of source {folder.name}: {call}"
+    path = folder / row["slide"] / "attention.png"
+    return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt, width_px=700, wide=False)
+
+
+def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
+    cells = tuple(
+        (
+            row["slide"],
+            row.get("label", ""),
+            row.get("predicted", ""),
+            number(_value(row.get("probability"))),
+            row.get("fold", ""),
+            number(_value(row.get("n_tiles")), ",.0f"),
+        )
+        for row in rows[:MAX_ROWS]
+    )
+    caption = "Probability of the predicted class, mean over trials, from the fold in which the slide was tested."
+    if len(rows) > MAX_ROWS:
+        caption += f" {len(rows) - MAX_ROWS} more slides are in slides.csv."
+    header = ("Slide", "Label", "Predicted", "Probability", "Fold", "Tiles")
+    return Table(caption, header, cells, text_columns=3, title=f"Slides, {source}", folded=True)
+
+
+def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
+    """The first genes of each shown slide's ``genes.csv``, whose rows are in order of their effect."""
+    cells = []
+    for row in rows[:MAX_SLIDES]:
+        path = folder / row["slide"] / "genes.csv"
+        found: list[dict[str, Any]] = _read(path)[:TOP_GENES] if path.is_file() else []
+        effect = next((name for name in _EFFECTS if found and found[0].get(name)), None)
+        genes = ", ".join(
+            str(gene.get("gene", "?")) + ("" if effect is None else f" {_float(gene.get(effect)):+.2f}")
+            for gene in found
+        )
+        cells.append((row["slide"], row.get("label", ""), genes or MISSING))
+    if not any(genes != MISSING for *_, genes in cells):
+        return None
+    caption = (
+        "Predicted expression in the tiles of highest attention against the slide's other tiles: effect sizes, which "
+        "test nothing; both come from the same features, so none of these genes was measured or shown to matter."
+    )
+    title = f"Genes behind the slides, {folder.name}"
+    return Table(caption, ("Slide", "Label", "Genes of largest effect"), tuple(cells), text_columns=3, title=title)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _value(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _float(text: str | None) -> float:
+    value = _value(text)
+    return 0.0 if value is None else value

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from hage_transfer.differences import interval_margin
+from hage_transfer.report.answer import answer_of, pool
+from hage_transfer.report.runs import Run
+from hage_transfer.report.verdict import differences
+from hage_transfer.results import Record, Results
+
+FROZEN = [0.80, 0.82, 0.84, 0.86, 0.88]
+NOISY = [0.03, -0.01, 0.02, -0.02, 0.03]
+
+
+def run_of(name: str, gains: list[float], *, counts: dict[str, int] | None = None, task: str = "probe") -> Run:
+    records = [
+        Record(task, source, "test", str(fold), None, "auc", value)
+        for source, values in (("frozen", FROZEN), ("hage", [a + b for a, b in zip(FROZEN, gains, strict=False)]))
+        for fold, value in enumerate(values[: len(gains)])
+    ]
+    meta = {} if counts is None else {"class_counts": counts}
+    return Run(Path(name), task, Results(records, meta), "", {})
+
+
+def pooled(*runs: Run):
+    return pool([(run, differences(run, "auc")[0]) for run in runs])
+
+
+def test_one_run_is_pooled_to_its_own_interval():
+    run = run_of("a", NOISY)
+    one = differences(run, "auc")[0]
+    found = pooled(run)
+    assert found.mean == pytest.approx(one.mean)
+    assert found.margin == pytest.approx(interval_margin(one.std, 5))
+
+
+def test_runs_of_one_data_set_count_once_and_do_not_sharpen_the_interval():
+    counts = {"benign": 32, "malignant": 26}
+    one, two = run_of("a", NOISY, counts=counts), run_of("b", NOISY, counts=counts)
+    assert pooled(one, two) == pooled(one)
+    assert pooled(one, two).n_sets == 1
+
+
+def test_two_data_sets_halve_the_variance():
+    alone = pooled(run_of("a", NOISY))
+    both = pooled(run_of("a", NOISY), run_of("b", NOISY))
+    assert both.n_sets == 2
+    t4, t8 = 2.7764, 2.3060
+    assert both.margin == pytest.approx(alone.margin / t4 * t8 / 2**0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "said"),
+    [
+        ([0.05, 0.06, 0.05, 0.04, 0.05], "gain", "more than the folds' spread explains"),
+        ([-0.05, -0.06, -0.05, -0.04, -0.05], "loss", "a loss larger"),
+        (NOISY, "within noise", "cannot tell"),
+        ([0.05], "not judged", "one fold"),
+    ],
+)
+def test_the_answer_is_one_sentence_with_its_uncertainty(gains, verdict, said):
+    answer = answer_of([run_of("ucsb", gains)])
+    assert answer.verdict == verdict
+    assert said in answer.sentence
+    assert answer.sentence.count(". ") == 0
+    assert answer.sentence.endswith(".")
+    assert ("95% interval" in answer.sentence) == (len(gains) > 1)
+
+
+def test_the_answer_counts_data_sets_and_runs():
+    counts = {"0": 10, "1": 12}
+    runs = [run_of("a", NOISY, counts=counts), run_of("b", NOISY, counts=counts, task="mil"), run_of("c", NOISY)]
+    assert answer_of(runs).sentence.startswith("Over 2 data sets (3 runs), gene-informed features differ")
+
+
+def test_genes_answer_only_where_nothing_is_classified():
+    genes = [
+        Record("pretrain", source, "test", fold, None, "pcc_all", value)
+        for source, value in (("hage_averaged", 0.25), ("ridge", 0.2))
+        for fold in ("A", "B")
+    ]
+    pretrain = Run(Path("st"), "pretrain", Results(genes), "", {})
+    alone = answer_of([pretrain])
+    assert "No run here classifies" in alone.sentence
+    assert "+0.050" in alone.sentence
+    both = answer_of([pretrain, run_of("a", NOISY)])
+    assert "On one data set (a)" in both.sentence
+    assert [part.task for part in both.parts] == ["probe", "pretrain"]
+
+
+def test_a_run_of_one_source_leaves_the_question_open():
+    records = [Record("mil", "frozen", "test", "0", None, "auc", 0.9)]
+    answer = answer_of([Run(Path("m"), "mil", Results(records), "", {})])
+    assert answer.verdict == "not judged"
+    assert "stays open" in answer.sentence
