@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -31,6 +32,7 @@ class BagSet:
         meta: what the first file says of itself; encoder, weights and resolution are the same in all.
         sha256: changes when any file is made of other inputs or by another encoder.
         memory_limit_bytes: features kept in memory once read; past it they are read anew each time.
+        parts: bag sets whose columns stand side by side in this one; empty where it has files of its own.
     """
 
     slides: tuple[str, ...]
@@ -40,6 +42,7 @@ class BagSet:
     meta: FeatureMeta
     sha256: str
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    parts: tuple["BagSet", ...] = ()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _kept_bytes: int = field(default=0, init=False, repr=False)
 
@@ -54,40 +57,70 @@ class BagSet:
         """
         rows = self._kept.get(bag)
         if rows is None:
-            path = self.paths[bag]
-            rows = (read_features(path) if is_own_file(path) else open_features(path).read()).features
+            rows = self._read(bag)[0]
             if self._kept_bytes + rows.nbytes <= self.memory_limit_bytes:
                 self._kept[bag] = rows
                 self._kept_bytes += rows.nbytes
         return rows.astype(np.float32, copy=False)
 
-    def moments(
-        self, bags: Int[np.ndarray, "some"]
-    ) -> tuple[Float[np.ndarray, "feature"], Float[np.ndarray, "feature"]]:
-        """Mean and std of each feature over the tiles of some bags; std 1 where a feature is constant."""
-        shift = self.load(int(bags[0]))[0].astype(np.float64)
-        total, squares, count = np.zeros(self.feature_dim), np.zeros(self.feature_dim), 0
-        for bag in bags.tolist():
-            rows = self.load(bag).astype(np.float64) - shift
-            total += rows.sum(axis=0)
-            squares += (rows**2).sum(axis=0)
-            count += len(rows)
-        mean = total / count
-        std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        std[std < 1e-6 * (1.0 + np.abs(mean + shift))] = 1.0
-        return (mean + shift).astype(np.float32), std.astype(np.float32)
+    def _read(self, bag: int) -> tuple[Float[np.ndarray, "tile feature"], Int[np.ndarray, "tile 2"] | None]:
+        """Rows as stored, and where each tile is."""
+        if not self.parts:
+            path = self.paths[bag]
+            features = read_features(path) if is_own_file(path) else open_features(path).read()
+            return features.features, features.coords
+        found = [part._read(bag) for part in self.parts]
+        first_rows, coords = found[0]
+        for part, (rows, others) in zip(self.parts[1:], found[1:], strict=True):
+            if len(rows) != len(first_rows) or not _same_places(coords, others):
+                raise DataError(
+                    f"{part.paths[bag]}: its tiles are not those of {self.parts[0].paths[bag]}; sources stand side by "
+                    "side where they are of the same tiles: embed the same frozen features again"
+                )
+        return np.concatenate([rows for rows, _ in found], axis=1), coords
 
 
-def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEMORY_LIMIT_BYTES) -> BagSet:
+def open_bags(
+    folders: Path | Sequence[Path], labels: LabelTable, *, memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+) -> BagSet:
     """Finds the feature file of every labelled slide and checks that all go together.
 
-    The folder is one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
+    Several folders stand side by side: a tile's features are those of all of them, one after the other. A folder is one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
     files without a label are left out, and the log says how many.
 
     Raises:
         DataError: no such folder; labelled slides without a file; two files of one slide; an empty bag; files of
-            different width, encoder, weights or resolution; a file that is not a feature file.
+            different width, encoder, weights or resolution; a file that is not a feature file; folders side by side
+            whose slides have other tiles.
     """
+    if isinstance(folders, Path):
+        return _open_folder(folders, labels, memory_limit_bytes=memory_limit_bytes)
+    parts = tuple(_open_folder(folder, labels, memory_limit_bytes=0) for folder in folders)
+    if len(parts) == 1:
+        return replace(parts[0], memory_limit_bytes=memory_limit_bytes)
+    for part in parts[1:]:
+        for bag in np.flatnonzero(part.n_tiles != parts[0].n_tiles).tolist():
+            raise DataError(
+                f"{part.paths[bag]}: has {part.n_tiles[bag]} tiles, {parts[0].paths[bag]} has {parts[0].n_tiles[bag]}; "
+                "sources stand side by side where they are of the same tiles"
+            )
+    return BagSet(
+        parts[0].slides,
+        parts[0].paths,
+        parts[0].n_tiles,
+        sum(part.feature_dim for part in parts),
+        replace(
+            parts[0].meta,
+            encoder=" + ".join(part.meta.encoder for part in parts),
+            encoder_sha256=hashlib.sha256("".join(part.meta.encoder_sha256 for part in parts).encode()).hexdigest(),
+        ),
+        hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
+        memory_limit_bytes,
+        parts,
+    )
+
+
+def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int) -> BagSet:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
     found = find_feature_files(folder)
@@ -119,6 +152,10 @@ def open_bags(folder: Path, labels: LabelTable, *, memory_limit_bytes: int = MEM
         hashlib.sha256(made_of.encode()).hexdigest(),
         memory_limit_bytes,
     )
+
+
+def _same_places(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is None or other is None or np.array_equal(one, other)
 
 
 def _header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:

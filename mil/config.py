@@ -1,7 +1,7 @@
 """Config of `hage encode slides` and `hage mil`; CLAM's values are the defaults."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,6 @@ from hage_transfer.config import (
     PatchSetSettings,
     Settings,
     SlideSetSettings,
-    Sources,
     SourceSettings,
     SplitSettings,
 )
@@ -22,18 +21,41 @@ BagSettings = Annotated[PatchSetSettings | SlideSetSettings | FeatureSetSettings
 
 
 class MilModelSettings(Settings):
-    """Sizes of AB-MIL."""
+    """Which bag classifier, and its sizes; those that its kind does not have change nothing."""
 
+    kind: Literal["abmil", "clam_sb", "clam_mb", "mean", "max", "transmil"] = Field(
+        "abmil", description="AB-MIL, CLAM with one or several branches, mean or max pooling, TransMIL (needs torchmil)"
+    )
     hidden_dim: int = Field(
         512, ge=0, description="width of a tile after the first layer; 0: no such layer, features are pooled themselves"
     )
     attention_dim: int = Field(256, gt=0, description="width of the attention's hidden layer")
     gated: bool = Field(True, description="gated attention (Eq. 9 of AB-MIL); False: plain (Eq. 8)")
     dropout: float = Field(0.25, ge=0, lt=1)
+    instance_tiles: int = Field(8, gt=0, description="CLAM: tiles of highest and of lowest attention that are labelled")
+    bag_weight: float = Field(0.7, ge=0, le=1, description="CLAM: share of the bag's loss; the rest is the tiles'")
+    instance_loss: Literal["smooth_svm", "cross_entropy"] = Field("smooth_svm", description="CLAM: loss of the tiles")
+    subtyping: bool = Field(False, description="CLAM: classes exclude each other, so tiles count against the others")
+
+    def sizes(self, *, positive: int | None = None) -> dict[str, Any]:
+        """Kind and those sizes that it has, as ``build_model`` takes them.
+
+        Args:
+            positive: of two classes, the one that max pooling looks for.
+        """
+        sizes: dict[str, Any] = {"kind": self.kind, "hidden_dim": self.hidden_dim, "dropout": self.dropout}
+        if self.kind == "max":
+            sizes["positive"] = positive
+        if self.kind in ("abmil", "clam_sb", "clam_mb"):
+            sizes |= {"attention_dim": self.attention_dim, "gated": self.gated}
+        if self.kind in ("clam_sb", "clam_mb"):
+            names = ("instance_tiles", "bag_weight", "instance_loss", "subtyping")
+            sizes |= {name: getattr(self, name) for name in names}
+        return sizes
 
 
 class MilTrainSettings(Settings):
-    """Optimisation of AB-MIL."""
+    """Optimisation of the bag classifier."""
 
     epochs: int = Field(200, gt=0, description="at most; exactly so many where validation is 0")
     min_epochs: int = Field(50, ge=0, description="early stop only after so many epochs")
@@ -45,6 +67,60 @@ class MilTrainSettings(Settings):
     learning_rate: float = Field(2e-4, gt=0, description="of Adam")
     weight_decay: float = Field(1e-5, ge=0)
     standardise: bool = Field(True, description="scale each feature by the tiles of the fold's training slides")
+    instance_dropout: float = Field(0.0, ge=0, lt=1, description="share of a bag's tiles that each visit leaves out")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: a rare class counts for more")
+    threads: int = Field(
+        1, gt=0, description="of the products of one training; --jobs uses cores too, and changes no number"
+    )
+    checkpoint_s: float = Field(
+        20.0, ge=0, description="least seconds between writes of what a killed run resumes from"
+    )
+
+
+class MilSourceSettings(SourceSettings):
+    """One named feature source; several others side by side where ``concat`` names them."""
+
+    concat: tuple[str, ...] = Field(
+        (), description="names of other sources whose features stand side by side, trial by trial"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_make_it(self) -> "MilSourceSettings":
+        if self.concat and (self.features is not None or self.encoder is not None):
+            raise ValueError("concat names other sources, so features and encoder have no place beside it")
+        if len(self.concat) == 1:
+            raise ValueError(f"concat puts two sources or more side by side, this names {self.concat[0]} alone")
+        return self
+
+
+class MilSplitSettings(SplitSettings):
+    """Folds of the slides, each with a validation part inside its training part."""
+
+    mode: Literal["folds", "site", "monte_carlo", "files"] = Field(
+        "folds",
+        description="folds: disjoint test parts; site: these, and each site (column site, or a TCGA barcode's) is on "
+        "one side; monte_carlo: `folds` draws whose test parts overlap, as CLAM draws them; files: CLAM's splits_<i>.csv",
+    )
+    test_share: float = Field(0.1, gt=0, lt=1, description="monte_carlo: of the slides of each class, in each draw")
+    files: Path | None = Field(None, description="files: a folder of splits_<i>.csv")
+    unknown_slides: Literal["refuse", "drop"] = Field(
+        "refuse", description="files: slides that the label table does not have: an error, or left out and counted"
+    )
+    shared_groups: Literal["refuse", "keep"] = Field(
+        "refuse", description="files: groups on two sides: an error, or kept as published and said in the results"
+    )
+
+    @model_validator(mode="after")
+    def _files_belong_to_their_mode(self) -> "MilSplitSettings":
+        if (self.mode == "files") != (self.files is not None):
+            raise ValueError("split.mode files and split.files (a folder of splits_<i>.csv) go together")
+        return self
+
+
+Sources = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], MilSourceSettings],
+    Field(min_length=1, description="named feature sources, compared on the same folds"),
+]
 
 
 class MilConfig(Settings):
@@ -53,12 +129,15 @@ class MilConfig(Settings):
     data: BagSettings = Field(description="images cut into tiles, whole slides, or feature files")
     features: Path = Field(Path("features/bags"), description="folder of features/<slide>.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: Sources = Field({"frozen": SourceSettings()})
-    split: SplitSettings = SplitSettings()
+    sources: Sources = Field({"frozen": MilSourceSettings()})
+    split: MilSplitSettings = MilSplitSettings()
     model: MilModelSettings = MilModelSettings()
     train: MilTrainSettings = MilTrainSettings()
     positive: str | None = Field(
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
+    )
+    memory_gib: float = Field(
+        1.0, ge=0, description="features that one training keeps in memory; others are read in every epoch"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of weights and of the order of bags; folds have split.seed")
 
@@ -72,6 +151,16 @@ class MilConfig(Settings):
                 raise ValueError(f"data.layout is missing: {wanted}")
             raise ValueError(f"data.layout = {data['layout']!r}: {wanted}")
         return tree
+
+    @model_validator(mode="after")
+    def _concatenated_sources_are_there(self) -> "MilConfig":
+        for name, source in self.sources.items():
+            for part in source.concat:
+                if part not in self.sources:
+                    raise ValueError(f"sources.{name}.concat names {part}, which is no source")
+                if self.sources[part].concat:
+                    raise ValueError(f"sources.{name}.concat names {part}, which is a concatenation itself")
+        return self
 
     @model_validator(mode="after")
     def _images_have_tiles(self) -> "MilConfig":

@@ -1,17 +1,14 @@
-"""Cross-validated comparison of feature sources with AB-MIL: same folds, seeds and options for all."""
+"""Cross-validated comparison of feature sources with a bag classifier: same folds, seeds and options for all."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.atomic import write_json
 from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.splits import Fold, check_disjoint, table_folds, train_validation, write_split
+from hage_transfer.data.splits import write_split
 from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
 from hage_transfer.metrics.out_of_fold import OutOfFold
@@ -19,70 +16,32 @@ from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from mil.bags import BagSet, open_bags
-from mil.checkpoint import model_path
-from mil.config import MilConfig, MilModelSettings, MilTrainSettings
+from mil.config import MilConfig
+from mil.folds import MilFold, mil_folds
+from mil.jobs import FoldResult, MilJob, read_job, run_mil_job, work_sha256
 
-
-@dataclass(frozen=True)
-class MilFold:
-    """Slides of one fold: training, validation inside the training side, test."""
-
-    name: str
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-
-@dataclass(frozen=True)
-class MilJob:
-    """What one job needs: the bags of one source and trial, one fold."""
-
-    bags: BagSet
-    labels: np.ndarray
-    n_classes: int
-    fold: MilFold
-    model: MilModelSettings
-    train: MilTrainSettings
-    seed: int
-    device: str
-    done: Path
-    model_file: Path
-    source: str
-    trial: int
-    classes: tuple[str, ...]
-
-
-def mil_folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
-    """Folds of the slides, each with its validation part; the same for every source.
-
-    Raises:
-        SplitError: folds by group without groups, or folds that the labels cannot fill.
-    """
-    groups = labels.groups if config.split.by_group else None
-    split = config.split
-    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
-    return [_with_validation(fold, number, config, labels.labels, groups) for number, fold in enumerate(folds)]
+Trial = tuple[str, int | None, BagSet]
 
 
 def evaluate_mil(
     config: MilConfig,
     labels: LabelTable,
-    sources: Mapping[str, Sequence[Path]],
+    sources: Mapping[str, Sequence[tuple[Path, ...]]],
     *,
     run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Results:
-    """Trains and tests every source, trial and fold, and writes ``predictions.csv`` and ``splits/`` into the run.
+    """Trains and tests every source, trial and fold; writes models, ``predictions.csv`` and ``splits/`` into the run.
 
     Args:
         config: folds, model, optimisation, seeds.
         labels: label of each slide.
-        sources: name to folders of feature files, one a trial.
+        sources: name to trials, each the folders of feature files whose columns stand side by side.
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the training.
-        n_jobs: jobs (source, trial, fold) at a time.
+        n_jobs: jobs (source, trial) at a time.
         progress: told (job, done, total) as each job ends.
 
     Raises:
@@ -92,160 +51,117 @@ def evaluate_mil(
         ItemsFailedError: some jobs failed; where all did, InputError.
     """
     positive = positive_class(labels.classes, config.positive)
-    folds = mil_folds(config, labels)
-    test_rows = {fold.name: fold.test for fold in folds}
-    trials = [
-        (name, None if len(paths) == 1 else k, open_bags(path, labels))
+    folds = tuple(mil_folds(config, labels))
+    memory = int(config.memory_gib * 2**30)
+    trials: list[Trial] = [
+        (name, None if len(paths) == 1 else k, open_bags(folders, labels, memory_limit_bytes=memory))
         for name, paths in sources.items()
-        for k, path in enumerate(paths)
+        for k, folders in enumerate(paths)
     ]
-    jobs = [
-        _job(config, labels, fold, name, trial, bags, out=run.path, device=device)
-        for name, trial, bags in trials
-        for fold in folds
-    ]
+    jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device) for trial in trials]
     run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
-    predictions, epochs = _collect(jobs, trials, folds, shape=(len(labels), len(labels.classes)))
+    found = [read_job(job.done) for job in jobs]
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
-    return compared(
+    tested, test_rows, places = _tested(labels, folds)
+    predictions = [
+        OutOfFold(name, trial, _probabilities(result, folds, test_rows, shape=(len(tested), len(labels.classes))))
+        for (name, trial, _), result in zip(trials, found, strict=True)
+    ]
+    results = compared(
         predictions,
-        labels,
+        tested,
         task="mil",
         test_rows=test_rows,
         positive=positive,
         by_group=config.split.by_group,
         folder=run.path,
         meta={
+            "split": config.split.mode,
             "tiles": {name: int(bags.n_tiles.sum()) for name, _, bags in trials},
             "features": _feature_meta(trials),
-            "epochs": epochs,
+            "model": config.model.sizes(positive=positive),
+            "epochs": _epochs(trials, found, folds),
+            **_overlap_meta(labels, places, positive),
         },
     )
-
-
-def run_mil_job(work: MilJob) -> None:
-    """Trains one fold and writes its test probabilities.
-
-    One thread: the numbers then do not depend on how many jobs share the machine.
-    """
-    import torch
-
-    from mil.checkpoint import FoldModel, save_fold_model
-    from mil.train import train_abmil
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        bags = replace(work.bags)  # its own memory of features, given back when the job ends
-        trained = train_abmil(
-            bags,
-            work.labels,
-            train=work.fold.train,
-            validation=work.fold.validation,
-            n_classes=work.n_classes,
-            model=work.model,
-            options=work.train,
-            seed=work.seed,
-            device=work.device,
-        )
-        probabilities = trained.probabilities(bags, work.fold.test)
-    finally:
-        torch.set_num_threads(threads)
-    meta = {
-        "model": {"kind": "abmil", **work.model.model_dump()},
-        "encoder": bags.meta.encoder,
-        "encoder_sha256": bags.meta.encoder_sha256,
-        "frozen_encoder": bags.meta.frozen_encoder,
-        "best_epoch": trained.best_epoch,
-    }
-    names = {"classes": work.classes, "source": work.source, "trial": work.trial, "fold": work.fold.name}
-    save_fold_model(work.model_file, FoldModel(trained.model, trained.mean, trained.std, meta=meta, **names))
-    result = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, "probabilities": probabilities.tolist()}
-    write_json(work.done, result)
-
-
-def _with_validation(
-    fold: Fold, number: int, config: MilConfig, labels: np.ndarray, groups: np.ndarray | None
-) -> MilFold:
-    if config.train.validation == 0:
-        return MilFold(fold.name, fold.train, np.array([], dtype=np.int64), fold.test)
-    kept, validation = train_validation(
-        labels[fold.train],
-        None if groups is None else groups[fold.train],
-        share=config.train.validation,
-        seed=config.split.seed + number,
-    )
-    parts = MilFold(fold.name, fold.train[kept], fold.train[validation], fold.test)
-    if groups is not None:
-        check_disjoint({"train": parts.train, "validation": parts.validation, "test": parts.test}, groups)
-    return parts
+    return results
 
 
 def _job(
     config: MilConfig,
     labels: LabelTable,
-    fold: MilFold,
-    name: str,
-    trial: int | None,
-    bags: BagSet,
+    folds: tuple[MilFold, ...],
+    trial: Trial,
+    positive: int | None,
     *,
     out: Path,
     device: str,
 ) -> Job:
-    done = out / "jobs" / name / f"trial_{trial or 0}_fold_{fold.name}-{_digest(bags, labels, fold)}.json"
-    work = MilJob(
-        bags,
-        labels.class_indices,
-        len(labels.classes),
-        fold,
-        config.model,
-        config.train,
-        config.seed,
-        device,
-        done,
-        model_path(out, source=name, trial=trial or 0, fold=fold.name),
-        name,
-        trial or 0,
-        labels.classes,
-    )
-    return Job(f"{name} trial {trial or 0} fold {fold.name}", done, run_mil_job, (work,))
+    name, number, bags = trial
+    done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds)}.json"
+    work = MilJob(name, number or 0, bags, labels, folds, config, positive, device, out, done)
+    return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 
 
-def _digest(bags: BagSet, labels: LabelTable, fold: MilFold) -> str:
-    """Names a job's file by what went into it, so that other features, labels or folds are another file."""
-    digest = hashlib.sha256(bags.sha256.encode())
-    digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
-    for rows in (bags.n_tiles, fold.train, fold.validation, fold.test):
-        digest.update(np.asarray(rows, dtype=np.int64).tobytes())
-    return digest.hexdigest()[:16]
+def _tested(
+    labels: LabelTable, folds: Sequence[MilFold]
+) -> tuple[LabelTable, dict[str, np.ndarray], np.ndarray | None]:
+    """The rows that are scored: the slides; or, where test parts overlap, a row for each time a slide was tested.
+
+    Rows of one slide are then one group, so that intervals and tests count the slide once.
+    """
+    rows = np.concatenate([fold.test for fold in folds])
+    if len(np.unique(rows)) == len(rows):
+        return labels, {fold.name: fold.test for fold in folds}, None
+    ends = np.cumsum([len(fold.test) for fold in folds])
+    places = {fold.name: np.arange(end - len(fold.test), end) for fold, end in zip(folds, ends.tolist(), strict=True)}
+    groups = labels.keys if labels.groups is None else labels.groups
+    table = replace(labels, keys=labels.keys[rows], labels=labels.labels[rows], groups=groups[rows])
+    return table, places, rows
 
 
-def _collect(
-    jobs: Sequence[Job],
-    trials: Sequence[tuple[str, int | None, BagSet]],
+def _overlap_meta(labels: LabelTable, places: np.ndarray | None, positive: int | None) -> dict[str, object]:
+    if places is None:
+        return {"tests_per_slide": 1}
+    return {
+        **labels.meta(positive=positive),
+        "tests_per_slide": len(places) / len(np.unique(places)),
+        "warnings": [
+            f"test parts overlap: {len(places)} tests of {len(np.unique(places))} of {len(labels)} slides; the folds "
+            "are not independent, so their std is too small for an error of the mean"
+        ],
+    }
+
+
+def _probabilities(
+    result: Mapping[str, FoldResult],
     folds: Sequence[MilFold],
+    test_rows: Mapping[str, np.ndarray],
     *,
     shape: tuple[int, int],
-) -> tuple[list[OutOfFold], dict[str, list[int]]]:
-    predictions, epochs, left = [], {}, iter(jobs)
-    for name, trial, _ in trials:
-        probabilities = np.zeros(shape, dtype=np.float32)
-        run = []
-        for fold in folds:
-            result = json.loads(next(left).done.read_text(encoding="utf-8"))
-            probabilities[fold.test] = np.array(result["probabilities"], dtype=np.float32)
-            run.append(int(result["best_epoch"]) + 1)
-        predictions.append(OutOfFold(name, trial, probabilities))
-        epochs[name if trial is None else f"{name} trial {trial}"] = run
-    return predictions, epochs
+) -> np.ndarray:
+    probabilities = np.zeros(shape, dtype=np.float32)
+    for fold in folds:
+        probabilities[test_rows[fold.name]] = result[fold.name].probabilities
+    return probabilities
 
 
-def _feature_meta(trials: Sequence[tuple[str, int | None, BagSet]]) -> dict[str, list[dict[str, object]]]:
+def _epochs(
+    trials: Sequence[Trial], found: Sequence[Mapping[str, FoldResult]], folds: Sequence[MilFold]
+) -> dict[str, list[int]]:
+    return {
+        name if trial is None else f"{name} trial {trial}": [result[fold.name].best_epoch + 1 for fold in folds]
+        for (name, trial, _), result in zip(trials, found, strict=True)
+    }
+
+
+def _feature_meta(trials: Sequence[Trial]) -> dict[str, list[dict[str, object]]]:
     found: dict[str, list[dict[str, object]]] = {}
     for name, _, bags in trials:
-        found.setdefault(name, []).append(
-            asdict(bags.meta) | {"source": f"{len(bags)} slides", "path": str(bags.paths[0].parent)}
-        )
+        for part in bags.parts or (bags,):
+            found.setdefault(name, []).append(
+                asdict(part.meta) | {"source": f"{len(part)} slides", "path": str(part.paths[0].parent)}
+            )
     return found

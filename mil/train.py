@@ -1,127 +1,270 @@
-"""Training of AB-MIL on some bags, with early stop on others; and its predictions."""
+"""Training of bag classifiers: all folds together from one pass over the bags, each with its own early stop.
 
-import copy
-from collections.abc import Iterator
+In every epoch there is one order of all bags; a fold passes over those that it does not train on. A bag is read once
+and multiplied once for all folds that train on it. Folds share nothing else (weights, gradients, Adam's state, early
+stop are each fold's own), so each comes out as if it had been trained alone (the tests say so).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hage_transfer.errors import SplitError
 from mil.bags import BagSet
 from mil.config import MilModelSettings, MilTrainSettings
-from mil.models import ABMIL
+from mil.draws import epoch_order, generator_of, kept_tiles
+from mil.fold_stack import FoldStack
+from mil.models import BagClassifier, build_model
+from mil.progress_file import Progress, ProgressFile
+from mil.scaling import fold_moments
+from mil.stream import stream
 
 
 @dataclass(frozen=True)
-class TrainedMIL:
-    """A trained model and the scaling that its features need.
+class FoldBags:
+    """Bags (places in the bag set) of one fold: training, and validation for early stop, which may be empty."""
+
+    train: Int[np.ndarray, "train"]
+    validation: Int[np.ndarray, "validation"]
+
+
+@dataclass(frozen=True)
+class TrainedFolds:
+    """Trained classifiers of all folds.
 
     Attributes:
-        model: in eval mode, with the weights of lowest validation loss (the last where there is no validation).
-        mean: taken from every tile's features.
-        std: by which they are then divided.
-        epochs: how many were run.
-        best_epoch: whose weights these are, from 0.
+        stack: with each fold's weights of lowest validation loss (the last where there is no validation).
+        epochs: how many each fold ran.
+        best_epochs: whose weights these are, from 0.
+        device: where they are.
     """
 
-    model: ABMIL
-    mean: Float[Tensor, "feature"]
-    std: Float[Tensor, "feature"]
-    epochs: int
-    best_epoch: int
+    stack: FoldStack
+    epochs: tuple[int, ...]
+    best_epochs: tuple[int, ...]
+    device: str
 
-    @torch.inference_mode()
-    def probabilities(self, bags: BagSet, rows: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "rows class"]:
-        """Class probabilities of some bags, one bag at a time."""
-        parts = [
-            self.model(*_batch(bags, np.array([row]), mean=self.mean, std=self.std)).logits.softmax(dim=1)
-            for row in rows.tolist()
-        ]
-        return torch.cat(parts).cpu().numpy()
+    def model(self, fold: int) -> nn.Module:
+        """A fold's classifier of scaled features, in eval mode."""
+        return self.stack.models[fold].eval()
+
+    def probabilities(
+        self, bags: BagSet, rows: Sequence[Int[np.ndarray, "rows"]]
+    ) -> list[Float[np.ndarray, "rows class"]]:
+        """Class probabilities of some bags of each fold; a bag that several folds want is read once."""
+        wanted = _wanted(rows, range(len(rows)))
+        found: list[dict[int, np.ndarray]] = [{} for _ in rows]
+        for bag, tiles in stream(bags, sorted(wanted), device=self.device):
+            shares = self.stack.logits(wanted[bag], tiles).softmax(dim=1).cpu().numpy()
+            for place, fold in enumerate(wanted[bag]):
+                found[fold][bag] = shares[place]
+        return [np.stack([found[fold][bag] for bag in one.tolist()]) for fold, one in enumerate(rows)]
 
 
-def train_abmil(
+def train_folds(
     bags: BagSet,
     labels: Int[np.ndarray, "bag"],
+    folds: Sequence[FoldBags],
     *,
-    train: Int[np.ndarray, "train"],
-    validation: Int[np.ndarray, "validation"],
     n_classes: int,
     model: MilModelSettings,
     options: MilTrainSettings,
     seed: int,
     device: str = "cpu",
-) -> TrainedMIL:
-    """Trains on the bags ``train``; stops early and picks weights by the loss on the bags ``validation``.
+    positive: int | None = None,
+    progress_path: Path | None = None,
+) -> TrainedFolds:
+    """Trains a classifier for every fold; stops each early and picks its weights by the loss on its validation bags.
 
     As in CLAM: Adam, cross-entropy; after ``min_epochs``, stop once ``patience`` epochs went by without a lower
-    validation loss. Without validation bags it runs to ``epochs``. Scaling is fitted on the tiles of ``train`` alone.
-    The global random state is left as it was found; everything random follows from ``seed``.
+    validation loss. A fold without validation bags runs to ``epochs``. Scaling is fitted on the tiles of a fold's
+    training bags alone. The global random state is left as it was found; everything random follows from ``seed``.
+
+    Args:
+        bags: of all folds.
+        labels: class of each bag.
+        folds: which bags each trains on.
+        n_classes: of the set.
+        model: kind and sizes.
+        options: optimisation.
+        seed: of weights, order, dropout.
+        device: of the products.
+        positive: of two classes, the one that max pooling looks for.
+        progress_path: file that a killed training resumes from; None: none is kept.
 
     Raises:
-        SplitError: no bag to train on.
-        DataError: a bag that cannot be read.
+        SplitError: a fold without a bag to train on.
+        DataError: a bag that cannot be read, or that holds NaN.
     """
-    if not len(train):
-        raise SplitError("no slide to train on; fewer folds (split.folds) or less validation (train.validation)")
-    if options.standardise:
-        mean, std = map(torch.from_numpy, bags.moments(train))
-    else:
-        mean, std = torch.zeros(bags.feature_dim), torch.ones(bags.feature_dim)
-    mean, std = mean.to(device), std.to(device)
-    # Dropout draws from the global generator; the fork gives it back untouched.
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        network = ABMIL(bags.feature_dim, n_classes=n_classes, **model.model_dump()).to(device)
-        optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-        targets = torch.from_numpy(labels).to(device)
-        best_loss, best_epoch, best_state = float("inf"), -1, None
-        for epoch in range(options.epochs):
-            network.train()
-            for rows in _steps(train, options.bags_per_step):
-                logits = network(*_batch(bags, rows, mean=mean, std=std)).logits
-                optimiser.zero_grad()
-                functional.cross_entropy(logits, targets[rows]).backward()
-                optimiser.step()
-            if not len(validation):
+    for number, fold in enumerate(folds):
+        if not len(fold.train):
+            raise SplitError(
+                f"fold {number} has no slide to train on; fewer folds (split.folds) or less validation "
+                "(train.validation)"
+            )
+    stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive)
+    file = ProgressFile(progress_path, every_s=options.checkpoint_s)
+    progress = file.restore(stack)
+    training = _Training(bags, labels, folds, options, model.dropout, seed, device, n_classes, stack)
+    while progress.epoch < options.epochs and not all(fold.is_done for fold in progress.folds):
+        training.run_epoch(progress, file)
+        training.judge(progress)
+        progress.epoch, progress.position = progress.epoch + 1, 0
+        file.save_if_due(progress, stack)
+    for place, one in enumerate(progress.folds):
+        if one.best:
+            stack.set_weights(place, one.best)
+    best = tuple(one.best_epoch if one.best else one.epochs - 1 for one in progress.folds)
+    return TrainedFolds(stack, tuple(one.epochs for one in progress.folds), best, device)
+
+
+class _Training:
+    """What the epochs of one training have in common."""
+
+    def __init__(
+        self,
+        bags: BagSet,
+        labels: np.ndarray,
+        folds: Sequence[FoldBags],
+        options: MilTrainSettings,
+        dropout: float,
+        seed: int,
+        device: str,
+        n_classes: int,
+        stack: FoldStack,
+    ) -> None:
+        self.bags, self.labels, self.folds, self.options = bags, labels, folds, options
+        self.dropout, self.seed, self.device, self.stack = dropout, seed, device, stack
+        self.class_weights = torch.stack([_class_weights(labels[fold.train], n_classes, options) for fold in folds])
+
+    def run_epoch(self, progress: Progress, file: ProgressFile) -> None:
+        """Trains the folds that are not done on the bags that the epoch has left."""
+        active = [fold for fold, one in enumerate(progress.folds) if not one.is_done]
+        wanted = _wanted([fold.train for fold in self.folds], active)
+        order = epoch_order(len(self.bags), seed=self.seed, epoch=progress.epoch).tolist()
+        order = [bag for bag in order if bag in wanted]
+        seen = Counter(fold for bag in order[: progress.position] for fold in wanted[bag])
+        for bag, tiles in stream(self.bags, order[progress.position :], device=self.device):
+            due = self._visit(bag, tiles, wanted[bag], seen, epoch=progress.epoch)
+            if due:
+                self.stack.step(due)
+            progress.position += 1
+            file.save_if_due(progress, self.stack)
+
+    def _visit(self, bag: int, tiles: Tensor, folds: Sequence[int], seen: Counter[int], *, epoch: int) -> list[int]:
+        """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
+        generator = generator_of(self.seed, epoch, bag)
+        if self.options.instance_dropout:
+            kept = kept_tiles(len(tiles), self.options.instance_dropout, generator)
+            tiles = tiles[kept.to(tiles.device)]
+        target, weights, due = int(self.labels[bag]), [], []
+        for fold in folds:
+            size, done = self._step_size(fold, seen[fold])
+            weights.append(float(self.class_weights[fold, target]) / size)
+            seen[fold] += 1
+            if done:
+                due.append(fold)
+        self.stack.add_gradients(
+            folds,
+            tiles,
+            target,
+            dropout_p=self.dropout,
+            generator=generator,
+            loss_weight=torch.tensor(weights, device=tiles.device),
+        )
+        return due
+
+    def _step_size(self, fold: int, seen: int) -> tuple[int, bool]:
+        """How many bags make the step that a fold is in, and whether the next bag completes it."""
+        n_bags, per_step = len(self.folds[fold].train), self.options.bags_per_step
+        begun = seen // per_step * per_step
+        size = min(per_step, n_bags - begun)
+        return size, seen + 1 == begun + size
+
+    def judge(self, progress: Progress) -> None:
+        """Validation losses after an epoch: which folds are at their best, and which stop."""
+        active = [fold for fold, one in enumerate(progress.folds) if not one.is_done]
+        losses = self._validation_losses(active)
+        for fold in active:
+            one = progress.folds[fold]
+            one.epochs = progress.epoch + 1
+            if fold not in losses:
                 continue
-            loss = _loss(network.eval(), bags, targets, validation, mean=mean, std=std)
-            if loss < best_loss or best_state is None:
-                best_loss, best_epoch, best_state = loss, epoch, copy.deepcopy(network.state_dict())
-            elif epoch + 1 >= options.min_epochs and epoch - best_epoch >= options.patience:
-                break
-    if best_state is not None:
-        network.load_state_dict(best_state)
-    return TrainedMIL(network.eval(), mean, std, epoch + 1, best_epoch if best_state is not None else epoch)
+            if one.best_loss is None or losses[fold] < one.best_loss:
+                one.best_loss, one.best_epoch, one.best = losses[fold], progress.epoch, self.stack.weights_of(fold)
+            elif one.epochs >= self.options.min_epochs and progress.epoch - one.best_epoch >= self.options.patience:
+                one.is_done = True
+
+    def _validation_losses(self, active: Sequence[int]) -> dict[int, float]:
+        wanted = _wanted([fold.validation for fold in self.folds], active)
+        losses: dict[int, list[float]] = {}
+        for bag, tiles in stream(self.bags, sorted(wanted), device=self.device):
+            logits = self.stack.logits(wanted[bag], tiles).cpu()
+            targets = torch.full((len(logits),), int(self.labels[bag]))
+            of_bag = (
+                functional.cross_entropy(logits, targets, reduction="none")
+                * self.class_weights[wanted[bag], int(self.labels[bag])]
+            )
+            for fold, loss in zip(wanted[bag], of_bag.tolist(), strict=True):
+                losses.setdefault(fold, []).append(loss)
+        return {fold: float(np.mean(values)) for fold, values in losses.items()}
 
 
-def _steps(train: Int[np.ndarray, "train"], bags_per_step: int) -> Iterator[Int[np.ndarray, "rows"]]:
-    order = train[torch.randperm(len(train)).numpy()]
-    for start in range(0, len(order), bags_per_step):
-        yield order[start : start + bags_per_step]
+def _new_stack(
+    bags: BagSet,
+    folds: Sequence[FoldBags],
+    n_classes: int,
+    model: MilModelSettings,
+    options: MilTrainSettings,
+    *,
+    seed: int,
+    device: str,
+    positive: int | None,
+) -> FoldStack:
+    training = np.zeros((len(folds), len(bags)), dtype=bool)
+    for number, fold in enumerate(folds):
+        training[number, fold.train] = True
+    if options.standardise:
+        mean, std = fold_moments(bags, training)
+    else:
+        mean, std = torch.zeros(len(folds), bags.feature_dim), torch.ones(len(folds), bags.feature_dim)
+    networks = [_new_model(bags.feature_dim, n_classes, model, seed=seed, positive=positive) for _ in folds]
+    return FoldStack(
+        networks,
+        mean.to(device),
+        std.to(device),
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+    )
 
 
-def _batch(
-    bags: BagSet, rows: Int[np.ndarray, "rows"], *, mean: Tensor, std: Tensor
-) -> tuple[Float[Tensor, "bag tile feature"], Bool[Tensor, "bag tile"]]:
-    """Some bags, scaled, padded with zeros to the longest, and the mask of what is real."""
-    loaded = [torch.from_numpy(bags.load(row)).to(mean.device) for row in rows.tolist()]
-    padded = torch.zeros(len(loaded), max(map(len, loaded)), bags.feature_dim, device=mean.device)
-    mask = torch.zeros(padded.shape[:2], dtype=torch.bool, device=mean.device)
-    for place, tiles in enumerate(loaded):
-        padded[place, : len(tiles)] = (tiles - mean) / std
-        mask[place, : len(tiles)] = True
-    return padded, mask
+def _new_model(
+    feature_dim: int, n_classes: int, model: MilModelSettings, *, seed: int, positive: int | None
+) -> BagClassifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(feature_dim=feature_dim, n_classes=n_classes, **model.sizes(positive=positive))
 
 
-@torch.no_grad()
-def _loss(network: ABMIL, bags: BagSet, targets: Tensor, rows: np.ndarray, *, mean: Tensor, std: Tensor) -> float:
-    losses = [
-        functional.cross_entropy(network(*_batch(bags, rows[[place]], mean=mean, std=std)).logits, targets[[row]])
-        for place, row in enumerate(rows.tolist())
-    ]
-    return float(torch.stack(losses).mean())
+def _wanted(rows: Sequence[Int[np.ndarray, "rows"]], folds: Sequence[int]) -> dict[int, list[int]]:
+    """Which of some folds want each bag."""
+    wanted: dict[int, list[int]] = {}
+    for fold in folds:
+        for bag in rows[fold].tolist():
+            wanted.setdefault(bag, []).append(fold)
+    return wanted
+
+
+def _class_weights(labels: np.ndarray, n_classes: int, options: MilTrainSettings) -> Float[Tensor, "class"]:
+    """``balanced``: a class with half the mean number of bags counts twice; their mean over the bags is 1."""
+    if options.class_weights == "none":
+        return torch.ones(n_classes)
+    counts = np.bincount(labels, minlength=n_classes)
+    return torch.from_numpy(len(labels) / (n_classes * np.maximum(counts, 1))).float()

@@ -51,14 +51,15 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     """
     from hage_transfer.cli.encode import encode_bags
     from hage_transfer.cli.progress import job_progress, run_log
-    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources
+    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources, side_by_side
     from hage_transfer.config import FeatureSetSettings
     from hage_transfer.data.labels import read_labels
     from hage_transfer.devices import resolve_device
     from hage_transfer.metrics.classification import positive_class
     from hage_transfer.run_directory import RunDirectory
     from mil.bags import open_bags
-    from mil.evaluate import evaluate_mil, mil_folds
+    from mil.evaluate import evaluate_mil
+    from mil.folds import mil_folds
 
     resolved = resolve_device(device)
     check_sources(config.sources)
@@ -76,6 +77,7 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("mil") as progress:
         paths = resolve_sources(config.sources, frozen=frozen, out=out, device=resolved)
-        results = evaluate_mil(config, labels, paths, run=run, device=resolved, n_jobs=jobs, progress=progress)
+        trials = side_by_side(config.sources, paths)
+        results = evaluate_mil(config, labels, trials, run=run, device=resolved, n_jobs=jobs, progress=progress)
         results.save(run.results_path)
     return results

@@ -19,7 +19,7 @@ class ABMIL(TilewiseMIL):
 
     Widths are those of CLAM's small model, [D, 512, 256]. With ``hidden_dim=0`` the first layer is left out and the
     tiles' features are pooled themselves, h_k = dropout(x_k): far fewer weights, for sets of few slides.
-    Deviation: V, U and w have biases and dropout follows tanh and sigmoid, as in CLAM; the paper's have neither.
+    Deviation: V and U have biases and dropout follows tanh and sigmoid, as in CLAM; the paper's have neither.
 
     Reference: Ilse, Tomczak, Welling, "Attention-based deep multiple instance learning", ICML 2018, Eq. 7 to 9.
     """
@@ -40,7 +40,7 @@ class ABMIL(TilewiseMIL):
         )
         self.tanh = nn.Linear(self.hidden_dim, attention_dim)
         self.gate = nn.Linear(self.hidden_dim, attention_dim) if gated else None
-        self.score = nn.Linear(attention_dim, n_branches)
+        self.score = nn.Linear(attention_dim, n_branches, bias=False)
         self.classifier = nn.Linear(self.hidden_dim, n_classes)
 
     @property
@@ -57,7 +57,7 @@ class ABMIL(TilewiseMIL):
         if self.gate is not None:
             gate = tiles.linear(weights["gate.weight"], weights["gate.bias"]).sigmoid()
             scored = scored * dropped(gate, kept, "gate")
-        return torch.baddbmm(weights["score.bias"].unsqueeze(2), weights["score.weight"], scored.transpose(1, 2))
+        return torch.bmm(weights["score.weight"], scored.transpose(1, 2))
 
     def classify(
         self, weights: Weights, pooled: Float[Tensor, "fold bag branch hidden"]

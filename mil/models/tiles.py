@@ -1,8 +1,9 @@
 """Tiles of one bag as several folds see them: one array for all of them, or an array each.
 
-A fold sees a tile scaled by its own training tiles, (x - mean) / std. That is affine, so a linear layer on it is another
-linear layer on x itself, and one product serves the layers of all folds:
-``W ((x - m) / s) + b = (W / s) x + (b - (W / s) m)``.
+A fold sees a tile scaled by its own training tiles, (x - mean) / std. That is affine, so a linear layer on it is
+another linear layer on x itself, and one product serves the layers of all folds::
+
+    W ((x - m) / s) + b = (W / s) x + (b - (W / s) m)
 """
 
 from dataclasses import dataclass

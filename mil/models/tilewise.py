@@ -29,9 +29,11 @@ class TilewiseMIL(nn.Module, ABC):
     Attributes:
         n_branches: attentions: one, or one a class.
         is_hard: whether a branch takes the one tile of highest score in place of a weighted mean.
+        bag_weight: share of the bag's loss in the whole; the rest is that of the tiles.
     """
 
     is_hard: ClassVar[bool] = False
+    bag_weight: float = 1.0
 
     def __init__(
         self, feature_dim: int, *, hidden_dim: int, dropout: float, n_classes: int, n_branches: int = 1
@@ -107,11 +109,6 @@ class TilewiseMIL(nn.Module, ABC):
     ) -> Float[Tensor, "fold"]:
         """That loss."""
         raise NotImplementedError
-
-    @property
-    def bag_weight(self) -> float:
-        """Share of the bag's loss in the whole; the rest is that of the tiles."""
-        return 1.0
 
     def _drawn(self, rows: Tensor) -> dict[str, Tensor]:
         share = 1.0 - self.dropout

@@ -11,6 +11,7 @@ from hage_transfer.data.feature_layouts import TridentGrid, open_features, write
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 from mil.bags import open_bags
+from mil.scaling import fold_moments
 
 
 def test_open_bags_follow_the_order_of_the_labels(slides):
@@ -31,13 +32,43 @@ def test_bag_set_reads_the_same_without_memory(slides):
     assert not anew._kept
 
 
-def test_bag_set_moments_are_those_of_all_tiles(slides):
+def test_fold_moments_are_those_of_each_folds_training_tiles(slides):
     folder, labels = slides
     bags = open_bags(folder, labels)
-    rows = np.concatenate([bags.load(bag) for bag in (1, 4, 5)]).astype(np.float64)
-    mean, std = bags.moments(np.array([1, 4, 5]))
-    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(std, rows.std(0), rtol=1e-5)
+    chosen = [(1, 4, 5), (4, 9)]
+    training = np.zeros((2, len(bags)), dtype=bool)
+    for fold, some in enumerate(chosen):
+        training[fold, list(some)] = True
+    mean, std = fold_moments(bags, training)
+    for fold, some in enumerate(chosen):
+        rows = np.concatenate([bags.load(bag) for bag in some]).astype(np.float64)
+        np.testing.assert_allclose(mean[fold], rows.mean(0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(std[fold], rows.std(0), rtol=1e-5)
+
+
+def test_open_bags_side_by_side_have_the_columns_of_both(slides, write_slide, tmp_path):
+    folder, labels = slides
+    one = open_bags(folder, labels)
+    for bag, slide in enumerate(one.slides):
+        write_slide(tmp_path / "other", slide, 2 * one.load(bag)[:, :3], encoder="hage:trial_0")
+    both = open_bags((folder, tmp_path / "other"), labels)
+    assert both.feature_dim == 11
+    assert both.meta.encoder == "embedded + hage:trial_0"
+    np.testing.assert_array_equal(both.load(5), np.concatenate([one.load(5), 2 * one.load(5)[:, :3]], axis=1))
+    write_slide(tmp_path / "other", "s5", np.ones((3, 3)), encoder="hage:trial_0")
+    with pytest.raises(DataError, match=r"s5\.h5: has 3 tiles, .*s5\.h5 has"):
+        open_bags((folder, tmp_path / "other"), labels)
+
+
+def test_bag_set_refuses_other_tiles_side_by_side(slides, write_slide, tmp_path):
+    folder, labels = slides
+    one = open_bags(folder, labels)
+    for bag, slide in enumerate(one.slides):
+        write_slide(tmp_path / "other", slide, one.load(bag))
+    with h5py.File(tmp_path / "other" / "s5.h5", "r+") as file:
+        file["coords"][0] = [7, 7]
+    with pytest.raises(DataError, match="its tiles are not those of"):
+        open_bags((folder, tmp_path / "other"), labels).load(5)
 
 
 def test_open_bags_name_labelled_slides_without_a_file(slides):

@@ -66,7 +66,7 @@ def test_fold_models_come_by_trial_and_fold(tmp_path):
 
 def test_fold_models_name_the_sources_that_are_there(tmp_path):
     save(tmp_path, fold_model())
-    with pytest.raises(DataError, match="no models of this source; .* this run holds frozen"):
+    with pytest.raises(DataError, match=r"no models of this source; .* this run holds frozen"):
         fold_models(tmp_path, source="hage")
     with pytest.raises(DataError, match="no such model"):
         read_fold_model(tmp_path, source="frozen", trial=1, fold="0")

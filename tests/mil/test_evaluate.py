@@ -12,7 +12,8 @@ from hage_transfer.errors import InputError, SplitError
 from hage_transfer.results import MEAN
 from hage_transfer.run_directory import RunDirectory
 from mil.config import MilConfig
-from mil.evaluate import evaluate_mil, mil_folds
+from mil.evaluate import evaluate_mil
+from mil.folds import mil_folds
 
 CONFIG = MilConfig.model_validate(
     {
@@ -30,7 +31,7 @@ def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options)
 
 def test_evaluate_mil_finds_the_needle_and_writes_each_slide_once(tmp_path, slides):
     folder, labels = slides
-    results = evaluate(tmp_path, labels, {"frozen": [folder]})
+    results = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
     assert results.value(source="frozen", fold=MEAN, metric="auc") > 0.9
     with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -67,12 +68,12 @@ def numbers(results):
 
 def test_evaluate_mil_resumes_to_the_same_numbers(tmp_path, slides):
     folder, labels = slides
-    whole = evaluate(tmp_path, labels, {"frozen": [folder]})
+    whole = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
     done = sorted((tmp_path / "run" / "jobs").rglob("*.json"))
     kept = done[0].stat().st_mtime_ns
     for path in done[1:]:
         path.unlink()
-    assert numbers(evaluate(tmp_path, labels, {"frozen": [folder]})) == numbers(whole)
+    assert numbers(evaluate(tmp_path, labels, {"frozen": [(folder,)]})) == numbers(whole)
     assert done[0].stat().st_mtime_ns == kept
 
 
@@ -80,7 +81,7 @@ def test_evaluate_mil_resumes_to_the_same_numbers(tmp_path, slides):
 def test_evaluate_mil_gives_the_same_numbers_over_processes(tmp_path, slides):
     folder, labels = slides
     one, two = (
-        evaluate(tmp_path, labels, {"frozen": [folder]}, name=f"run_{n_jobs}", n_jobs=n_jobs) for n_jobs in (1, 2)
+        evaluate(tmp_path, labels, {"frozen": [(folder,)]}, name=f"run_{n_jobs}", n_jobs=n_jobs) for n_jobs in (1, 2)
     )
     assert numbers(one) == numbers(two)
 
@@ -90,4 +91,4 @@ def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, slides):
     with h5py.File(folder / "s2.h5", "r+") as file:
         file["features"][1, 1] = np.nan
     with pytest.raises(InputError, match=r"s2\.h5: 1 of \d+ rows hold NaN"):
-        evaluate(tmp_path, labels, {"frozen": [folder]})
+        evaluate(tmp_path, labels, {"frozen": [(folder,)]})

@@ -30,7 +30,7 @@ def test_abmil_equals_the_papers_formula(gated):
     inner = np.tanh(h @ state["tanh.weight"].T + state["tanh.bias"])
     if gated:
         inner *= 1 / (1 + np.exp(-(h @ state["gate.weight"].T + state["gate.bias"])))
-    score = inner @ state["score.weight"][0] + state["score.bias"][0]
+    score = inner @ state["score.weight"][0]
     attention = np.exp(score) / np.exp(score).sum()
     logits = attention @ h @ state["classifier.weight"].T + state["classifier.bias"]
     np.testing.assert_allclose(output.attention[0].detach().numpy(), attention, rtol=1e-5)

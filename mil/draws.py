@@ -1,0 +1,63 @@
+"""Everything random in training, named by seed, epoch and bag: equal for all folds, and the same wherever it is drawn.
+
+A fold's draws thus depend neither on which other folds train beside it nor on what was drawn before, and a run that is
+resumed needs no state of a generator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+_LEVELS = 1 << 16
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """A generator that follows from some numbers (not negative) alone."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def epoch_order(n_bags: int, *, seed: int, epoch: int) -> Int[np.ndarray, "bag"]:
+    """The order of all bags in an epoch; a fold passes over those that it does not train on."""
+    return torch.randperm(n_bags, generator=generator_of(seed, epoch)).numpy()
+
+
+def kept_tiles(n_tiles: int, share_dropped: float, generator: torch.Generator) -> Int[Tensor, "kept"]:
+    """Which tiles a visit sees, ascending: each share has the same size, at least one tile."""
+    n_kept = max(round(n_tiles * (1 - share_dropped)), 1)
+    return torch.randperm(n_tiles, generator=generator)[:n_kept].sort().values
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Which units of which layers a visit keeps, for every tile of a bag.
+
+    Attributes:
+        masks: by layer.
+        share_kept: by which what is kept is divided.
+    """
+
+    masks: Mapping[str, Bool[Tensor, "tile width"]]
+    share_kept: float
+
+    @classmethod
+    def draw(cls, widths: Mapping[str, int], n_tiles: int, *, p: float, generator: torch.Generator) -> "Dropout":
+        """Draws masks. 16 random bits a unit: its chance is ``p`` to the nearest of 65,536 levels."""
+        level = round(p * _LEVELS)
+        masks = {}
+        for name, width in widths.items():
+            words = torch.empty(-(-n_tiles * width // 4), dtype=torch.int64).random_(
+                -(2**63), None, generator=generator
+            )
+            masks[name] = (words.view(torch.int16)[: n_tiles * width] >= level - _LEVELS // 2).view(n_tiles, width)
+        return cls(masks, 1 - level / _LEVELS)
+
+    def kept(
+        self, places: slice | Int[Tensor, "chosen"], device: torch.device
+    ) -> dict[str, Float[Tensor, "chosen width"]]:
+        """Factors of some tiles' units: 0, or 1 / (share kept)."""
+        return {name: mask[places].to(device).float().div_(self.share_kept) for name, mask in self.masks.items()}

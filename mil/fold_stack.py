@@ -1,0 +1,153 @@
+"""The classifiers of all folds side by side, with the optimiser of each."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from mil.bag_pass import Folds, backward, bag_logits
+from mil.draws import Dropout
+from mil.models import BagClassifier, TilewiseMIL
+from mil.models.transmil import TransMIL
+
+Gradients = dict[str, Tensor]
+
+
+class FoldStack:
+    """Classifiers of one form with weights, gradients and Adam of their own.
+
+    Weights lie in one tensor a name, with a leading axis of folds, of which the models' own parameters are views: a
+    bag is then multiplied once for all the folds that want it.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[BagClassifier],
+        mean: Float[Tensor, "fold feature"],
+        std: Float[Tensor, "fold feature"],
+        *,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        self.models, self.mean, self.std = list(models), mean, std
+        names = [name for name, _ in self.models[0].named_parameters()]
+        self._values = {
+            name: torch.stack([model.get_parameter(name).detach() for model in self.models]).to(mean.device)
+            for name in names
+        }
+        for fold, model in enumerate(self.models):
+            model.to(mean.device)
+            for name in names:
+                model.get_parameter(name).data = self._values[name][fold]
+        self.pending: list[Gradients] = [{} for _ in self.models]
+        parameters = [parameter for model in self.models for parameter in model.parameters()]
+        self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+    def add_gradients(
+        self,
+        folds: Sequence[int],
+        rows: Float[Tensor, "tile feature"],
+        target: int,
+        *,
+        dropout_p: float,
+        generator: torch.Generator,
+        loss_weight: Float[Tensor, "fold"],
+    ) -> None:
+        """Adds the gradients of some folds' weighted losses on one bag to what is pending."""
+        first = self.models[0]
+        if not isinstance(first, TilewiseMIL):
+            self._add_one_by_one(folds, rows, target, generator=generator, loss_weight=loss_weight)
+            return
+        dropout = Dropout.draw(first.dropout_widths, len(rows), p=dropout_p, generator=generator)
+        some = self._some(first, folds, with_gradients=True)
+        backward(some, rows, target, dropout=dropout, loss_weight=loss_weight)
+        for name, value in some.weights.items():
+            if value.grad is not None:
+                for place, fold in enumerate(folds):
+                    self._add(fold, name, value.grad[place])
+
+    def logits(self, folds: Sequence[int], rows: Float[Tensor, "tile feature"]) -> Float[Tensor, "fold class"]:
+        """Logits of one bag by some folds."""
+        first = self.models[0]
+        if isinstance(first, TilewiseMIL):
+            return bag_logits(self._some(first, folds, with_gradients=False), rows)
+        with torch.no_grad():
+            return torch.stack([self._alone(fold).eval().logits(self._scaled(fold, rows)) for fold in folds])
+
+    @torch.no_grad()
+    def step(self, folds: Sequence[int]) -> None:
+        """One step of Adam for some folds with their pending gradients; the others stay as they are."""
+        for fold in folds:
+            for name, gradient in self.pending[fold].items():
+                self.models[fold].get_parameter(name).grad = gradient
+        self.optimiser.step()
+        for fold in folds:
+            self.models[fold].zero_grad(set_to_none=True)
+            self.pending[fold] = {}
+
+    def weights_of(self, fold: int) -> dict[str, Tensor]:
+        """A copy of a fold's weights."""
+        return {name: value[fold].clone() for name, value in self._values.items()}
+
+    @torch.no_grad()
+    def set_weights(self, fold: int, weights: dict[str, Tensor]) -> None:
+        """Puts a fold's weights in place."""
+        for name, value in weights.items():
+            self._values[name][fold] = value.to(self.mean.device)
+
+    def moments_of(self, fold: int) -> dict[str, dict[str, Tensor]]:
+        """Adam's state of a fold, by name of the parameter; empty before its first step."""
+        state = self.optimiser.state
+        return {name: dict(state[p]) for name, p in self.models[fold].named_parameters() if p in state}
+
+    def set_moments(self, fold: int, moments: dict[str, dict[str, Tensor]]) -> None:
+        """Puts Adam's state of a fold in place."""
+        for name, values in moments.items():
+            device = self.mean.device
+            self.optimiser.state[self.models[fold].get_parameter(name)] = {
+                key: value.to(device).clone() for key, value in values.items()
+            }
+
+    def _some(self, model: TilewiseMIL, folds: Sequence[int], *, with_gradients: bool) -> Folds:
+        is_all = len(folds) == len(self.models)
+        chosen = torch.tensor(folds, device=self.mean.device)
+        weights = {name: value.detach() if is_all else value[chosen] for name, value in self._values.items()}
+        if with_gradients:
+            weights = {name: value.requires_grad_() for name, value in weights.items()}
+        return Folds(model, weights, self.mean[chosen], self.std[chosen])
+
+    def _alone(self, fold: int) -> TransMIL:
+        return cast(TransMIL, self.models[fold])
+
+    def _scaled(self, fold: int, rows: Tensor) -> Tensor:
+        return (rows - self.mean[fold]) / self.std[fold]
+
+    def _add(self, fold: int, name: str, gradient: Tensor) -> None:
+        before = self.pending[fold].get(name)
+        self.pending[fold][name] = gradient if before is None else before + gradient
+
+    def _add_one_by_one(
+        self,
+        folds: Sequence[int],
+        rows: Tensor,
+        target: int,
+        *,
+        generator: torch.Generator,
+        loss_weight: Tensor,
+    ) -> None:
+        """For a classifier that looks at its tiles together; its dropout follows from the generator."""
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        targets = torch.tensor([target], device=rows.device)
+        for place, fold in enumerate(folds):
+            model = self._alone(fold).train()
+            with torch.random.fork_rng(devices=[rows.device] if rows.device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                loss = functional.cross_entropy(model.logits(self._scaled(fold, rows))[None], targets)
+                (loss * loss_weight[place]).backward()
+            for name, parameter in model.named_parameters():
+                if parameter.grad is not None:
+                    self._add(fold, name, parameter.grad)
+            model.zero_grad(set_to_none=True)

@@ -1,0 +1,157 @@
+"""The jobs of a MIL run: one source and trial, all folds together."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hage_transfer.atomic import write_json
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import DataError
+from mil.bags import BagSet
+from mil.config import MilConfig
+from mil.folds import MilFold
+
+
+@dataclass(frozen=True)
+class MilJob:
+    """What one job needs.
+
+    Attributes:
+        source: named feature source.
+        trial: from 0.
+        bags: its features.
+        labels: of the bags.
+        folds: all of them.
+        config: model, optimisation, seed.
+        positive: place of the positive class; None with more than two.
+        device: torch device of the training.
+        out: the run directory, which the models are written into.
+        done: file of the probabilities.
+    """
+
+    source: str
+    trial: int
+    bags: BagSet
+    labels: LabelTable
+    folds: tuple[MilFold, ...]
+    config: MilConfig
+    positive: int | None
+    device: str
+    out: Path
+    done: Path
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a job found of one fold.
+
+    Attributes:
+        epochs: how many were run.
+        best_epoch: whose weights were tested, from 0.
+        probabilities: of the test slides, in the fold's order.
+    """
+
+    epochs: int
+    best_epoch: int
+    probabilities: Float[np.ndarray, "test class"]
+
+
+def work_sha256(bags: BagSet, labels: LabelTable, folds: Sequence[MilFold]) -> str:
+    """Names a job's file by what went into it, so that other features, labels or folds are another file."""
+    digest = hashlib.sha256(bags.sha256.encode())
+    digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
+    digest.update(bags.n_tiles.astype(np.int64).tobytes())
+    for fold in folds:
+        for rows in (fold.train, fold.validation, fold.test):
+            digest.update(len(rows).to_bytes(8, "little") + rows.astype(np.int64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def run_mil_job(work: MilJob) -> None:
+    """Trains all folds, writes their models and then their test probabilities.
+
+    The number of threads is the config's: the numbers then do not depend on how many jobs share the machine.
+    """
+    import torch
+
+    from mil.memory import keep_freed_memory
+    from mil.train import FoldBags, train_folds
+
+    keep_freed_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(work.config.train.threads)
+    progress = work.done.with_suffix(".progress.safetensors")
+    try:
+        bags = replace(work.bags)  # its own memory of features, given back when the job ends
+        trained = train_folds(
+            bags,
+            work.labels.class_indices,
+            [FoldBags(fold.train, fold.validation) for fold in work.folds],
+            n_classes=len(work.labels.classes),
+            model=work.config.model,
+            options=work.config.train,
+            seed=work.config.seed,
+            device=work.device,
+            positive=work.positive,
+            progress_path=progress,
+        )
+        probabilities = trained.probabilities(bags, [fold.test for fold in work.folds])
+    finally:
+        torch.set_num_threads(threads)
+    _save_models(work, trained)
+    found = {
+        fold.name: {"epochs": epochs, "best_epoch": best, "probabilities": of_fold.tolist()}
+        for fold, epochs, best, of_fold in zip(
+            work.folds, trained.epochs, trained.best_epochs, probabilities, strict=True
+        )
+    }
+    write_json(work.done, found)
+    progress.unlink(missing_ok=True)
+
+
+def read_job(path: Path) -> dict[str, FoldResult]:
+    """What a job wrote, by fold.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            fold: FoldResult(
+                int(one["epochs"]), int(one["best_epoch"]), np.array(one["probabilities"], dtype=np.float32)
+            )
+            for fold, one in tree.items()
+        }
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete it to have the job done again") from None
+
+
+def _save_models(work: MilJob, trained: Any) -> None:
+    from mil.checkpoint import FoldModel, model_path, save_fold_model
+
+    meta = {
+        "model": work.config.model.sizes(positive=work.positive),
+        "encoder": work.bags.meta.encoder,
+        "encoder_sha256": work.bags.meta.encoder_sha256,
+        "frozen_encoder": work.bags.meta.frozen_encoder,
+    }
+    for number, fold in enumerate(work.folds):
+        model = FoldModel(
+            model=trained.model(number),
+            mean=trained.stack.mean[number],
+            std=trained.stack.std[number],
+            classes=work.labels.classes,
+            source=work.source,
+            trial=work.trial,
+            fold=fold.name,
+            meta={**meta, "best_epoch": trained.best_epochs[number]},
+        )
+        path = model_path(work.out, source=work.source, trial=work.trial, fold=fold.name)
+        save_fold_model(path, model)
