@@ -16,7 +16,7 @@ from hage_transfer.slides.resolution import Recorded, from_openslide
 log = logging.getLogger(__name__)
 
 _SEEN_ALPHA = 128
-_SAME_PIXELS = 4.0
+_COMPARED_PX, _SAME_PIXELS = 64, 4.0
 
 
 class OpenSlideSource:
@@ -55,7 +55,9 @@ class OpenSlideSource:
             return self._alike[level]
 
     def _compare(self, level: int, tiles: JpegTiles) -> bool:
-        box = tiles.levels[level].fullest()
+        x, y, width, height = tiles.levels[level].fullest()
+        sides = min(width, _COMPARED_PX), min(height, _COMPARED_PX)
+        box = x + (width - sides[0]) // 2, y + (height - sides[1]) // 2, *sides
         own = tiles.read(level, *box)
         if own is None:
             return False

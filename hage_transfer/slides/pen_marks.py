@@ -1,5 +1,7 @@
 """Ink on the glass: blue, green, red and black strokes of a marker pen, found by hue, saturation and darkness."""
 
+import math
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -29,6 +31,8 @@ def pen_mask(
     strong = _ink(hsv, saturation_factor=1.0)
     radius = max(1, round(_STROKE_RADIUS_UM / mpp_um_per_px))
     core = cv2.morphologyEx(strong, cv2.MORPH_OPEN, _disc(radius))
+    if not cv2.countNonZero(core):
+        return core.astype(bool)
     _, labels, facts, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     keep = facts[:, cv2.CC_STAT_AREA] >= _LEAST_STROKE_UM2 / mpp_um_per_px**2
     keep[0] = False
@@ -41,16 +45,22 @@ def pen_mask(
 
 
 def _ink(hsv: UInt8[np.ndarray, "height width 3"], *, saturation_factor: float) -> UInt8[np.ndarray, "height width"]:
-    hue, saturation, value = (channel.astype(np.int16) for channel in cv2.split(hsv))
+    """1 where a pixel has the colour of ink."""
+    hue, saturation, value = cv2.split(hsv)
 
-    def between(low: int, high: int, least: int) -> np.ndarray:
-        inside = (hue >= low) & (hue <= high) if low <= high else (hue >= low) | (hue <= high)
-        return inside & (saturation >= least * saturation_factor)
+    def saturated(*colours: tuple[int, int, int]) -> np.ndarray:
+        beyond = np.full(256, 255, np.uint8)  # of each hue: ink is more saturated; none is
+        for low, high, least in colours:
+            hues = [*range(low, high + 1)] if low <= high else [*range(low, 256), *range(high + 1)]
+            beyond[hues] = np.minimum(beyond[hues], math.ceil(least * saturation_factor) - 1)
+        inside: np.ndarray = saturation > cv2.LUT(hue, beyond)
+        return inside
 
-    coloured = between(*_BLUE) | between(*_DEEP_BLUE) | between(*_GREEN)
-    red = between(*_RED) & (value >= _RED_VALUE)
-    black = (value <= _BLACK_VALUE) & (saturation * value <= _BLACK_CHROMA * 255)
-    return (coloured | red | black).astype(np.uint8)
+    found = saturated(_BLUE, _DEEP_BLUE, _GREEN) | (saturated(_RED) & (value >= _RED_VALUE))
+    dark = value <= _BLACK_VALUE
+    if dark.any():
+        found |= dark & (cv2.multiply(saturation, value, dtype=cv2.CV_16U) <= _BLACK_CHROMA * 255)
+    return found.view(np.uint8)
 
 
 def _disc(radius_px: int) -> UInt8[np.ndarray, "side side"]:

@@ -24,7 +24,8 @@ def trace_pieces(mask: Bool[np.ndarray, "height width"]) -> list[Piece]:
     ``fill_pieces`` of the result is the mask again. Pixels that touch at a corner alone are two pieces, so no ring
     crosses or touches itself along an edge.
     """
-    _, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    areas = np.bincount(labels.ravel())
     outer: dict[int, Ring] = {}
     holes: dict[int, list[Ring]] = {}
     for ring, (x, y) in _rings(mask):
@@ -33,7 +34,7 @@ def trace_pieces(mask: Bool[np.ndarray, "height width"]) -> list[Piece]:
             outer[label] = ring
         else:
             holes.setdefault(label, []).append(ring)
-    largest = sorted(outer, key=lambda label: (-int(facts[label, cv2.CC_STAT_AREA]), label))
+    largest = sorted(outer, key=lambda label: (-int(areas[label]), label))
     return [[outer[label], *holes.get(label, [])] for label in largest]
 
 

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -149,6 +150,10 @@ class Slide:
                 f"{self.path}: {self.width_px} x {self.height_px} px and no level smaller than {level.width_px} x "
                 f"{level.height_px} px to look at; {PYRAMID_REMEDY}"
             )
+        if max(level.width_px, level.height_px) <= _BLOCK_PX and self._is_shown_whole(level):
+            sides = {"width_px": level.width_px, "height_px": level.height_px}
+            whole = self.read_region(0, 0, level=self.levels.index(level), **sides)
+            return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         x_step, y_step = self.width_px / width, self.height_px / height
         picture = np.empty((height, width, 3), np.uint8)
         rows = max(1, math.floor(_BLOCK_PX * level.downsample_y / y_step))
@@ -166,6 +171,11 @@ class Slide:
                     kernel=Image.Resampling.BOX,
                 )
         return picture
+
+    def _is_shown_whole(self, level: Level) -> bool:
+        """Whether a level ends where the slide does, to half a pixel of its own."""
+        ends = self.width_px / level.downsample_x, self.height_px / level.downsample_y
+        return abs(ends[0] - level.width_px) < 0.5 and abs(ends[1] - level.height_px) < 0.5
 
 
 def _whole(value: float) -> bool:
