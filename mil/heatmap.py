@@ -24,7 +24,7 @@ EVEN, ONE_TILE = "mean", "max"
 
 
 @dataclass(frozen=True)
-class TestedSlide:
+class HeldOutSlide:
     """A slide as predictions.csv has it, for one source.
 
     Attributes:
@@ -32,8 +32,6 @@ class TestedSlide:
         label: its true class.
         probabilities: (fold, trial) to the probability of each class; several folds where test folds overlap.
     """
-
-    __test__ = False  # no test, though its name begins like one
 
     name: str
     label: str
@@ -62,7 +60,7 @@ class Explanation:
         kind: of the models (`abmil`, ...).
     """
 
-    slide: TestedSlide
+    slide: HeldOutSlide
     classes: tuple[str, ...]
     probabilities: Float[np.ndarray, " class"]
     attention: Float[np.ndarray, " tile"]
@@ -109,7 +107,7 @@ class Explanation:
         return found
 
 
-def tested_slides(run: Path, source: str) -> dict[str, TestedSlide]:
+def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
     """Every slide that a source's models tested, in the order of the table.
 
     Raises:
@@ -130,11 +128,11 @@ def tested_slides(run: Path, source: str) -> dict[str, TestedSlide]:
                 tested[row["fold"], int(row["trial"] or 0)] = np.array([float(row[name]) for name in classes])
     if not found:
         raise DataError(f"{path}: has no prediction of source {source}; run `hage mil` to its end first")
-    return {name: TestedSlide(name, label, tested) for name, (label, tested) in found.items()}
+    return {name: HeldOutSlide(name, label, tested) for name, (label, tested) in found.items()}
 
 
 def explain(
-    slide: TestedSlide,
+    slide: HeldOutSlide,
     models: Mapping[tuple[str, int], FoldModel],
     features: Mapping[int, Float[np.ndarray, "tile feature"]],
 ) -> Explanation:

@@ -22,7 +22,7 @@ from hage_transfer.jobs import Job, run_jobs
 from hage_transfer.run_directory import CONFIG_FILE, FAILURES_FILE, RESULTS_FILE
 from mil.checkpoint import FOLDER
 from mil.config import MilConfig
-from mil.heatmap import TestedSlide, tested_slides
+from mil.heatmap import HeldOutSlide, read_held_out
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def run_heatmap(run: Path, options: HeatmapOptions, *, out: Path, device: str, j
     """
     config = open_mil_run(run)
     names = _chosen(options.sources, tuple(config.sources), "source", run)
-    tested = {name: tested_slides(run, name) for name in names}
+    tested = {name: read_held_out(run, name) for name in names}
     slides = list(dict.fromkeys(slide for found in tested.values() for slide in found))
     _chosen(options.slides, tuple(slides), "slide", run)
     images = slide_images(config.data, options.slide_folder, slides)
@@ -118,7 +118,7 @@ def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -
 def _tasks(
     run: Path,
     source: Explained,
-    tested: Mapping[str, TestedSlide],
+    tested: Mapping[str, HeldOutSlide],
     images: Mapping[str, SlideImage | None],
     options: HeatmapOptions,
     *,

@@ -62,14 +62,15 @@ def explained_sources(
     trials = side_by_side({name: config.sources[name] for name in names}, paths)
     for name in names:
         bags = tuple(_open(folders, labels) for folders in trials[name])
-        models, files, reason = None, {}, "" if genes else "no genes were asked for"
+        read: tuple[GeneModels | None, dict[str, Path], str] = None, {}, "no genes were asked for"
         if genes:
-            models, files, reason = _genes(config, name, patterns, frozen=frozen, device=device)
-            if reason:
-                log.warning("source %s: no genes: %s", name, reason)
+            read = _genes(config, name, patterns, frozen=frozen, device=device)
+            if read[2]:
+                log.warning("source %s: no genes: %s", name, read[2])
         keys = labels.keys.tolist()
         groups = keys if labels.groups is None else labels.groups.tolist()
-        yield Explained(name, bags, dict(zip(keys, groups, strict=True)), models, reason, files)
+        models, files, why_not = read
+        yield Explained(name, bags, dict(zip(keys, groups, strict=True)), models, why_not, files)
 
 
 def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
@@ -78,7 +79,7 @@ def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
     return config.features / "features", read_labels(config.features / "labels.csv")
 
 
-def _needed(config: MilConfig, names: Sequence[str]) -> dict[str, SourceSettings]:
+def _needed(config: MilConfig, names: Sequence[str]) -> Mapping[str, SourceSettings]:
     """Sources and the parts of those that are set side by side."""
     wanted = [part for name in names for part in (parts_of(config.sources[name]) or (name,))]
     return {name: config.sources[name] for name in dict.fromkeys(wanted)} | {
@@ -87,7 +88,7 @@ def _needed(config: MilConfig, names: Sequence[str]) -> dict[str, SourceSettings
 
 
 def _open(folders: tuple[Path, ...], labels: LabelTable) -> BagSet:
-    return open_bags(folders[0], labels)
+    return open_bags(folders[0] if len(folders) == 1 else folders, labels)
 
 
 def _genes(

@@ -14,7 +14,7 @@ from hage_transfer.data.feature_file import written
 from hage_transfer.errors import DataError
 from mil.bags import BagSet
 from mil.checkpoint import FoldModel, model_path, read_fold_model
-from mil.heatmap import TestedSlide
+from mil.heatmap import HeldOutSlide
 
 SCHEMA_VERSION = 1
 
@@ -58,7 +58,7 @@ class SlideTask:
 
     run: Path
     source: str
-    slide: TestedSlide
+    slide: HeldOutSlide
     bags: tuple[BagSet, ...]
     bag: int
     frozen: Path | None
@@ -96,8 +96,9 @@ class SlideTask:
             {
                 "schema_version": SCHEMA_VERSION,
                 "bags": [
-                    f"{self.bags[trial].paths[self.bag]} {written(self.bags[trial].paths[self.bag])}"
+                    f"{part.paths[self.bag]} {written(part.paths[self.bag])}"
                     for trial in sorted(trials)
+                    for part in self.bags[trial].parts or (self.bags[trial],)
                 ],
                 "models": [file_sha256(path) for path in models],
                 "frozen": "" if self.frozen is None else written(self.frozen),

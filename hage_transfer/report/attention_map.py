@@ -101,6 +101,9 @@ def draw_attention_map(
         _number(panels[1], tiles, ranked, window)
         if mpp_um_per_px is not None:
             add_scale_bar(panels[0], window, mpp_um_per_px=mpp_um_per_px)
+        else:
+            unknown = "no scale bar: µm per pixel not known"
+            panels[0].text(0, -0.02, unknown, transform=panels[0].transAxes, va="top", fontsize=8, color="#444444")
         left_in = 2 * _GAP_INCHES + width + 0.08 * width
         bar_axes = figure.add_axes((left_in / across, 0.55 / high, 0.84 * width / across, 0.11 / high))
         bar = figure.colorbar(ScalarMappable(Normalize(0, 100), COLOURS), cax=bar_axes, orientation="horizontal")
@@ -193,18 +196,30 @@ def _show(
 def _number(
     axes: "Axes", tiles: TilePlaces, ranked: tuple[int, ...], window: tuple[float, float, float, float]
 ) -> None:
-    """Outlines tiles and numbers them where they are large enough to hold a number."""
+    """Numbers tiles where they are large enough to hold one, and outlines them where none overlaps another."""
     from matplotlib.patches import Rectangle
 
     width, height = tiles.size_px
     large = width / (window[1] - window[0]) > 0.03
+    outlined = not _overlap(tiles)
     for number, tile in reversed(list(enumerate(ranked, start=1))):
         x, y = tiles.corners_px[tile]
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, ec="white", lw=2.0))
-        axes.add_patch(Rectangle((x, y), width, height, fill=False, ec="black", lw=0.9))
+        if outlined:
+            axes.add_patch(Rectangle((x, y), width, height, fill=False, ec="white", lw=2.0))
+            axes.add_patch(Rectangle((x, y), width, height, fill=False, ec="black", lw=0.9))
         if large:
             place = (x + width / 2, y + height / 2)
             axes.annotate(
                 str(number), place, ha="center", va="center", fontsize=8, color="black",
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
             )  # fmt: skip
+
+
+def _overlap(tiles: TilePlaces) -> bool:
+    """Whether neighbouring tiles overlap by more than a rounded pixel."""
+    from scipy.spatial import cKDTree
+
+    if len(tiles.corners_px) < 2:
+        return False
+    distance, _ = cKDTree(tiles.corners_px).query(tiles.corners_px, k=2)
+    return float(np.median(distance[:, 1])) < min(tiles.size_px) - 1

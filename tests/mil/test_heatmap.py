@@ -1,0 +1,114 @@
+"""Explanations: means over the models that tested a slide, and what must be said with them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hage_transfer.errors import DataError
+from mil.checkpoint import FoldModel
+from mil.heatmap import HeldOutSlide, explain, read_held_out
+from mil.models import build_model
+
+CLASSES = ("normal", "tumour")
+
+
+def fold_model(seed, *, kind="abmil", trial=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build_model(kind, 4, n_classes=2, hidden_dim=6, attention_dim=5, gated=True, dropout=0.2).eval()
+    mean, std = torch.full((4,), 0.5), torch.full((4,), 2.0)
+    return FoldModel(model, mean, std, CLASSES, "frozen", trial, "0", {"model": {"kind": kind}})
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+
+
+def as_held_out(models, rows, label="tumour"):
+    found = {key: model(torch.from_numpy(rows)).logits.softmax(1)[0].numpy() for key, model in models.items()}
+    return HeldOutSlide("s1", label, found)
+
+
+def test_an_explanation_is_the_mean_over_trials(rows):
+    models = {("0", trial): fold_model(trial, trial=trial) for trial in range(3)}
+    explanation = explain(as_held_out(models, rows), models, dict.fromkeys(range(3), rows))
+    outputs = [model(torch.from_numpy(rows)) for model in models.values()]
+    np.testing.assert_allclose(explanation.attention, np.mean([o.attention[0].numpy() for o in outputs], 0), rtol=1e-5)
+    mean = np.mean([o.logits.softmax(1)[0].numpy() for o in outputs], 0)
+    np.testing.assert_allclose(explanation.probabilities, mean, rtol=1e-5)
+    assert explanation.predicted == CLASSES[mean.argmax()]
+    assert explanation.attention.sum() == pytest.approx(1)
+
+
+def test_each_trial_reads_its_own_features(rows):
+    models = {("0", trial): fold_model(0, trial=trial) for trial in range(2)}
+    other = rows[::-1].copy()
+    slide = HeldOutSlide("s1", "tumour", as_held_out(models, rows).probabilities)  # a bag has no order
+    explanation = explain(slide, models, {0: rows, 1: other})
+    single = models["0", 0](torch.from_numpy(rows)).attention[0].numpy()
+    np.testing.assert_allclose(explanation.attention, (single + single[::-1]) / 2, rtol=1e-5)
+
+
+def test_a_tile_probability_is_that_of_the_tile_as_a_slide(rows):
+    models = {("0", 0): fold_model(0)}
+    explanation = explain(as_held_out(models, rows), models, {0: rows})
+    for tile in (0, 13):
+        alone = models["0", 0](torch.from_numpy(rows[[tile]])).logits.softmax(1)[0].numpy()
+        np.testing.assert_allclose(explanation.tile_probabilities[tile], alone, rtol=1e-5)
+
+
+def test_features_of_another_time_are_refused(rows):
+    models = {("0", 0): fold_model(0)}
+    with pytest.raises(DataError, match="others since; run `hage mil` again"):
+        explain(as_held_out(models, rows), models, {0: rows + 3})
+
+
+def test_percentiles_rank_tiles_and_average_ties(rows):
+    models = {("0", 0): fold_model(0)}
+    twice = np.concatenate([rows[:2], rows[:2]])
+    explanation = explain(as_held_out(models, twice), models, {0: twice})
+    assert sorted(explanation.percentile) == [25, 25, 75, 75]
+
+
+def test_entropy_is_1_for_even_and_0_for_one_tile(rows):
+    models = {("0", 0): fold_model(0)}
+    explanation = explain(as_held_out(models, rows), models, {0: rows})
+    assert replace(explanation, attention=np.full(8, 1 / 8)).entropy == pytest.approx(1)
+    assert replace(explanation, attention=np.eye(8)[3]).entropy == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "caution"),
+    [
+        ({"kind": "mean"}, "no tile decided"),
+        ({"kind": "max"}, "one tile"),
+        ({"attention": np.full(30, 1 / 30)}, "nearly even"),
+        ({"agreement": 0.1}, "trials disagree"),
+        ({"probabilities": np.array([0.9, 0.1])}, "the call is wrong"),
+    ],
+)
+def test_cautions_name_what_weakens_an_explanation(rows, changes, caution):
+    models = {("0", 0): fold_model(0)}
+    sure = np.random.default_rng(0).dirichlet(np.full(30, 0.1))
+    plain = replace(
+        explain(as_held_out(models, rows), models, {0: rows}), attention=sure, probabilities=np.array([0.1, 0.9])
+    )
+    assert plain.cautions() == []
+    assert any(caution in text for text in replace(plain, **changes).cautions())
+
+
+def test_tested_slides_are_those_of_the_source(tmp_path):
+    (tmp_path / "predictions.csv").write_text(
+        "source,trial,slide,fold,label,predicted,probability_normal,probability_tumour\n"
+        "hage,0,s1,2,tumour,tumour,0.1,0.9\nhage,1,s1,2,tumour,normal,0.6,0.4\nfrozen,,s2,0,normal,normal,0.8,0.2\n"
+    )
+    found = read_held_out(tmp_path, "hage")
+    assert list(found) == ["s1"]
+    assert list(found["s1"].probabilities) == [("2", 0), ("2", 1)]
+    assert found["s1"].folds == ("2",)
+    assert list(read_held_out(tmp_path, "frozen")["s2"].probabilities) == [("0", 0)]
+    with pytest.raises(DataError, match="no prediction of source uni"):
+        read_held_out(tmp_path, "uni")
