@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from hage_transfer.atomic import atomic_path
 from hage_transfer.slides.polygons import Piece
@@ -13,7 +12,7 @@ from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid
 from hage_transfer.slides.tissue import TissueMask
 
-MAX_PICTURE_PX = 1600
+MAX_PICTURE_PX, LEAST_PICTURE_PX = 1600, 800
 _TISSUE, _TILE, _PEN = (0, 150, 90), (90, 90, 90), (230, 120, 0)
 _LEAST_TILE_PX = 6.0
 _SHIFT = 4
@@ -26,11 +25,11 @@ def draw_outline(
 
     Args:
         slide: an open slide.
-        tissue: its tissue, for the ink.
+        tissue: its tissue, for the ink, and for the thumbnail that it was found in.
         pieces: outlines of the tissue in level-0 px.
         grid: its tiles; None where there are none.
     """
-    picture = np.ascontiguousarray(slide.thumbnail(max_px=MAX_PICTURE_PX))
+    picture = _thumbnail(slide, tissue)
     height, width = picture.shape[:2]
     scale = np.array([width / slide.width_px, height / slide.height_px])
     if tissue.pen is not None and tissue.pen.any():
@@ -48,9 +47,24 @@ def draw_outline(
 
 
 def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Writes a PNG atomically."""
+    """Writes a PNG atomically, packed as is fastest: a fifth of the time of zlib's default, hardly larger."""
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    how += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), how)
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+        temporary.write_bytes(data.tobytes())
+
+
+def _thumbnail(slide: Slide, tissue: TissueMask) -> UInt8[np.ndarray, "height width 3"]:
+    """The slide as the mask was found in it, reduced where it is large; read anew where it is small."""
+    seen = tissue.thumbnail
+    longest = 0 if seen is None else max(seen.shape)
+    if seen is None or longest < LEAST_PICTURE_PX:
+        return np.ascontiguousarray(slide.thumbnail(max_px=MAX_PICTURE_PX))
+    if longest <= MAX_PICTURE_PX:
+        return seen.copy()
+    sides = [max(1, round(side * MAX_PICTURE_PX / longest)) for side in (seen.shape[1], seen.shape[0])]
+    return cv2.resize(seen, sides, interpolation=cv2.INTER_AREA)
 
 
 def _point(place: np.ndarray) -> tuple[int, int]:

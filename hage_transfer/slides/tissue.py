@@ -34,12 +34,14 @@ class TissueMask:
         level0_px_per_px_x: level-0 pixels per mask pixel, along x.
         level0_px_per_px_y: along y (the thumbnail's sides are rounded, so the two differ a little).
         pen: True where ink was found; None where it was not looked for.
+        thumbnail: what the mask was found in, for a picture of it; None where it was drawn by hand.
     """
 
     mask: Bool[np.ndarray, "height width"]
     level0_px_per_px_x: float
     level0_px_per_px_y: float
     pen: Bool[np.ndarray, "height width"] | None = None
+    thumbnail: UInt8[np.ndarray, "height width 3"] | None = None
 
     @property
     def px_area_level0(self) -> float:
@@ -95,7 +97,7 @@ def find_tissue(slide: Slide, settings: TissueSettings | None = None) -> TissueM
         min_piece_um2=settings.min_piece_um2,
         min_hole_um2=settings.min_hole_um2,
     )
-    return TissueMask(mask, x, y, pen)
+    return TissueMask(mask, x, y, pen, thumbnail)
 
 
 def needs_resolution(settings: TissueSettings) -> bool:
@@ -117,7 +119,7 @@ def _by_clam(slide: Slide, settings: TissueSettings) -> TissueMask:
         downsample = _CLAM_DOWNSAMPLE
     thumbnail = slide.thumbnail(downsample=downsample, max_px=max(slide.width_px, slide.height_px))
     x, y = _scale(slide, thumbnail)
-    return TissueMask(clam_mask(thumbnail, clam_parameters(settings), px_area_level0=x * y), x, y)
+    return TissueMask(clam_mask(thumbnail, clam_parameters(settings), px_area_level0=x * y), x, y, thumbnail=thumbnail)
 
 
 def _by_hand(slide: Slide, settings: TissueSettings) -> TissueMask:
