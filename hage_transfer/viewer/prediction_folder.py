@@ -1,5 +1,6 @@
 """The folder of `hage predict`: expression of every gene over sections or slides."""
 
+import math
 from pathlib import Path
 
 import h5py
@@ -24,25 +25,32 @@ def read_predictions(folder: Path, *, slides: Path | None) -> Contents:
     for path in sorted(folder.glob("*.h5ad")):
         if path.name.startswith("."):
             continue
-        image, facts = _facts(path)
+        image, mpp, facts = _facts(path)
         recorded = Path(image) if image else None
         listed.append(
             ListedSlide(
-                path.stem, files.find(path.stem, recorded), files.sought(recorded), {SOURCE: facts}, {SOURCE: path}
+                path.stem,
+                files.find(path.stem, recorded),
+                files.sought(recorded),
+                {SOURCE: facts},
+                {SOURCE: path},
+                mpp_um_per_px=mpp,
             )
         )
     return Contents(folder.name, "predictions", _COLUMNS, (SOURCE,), by_name(listed, folder))
 
 
-def _facts(path: Path) -> tuple[str, dict[str, Fact]]:
-    """The image's file name and the row of the list, without reading the expression."""
+def _facts(path: Path) -> tuple[str, float | None, dict[str, Fact]]:
+    """The image's file name, its um per px, and the row of the list, without reading the expression."""
     try:
         with h5py.File(path, "r") as file:
             name = file["uns/hage/name"].asstr()[()]
             image = file[f"uns/spatial/{name}/metadata/image"].asstr()[()]
+            mpp = float(file["uns/hage/mpp_um_per_px"][()])
             rows, genes = (len(file[key][file[key].attrs["_index"]]) for key in ("obs", "var"))
             pcc = np.asarray(file["var/pcc"], dtype=np.float64) if "var/pcc" in file else np.array([])
     except (OSError, KeyError) as error:
         raise DataError(f"{path}: cannot be read as a prediction ({error}); predict it again") from None
     known = pcc[np.isfinite(pcc)]
-    return str(image), {"spots": rows, "genes": genes, "pcc": float(known.mean()) if len(known) else None}
+    mean = float(known.mean()) if len(known) else None
+    return str(image), mpp if math.isfinite(mpp) else None, {"spots": rows, "genes": genes, "pcc": mean}

@@ -55,6 +55,8 @@ export class Layers {
     const tiles = await getTiles(slide.name, source, signal);
     if (signal.aborted) return;
     this.tiles = tiles;
+    this.genes = tiles.genes.map((gene, place) => [`gene:${gene}`, tiles.scores?.[place] ?? null]);
+    if (tiles.scores) this.genes.sort(([, one], [, other]) => (other ?? -2) - (one ?? -2));
     this.raster = new TileRaster(tiles.boxes, tiles.shape);
     by('#layers').disabled = false;
     const all = this.all();
@@ -63,18 +65,18 @@ export class Layers {
   }
 
   all() {
-    return [...this.tiles.columns.map((name) => `column:${name}`), ...this.tiles.genes.map((name) => `gene:${name}`)];
+    return [...this.tiles.columns.map((name) => `column:${name}`), ...this.genes.map(([name]) => name)];
   }
 
   /** Fills the list with what the search leaves; the layer that is shown stays in it. */
   options() {
     const wanted = by('#layer-search').value.trim().toLowerCase();
     const fits = (name) => name === this.layer || layerName(name).toLowerCase().includes(wanted);
-    const genes = this.tiles.genes.map((gene, place) => [`gene:${gene}`, this.tiles.scores?.[place]]);
+    const genes = this.genes;
     const kept = genes.filter(([name]) => fits(name));
     const groups = [
       ['Of tiles', this.tiles.columns.map((name) => [`column:${name}`]).filter(([name]) => fits(name))],
-      [`Genes (${kept.length} of ${genes.length})`, kept.slice(0, SHOWN_GENES)],
+      [`Genes (${kept.length} of ${genes.length}${this.tiles.scores ? ', by PCC' : ''})`, kept.slice(0, SHOWN_GENES)],
     ];
     const made = groups.filter(([, entries]) => entries.length).map(([label, entries]) => {
       const group = document.createElement('optgroup');

@@ -94,7 +94,11 @@ export class Overlay {
     if (this.raster && this.pointed >= 0) {
       lines.strokeStyle = POINTED;
       lines.lineWidth = 2 / view.scale;
-      lines.strokeRect(...this.raster.boxes.subarray(this.pointed * 4, this.pointed * 4 + 4));
+      const [x, y, w, h] = this.raster.boxes.subarray(this.pointed * 4, this.pointed * 4 + 4);
+      lines.beginPath();
+      if (this.raster.round) lines.ellipse(x + w / 2, y + h / 2, w / 2, h / 2, 0, 0, 2 * Math.PI);
+      else lines.rect(x, y, w, h);
+      lines.stroke();
     }
   }
 }

@@ -3,11 +3,12 @@
 const MOST_PX = 4_000_000;
 const MOST_TILE_PX = 32;
 
-/** Where tiles lie in the picture: which tile each of its pixels belongs to. */
+/** Where tiles lie in the picture: which tile each of its pixels belongs to, the last of those that overlap. */
 export class TileRaster {
   /** @param {Float32Array} boxes left, top, width, height of each tile at level 0; @param {string} shape square, circle */
   constructor(boxes, shape) {
     this.boxes = boxes;
+    this.round = shape === 'circle';
     this.count = boxes.length / 4;
     let [left, top, right, bottom, side] = [Infinity, Infinity, -Infinity, -Infinity, Infinity];
     for (let k = 0; k < boxes.length; k += 4) {
@@ -22,17 +23,17 @@ export class TileRaster {
     this.width = Math.max(1, Math.round((right - left) * this.scale));
     this.height = Math.max(1, Math.round((bottom - top) * this.scale));
     this.owner = new Int32Array(this.width * this.height).fill(-1);
-    for (let tile = 0; tile < this.count; tile += 1) this.#claim(tile, shape === 'circle');
+    for (let tile = 0; tile < this.count; tile += 1) this.#claim(tile);
   }
 
-  #claim(tile, round) {
+  #claim(tile) {
     const [x, y, w, h] = this.boxes.subarray(tile * 4, tile * 4 + 4);
     const edge = (value, origin, limit) => Math.min(Math.max(Math.round((value - origin) * this.scale), 0), limit);
     const [x0, x1] = [edge(x, this.left, this.width), edge(x + w, this.left, this.width)];
     const [y0, y1] = [edge(y, this.top, this.height), edge(y + h, this.top, this.height)];
     for (let row = y0; row < Math.max(y1, y0 + 1) && row < this.height; row += 1) {
       let [from, to] = [x0, Math.max(x1, x0 + 1)];
-      if (round && y1 - y0 > 2) {
+      if (this.round && y1 - y0 > 2) {
         const off = (row + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2);
         const half = (Math.sqrt(Math.max(0, 1 - off * off)) * (x1 - x0)) / 2;
         [from, to] = [Math.round((x0 + x1) / 2 - half), Math.round((x0 + x1) / 2 + half)];

@@ -1,0 +1,104 @@
+"""Chromium, started and stopped here, and pages that take note of what goes wrong in them."""
+
+import importlib.util
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="no playwright; install the extra dev")
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def beside(folder: str) -> ModuleType:
+    """The conftest of another folder of tests, whose files these tests look at."""
+    path = Path(__file__).parents[1] / folder / "conftest.py"
+    spec = importlib.util.spec_from_file_location(f"{folder}_conftest", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+viewer, report = beside("viewer"), beside("report")
+mil_run, make_slide, run_server = viewer.mil_run, viewer.make_slide, viewer.run_server
+runs = report.runs
+
+
+def wait_until(true: Callable[[], object], *, seconds: float = 20) -> None:
+    """Asks again until it is true: the pages' own security forbids to ask inside them.
+
+    Raises:
+        TimeoutError: it never was.
+    """
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            raise TimeoutError("what was waited for did not come")
+        time.sleep(0.05)
+
+
+class Watched:
+    """A page of a browser, and what it did that it should not.
+
+    Attributes:
+        page: the page.
+        faults: errors of its console and its scripts.
+        asked: every address it asked for.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.faults, self.asked = page, [], []
+        page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("requestfailed", lambda request: self.faults.append(f"{request.url}: {request.failure}"))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def outside(self, *own: str) -> list[str]:
+        """Addresses that are neither ``own`` nor data."""
+        return [url for url in self.asked if not url.startswith((*own, "data:", "blob:"))]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium of the machine; skips where there is none."""
+    path = os.environ.get("HAGE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"no {', '.join(NAMES)} on the PATH: install Debian's chromium, or set HAGE_CHROMIUM to its path")
+    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *as_root])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[Callable[..., Watched]]:
+    """Opens pages: (width=1200, height=800)."""
+    contexts = []
+
+    def make(*, width: int = 1200, height: int = 800) -> Watched:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+        return Watched(contexts[-1].new_page())
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Waits until a function gives something true: (function, seconds=20)."""
+    return wait_until

@@ -1,0 +1,176 @@
+"""A small MIL run with heatmaps over slides it makes, and servers to ask."""
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import uvicorn
+
+from hage_transfer.viewer.app import make_app
+from hage_transfer.viewer.contents import Contents
+from hage_transfer.viewer.opened_run import OpenedRun
+from hage_transfer.viewer.run_kinds import read_contents
+from hage_transfer.viewer.server import listening
+
+GENES = ["ERBB2", "ESR1", "COL1A1"]
+TILE_PX = 128
+
+
+def write_slide(path: Path, *, width: int = 1500, height: int = 1100, seed: int = 0, levels: bool = True) -> Path:
+    """A tiled TIFF of noise over a gradient, 0.5 um per px, with two reduced levels or none."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([x * 255 / width, y * 255 / height, rng.integers(0, 255, (height, width))], axis=2).astype(
+        np.uint8
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tifffile.TiffWriter(path) as tiff:
+        for factor in (1, 2, 4) if levels else (1,):
+            options = {"resolution": (2e4 / factor,) * 2, "resolutionunit": "CENTIMETER", "tile": (128, 128)}
+            tiff.write(image[::factor, ::factor], subfiletype=int(factor > 1), photometric="rgb", **options)
+    return path
+
+
+def write_tiles(path: Path, *, genes: list[str], seed: int = 0, columns: int = 8, rows: int = 6) -> ad.AnnData:
+    """The file that `hage heatmap` writes of one slide."""
+    rng = np.random.default_rng(seed)
+    count = columns * rows
+    attention = rng.dirichlet(np.ones(count))
+    obs = pd.DataFrame(
+        {
+            "tile": np.arange(count),
+            "x_px": np.tile(np.arange(columns), rows) * TILE_PX,
+            "y_px": np.repeat(np.arange(rows), columns) * TILE_PX,
+            "width_px": float(TILE_PX),
+            "height_px": float(TILE_PX),
+            "attention": attention,
+            "percentile": attention.argsort().argsort() * 100 / (count - 1),
+            "probability_tumour": rng.uniform(size=count),
+        },
+        index=[str(number) for number in range(count)],
+    )
+    expression = rng.normal(size=(count, len(genes))).astype(np.float32)
+    table = ad.AnnData(X=expression, obs=obs, var=pd.DataFrame(index=genes)) if genes else ad.AnnData(obs=obs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.write_h5ad(path)
+    return table
+
+
+def write_mil_run(folder: Path, *, n_slides: int = 2, heatmaps: bool = True, **size: int) -> Path:
+    """A run of two sources over slides ``s0``, ``s1``, ...; `s0` has tissue, and one slide more is not there."""
+    run, names = folder / "run", [f"s{number}" for number in range(n_slides)]
+    for number, name in enumerate(names):
+        write_slide(folder / "slides" / f"{name}.tif", seed=number, **size)
+    rows = [
+        {
+            "source": source,
+            "trial": trial,
+            "slide": name,
+            "fold": number % 2,
+            "label": "tumour",
+            "predicted": "tumour",
+            "probability_normal": 0.1 * (number + 1),
+            "probability_tumour": 1 - 0.1 * (number + 1),
+        }
+        for source in ("frozen", "hage")
+        for trial in (0, 1)
+        for number, name in enumerate([*names, "gone"])
+    ]
+    run.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(run / "predictions.csv", index=False)
+    config = f"data: {{layout: slides, root: {folder / 'slides'}, labels: t.csv}}\nfeatures: {folder / 'features'}\n"
+    (run / "config.yaml").write_text(config, encoding="utf-8")
+    ring = [[100, 100], [900, 100], [900, 700], [100, 700], [100, 100]]
+    piece = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (folder / "features" / "geojson").mkdir(parents=True)
+    tissue = json.dumps({"type": "FeatureCollection", "features": [piece]})
+    (folder / "features" / "geojson" / "s0.geojson").write_text(tissue, encoding="utf-8")
+    for source, genes in (("frozen", []), ("hage", GENES)) if heatmaps else ():
+        table = []
+        for number, name in enumerate(names):
+            write_tiles(run / "heatmaps" / source / name / "tiles.h5ad", genes=genes, seed=number)
+            facts = {"label": "tumour", "predicted": "tumour", "probability": 0.9 - 0.1 * number, "fold": number % 2}
+            table.append({"slide": name, "path": folder / "slides" / f"{name}.tif", **facts, "n_tiles": 48, "mpp": 0.5})
+        pd.DataFrame(table).to_csv(run / "heatmaps" / source / "slides.csv", index=False)
+    return run
+
+
+class Server:
+    """A viewer that runs in a thread; paths are sent as they are written."""
+
+    def __init__(self, address: str, contents: Contents) -> None:
+        self.address, self.contents = address, contents
+        self.port = int(address.rstrip("/").rpartition(":")[2])
+
+    def ask(self, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers by lower-case name, body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host=True)
+            connection.putheader("Host", host or f"127.0.0.1:{self.port}")
+            connection.endheaders()
+            answer = connection.getresponse()
+            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(run: Path, slides: Path | None = None) -> Iterator[Server]:
+    opened = OpenedRun(read_contents(run, slides=slides))
+    with listening(0) as (sock, address):
+        config = uvicorn.Config(make_app(opened), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        try:
+            yield Server(address, opened.contents)
+        finally:
+            server.should_exit = True
+            thread.join()
+            opened.close()
+
+
+@pytest.fixture(scope="session")
+def mil_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MIL run with heatmaps."""
+    return write_mil_run(tmp_path_factory.mktemp("viewed"))
+
+
+@pytest.fixture(scope="module")
+def server(mil_run: Path) -> Iterator[Server]:
+    """The viewer of ``mil_run``."""
+    with running(mil_run) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def make_mil_run() -> Callable[..., Path]:
+    """Writer of MIL runs: (folder, n_slides=2, heatmaps=True, width=..., height=...)."""
+    return write_mil_run
+
+
+@pytest.fixture(scope="session")
+def make_slide() -> Callable[..., Path]:
+    """Writer of slides: (path, width=..., height=..., seed=..., levels=True)."""
+    return write_slide
+
+
+@pytest.fixture(scope="session")
+def make_tiles() -> Callable[..., ad.AnnData]:
+    """Writer of tile tables: (path, genes=..., seed=...)."""
+    return write_tiles
+
+
+@pytest.fixture(scope="session")
+def run_server() -> Callable[..., object]:
+    """Runs a viewer: a context manager of (run, slides=None)."""
+    return running
