@@ -35,6 +35,11 @@ def hierarchical_clusters(
 
     Raises:
         ConfigError: fewer spots than ``k1``.
+
+    >>> expression = np.array([[0.0], [0.0], [9.0], [9.0]])
+    >>> features = np.array([[0.0], [5.0], [0.0], [5.0]])
+    >>> len(set(hierarchical_clusters(expression, features, k1=2, k2=2, seed=0)))
+    4
     """
     chosen = np.arange(len(expression)) if rows is None else rows
     if len(chosen) < k1:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hage_transfer.errors import DataError
-from hage_transfer.results import Record, Results, finite, summarise
+from hage_transfer.results import Record, Results, finite, read_results, summarise
 
 
 def record(fold: str, value: float | None, **changes: object) -> Record:
@@ -55,3 +55,94 @@ def test_a_file_that_is_no_results_is_named(tmp_path, text):
 def test_nan_becomes_undefined():
     assert finite(float("nan")) is None
     assert finite(0.5) == 0.5
+
+
+def of_folds(gain: float = 0.02, metric: str = "auc") -> Results:
+    rows = [
+        record(str(fold), 0.8 + fold / 100 + bonus, source=source, metric=metric)
+        for source, bonus in (("frozen", 0.0), ("hage", gain))
+        for fold in range(3)
+    ]
+    return Results([*rows, *summarise(rows)], name="ucsb")
+
+
+def test_folds_are_rows_and_sources_columns():
+    table = of_folds().folds("auc")
+    assert table.index.tolist() == ["0", "1", "2"]
+    assert table["hage"].tolist() == pytest.approx([0.82, 0.83, 0.84])
+
+
+def test_folds_leave_a_gap_where_a_source_has_no_value():
+    results = of_folds()
+    table = Results([*results.records, record("9", 0.7), record("9", None, source="hage")]).folds("auc")
+    assert table.loc["9", "frozen"] == 0.7
+    assert table["hage"].isna().tolist() == [False, False, False, True]
+
+
+def test_table_holds_mean_and_sample_std_of_the_main_metrics():
+    rows = [*of_folds().records, record("0", 3.0, metric="n_constant_genes")]
+    table = Results(rows).table()
+    assert table.columns.tolist() == ["auc"]
+    assert table.loc["hage", "auc"] == "0.830 ± 0.010"
+    assert Results(rows).table(["n_constant_genes"]).loc["frozen"].tolist() == ["3.000"]
+
+
+def test_compare_is_paired_by_fold_and_says_it_in_a_sentence():
+    found = of_folds().compare("hage", "frozen")
+    assert found.by_fold == pytest.approx((0.02, 0.02, 0.02))
+    assert found.verdict == "gain"
+    assert "(ucsb), hage differs from frozen by +0.020 in AUC" in found.sentence()
+
+
+def test_a_lower_error_is_a_gain():
+    found = of_folds(-0.02, metric="mse").compare("hage", "frozen", "mse")
+    assert found.mean == pytest.approx(-0.02)
+    assert (found.verdict, found.wins) == ("gain", 3)
+
+
+@pytest.mark.parametrize("wanted", [("uni", "frozen", "auc"), ("hage", "uni", "auc"), ("hage", "frozen", "f1")])
+def test_compare_names_what_is_not_there(wanted):
+    with pytest.raises(LookupError, match=r"no (source|metric) '(uni|f1)' here; there are"):
+        of_folds().compare(*wanted)
+
+
+def test_results_show_themselves_as_text_and_as_html():
+    results = of_folds()
+    assert repr(results).splitlines()[0] == "probe (ucsb): mean ± std over 3 folds"
+    assert "0.830 ± 0.010" in repr(results)
+    assert "<td>0.830 ± 0.010</td>" in results._repr_html_()
+
+
+def test_html_of_results_escapes_names():
+    shown = Results([record("0", 0.5, source="<script>alert(1)</script>")], name="<b>")._repr_html_()
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+
+
+def test_results_without_a_record_show_that():
+    assert repr(Results([])) == "Results without a record"
+    assert "without a record" in Results([])._repr_html_()
+
+
+def test_read_results_takes_a_folder_or_the_file(tmp_path):
+    of_folds().save(tmp_path / "results.json")
+    assert read_results(tmp_path) == read_results(str(tmp_path / "results.json"))
+    assert read_results(tmp_path).name == tmp_path.name
+    with pytest.raises(DataError, match="is the run finished"):
+        read_results(tmp_path / "nothing")
+
+
+def test_nan_in_a_file_is_an_undefined_value(tmp_path):
+    of_folds().save(tmp_path / "results.json")
+    text = (tmp_path / "results.json").read_text().replace("0.81", "NaN", 1)
+    (tmp_path / "results.json").write_text(text)
+    assert sum(r.value is None for r in read_results(tmp_path).records) == 1
+
+
+def test_a_value_that_is_a_text_is_refused(tmp_path):
+    of_folds().save(tmp_path / "results.json")
+    tree = json.loads((tmp_path / "results.json").read_text())
+    tree["records"][0]["value"] = "0.8"
+    (tmp_path / "results.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"results\.json.*is no number"):
+        read_results(tmp_path)

@@ -136,6 +136,13 @@ def read_features(path: Path) -> Features:
 
     Raises:
         DataError: missing, not h5, without ``features``, an attribute missing, a later schema, or NaN among the rows.
+
+    >>> import tempfile
+    >>> meta = FeatureMeta("C4", "embedded", "abc", "Apache-2.0", 224, 224, 0.5, "float32", "def")
+    >>> path = Path(tempfile.mkdtemp()) / "C4.h5"
+    >>> write_features(path, np.ones((2, 3), np.float32), meta, keys=["1x1", "1x2"])
+    >>> read_features(path).features.shape
+    (2, 3)
     """
     with _open(path) as file:
         meta = _read_meta(path, file)

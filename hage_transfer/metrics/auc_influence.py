@@ -93,6 +93,12 @@ def delong_test(one: AucInfluence, other: AucInfluence, *, groups: Int[np.ndarra
 
     Rows: the normal distribution, as DeLong. Groups: Student's with one degree of freedom less than groups, since a
     variance of ten patients is uncertain itself (`Deviation:` Obuchowski takes the normal).
+
+    >>> labels, rows = np.array([0, 0, 1, 1]), np.arange(4)
+    >>> scores = [np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]]), np.eye(2)[labels]]
+    >>> one, other = (auc_influence(labels, s, rows, groups=None, positive=1) for s in scores)
+    >>> delong_test(other, one, groups=None).difference
+    0.25
     """
     difference = one - other
     error = difference.standard_error(groups)

@@ -71,6 +71,10 @@ def cluster_bootstrap(
 
     Raises:
         DataError: lengths differ, or a value is NaN or infinite (leave undefined scores out, and say how many).
+
+    >>> found = cluster_bootstrap([0.1, 0.2, 0.3, 0.4], ["A", "A", "B", "C"])
+    >>> found.mean, found.n_groups, found.low < found.mean < found.high
+    (0.25, 3, True)
     """
     numbers = np.asarray(values, dtype=np.float64)
     _check(numbers, groups)
@@ -111,6 +115,9 @@ def paired_bootstrap(
 
     Raises:
         DataError: as ``cluster_bootstrap``, or the two sides differ in length.
+
+    >>> paired_bootstrap([0.3, 0.4], [0.1, 0.3], ["A", "B"]).reason
+    '2 patients; an interval by patient needs at least 3'
     """
     left, right = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
     if left.shape != right.shape:

@@ -25,6 +25,9 @@ def positive_class(classes: Sequence[str], positive: str | None) -> int | None:
 
     Raises:
         ConfigError: ``positive`` is no class, or is given where there are more than two.
+
+    >>> positive_class(["benign", "malignant"], None)
+    1
     """
     if len(classes) > 2:
         if positive is not None:
@@ -57,6 +60,11 @@ def classification_metrics(
     Returns:
         ``METRICS`` in order; None where a metric is not defined (AUC where ``labels`` lack a class, recall and F1
         where the positive class is not among them).
+
+    >>> labels, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> found = classification_metrics(labels, probabilities, positive=1)
+    >>> round(found["accuracy"], 3), found["auc"], found["recall"]
+    (0.667, 1.0, 1.0)
     """
     predicted = probabilities.argmax(axis=1)
     return {
@@ -72,7 +80,11 @@ def classification_metrics(
 def calibration_error(
     labels: Int[np.ndarray, "batch"], probabilities: Float[np.ndarray, "batch class"]
 ) -> float | None:
-    """Expected calibration error of the predicted class, 15 equal bins."""
+    """Expected calibration error of the predicted class, 15 equal bins.
+
+    >>> round(calibration_error(np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]])), 3)
+    0.1
+    """
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 

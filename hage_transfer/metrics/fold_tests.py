@@ -32,6 +32,10 @@ def fold_test(differences: Sequence[float]) -> FoldTest | None:
 
     Reference: Nadeau and Bengio 2003: the variance of a mean over k folds is (1/k + n_test/n_train) s^2, where
     n_test/n_train = 1/(k - 1); the plain t test takes folds for independent and finds too much.
+
+    >>> found = fold_test([0.02, 0.01, 0.03, -0.01, 0.02])
+    >>> round(found.mean, 3), round(found.t_p_value, 3)
+    (0.014, 0.241)
     """
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):

@@ -29,6 +29,10 @@ def gene_pcc(
 
     Raises:
         DataError: shapes differ, or NaN or infinity on either side.
+
+    >>> target = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])  # the second gene is constant
+    >>> gene_pcc(10 * target + 3, target)
+    array([ 1., nan])
     """
     _check(predicted, target)
     x, y = _standardise(predicted), _standardise(target)
@@ -38,7 +42,11 @@ def gene_pcc(
 
 
 def pcc_mean(pcc: Float[np.ndarray, "gene"], genes: Int[np.ndarray, "gene"] | None = None) -> float:
-    """Mean of ``gene_pcc`` over genes (or the ones at ``genes``), constant targets left out; NaN where all are."""
+    """Mean of ``gene_pcc`` over genes (or the ones at ``genes``), constant targets left out; NaN where all are.
+
+    >>> pcc_mean(np.array([0.25, np.nan, 0.5]))
+    0.375
+    """
     chosen = pcc if genes is None else pcc[genes]
     valid = chosen[~np.isnan(chosen)]
     return float(valid.mean()) if len(valid) else float("nan")
@@ -47,18 +55,30 @@ def pcc_mean(pcc: Float[np.ndarray, "gene"], genes: Int[np.ndarray, "gene"] | No
 def highly_expressed(
     mean_expression: Float[np.ndarray, "gene"], n: int = N_HIGHLY_EXPRESSED
 ) -> Int[np.ndarray, "gene"]:
-    """Indices of the ``n`` genes of highest mean, highest first; ties in the panel's order; all where fewer."""
+    """Indices of the ``n`` genes of highest mean, highest first; ties in the panel's order; all where fewer.
+
+    >>> highly_expressed(np.array([0.1, 3.0, 2.0]), n=2).tolist()
+    [1, 2]
+    """
     return np.argsort(-np.asarray(mean_expression, dtype=np.float64), kind="stable")[:n]
 
 
 def mse(predicted: Float[np.ndarray, "spot gene"], target: Float[np.ndarray, "spot gene"]) -> float:
-    """Mean squared error over all entries of one section."""
+    """Mean squared error over all entries of one section.
+
+    >>> mse(np.array([[0.0, 1.0]]), np.array([[0.0, 3.0]]))
+    2.0
+    """
     _check(predicted, target)
     return float(np.mean((np.asarray(predicted, np.float64) - target) ** 2))
 
 
 def mae(predicted: Float[np.ndarray, "spot gene"], target: Float[np.ndarray, "spot gene"]) -> float:
-    """Mean absolute error over all entries of one section."""
+    """Mean absolute error over all entries of one section.
+
+    >>> mae(np.array([[0.0, 1.0]]), np.array([[0.0, 3.0]]))
+    1.0
+    """
     _check(predicted, target)
     return float(np.mean(np.abs(np.asarray(predicted, np.float64) - target)))
 
@@ -91,6 +111,11 @@ def gene_table(
 
     Raises:
         DataError: shapes differ, or NaN or infinity on either side.
+
+    >>> target = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+    >>> scores = gene_table(target, target, highly_expressed(target.mean(0), n=1))
+    >>> round(scores['pcc_all'], 6), scores['mse'], scores['n_constant_genes']
+    (1.0, 0.0, 0)
     """
     pcc = gene_pcc(predicted, target)
     scores = GeneScores(

@@ -29,6 +29,11 @@ class GeneInformedEncoder(nn.Module):
     Attributes:
         folder: the encoder directory it was loaded from or saved to last; None before.
         card: what ``config.json`` of the encoder directory said (panel, frozen encoder, licence, ...); empty before.
+
+    >>> genes = torch.randn(5, 200, generator=torch.Generator().manual_seed(0))
+    >>> encoder = GeneInformedEncoder(genes, feature_dim=352, embed_dim=64)
+    >>> encoder(torch.zeros(2, 352)).shape, encoder.gene_attention(torch.zeros(2, 352)).shape
+    (torch.Size([2, 64]), torch.Size([2, 8, 5]))
     """
 
     gene_embeddings: Float[Tensor, "gene gene_dim"] | None

@@ -1,0 +1,49 @@
+"""Every example in the docstrings of the public interface runs and gives what it says."""
+
+import doctest
+import importlib
+import inspect
+
+import pytest
+
+import hage_transfer
+
+MODULES = (
+    "hage_transfer.data.feature_file",
+    "hage_transfer.differences",
+    "hage_transfer.metrics.auc_influence",
+    "hage_transfer.metrics.bootstrap",
+    "hage_transfer.metrics.classification",
+    "hage_transfer.metrics.fold_tests",
+    "hage_transfer.metrics.genes",
+    "hage_transfer.models.gene_informed",
+    "hage_transfer.results",
+    "pretrain.clustering",
+    "pretrain.losses",
+)
+WITHOUT = {"__version__", "ExpressionModel"}
+"""Exported names without an example of their own: a text, and a class that is made by training."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_give_what_they_say(name):
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert tried
+    assert not failed
+
+
+@pytest.mark.parametrize("name", sorted(set(hage_transfer.__all__) - WITHOUT))
+def test_an_exported_name_has_an_example_that_is_run(name):
+    public = getattr(hage_transfer, name)
+    assert ">>>" in (inspect.getdoc(public) or "")
+    assert public.__module__ in MODULES
+
+
+@pytest.mark.parametrize(
+    "module", ["hage_transfer.metrics.genes", "hage_transfer.metrics.bootstrap", "pretrain.losses"]
+)
+def test_every_function_of_metrics_and_losses_has_an_example(module):
+    functions = inspect.getmembers(importlib.import_module(module), inspect.isfunction)
+    own = [one for name, one in functions if one.__module__ == module and not name.startswith("_")]
+    assert own
+    assert [one.__name__ for one in own if ">>>" not in (one.__doc__ or "")] == []
