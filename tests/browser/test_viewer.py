@@ -47,7 +47,7 @@ def levels(watched):
 
 
 def state(page):
-    return {key: values[0] for key, values in parse_qs(page.url.partition("#")[2]).items()}
+    return {key: values[0] for key, values in parse_qs(page.evaluate("location.hash")[1:]).items()}
 
 
 def test_viewer_shows_a_slide_and_zooms_into_it(opened):

@@ -34,7 +34,12 @@ function makeViewer() {
     imageLoaderLimit: 6,
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     gestureSettingsTouch: { pinchRotate: false },
-    keyboardRotateBy: 0,
+  });
+  viewer.addHandler('canvas-key', (event) => {
+    const { key } = event.originalEvent;
+    const factor = { '+': 1.4, '-': 1 / 1.4 }[key]; // by the letter: OpenSeadragon goes by its place on an American keyboard
+    if (factor) viewer.viewport.zoomBy(factor).applyConstraints();
+    event.preventDefaultAction = Boolean(factor) || 'rRfF'.includes(key); // a turned slide would leave its overlay behind
   });
   viewer.canvas.setAttribute('aria-label', 'Slide: arrow keys pan, plus and minus zoom, 0 shows all of it, O switches the overlay');
   viewer.canvas.setAttribute('role', 'application');
