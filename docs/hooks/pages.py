@@ -1,4 +1,4 @@
-"""mkdocs hooks: the pages of commands and of config keys are written from the program itself, so they cannot lag behind."""
+"""mkdocs hooks: the pages of commands and of config keys are written from the program itself."""
 
 import types
 import typing
