@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import tifffile
 
+from hage_transfer.config import SlideSetSettings
+from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.tiles import cut_tiles, iter_tiles
+from hage_transfer.slides.tissue import find_tissue
+
 PERIOD_PX = 64
+MPP = 4.0
 
 
 def position_level(width: int, height: int, factor: int) -> np.ndarray:
@@ -69,3 +75,23 @@ def stained() -> Callable[..., np.ndarray]:
         return image
 
     return paint
+
+
+@pytest.fixture(scope="session")
+def tiles_of() -> Callable[..., np.ndarray]:
+    """All that is done to a slide: opened, tissue found, tiles cut, every tile read (path, settings)."""
+    usual = SlideSetSettings(labels="l.csv", mpp_um_per_px=MPP, tile_px=64, min_tissue=0.5)
+
+    def read(path: Path, settings: SlideSetSettings = usual) -> np.ndarray:
+        with open_slide(path, mpp_um_per_px=settings.slide_mpp_um_per_px) as slide:
+            grid = cut_tiles(slide, find_tissue(slide, settings.tissue), settings)
+            return np.stack(list(iter_tiles(slide, grid)))
+
+    return read
+
+
+@pytest.fixture
+def good(tmp_path: Path, write_pyramid: Callable[..., Path], stained: Callable[..., np.ndarray]) -> Path:
+    """A slide of three levels at 4 um per px, 36 tiles of 64 px."""
+    image = stained(512, 512, box=(64, 448, 64, 448))
+    return write_pyramid(tmp_path / "good.tif", [image, image[::2, ::2], image[::4, ::4]], mpp=MPP)
