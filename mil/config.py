@@ -98,8 +98,8 @@ class MilSplitSettings(SplitSettings):
 
     mode: Literal["folds", "site", "monte_carlo", "files"] = Field(
         "folds",
-        description="folds: disjoint test parts; site: these, and each site (column site, or a TCGA barcode's) is on "
-        "one side; monte_carlo: `folds` draws whose test parts overlap, as CLAM draws them; files: CLAM's splits_<i>.csv",
+        description="folds: disjoint test parts; site: these, and each site (column site, or a TCGA barcode's) is "
+        "on one side; monte_carlo: `folds` draws whose test parts overlap, as CLAM's; files: CLAM's splits_<i>.csv",
     )
     test_share: float = Field(0.1, gt=0, lt=1, description="monte_carlo: of the slides of each class, in each draw")
     files: Path | None = Field(None, description="files: a folder of splits_<i>.csv")

@@ -69,7 +69,7 @@ def evaluate_mil(
         OutOfFold(name, trial, _probabilities(result, folds, test_rows, shape=(len(tested), len(labels.classes))))
         for (name, trial, _), result in zip(trials, found, strict=True)
     ]
-    results = compared(
+    return compared(
         predictions,
         tested,
         task="mil",
@@ -86,7 +86,6 @@ def evaluate_mil(
             **_overlap_meta(labels, places, positive),
         },
     )
-    return results
 
 
 def _job(

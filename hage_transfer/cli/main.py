@@ -38,6 +38,7 @@ COMMANDS = (
     "convert",
     "predict",
     "probe",
+    "labels",
     "mil",
     "heatmap",
     "report",

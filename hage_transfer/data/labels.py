@@ -1,4 +1,8 @@
-"""Label tables: csv `key,label[,group]` of patches, `slide,label[,group]` of slides."""
+"""Label tables: csv `key,label[,group][,site]` of patches, `slide,label[,group][,site]` of slides.
+
+Published tables are read as they are where their columns have other names of these: ``target`` for label, ``slide_id``
+for slide, ``case_id`` for group.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +15,11 @@ import numpy as np
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import ConfigError, DataError
 
-KEY_COLUMNS = ("key", "slide")
+KEY_COLUMNS = ("key", "slide", "slide_id")
+LABEL_COLUMNS = ("label", "target")
+GROUP_COLUMNS = ("group", "case_id")
+SITE_COLUMN = "site"
+SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,14 @@ class LabelTable:
         labels: class names, as text.
         groups: what must stay on one side of a split (a patient, a slide); None where the table has none.
         key_column: ``key`` or ``slide``, what a row is.
+        sites: where each was made (a hospital); None where the table does not say.
     """
 
     keys: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None
     key_column: str = "key"
+    sites: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -66,22 +76,35 @@ def read_labels(path: Path) -> LabelTable:
 
     Raises:
         DataError: missing or unreadable file, a missing column, no row, an empty key or label, a key listed twice
-            (with the labels where they differ), groups given for some rows only.
+            (with the labels where they differ), groups or sites given for some rows only, a column that is there
+            twice.
     """
     with csv_table(
         path, absent="no such label table; `hage encode` writes one, or give its path", kind="a csv label table"
     ) as table:
         columns = table.columns
         rows = list(table.rows)
-    key_column = next((name for name in KEY_COLUMNS if name in columns), None)
-    if key_column is None or "label" not in columns:
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
+    key, label, group = (_first(names, columns) for names in (KEY_COLUMNS, LABEL_COLUMNS, GROUP_COLUMNS))
+    if key is None or label is None:
         raise DataError(
-            f"{path}: a label table has the columns key (or slide), label and optionally group; "
-            f"this has {', '.join(columns) or 'none'}"
+            f"{path}: a label table has the columns key (or slide), label (or target) and optionally group; "
+            f"this has {', '.join(columns) or 'none'}; `hage labels make` writes one from any csv"
         )
     if not rows:
         raise DataError(f"{path}: a label table without rows")
-    return _table(path, rows, key_column=key_column, has_group="group" in columns)
+    table = _table(path, rows, key_column=key, label_column=label, group_column=group)
+    if SITE_COLUMN not in columns:
+        return table
+    return replace(table, sites=_all_or_none(path, table.keys, [row[SITE_COLUMN].strip() for _, row in rows], "site"))
+
+
+def slide_name(name: str) -> str:
+    """A slide's name without the ending of its file, as feature files have it."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending.lower()}" in SLIDE_ENDINGS else name
 
 
 def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
@@ -110,27 +133,46 @@ def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
     return replace(table, labels=np.array([classes[name] for name in table.labels.tolist()]))
 
 
-def _table(path: Path, rows: Sequence[tuple[int, dict[str, str]]], *, key_column: str, has_group: bool) -> LabelTable:
+def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
+    return next((name for name in names if name in columns), None)
+
+
+def _table(
+    path: Path,
+    rows: Sequence[tuple[int, dict[str, str]]],
+    *,
+    key_column: str,
+    label_column: str,
+    group_column: str | None,
+) -> LabelTable:
     labels: dict[str, str] = {}
     groups: list[str] = []
+    is_slide = key_column != "key"
     for line, row in rows:
-        key, label = row[key_column].strip(), row["label"].strip()
+        key, label = row[key_column].strip(), row[label_column].strip()
         if not key or not label:
-            raise DataError(f"{path}: line {line} has no {key_column if not key else 'label'}")
+            raise DataError(f"{path}: line {line} has no {key_column if not key else label_column}")
+        key = slide_name(key) if is_slide else key
         if key in labels:
             detail = "" if labels[key] == label else f", as {labels[key]} and as {label}"
             raise DataError(f"{path}: {key_column} {key} is listed twice{detail} (line {line}); keep one row")
         labels[key] = label
-        groups.append((row["group"] or "").strip() if has_group else "")
-    without = groups.count("")
-    if 0 < without < len(groups):
-        first = list(labels)[groups.index("")]
-        raise DataError(
-            f"{path}: {without} of {len(groups)} rows have no group (first: {first}); give every row one, or none"
-        )
+        groups.append("" if group_column is None else (row[group_column] or "").strip())
+    keys = np.array(list(labels))
     return LabelTable(
-        keys=np.array(list(labels)),
+        keys=keys,
         labels=np.array(list(labels.values())),
-        groups=None if without else np.array(groups),
-        key_column=key_column,
+        groups=_all_or_none(path, keys, groups, "group"),
+        key_column="slide" if is_slide else "key",
     )
+
+
+def _all_or_none(path: Path, keys: np.ndarray, values: Sequence[str], what: str) -> np.ndarray | None:
+    """A column that every row fills, or none does."""
+    without = list(values).count("")
+    if 0 < without < len(values):
+        first = keys[list(values).index("")]
+        raise DataError(
+            f"{path}: {without} of {len(values)} rows have no {what} (first: {first}); give every row one, or none"
+        )
+    return None if without else np.array(values)

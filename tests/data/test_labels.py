@@ -89,3 +89,28 @@ def test_map_labels_leave_labels_alone_without_patterns():
 def test_map_labels_refuse_what_is_not_one_class_each(mapping, message):
     with pytest.raises(ConfigError, match=message):
         map_labels(SKIN, mapping)
+
+
+def test_read_labels_takes_a_published_target_table(tmp_path):
+    found = table(tmp_path, "slide,target\nHobI16-05.1.svs,1\nHobI17-07,0\n")
+    assert found.keys.tolist() == ["HobI16-05.1", "HobI17-07"]
+    assert found.classes == ("0", "1")
+    assert found.groups is None
+
+
+def test_read_labels_takes_published_column_names_and_sites(tmp_path):
+    found = table(tmp_path, "slide_id,case_id,label,site\na.svs,p1,x,A2\nb.svs,p2,y,3C\n")
+    assert (found.key_column, found.groups.tolist(), found.sites.tolist()) == ("slide", ["p1", "p2"], ["A2", "3C"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slide,label,label\na,x,y\n", "column label is there twice"),
+        ("slide,label,site\na,x,A\nb,y,\n", "1 of 2 rows have no site"),
+        ("slide,label\na.svs,x\na.tif,y\n", "slide a is listed twice, as x and as y"),
+    ],
+)
+def test_read_labels_refuses_published_tables_with_one_message(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        table(tmp_path, text)

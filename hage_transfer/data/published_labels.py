@@ -1,0 +1,132 @@
+"""Label tables from published ones, such as CLAM's of TCGA: any csv of slide, class and patient; or a zip of it."""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.atomic import write_csv
+from hage_transfer.data.labels import slide_name
+from hage_transfer.errors import DataError
+
+TCGA_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})-[A-Z0-9]{4}(-|$)")
+TCGA = "tcga"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a published table.
+
+    Attributes:
+        slide: name or file name of the slide.
+        label: its class.
+        group: its patient; None: not there.
+        site: where it was made; ``tcga``: the second field of the slide's barcode; None: not there.
+    """
+
+    slide: str
+    label: str
+    group: str | None = None
+    site: str | None = None
+
+
+def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequence[str] = ()) -> dict[str, int]:
+    """Writes `slide,label[,group][,site]`.
+
+    Args:
+        table: published csv, or a zip of one.
+        out: label table to write.
+        columns: of the published table.
+        keep: classes to keep; empty: all.
+
+    Returns:
+        Rows of each class of the published table, those that were left out among them.
+
+    Raises:
+        DataError: the table is missing, not csv, lacks a column, has an empty cell, names a slide twice, or has no row
+            of a class to keep; a slide without a TCGA barcode where its site is to be read from it.
+    """
+    wanted = {name: column for name, column in vars(columns).items() if column is not None}
+    counts: dict[str, int] = {}
+    rows: dict[str, dict[str, str]] = {}
+    with _opened(table) as reader:
+        _check_columns(table, reader, wanted)
+        for row in reader:
+            found = _row(table, reader.line_num, row, wanted)
+            counts[found["label"]] = counts.get(found["label"], 0) + 1
+            if found["slide"] in rows:
+                raise DataError(f"{table}: slide {found['slide']} is listed twice (line {reader.line_num})")
+            if not keep or found["label"] in keep:
+                rows[found["slide"]] = found
+    absent = [name for name in keep if name not in counts]
+    if absent or not rows:
+        raise DataError(f"{table}: no slide of class {', '.join(absent)}; the classes are {', '.join(sorted(counts))}")
+    write_csv(out, list(wanted), rows.values())
+    return counts
+
+
+def tcga_site(slide: str) -> str:
+    """Tissue source site of a TCGA slide: the second field of its barcode.
+
+    Raises:
+        DataError: the name is no TCGA barcode.
+
+    >>> tcga_site("TCGA-3C-AALI-01Z-00-DX1.F6E9A5DF")
+    '3C'
+    """
+    match = TCGA_BARCODE.match(slide)
+    if match is None:
+        raise DataError(
+            f"slide {slide} has no TCGA barcode (TCGA-<site>-<patient>-...), so its site is not known; give the label "
+            "table a column site"
+        )
+    return match[1]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
+    try:
+        if path.suffix.lower() != ".zip":
+            with path.open(newline="", encoding="utf-8-sig") as handle:
+                yield csv.DictReader(handle, restval="")
+            return
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]  # whatever the one file is called
+            if len(names) != 1:
+                raise DataError(f"{path}: holds {len(names)} files, wanted one; unpack it and name the one you mean")
+            with archive.open(names[0]) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as handle:
+                yield csv.DictReader(handle, restval="")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such table") from None
+    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as csv, or as a zip of one: {error}") from None
+
+
+def _check_columns(path: Path, reader: "csv.DictReader[str]", wanted: Mapping[str, str]) -> None:
+    there = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = there
+    asked = [column for name, column in wanted.items() if not (name == "site" and column == TCGA)]
+    missing = [column for column in asked if column not in there]
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, there)) or 'none'}; name the "
+            "columns with --slide, --label, --group, --site"
+        )
+    twice = [column for column in asked if there.count(column) > 1]
+    if twice:
+        raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
+
+
+def _row(path: Path, line: int, row: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    found = {name: (row.get(column) or "").strip() for name, column in wanted.items()}
+    found["slide"] = slide_name(found["slide"])
+    if wanted.get("site") == TCGA:
+        found["site"] = tcga_site(found["slide"])
+    empty = [wanted[name] for name, value in found.items() if not value]
+    if empty:
+        raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}")
+    return found

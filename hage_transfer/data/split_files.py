@@ -1,0 +1,115 @@
+"""Split files in CLAM's form (`splits_<i>.csv`: index, train, val, test): read, and checked against a label table."""
+
+import re
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from hage_transfer.csv_table import csv_table
+from hage_transfer.data.labels import LabelTable, slide_name
+from hage_transfer.errors import DataError
+
+SIDES = ("train", "val", "test")
+_NAME = re.compile(r"splits_(.+?)\.csv")
+_NOT_SPLITS = ("_bool", "_descriptor")
+
+
+@dataclass(frozen=True)
+class SplitFile:
+    """One fold or draw: slides of each side, in the file's order.
+
+    Attributes:
+        path: of the file.
+        name: what stands between `splits_` and `.csv`.
+        sides: train, val, test to names of slides, without the endings of their files.
+    """
+
+    path: Path
+    name: str
+    sides: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class SplitSurvey:
+    """What a split file holds, measured by a label table.
+
+    Attributes:
+        unknown: slides of each side that the table does not have.
+        shared_slides: slides on two sides, by the pair of sides.
+        shared_groups: groups (patients) on two sides, by the pair of sides; of known slides.
+        shared_sites: likewise sites; empty where the table has none.
+        counts: known slides of each class on each side.
+        unused: labelled slides on no side.
+    """
+
+    unknown: dict[str, list[str]]
+    shared_slides: dict[tuple[str, str], list[str]]
+    shared_groups: dict[tuple[str, str], list[str]]
+    shared_sites: dict[tuple[str, str], list[str]]
+    counts: dict[str, dict[str, int]]
+    unused: list[str]
+
+
+def read_split_files(folder: Path) -> list[SplitFile]:
+    """All split files of a folder, in natural order; CLAM's tables of booleans and counts beside them are left.
+
+    Raises:
+        DataError: no such folder, no split file in it, one without its columns, or that names a slide twice on a side.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of split files (splits_<i>.csv)")
+    found = [(match[1], path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    found = [(name, path) for name, path in found if not name.endswith(_NOT_SPLITS)]
+    if not found:
+        raise DataError(f"{folder}: holds no split file; wanted splits_<i>.csv with the columns train, val, test")
+    return [_read(path, name) for name, path in sorted(found, key=lambda one: (len(one[0]), one[0]))]
+
+
+def survey_split(split: SplitFile, labels: LabelTable) -> SplitSurvey:
+    """Compares a split file with a label table."""
+    rows = {key: row for row, key in enumerate(labels.keys.tolist())}
+    known = {side: np.array([rows[n] for n in names if n in rows], dtype=int) for side, names in split.sides.items()}
+    used = set().union(*split.sides.values())
+    return SplitSurvey(
+        unknown={side: [name for name in names if name not in rows] for side, names in split.sides.items()},
+        shared_slides=_shared({side: set(names) for side, names in split.sides.items()}),
+        shared_groups=_shared_values(known, labels.groups),
+        shared_sites=_shared_values(known, labels.sites),
+        counts={
+            side: {name: int((labels.labels[some] == name).sum()) for name in labels.classes}
+            for side, some in known.items()
+        },
+        unused=[key for key in rows if key not in used],
+    )
+
+
+def _read(path: Path, name: str) -> SplitFile:
+    with csv_table(path, absent="no such split file") as table:
+        missing = [side for side in SIDES if side not in table.columns]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, table.columns))}; a split file "
+                "has the columns train, val, test"
+            )
+        sides: dict[str, list[str]] = {side: [] for side in SIDES}
+        for line, row in table.rows:
+            for side in SIDES:
+                slide = slide_name(row[side].strip())
+                if slide and slide in sides[side]:
+                    raise DataError(f"{path}: line {line} names slide {slide} a second time in {side}")
+                if slide:
+                    sides[side].append(slide)
+    return SplitFile(path, name, {side: tuple(names) for side, names in sides.items()})
+
+
+def _shared_values(known: dict[str, np.ndarray], values: np.ndarray | None) -> dict[tuple[str, str], list[str]]:
+    if values is None:
+        return {}
+    return _shared({side: set(values[rows].tolist()) for side, rows in known.items()})
+
+
+def _shared(sides: dict[str, set[str]]) -> dict[tuple[str, str], list[str]]:
+    pairs = {(one, other): sorted(sides[one] & sides[other]) for one, other in combinations(sides, 2)}
+    return {pair: names for pair, names in pairs.items() if names}
