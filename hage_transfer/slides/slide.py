@@ -153,7 +153,9 @@ class Slide:
         if max(level.width_px, level.height_px) <= _BLOCK_PX and self._is_shown_whole(level):
             sides = {"width_px": level.width_px, "height_px": level.height_px}
             whole = self.read_region(0, 0, level=self.levels.index(level), **sides)
-            return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+            # bilinear misses no pixel up to a half, and is ten times faster than areas of fractions of pixels
+            near = max(level.width_px / width, level.height_px / height) < 2.0
+            return cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA)
         x_step, y_step = self.width_px / width, self.height_px / height
         picture = np.empty((height, width, 3), np.uint8)
         rows = max(1, math.floor(_BLOCK_PX * level.downsample_y / y_step))
@@ -173,9 +175,9 @@ class Slide:
         return picture
 
     def _is_shown_whole(self, level: Level) -> bool:
-        """Whether a level ends where the slide does, to half a pixel of its own."""
+        """Whether a level ends where the slide does, to a pixel of its own."""
         ends = self.width_px / level.downsample_x, self.height_px / level.downsample_y
-        return abs(ends[0] - level.width_px) < 0.5 and abs(ends[1] - level.height_px) < 0.5
+        return abs(ends[0] - level.width_px) < 1.0 and abs(ends[1] - level.height_px) < 1.0
 
 
 def _whole(value: float) -> bool:
