@@ -21,6 +21,7 @@ from hage_transfer.errors import DataError
 
 _VALUES_AT_A_TIME = 1 << 23
 _MASKS_AT_A_TIME = 32
+_SAMPLED_TILES = 2000
 _EVEN = 1e-6
 """Relative spread below which values are rounding noise about a constant."""
 
@@ -134,6 +135,30 @@ def order_by_effect(effects: GeneEffects) -> np.ndarray:
     """Genes by |rank-biserial|, then by |Hedges' g|, largest first; later genes follow earlier ones where both tie."""
     g = np.nan_to_num(np.abs(effects.hedges_g), nan=-1.0)
     return np.lexsort((np.arange(len(g)), -g, -np.round(np.abs(effects.rank_biserial), 12)))
+
+
+def directions(values: Float[np.ndarray, "gene tile"], *, seed: int = 0) -> float:
+    """Along how many directions the genes of a slide vary: G^2 / sum of squared correlations of all pairs of genes.
+
+    1 where all genes move together, G where all are uncorrelated (participation ratio of the correlation matrix's
+    eigenvalues); of at most 2,000 tiles drawn at random. Predictions come from few features, so it is small, and genes
+    of like effect cannot be told apart.
+
+    Returns:
+        The number; NaN where no gene varies.
+    """
+    n = values.shape[1]
+    tiles = np.arange(n)
+    if n > _SAMPLED_TILES:
+        tiles = np.sort(np.random.default_rng(seed).choice(n, _SAMPLED_TILES, replace=False))
+    rows = np.asarray(values[:, tiles], dtype=np.float64)
+    rows = rows[~is_constant(rows)]
+    if not len(rows):
+        return float("nan")
+    rows = rows - rows.mean(1, keepdims=True)
+    rows /= np.sqrt((rows**2).sum(1, keepdims=True))
+    correlation = rows @ rows.T
+    return float(len(rows) ** 2 / (correlation**2).sum())
 
 
 def blocks(values: Float[np.ndarray, "gene tile"]) -> Iterator[Float[np.ndarray, "some tile"]]:

@@ -54,7 +54,7 @@ def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console)
     """Prints the genes of largest mean effect of every predicted class."""
     for predicted in dict.fromkeys(row["predicted"] for row in rows):
         best = [row for row in rows if row["predicted"] == predicted][:_SHOWN]
-        text = ", ".join(f"{row['gene']} {row['mean_rank_biserial']:+.2f}{_q(row['q_value'])}" for row in best)
+        text = ", ".join(f"{row['gene']} {row['mean_rank_biserial']:+.2f}{_worth(row)}" for row in best)
         why = f" [{best[0]['reason']}]" if best[0]["reason"] else ""
         console.print(
             f"source {source}, called {predicted} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean "
@@ -65,8 +65,11 @@ def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console)
         )
 
 
-def _q(value: float) -> str:
-    return f" (q {value:.2g})" if np.isfinite(value) else ""
+def _worth(row: Mapping[str, Any]) -> str:
+    """What there is of q and of how well the gene is predicted."""
+    known = [f"q {row['q_value']:.2g}"] if np.isfinite(row["q_value"]) else []
+    known += [f"held-out PCC {row['heldout_pcc']:.2f}"] if np.isfinite(row["heldout_pcc"]) else []
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _of_class(predicted: str, tables: Mapping[str, "pd.DataFrame"], groups: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -20,13 +20,14 @@ from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
-from mil.deciding_genes import deciding_tiles, gene_effects
+from mil.deciding_genes import deciding_tiles, directions, gene_effects
 from mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
 from mil.heatmap import explain
 
 log = logging.getLogger(__name__)
 
 EVEN_GENES = 0.99
+FEW_DIRECTIONS = 0.1
 
 
 def explain_slide(task: SlideTask) -> None:
@@ -90,6 +91,12 @@ def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[st
     features = opened.features if centres is None else ensemble.in_context(opened.features, centres)
     genes = tile_genes(ensemble, features)
     notes = []
+    varied = directions(genes.expression)
+    if varied < FEW_DIRECTIONS * len(ensemble.genes):
+        notes.append(
+            f"the {len(ensemble.genes)} predicted genes vary along about {varied:.1f} directions: genes of like effect "
+            "cannot be told apart"
+        )
     if genes.attention is not None and genes.entropy > EVEN_GENES:
         notes.append(f"gene attention is nearly even (entropy {genes.entropy:.4f} of 1): read its order with care")
     deciding = table.deciding

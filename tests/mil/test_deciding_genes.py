@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from hage_transfer.errors import DataError
 from mil import deciding_genes
-from mil.deciding_genes import deciding_tiles, gene_effects, order_by_effect
+from mil.deciding_genes import deciding_tiles, directions, gene_effects, order_by_effect
 
 
 @pytest.fixture
@@ -91,3 +91,12 @@ def test_a_share_that_is_none_is_refused(share):
 def test_effects_need_tiles_on_both_sides():
     with pytest.raises(DataError, match="0 of 3 tiles decided"):
         gene_effects(np.ones((1, 3)), np.full(3, 1 / 3), np.zeros(3, dtype=bool))
+
+
+def test_directions_count_what_varies_and_not_the_genes(rng):
+    programs = rng.normal(size=(3, 3000))
+    genes = np.repeat(programs, 20, axis=0)
+    assert directions(genes) == pytest.approx(3, rel=0.02)
+    assert directions(np.concatenate([genes, np.ones((5, 3000))])) == pytest.approx(3, rel=0.02)  # constant: no count
+    assert directions(rng.normal(size=(20, 3000))) == pytest.approx(20, rel=0.05)
+    assert np.isnan(directions(np.ones((5, 100))))
