@@ -41,6 +41,7 @@ SHORT = {
         "cross_checks": {"classifiers": ["class_mean"]},
     },
     "mil": {
+        "data": {"tile_px": 128},
         "encoder": {"batch_size": 4},
         "split": {"folds": 2},
         "model": {"hidden_dim": 8, "attention_dim": 8},
