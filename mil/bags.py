@@ -85,7 +85,8 @@ def open_bags(
 ) -> BagSet:
     """Finds the feature file of every labelled slide and checks that all go together.
 
-    Several folders stand side by side: a tile's features are those of all of them, one after the other. A folder is one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
+    Several folders stand side by side: a tile's features are those of all of them, one after the other. A folder is
+    one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
     files without a label are left out, and the log says how many.
 
     Raises:

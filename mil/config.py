@@ -136,6 +136,10 @@ class MilConfig(Settings):
     positive: str | None = Field(
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
     )
+    quoted: dict[str, dict[str, float]] = Field(
+        {},
+        description="published numbers to print beside these: system to metric to value; nothing is computed of them",
+    )
     memory_gib: float = Field(
         1.0, ge=0, description="features that one training keeps in memory; others are read in every epoch"
     )

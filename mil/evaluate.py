@@ -81,6 +81,7 @@ def evaluate_mil(
             "split": config.split.mode,
             "tiles": {name: int(bags.n_tiles.sum()) for name, _, bags in trials},
             "features": _feature_meta(trials),
+            "quoted": config.quoted,
             "model": config.model.sizes(positive=positive),
             "epochs": _epochs(trials, found, folds),
             **_overlap_meta(labels, places, positive),

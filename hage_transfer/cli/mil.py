@@ -7,9 +7,12 @@ import typer
 from rich.console import Console
 
 from hage_transfer.cli import options
-from hage_transfer.cli.classify import show_differences, show_table
+from hage_transfer.cli.classify import COLUMNS, STYLE, show_differences, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hage_transfer.data.labels import LabelTable
     from hage_transfer.results import Results
     from mil.config import MilConfig
 
@@ -36,6 +39,7 @@ def register(app: typer.Typer) -> None:
         folder = out or Path("runs") / f"mil-{config.stem}"
         results = run_mil(settings, out=folder, device=device, jobs=jobs, overwrite=overwrite)
         show_table(results, Console())
+        show_quoted(settings.quoted, Console())
         show_differences(folder, Console())
         Console().print(f"run directory: {folder}", markup=False, soft_wrap=True)
 
@@ -69,7 +73,7 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         frozen, table = config.features / "features", config.features / "labels.csv"
         if needs_frozen(config.sources):
             encode_bags(config, device=resolved, overwrite=False)
-    labels = read_labels(table)
+    labels = with_sites(read_labels(table), config)
     positive_class(labels.classes, config.positive)
     mil_folds(config, labels)
     if needs_frozen(config.sources):
@@ -81,3 +85,33 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         results = evaluate_mil(config, labels, trials, run=run, device=resolved, n_jobs=jobs, progress=progress)
         results.save(run.results_path)
     return results
+
+
+def show_quoted(quoted: "Mapping[str, Mapping[str, float]]", console: Console) -> None:
+    """Prints published numbers, which nothing here was measured for, in the columns of the table above."""
+    if not quoted:
+        return
+    from rich.table import Table
+
+    table = Table("quoted, not measured here", *COLUMNS[0].values(), **STYLE)
+    for system, values in quoted.items():
+        table.add_row(system, *(f"{values[name]:.3f}" if name in values else "" for name in COLUMNS[0]))
+    console.print(table)
+
+
+def with_sites(labels: "LabelTable", config: "MilConfig") -> "LabelTable":
+    """Labels with the sites of the slide table that they were made from, which `labels.csv` beside features lacks."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from hage_transfer.config import SlideSetSettings
+    from hage_transfer.data.labels import read_labels
+
+    if labels.sites is not None or not isinstance(config.data, SlideSetSettings):
+        return labels
+    published = read_labels(config.data.labels)
+    if published.sites is None:
+        return labels
+    site = dict(zip(published.keys.tolist(), published.sites.tolist(), strict=True))
+    return replace(labels, sites=np.array([site[key] for key in labels.keys.tolist()]))

@@ -7,11 +7,14 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from hage_transfer.errors import InputError, SplitError
 from hage_transfer.results import MEAN
 from hage_transfer.run_directory import RunDirectory
-from mil.config import MilConfig
+from mil.bags import open_bags
+from mil.checkpoint import fold_models, read_fold_model
+from mil.config import MilConfig, MilSplitSettings
 from mil.evaluate import evaluate_mil
 from mil.folds import mil_folds
 
@@ -92,3 +95,47 @@ def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, slides):
         file["features"][1, 1] = np.nan
     with pytest.raises(InputError, match=r"s2\.h5: 1 of \d+ rows hold NaN"):
         evaluate(tmp_path, labels, {"frozen": [(folder,)]})
+
+
+def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
+    folder, labels = slides
+    noise = np.random.default_rng(0)
+    bags = open_bags(folder, labels)
+    for bag, slide in enumerate(bags.slides):
+        write_slide(tmp_path / "noise", slide, noise.normal(size=(bags.n_tiles[bag], 4)))
+    other = tmp_path / "noise"
+    sources = {"noise": [(other,)], "both": [(other, folder)]}
+    results = evaluate(tmp_path, labels, sources)
+    assert results.value(source="both", fold=MEAN, metric="auc") > 0.9
+    assert results.value(source="noise", fold=MEAN, metric="auc") < 0.8
+    assert read_fold_model(tmp_path / "run", source="both", trial=0, fold="2").mean.shape == (12,)
+
+
+def test_evaluate_mil_counts_each_test_of_overlapping_draws(tmp_path, slides):
+    folder, labels = slides
+    split = MilSplitSettings(folds=4, mode="monte_carlo", test_share=0.4)
+    config = CONFIG.model_copy(update={"split": split})
+    results = evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
+    folds = mil_folds(config, labels)
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for fold in folds:
+        tested = [row["slide"] for row in rows if row["fold"] == fold.name]
+        assert sorted(tested) == sorted(labels.keys[fold.test].tolist())
+    assert results.meta["rows"] == 60
+    assert results.meta["tests_per_slide"] > 1
+    assert "test parts overlap" in results.meta["warnings"][0]
+    assert results.value(source="frozen", fold=MEAN, metric="auc") > 0.85
+
+
+def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, slides):
+    folder, labels = slides
+    evaluate(tmp_path, labels, {"frozen": [(folder,)]})
+    bags = open_bags(folder, labels)
+    with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
+        rows = {row["slide"]: row for row in csv.DictReader(handle)}
+    for model in fold_models(tmp_path / "run", source="frozen"):
+        for bag, slide in enumerate(bags.slides):
+            if rows[slide]["fold"] == model.fold:
+                share = model(torch.from_numpy(bags.load(bag))).logits.softmax(1)[0, 1]
+                assert float(rows[slide]["probability_tumour"]) == pytest.approx(float(share), abs=1e-5)
