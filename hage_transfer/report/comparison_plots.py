@@ -60,7 +60,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         # An AUC at chance is 0.5, so its bars begin there; any other bar begins at zero.
         axes.set_xlim(0.5 if metric == "auc" and lowest >= 0.5 else min(0.0, lowest), 1.005)
         axes.set_xlabel(title)
-        axes.get_figure(root=True).legend(loc="outside lower center", ncols=2, frameon=False)
+        axes.figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
     text = "; ".join(
         f"{_name(run)}: " + ", ".join(f"{s} {mean(found.values()):.3f}" for s, found in values.items())

@@ -150,7 +150,8 @@ def unseen_table(run: Run) -> Table | None:
     sources = [s for s in run.sources if run.fold_values(s, "pcc_unseen")]
     if not sources:
         return None
-    about: Mapping[str, Any] = next(iter((run.meta.get("zero_shot") or {}).values()), {})
+    folds = run.meta.get("zero_shot") or {}
+    about = folds if "n_unseen" in folds else next(iter(folds.values()), {})  # older runs: one for all folds
     titles = method_titles(run)
     rows = tuple((titles.get(s, s), spread(list(run.fold_values(s, "pcc_unseen").values()))) for s in sources)
     caption = (

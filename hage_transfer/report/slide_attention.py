@@ -3,16 +3,14 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hage_transfer.report.cells import MISSING, Table, number
+from hage_transfer.report.cells import MISSING, Number, Table, number
 from hage_transfer.report.layout import Section
 from hage_transfer.report.pictures import Picture, read_picture
 from hage_transfer.report.runs import Run
 
 FOLDER = "heatmaps"
-MAX_SLIDES, MAX_ROWS, TOP_GENES = 6, 40, 6
-_EFFECTS = ("rank_biserial", "hedges_g", "effect_size", "difference")
+MAX_SLIDES, MAX_ROWS, TOP_GENES, TOP_OVER_SLIDES = 6, 40, 6, 8
 
 
 def slide_section(run: Run, anchor: str) -> Section | None:
@@ -31,8 +29,8 @@ def slide_section(run: Run, anchor: str) -> Section | None:
         chosen = [row for row in telling(rows) if (folder / row["slide"] / "attention.png").is_file()]
         pictures += [_picture(folder, row) for row in chosen[:MAX_SLIDES]]
         left += len(rows) - len(chosen[:MAX_SLIDES])
-        genes = _genes_table(folder, chosen)
-        tables += [] if genes is None else [genes]
+        genes = (_genes_over_slides(folder), _genes_table(folder, chosen))
+        tables += [table for table in genes if table is not None]
     text = [
         "Each slide is explained by the models that did not train on it. The maps are of the surest wrong and the "
         "surest right calls of each class; attention says what a model weighed, not that it was right to."
@@ -78,26 +76,69 @@ def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
     return Table(caption, header, cells, text_columns=3, title=f"Slides, {source}", folded=True)
 
 
+def _genes_over_slides(folder: Path) -> Table | None:
+    """The genes that mark deciding tiles again and again, the first of each predicted class; None without them."""
+    if not (folder / "genes.csv").is_file():
+        return None
+    shown: dict[str, list[dict[str, str]]] = {}
+    for row in _read(folder / "genes.csv"):
+        shown.setdefault(row.get("predicted", ""), []).append(row)
+    cells = tuple(
+        (
+            row.get("gene", "?"),
+            called,
+            number(_value(row.get("mean_rank_biserial")), "+.2f"),
+            _range(row),
+            number(_value(row.get("q_value"))),
+            number(_value(row.get("heldout_pcc")), ".2f"),
+            number(_value(row.get("n_slides")), ".0f"),
+        )
+        for called, rows in shown.items()
+        for row in rows[:TOP_OVER_SLIDES]
+    )
+    why = ". ".join(dict.fromkeys(row["reason"] for rows in shown.values() for row in rows[:1] if row.get("reason")))
+    caption = (
+        "Predicted expression in the deciding tiles against the rest of each slide (rank-biserial, -1 to 1), mean over "
+        "the slides called so; interval and q over groups, not tiles. PCC says how well the gene is predicted on "
+        "held-out sections at all." + (f" {why}." if why else "")
+    )
+    header = ("Gene", "Called", "Effect", "95% interval", "q", "PCC", "Slides")
+    title = f"Genes of the deciding tiles over slides, {folder.name}"
+    return Table(caption, header, cells, text_columns=2, title=title)
+
+
 def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
-    """The first genes of each shown slide's ``genes.csv``, whose rows are in order of their effect."""
+    """The genes of largest effect of each shown slide (its ``genes.csv`` has them first), and the most attended."""
     cells = []
     for row in rows[:MAX_SLIDES]:
         path = folder / row["slide"] / "genes.csv"
-        found: list[dict[str, Any]] = _read(path)[:TOP_GENES] if path.is_file() else []
-        effect = next((name for name in _EFFECTS if found and found[0].get(name)), None)
-        genes = ", ".join(
-            str(gene.get("gene", "?")) + ("" if effect is None else f" {_float(gene.get(effect)):+.2f}")
-            for gene in found
+        found = _read(path) if path.is_file() else []
+        effects = ", ".join(
+            f"{gene.get('gene', '?')} {_float(gene.get('rank_biserial')):+.2f}" for gene in found[:TOP_GENES]
         )
-        cells.append((row["slide"], row.get("label", ""), genes or MISSING))
-    if not any(genes != MISSING for *_, genes in cells):
+        attended = sorted(
+            (gene for gene in found if gene.get("gene_attention_deciding")),
+            key=lambda gene: -_float(gene["gene_attention_deciding"]),
+        )
+        most = ", ".join(
+            f"{gene.get('gene', '?')} ×{_float(gene['gene_attention_deciding']):.3f}" for gene in attended[:TOP_GENES]
+        )
+        cells.append((row["slide"], row.get("label", ""), effects or MISSING, most or MISSING))
+    if all(effects == MISSING for _, _, effects, _ in cells):
         return None
     caption = (
-        "Predicted expression in the tiles of highest attention against the slide's other tiles: effect sizes, which "
-        "test nothing; both come from the same features, so none of these genes was measured or shown to matter."
+        "Effect: predicted expression in the tiles of highest attention against the slide's other tiles, "
+        "rank-biserial; it tests nothing, and both come from the same features. ×: how the encoder weighs the gene "
+        "there against an even share (1 is even). None of these genes was measured, or shown to matter."
     )
     title = f"Genes behind the slides, {folder.name}"
-    return Table(caption, ("Slide", "Label", "Genes of largest effect"), tuple(cells), text_columns=3, title=title)
+    header = ("Slide", "Label", "Genes of largest effect", "Most attended")
+    return Table(caption, header, tuple(cells), text_columns=4, title=title)
+
+
+def _range(row: dict[str, str]) -> str:
+    low, high = _value(row.get("low")), _value(row.get("high"))
+    return MISSING if low is None or high is None else Number(f"{low:+.2f} to {high:+.2f}", low)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

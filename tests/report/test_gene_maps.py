@@ -123,7 +123,11 @@ def write_heatmaps(run: Path, n_slides: int = 5) -> None:
         lines.append(f"s{k},/slides/s{k}.svs,{label},{called},{0.9 - 0.05 * k:.2f},{k},{100 * k + 1},0.5")
         (folder / f"s{k}").mkdir(parents=True)
         Image.new("RGB", (1000, 500), "white").save(folder / f"s{k}" / "attention.png")
-        (folder / f"s{k}" / "genes.csv").write_text(f"gene,rank_biserial\nG{k},0.8\nERBB2,-0.31\n")
+        (folder / f"s{k}" / "genes.csv").write_text(
+            f"gene,rank_biserial,gene_attention_deciding\nG{k},0.8,1.01\nERBB2,-0.31,1.2\n"
+        )
+    over = "predicted,rank,gene,mean_rank_biserial,low,high,q_value,heldout_pcc,n_slides,reason\n"
+    (folder / "genes.csv").write_text(over + "b,1,ERBB2,0.4,0.1,0.7,0.04,0.3,4,\n")
     (folder / "slides.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -134,9 +138,10 @@ def test_attention_maps_begin_with_the_surest_wrong_call(runs):
     assert [picture.title.split(",")[0] for picture in section.pictures] == ["s0", "s2", "s1", "s4", "s3"]
     assert "called b (0.90), is a" in section.pictures[0].alt
     assert Image.open(io.BytesIO(section.pictures[0].jpeg)).width == 700
-    slides, genes = section.tables
+    slides, over, genes = section.tables
+    assert over.rows == (("ERBB2", "b", "+0.40", "+0.10 to +0.70", "0.040", "0.30", "4"),)
     assert slides.rows[1] == ("s1", "b", "b", "0.850", "1", "101")
-    assert genes.rows[0] == ("s0", "a", "G0 +0.80, ERBB2 -0.31")
+    assert genes.rows[0] == ("s0", "a", "G0 +0.80, ERBB2 -0.31", "ERBB2 ×1.200, G0 ×1.010")
 
 
 def test_many_attention_maps_are_counted_not_shown(runs):
