@@ -76,12 +76,13 @@ def variant_table(run: Run) -> Table | None:
         for one in run.meta.get("differences") or []
         if one.get("baseline") == "hage"
     }
-    rows = [("hage, as configured", *_scores(run, "hage"), MISSING, MISSING)]
+    metrics = [m for m in _shown(run) if f"{m}_calibrated" not in _shown(run)]  # raw errors have no scale
+    rows = [("hage, as configured", *_scores(run, "hage", metrics), MISSING, MISSING)]
     for name, changes in variants.items():
         delta = deltas.get((name, "pcc_all"))
         above = MISSING if delta is None else Number(f"{delta['n_above']} of {delta['n_pairs']}", delta["n_above"])
-        rows.append((variant_title(name, changes), *_scores(run, name), _signed(delta), above))
-    header = ("Variant", *(GENE_METRICS[m] for m in _shown(run)), "PCC less HAGE's", "Pairs above")
+        rows.append((variant_title(name, changes), *_scores(run, name, metrics), _signed(delta), above))
+    header = ("Variant", *(GENE_METRICS[m] for m in metrics), "PCC less HAGE's", "Pairs above")
     caption = (
         "Single trials, mean over held-out units. Less HAGE's: mean ± standard deviation over pairs of one fold and "
         "trial, which share validation split and seed; pairs of a fold share their test spots, so no test is made."
@@ -180,8 +181,9 @@ def _shown(run: Run) -> list[str]:
     return [metric for metric in GENE_METRICS if metric in present]
 
 
-def _scores(run: Run, source: str) -> tuple[str, ...]:
-    return tuple(spread(list(run.fold_values(source, metric).values())) for metric in _shown(run))
+def _scores(run: Run, source: str, metrics: Sequence[str] | None = None) -> tuple[str, ...]:
+    wanted = _shown(run) if metrics is None else metrics
+    return tuple(spread(list(run.fold_values(source, metric).values())) for metric in wanted)
 
 
 def _quoted_cell(row: Mapping[str, Any], metric: str) -> str:

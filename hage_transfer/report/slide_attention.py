@@ -32,10 +32,12 @@ def slide_section(run: Run, anchor: str) -> Section | None:
         genes = (_genes_over_slides(folder), _genes_table(folder, chosen))
         tables += [table for table in genes if table is not None]
     text = [
-        "Each slide is explained by the models that did not train on it. The maps are of the surest wrong and the "
-        "surest right calls of each class; attention says what a model weighed, not that it was right to."
+        "Each slide is explained by the models that did not train on it. Attention says what a model weighed, not that "
+        "it was right to."
     ]
-    if left > 0:
+    if pictures:
+        text[0] += " The maps are of the surest wrong and the surest right calls of each class."
+    if pictures and left > 0:
         text.append(f"{left} more attention maps are in {run.name}/{FOLDER}.")
     return Section(f"Where it looked ({run.name})", anchor, tuple(text), tuple(tables), pictures=tuple(pictures))
 
