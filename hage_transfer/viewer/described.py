@@ -63,7 +63,8 @@ def described_tiles(table: TileTable) -> dict[str, Any]:
         "columns": list(table.columns),
         "genes": list(table.genes),
         "scores": scores,
-        "scoreName": table.score_name,
+        "scoreName": table.score_name.replace("heldout", "held-out").replace("_", " ").replace("pcc", "PCC"),
+        "cautions": list(table.cautions),
     }
 
 

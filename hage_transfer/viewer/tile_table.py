@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from hage_transfer.errors import DataError
 
 _PLACE = ("x_px", "y_px", "width_px", "height_px")
-_SCORES = ("pcc", "validation_pcc")
+_SCORES = ("pcc", "heldout_pcc", "validation_pcc")
 _READ_ROWS = 2**14
 
 
@@ -28,6 +28,7 @@ class TileTable:
         genes: whose expression is predicted.
         scores: each gene's PCC where the file has one.
         score_name: what ``scores`` are; empty where there are none.
+        cautions: what to keep in mind when these values are read.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class TileTable:
     genes: tuple[str, ...]
     scores: Float32[np.ndarray, " gene"] | None
     score_name: str
+    cautions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -52,14 +54,13 @@ def read_tile_table(path: Path) -> TileTable:
 
     with _opened(path) as file:
         obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
-        boxes, shape = _spots(file, path) if "obsm/spatial" in file else (None, "square")
-    if boxes is None:
-        missing = [name for name in _PLACE if name not in obs]
-        if missing:
-            raise DataError(
-                f"{path}: no column {missing[0]} in obs; `hage heatmap` and `hage predict` write such files"
-            )
-        boxes = obs[list(_PLACE)].to_numpy(np.float32)
+        placed = all(name in obs for name in _PLACE)
+        if not placed and "uns/spatial" not in file:
+            missing = ", ".join(name for name in _PLACE if name not in obs)
+            raise DataError(f"{path}: obs has no {missing}; `hage heatmap` and `hage predict` write files to view")
+        spots, shape = (None, "square") if placed else _spots(file)
+        cautions = ad.io.read_elem(file["uns/hage/cautions"]) if "uns/hage/cautions" in file else ()
+    boxes = obs[list(_PLACE)].to_numpy(np.float32) if spots is None else spots
     numbers = obs.select_dtypes(["number", "bool"]).drop(columns=list(_PLACE), errors="ignore")
     score_name = next((name for name in _SCORES if name in var), "")
     return TileTable(
@@ -70,6 +71,7 @@ def read_tile_table(path: Path) -> TileTable:
         genes=tuple(var.index.astype(str)),
         scores=var[score_name].to_numpy(np.float32) if score_name else None,
         score_name=score_name,
+        cautions=tuple(map(str, cautions)),
     )
 
 
@@ -105,14 +107,11 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise DataError(f"{path}: cannot be read as h5ad ({error}); make it again") from None
 
 
-def _spots(file: h5py.File, path: Path) -> tuple[Float32[np.ndarray, "tile 4"], str]:
-    """Boxes of a prediction's rows, whose centres and diameter it holds."""
+def _spots(file: h5py.File) -> tuple[Float32[np.ndarray, "tile 4"], str]:
+    """Boxes of a prediction's rows, whose centres and diameter it holds, and their shape."""
     import anndata as ad
 
-    facts = file.get("uns/hage")
-    if facts is None:
-        raise DataError(f"{path}: has no uns/hage; `hage predict` writes such files")
-    name, shape = (str(ad.io.read_elem(facts[key])) for key in ("name", "shape"))
+    name, shape = (str(ad.io.read_elem(file["uns/hage"][key])) for key in ("name", "shape"))
     side = float(file[f"uns/spatial/{name}/scalefactors/spot_diameter_fullres"][()])
     centres = np.asarray(file["obsm/spatial"], dtype=np.float64)
     return np.column_stack([centres - side / 2, np.full((len(centres), 2), side)]).astype(np.float32), shape

@@ -15,6 +15,10 @@ PAINTED = """() => {
   for (let k = 3; k < pixels.length; k += 4) count += pixels[k] > 0;
   return count;
 }"""
+COLOURS = """() => {
+  const heat = document.querySelector('canvas.overlay');
+  return new Set(new Uint32Array(heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data.buffer)).size;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,15 @@ def test_overlay_is_painted_and_switched_and_fades(opened, until):
     assert page.inner_text("#opacity-value") == "20 %"
 
 
+def test_smooth_overlay_has_more_colours_and_cautions_are_told(opened, until):
+    page = opened("#slide=s0&source=hage").page
+    until(lambda: page.evaluate(PAINTED) > 1000)
+    assert page.locator("#cautions li").all_inner_texts() == ["attention is nearly even"]
+    sharp = page.evaluate(COLOURS)
+    page.check("#smooth")
+    assert page.evaluate(COLOURS) > 10 * sharp
+
+
 def test_threshold_leaves_the_highest_tiles(opened, until):
     page = opened().page
     until(lambda: page.evaluate(PAINTED) > 1000)
@@ -160,11 +173,13 @@ def test_slides_are_sorted_and_searched(opened):
     expect(page.locator("#slide-name")).to_have_text("s1")
 
 
-def test_slide_that_is_not_there_is_told(opened):
+def test_slide_that_is_not_there_is_told_and_has_no_layers(opened):
     page = opened().page
     page.click("#slides tbody tr[data-name=gone]")
     page.wait_for_selector("#message:visible")
     assert "--slides FOLDER" in page.inner_text("#message")
+    assert page.evaluate(PAINTED) == 0
+    assert not page.is_visible("#layers")
     page.click("#slides tbody tr[data-name=s1]")
     page.wait_for_selector("#message", state="hidden")
 

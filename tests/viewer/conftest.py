@@ -58,7 +58,10 @@ def write_tiles(path: Path, *, genes: list[str], seed: int = 0, columns: int = 8
         index=[str(number) for number in range(count)],
     )
     expression = rng.normal(size=(count, len(genes))).astype(np.float32)
-    table = ad.AnnData(X=expression, obs=obs, var=pd.DataFrame(index=genes)) if genes else ad.AnnData(obs=obs)
+    options = {"X": expression, "var": pd.DataFrame({"heldout_pcc": [0.1, 0.3, 0.2][: len(genes)]}, index=genes)}
+    table = ad.AnnData(obs=obs, **(options if genes else {}))
+    table.obsm["spatial"] = obs[["x_px", "y_px"]].to_numpy() + TILE_PX / 2
+    table.uns["hage"] = {"name": path.parent.name, "cautions": np.array(["attention is nearly even"], dtype=object)}
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write_h5ad(path)
     return table

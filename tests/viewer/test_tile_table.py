@@ -33,6 +33,8 @@ def test_tile_table_gives_back_places_columns_and_genes(tmp_path, make_tiles):
     assert table.shape == "square"
     assert table.genes == tuple(GENES)
     assert list(table.columns) == ["attention", "percentile", "probability_tumour"]
+    assert table.score_name == "heldout_pcc"
+    assert table.cautions == ("attention is nearly even",)
     np.testing.assert_array_equal(table.boxes[9], [128, 128, 128, 128])
     np.testing.assert_allclose(table.columns["attention"], written.obs["attention"], rtol=1e-6)
 

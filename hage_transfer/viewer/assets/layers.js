@@ -41,16 +41,22 @@ export class Layers {
     this.fade();
   }
 
-  /** Loads the tiles of a slide; `layer` is shown where the slide has it. */
-  async open(slide, source, layer, signal) {
-    Object.assign(this, { slide, source, tiles: null, values: null, layer: null, signal });
+  /** Nothing to show. */
+  clear() {
+    Object.assign(this, { tiles: null, values: null, layer: null, raster: null });
     this.kept.clear();
-    this.raster = null;
     this.overlay.setPicture(null, null);
     by('#layers').disabled = true;
     by('#layer').replaceChildren();
+    by('#cautions').replaceChildren();
     by('#legend').hidden = true;
     this.point(-1);
+  }
+
+  /** Loads the tiles of a slide; `layer` is shown where the slide has it. */
+  async open(slide, source, layer, signal) {
+    this.clear();
+    Object.assign(this, { slide, source, signal });
     if (!slide.overlays.includes(source)) return;
     const tiles = await getTiles(slide.name, source, signal);
     if (signal.aborted) return;
@@ -59,6 +65,9 @@ export class Layers {
     if (tiles.scores) this.genes.sort(([, one], [, other]) => (other ?? -2) - (one ?? -2));
     this.raster = new TileRaster(tiles.boxes, tiles.shape);
     by('#layers').disabled = false;
+    by('#cautions').replaceChildren(
+      ...tiles.cautions.map((caution) => Object.assign(document.createElement('li'), { textContent: caution })),
+    );
     const all = this.all();
     const first = ['column:percentile', 'column:attention'].find((name) => all.includes(name)) ?? all[0];
     if (first) await this.show(all.includes(layer) ? layer : first);
@@ -76,14 +85,14 @@ export class Layers {
     const kept = genes.filter(([name]) => fits(name));
     const groups = [
       ['Of tiles', this.tiles.columns.map((name) => [`column:${name}`]).filter(([name]) => fits(name))],
-      [`Genes (${kept.length} of ${genes.length}${this.tiles.scores ? ', by PCC' : ''})`, kept.slice(0, SHOWN_GENES)],
+      [`${kept.length} genes${this.tiles.scores ? `, by ${this.tiles.scoreName}` : ''}`, kept.slice(0, SHOWN_GENES)],
     ];
     const made = groups.filter(([, entries]) => entries.length).map(([label, entries]) => {
       const group = document.createElement('optgroup');
       group.label = label;
       for (const [name, score] of entries) {
         const text = name.startsWith('gene:') ? name.slice(5) : layerName(name);
-        const note = Number.isFinite(score) ? `  (PCC ${score.toFixed(2)})` : '';
+        const note = Number.isFinite(score) ? `  ${score.toFixed(2)}` : '';
         group.append(new Option(text + note, name, false, name === this.layer));
       }
       return group;

@@ -136,7 +136,10 @@ class Page {
     this.list.mark(name);
     tell('');
     this.overlay.clear();
+    this.layers.clear();
     this.viewer.close();
+    by('#viewer').classList.add('empty');
+    for (const id of ['#hint', '#tissue-choice']) by(id).hidden = true;
     by('#slide-name').textContent = name;
     by('#slide-facts').textContent = '';
     by('#scale').hidden = true;
@@ -167,6 +170,7 @@ class Page {
     by('#scale').hidden = false;
     return new Promise((resolve, reject) => {
       this.viewer.addOnceHandler('open', () => {
+        by('#viewer').classList.remove('empty');
         if (view.zoom) {
           this.viewer.viewport.zoomTo(view.zoom, null, true);
           this.viewer.viewport.panTo(new OpenSeadragon.Point(view.x ?? 0.5, view.y ?? 0.5), true);

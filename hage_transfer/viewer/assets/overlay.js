@@ -39,7 +39,7 @@ export class Overlay {
   }
 
   setPicture(raster, picture) {
-    Object.assign(this, { raster, picture });
+    Object.assign(this, { raster, picture, soft: null });
     this.draw();
   }
 
@@ -84,7 +84,9 @@ export class Overlay {
     if (this.picture) {
       const { left, top, right, bottom } = this.raster;
       heat.imageSmoothingEnabled = this.smooth;
-      heat.drawImage(this.picture, left, top, right - left, bottom - top);
+      heat.imageSmoothingQuality = 'high';
+      if (this.smooth) this.soft ??= this.raster.soften(this.picture);
+      heat.drawImage(this.smooth ? this.soft : this.picture, left, top, right - left, bottom - top);
     }
     if (this.tissue && this.outlined) {
       lines.strokeStyle = OUTLINE;

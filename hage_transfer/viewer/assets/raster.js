@@ -18,7 +18,7 @@ export class TileRaster {
       bottom = Math.max(bottom, boxes[k + 1] + boxes[k + 3]);
       side = Math.min(side, boxes[k + 2], boxes[k + 3]);
     }
-    Object.assign(this, { left, top, right, bottom });
+    Object.assign(this, { left, top, right, bottom, side });
     this.scale = Math.min(MOST_TILE_PX / side, Math.sqrt(MOST_PX / ((right - left) * (bottom - top))));
     this.width = Math.max(1, Math.round((right - left) * this.scale));
     this.height = Math.max(1, Math.round((bottom - top) * this.scale));
@@ -62,6 +62,17 @@ export class TileRaster {
     }
     context.putImageData(image, 0, 0);
     return canvas;
+  }
+
+  /** A painted picture with one pixel a tile, which is smooth when it is drawn large. */
+  soften(picture) {
+    const small = document.createElement('canvas');
+    small.width = Math.max(1, Math.round((this.right - this.left) / this.side));
+    small.height = Math.max(1, Math.round((this.bottom - this.top) / this.side));
+    const context = small.getContext('2d');
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(picture, 0, 0, small.width, small.height);
+    return small;
   }
 }
 
