@@ -95,10 +95,10 @@ def read_labels(path: Path) -> LabelTable:
         )
     if not rows:
         raise DataError(f"{path}: a label table without rows")
-    table = _table(path, rows, key_column=key, label_column=label, group_column=group)
+    found = _table(path, rows, key_column=key, label_column=label, group_column=group)
     if SITE_COLUMN not in columns:
-        return table
-    return replace(table, sites=_all_or_none(path, table.keys, [row[SITE_COLUMN].strip() for _, row in rows], "site"))
+        return found
+    return replace(found, sites=_all_or_none(path, found.keys, [row[SITE_COLUMN].strip() for _, row in rows], "site"))
 
 
 def slide_name(name: str) -> str:

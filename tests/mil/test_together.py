@@ -53,8 +53,10 @@ def assert_alike(one, fold, other, other_fold):
         torch.testing.assert_close(value, weights(other, other_fold)[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", KINDS, ids=str)
+@pytest.mark.parametrize("model", [*KINDS, {"kind": "transmil"}], ids=str)
 def test_train_folds_together_equals_each_alone(slides, model):
+    if model["kind"] == "transmil":
+        pytest.importorskip("torchmil")
     folds = three_folds()
     together = train(slides, folds, model=model, bags_per_step=3, epochs=6, instance_dropout=0.2)
     for number, fold in enumerate(folds):

@@ -1,0 +1,89 @@
+"""Five folds of AB-MIL together: time of a visit and peak memory by the size of the bag, up to 200,000 tiles.
+
+    python benchmarks/mil_scaling.py --work FOLDER
+
+CLAM's sizes (1,024 features, 512, 256, gated, dropout 0.25). For each size, two bags of as many tiles are written as
+float16; a process of its own trains all five folds on both bags for one epoch, so that every bag is one visit. Time is
+that of the training alone, reading included; the moments of the features are not taken.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+FEATURES, FOLDS = 1024, 5
+
+
+def main() -> None:
+    """Prints a line for every size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the bags")
+    parser.add_argument("--tiles", type=int, nargs="+", default=(12_500, 25_000, 50_000, 100_000, 200_000))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--visit", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.visit:
+        print(json.dumps(visit(options.work / str(options.visit), threads=options.threads)))
+        return
+    for n_tiles in options.tiles:
+        make_bags(options.work / str(n_tiles), n_tiles)
+        command = [sys.executable, __file__, "--work", str(options.work), "--threads", str(options.threads)]
+        ran = subprocess.run([*command, "--visit", str(n_tiles)], capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise SystemExit(ran.stderr)
+        found = json.loads(ran.stdout)
+        per_tile = found["seconds"] / n_tiles * 1e6
+        print(
+            f"{n_tiles:>8} tiles: {found['seconds']:6.2f} s a visit of {FOLDS} folds, {per_tile:5.1f} us a tile, "
+            f"peak {found['peak_gib']:.2f} GiB",
+            flush=True,
+        )
+
+
+def make_bags(folder: Path, n_tiles: int) -> None:
+    """Two bags, if they are not there."""
+    from hage_transfer.data.feature_file import FeatureMeta, write_features
+
+    for bag in range(2):
+        if not (folder / f"b{bag}.h5").exists():
+            rows = np.random.default_rng(bag).standard_normal((n_tiles, FEATURES), dtype=np.float32).astype(np.float16)
+            meta = FeatureMeta(f"b{bag}", "synthetic", "0" * 64, "none", 224, 224, 0.5, "float16", str(bag))
+            write_features(folder / f"b{bag}.h5", rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
+
+
+def visit(folder: Path, *, threads: int) -> dict[str, float]:
+    """One epoch over both bags; seconds a bag."""
+    import torch
+
+    from hage_transfer.data.labels import LabelTable
+    from mil.bags import open_bags
+    from mil.config import MilModelSettings, MilTrainSettings
+    from mil.memory import keep_freed_memory
+    from mil.train import FoldBags, train_folds
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    bags = open_bags(folder, LabelTable(np.array(["b0", "b1"]), np.array(["a", "b"]), None, "slide"))
+    both, none = np.arange(2), np.array([], dtype=np.int64)
+    start = time.perf_counter()
+    train_folds(
+        bags,
+        both,
+        [FoldBags(both, none)] * FOLDS,
+        n_classes=2,
+        model=MilModelSettings(),
+        options=MilTrainSettings(epochs=1, standardise=False),
+        seed=0,
+    )
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds / 2, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+if __name__ == "__main__":
+    main()
