@@ -101,7 +101,7 @@ class Explanation:
         elif self.entropy > NEARLY_EVEN:
             found.append(f"attention is nearly even (entropy {self.entropy:.3f} of 1): its pattern decided little")
         if self.agreement < 0.5:
-            found.append(f"trials disagree where to look (mean rank correlation {self.agreement:.2f})")
+            found.append(f"models disagree where to look (mean rank correlation {self.agreement:.2f})")
         if self.predicted != self.slide.label:
             found.append(f"the call is wrong: this explains an error (label {self.slide.label})")
         return found

@@ -86,7 +86,7 @@ def test_entropy_is_1_for_even_and_0_for_one_tile(rows):
         ({"kind": "mean"}, "no tile decided"),
         ({"kind": "max"}, "one tile"),
         ({"attention": np.full(30, 1 / 30)}, "nearly even"),
-        ({"agreement": 0.1}, "trials disagree"),
+        ({"agreement": 0.1}, "models disagree"),
         ({"probabilities": np.array([0.9, 0.1])}, "the call is wrong"),
     ],
 )
