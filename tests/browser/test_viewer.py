@@ -126,7 +126,7 @@ def test_gene_is_found_by_search_and_its_value_under_the_pointer_is_the_files(op
     page = opened("#slide=s1&source=hage").page
     expect(page.locator("#legend-name")).to_contain_text("Attention")
     page.fill("#layer-search", "esr")
-    assert page.locator("#layer option[value^='gene:']").all_inner_texts() == ["ESR1"]
+    assert page.locator("#layer option[value^='gene:']").all_inner_texts() == ["ESR1 0.30"]
     page.select_option("#layer", "gene:ESR1")
     expect(page.locator("#legend-name")).to_contain_text("ESR1")
     box = page.locator("#viewer").bounding_box()

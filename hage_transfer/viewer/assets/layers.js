@@ -4,7 +4,7 @@ import { COLOUR_MAPS, colourTable, gradientStops } from './colours.js';
 import { getTiles, getValues } from './api.js';
 import { colourRange, TileRaster } from './raster.js';
 
-const NAMES = { attention: 'Attention', percentile: 'Attention, percentile' };
+const NAMES = { attention: 'Attention', percentile: 'Attention, percentile', deciding: 'Deciding tiles' };
 const KEPT_GENES = 12;
 const SHOWN_GENES = 400;
 const by = (id) => document.querySelector(id);
@@ -85,7 +85,7 @@ export class Layers {
     const kept = genes.filter(([name]) => fits(name));
     const groups = [
       ['Of tiles', this.tiles.columns.map((name) => [`column:${name}`]).filter(([name]) => fits(name))],
-      [`${kept.length} genes${this.tiles.scores ? `, by ${this.tiles.scoreName}` : ''}`, kept.slice(0, SHOWN_GENES)],
+      [`Genes${this.tiles.scores ? `, ${this.tiles.scoreName}` : ''}`, kept.slice(0, SHOWN_GENES)],
     ];
     const made = groups.filter(([, entries]) => entries.length).map(([label, entries]) => {
       const group = document.createElement('optgroup');
@@ -103,6 +103,7 @@ export class Layers {
       made.at(-1).append(rest);
     }
     by('#layer').replaceChildren(...made);
+    by('#layer-count').textContent = `${kept.length} of ${genes.length} genes`;
   }
 
   async show(layer) {
