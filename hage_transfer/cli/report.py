@@ -14,10 +14,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def report(
-        runs: Annotated[list[Path], typer.Argument(help="Run directories of pretrain, probe and mil, in any order.")],
+        runs: Annotated[
+            list[Path],
+            typer.Argument(help="Run directories of pretrain, probe and mil, and folders of predict, in any order."),
+        ],
         out: options.Out = None,
     ) -> None:
-        """Write report.md and report.html: the answer, the comparison, the gene table, how to reproduce them."""
+        """Write report.html (one file that needs no other) and report.md: the answer first, then what it rests on."""
         from hage_transfer.report.page import write_report
 
         folder = out or Path()

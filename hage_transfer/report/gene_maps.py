@@ -70,12 +70,12 @@ def predict_section(folder: PredictFolder, anchor: str) -> Section:
     attention = [path for path in maps if ".attention." in path.name]
     shown = [*expression[:MAX_MAPS], *attention[: MAX_MAPS // 2]]
     pictures = tuple(_predict_map(path, scores) for path in shown)
-    text = ["Maps of `hage predict`: measured (where counts are at hand) and predicted expression, on held-out tissue."]
+    text = ["Maps of hage predict: measured (where counts are at hand) and predicted expression, on held-out tissue."]
     if len(shown) < len(maps):
         text.append(f"{len(maps) - len(shown)} more maps are in {folder.name}/maps.")
     found = (_attention_table(path) for path in sorted(folder.path.glob("*.attention.csv")))
     tables = tuple(table for table in found if table is not None)
-    return Section(f"Gene maps ({folder.name})", anchor, tuple(text), tables, pictures=pictures)
+    return Section(f"Gene maps ({folder.name})", anchor, tuple(text), tables, pictures=pictures, maps_first=True)
 
 
 def _sections(path: Path) -> Iterator[tuple[str, "AnnData"]]:

@@ -18,7 +18,8 @@ class Section:
         text: paragraphs.
         tables: in order.
         plots: a grid of panels, between the text and the tables.
-        pictures: maps, after the plots.
+        pictures: maps, after the tables.
+        maps_first: whether they come before the tables.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    maps_first: bool = False
 
 
 @dataclass(frozen=True)

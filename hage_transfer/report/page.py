@@ -1,5 +1,6 @@
 """One page over runs: the question, the answer with its uncertainty, the numbers, and how to get them again."""
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ from hage_transfer.report.runs import Run, Unfinished, is_unfinished, read_run, 
 from hage_transfer.report.slide_attention import slide_section
 from hage_transfer.report.tables import comparison_table
 
+log = logging.getLogger(__name__)
+
 CLASSIFIERS = ("probe", "mil")
 QUESTION = (
     "A frozen pathology encoder, against the same encoder informed by genes (HAGE): same data, same folds, same "
@@ -58,6 +61,8 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
         read_run(unfinished[0])  # says that it is not finished
     if not finished:
         raise DataError(f"{predicted[0]}: holds predictions; a report needs the directory of a run beside them")
+    for path in unfinished:
+        log.warning("%s: has no results yet; the page names it among its warnings", path)
     page = make_page(
         with_labels([read_run(path) for path in finished]),
         predicted=[PredictFolder(path, path.resolve().name) for path in predicted],

@@ -39,7 +39,9 @@ def slide_section(run: Run, anchor: str) -> Section | None:
         text[0] += " The maps are of the surest wrong and the surest right calls of each class."
     if pictures and left > 0:
         text.append(f"{left} more attention maps are in {run.name}/{FOLDER}.")
-    return Section(f"Where it looked ({run.name})", anchor, tuple(text), tuple(tables), pictures=tuple(pictures))
+    return Section(
+        f"Where it looked ({run.name})", anchor, tuple(text), tuple(tables), pictures=tuple(pictures), maps_first=True
+    )
 
 
 def telling(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -56,7 +58,7 @@ def _picture(folder: Path, row: dict[str, str]) -> Picture:
     call = f"called {row.get('predicted')} ({_float(row.get('probability')):.2f}), is {row.get('label')}"
     alt = f"Attention over slide {row['slide']} of source {folder.name}: {call}"
     path = folder / row["slide"] / "attention.png"
-    return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt, width_px=700, wide=False)
+    return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt, width_px=900, wide=False)
 
 
 def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:

@@ -137,7 +137,7 @@ def test_attention_maps_begin_with_the_surest_wrong_call(runs):
     assert section.title == "Where it looked (mil)"
     assert [picture.title.split(",")[0] for picture in section.pictures] == ["s0", "s2", "s1", "s4", "s3"]
     assert "called b (0.90), is a" in section.pictures[0].alt
-    assert Image.open(io.BytesIO(section.pictures[0].jpeg)).width == 700
+    assert Image.open(io.BytesIO(section.pictures[0].jpeg)).width == 900
     slides, over, genes = section.tables
     assert over.rows == (("ERBB2", "b", "+0.40", "+0.10 to +0.70", "0.040", "0.30", "4"),)
     assert slides.rows[1] == ("s1", "b", "b", "0.850", "1", "101")
