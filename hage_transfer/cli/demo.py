@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_OUT = Path("runs/demo")
 FOLDERS = ("data", "features", "pretrain", "probe", "mil")
+EXPLAINED_PER_CLASS = 2
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,19 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     if overwrite:
         for folder in FOLDERS:
             shutil.rmtree(out / folder, ignore_errors=True)
-    log.info("1/5 synthetic tissue: ST sections, labelled patches, whole slides")
+    log.info("1/6 synthetic tissue: ST sections, labelled patches, whole slides")
     files = write_demo_files(out / "data", seed=seed, size=size or FULL)
     configs = demo_configs(out, files, seed=seed)
-    log.info("2/5 frozen features of the ST sections")
+    log.info("2/6 frozen features of the ST sections")
     encode_sections(configs.pretrain, device=device, overwrite=False)
-    log.info("3/5 pretraining: HAGE and its baselines, each patient held out in turn")
+    log.info("3/6 pretraining: HAGE and its baselines, each patient held out in turn")
     genes = run_pretrain(configs.pretrain, out=out / "pretrain", device=device, jobs=jobs, overwrite=False)
-    log.info("4/5 patches and slides: frozen features against gene-informed embeddings")
+    log.info("4/6 patches and slides: frozen features against gene-informed embeddings")
     patches = run_probe(configs.probe, out=out / "probe", device=device, jobs=jobs, overwrite=False)
     slides = run_mil(configs.mil, out=out / "mil", device=device, jobs=jobs, overwrite=False)
-    log.info("5/5 report")
+    log.info("5/6 why slides were called: attention, and the genes of the tiles that decided")
+    explain_demo_slides(configs.mil, out / "mil", device=device, jobs=jobs)
+    log.info("6/6 report")
     runs = [out / "pretrain", out / "probe", out / "mil"]
     write_report(runs, out)
     console = Console()
@@ -88,7 +91,31 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
     for results, run in zip((patches, slides), runs[1:], strict=True):
         show_table(results, console)
         show_differences(run, console)
-    console.print(f"{time.monotonic() - start:.0f} s; open {out / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(
+        f"{time.monotonic() - start:.0f} s; open {out / 'report.html'}; `hage view {out / 'mil'}` shows the slides",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: int) -> None:
+    """Heatmaps of the first slides of each class, for the gene-informed source."""
+    from hage_transfer.cli.heatmap_run import HeatmapOptions, run_heatmap
+    from hage_transfer.data.labels import read_labels
+    from hage_transfer.devices import resolve_device
+
+    labels = read_labels(config.features / "labels.csv")
+    first = [name for label in labels.classes for name in labels.keys[labels.labels == label][:EXPLAINED_PER_CLASS]]
+    options = HeatmapOptions(
+        sources=("hage",),
+        slides=tuple(map(str, first)),
+        top=8,
+        share=0.1,
+        genes=True,
+        encoders=(),
+        slide_folder=None,
+    )
+    run_heatmap(run, options, out=run / "heatmaps", device=resolve_device(device), jobs=jobs, overwrite=False)
 
 
 def demo_configs(out: Path, files: "DemoFiles", *, seed: int) -> DemoConfigs:
