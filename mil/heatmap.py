@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
 from hage_transfer.csv_table import csv_table
@@ -91,8 +91,12 @@ class Explanation:
         kept = self.attention[self.attention > 0]
         return float(-(kept * np.log(kept)).sum() / np.log(len(self.attention)))
 
-    def cautions(self) -> list[str]:
-        """What a reader must know before taking the attention for a reason."""
+    def cautions(self, deciding: Bool[np.ndarray, " tile"]) -> list[str]:
+        """What a reader must know before taking the attention for a reason.
+
+        Args:
+            deciding: tiles that count as deciding.
+        """
         found = []
         if self.kind == EVEN:
             found.append("mean pooling: every tile has the same attention, so no tile decided")
@@ -102,9 +106,18 @@ class Explanation:
             found.append(f"attention is nearly even (entropy {self.entropy:.3f} of 1): its pattern decided little")
         if self.agreement < 0.5:
             found.append(f"models disagree where to look (mean rank correlation {self.agreement:.2f})")
+        alone = self._alone(deciding)
+        if alone is not None and alone < 1 / len(self.classes):
+            found.append(f"deciding tiles alone speak against the call (mean p of {self.predicted} {alone:.2f})")
         if self.predicted != self.slide.label:
             found.append(f"the call is wrong: this explains an error (label {self.slide.label})")
         return found
+
+    def _alone(self, deciding: Bool[np.ndarray, " tile"]) -> float | None:
+        """Mean probability of the predicted class over the deciding tiles, each taken for the whole slide."""
+        if self.tile_probabilities is None or not deciding.any():
+            return None
+        return float(self.tile_probabilities[deciding, self.classes.index(self.predicted)].mean())
 
 
 def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:

@@ -83,16 +83,13 @@ class TileTable:
 
         return pd.DataFrame(self.columns())
 
-    def write_csv(self, folder: Path) -> list[str]:
-        """Writes tiles.csv; returns its name."""
-        with atomic_path(folder / TILES_FILE) as temporary:
+    def write_csv(self, path: Path) -> None:
+        """Writes tiles.csv."""
+        with atomic_path(path) as temporary:
             self.frame().to_csv(temporary, index=False, float_format="%.8g")
-        return [TILES_FILE]
 
-    def write_h5ad(
-        self, folder: Path, genes: "TileGenes | None", names: Sequence[str], facts: Mapping[str, Any]
-    ) -> list[str]:
-        """Writes tiles.h5ad, expression a few tiles at a time; returns its name."""
+    def write_h5ad(self, path: Path, genes: "TileGenes | None", names: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """Writes tiles.h5ad, expression a few tiles at a time."""
         import anndata as ad
         import h5py
         import pandas as pd
@@ -108,13 +105,11 @@ class TileTable:
         centres = self.centres
         obsm = {} if centres is None else {"spatial": centres}
         table = ad.AnnData(obs=obs, var=var, obsm=obsm, uns={"hage": {"schema_version": 1, **known}})
-        path = folder / H5AD_FILE
         with atomic_path(path) as temporary:
             table.write_h5ad(temporary)
             if genes is not None:
                 with h5py.File(temporary, "r+") as file:
                     _write_expression(file, genes.expression)
-        return [H5AD_FILE]
 
 
 def _write_expression(file: Any, expression: Float[np.ndarray, "gene tile"]) -> None:

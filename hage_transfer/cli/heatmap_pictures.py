@@ -40,7 +40,7 @@ def draw_pictures(
         places,
         explanation.percentile,
         title=title,
-        notes=(_made_by(table, source), *(_short(caution) for caution in explanation.cautions())),
+        notes=(_made_by(table, source), *(_short(caution) for caution in explanation.cautions(table.deciding))),
         mpp_um_per_px=None if slide.resolution is None else slide.resolution.mean_um_per_px,
         ranked=tuple(order[:top]) if np.ptp(explanation.attention) > 0 else (),
     )

@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hage_transfer.atomic import remove_partial, write_json
-from hage_transfer.cli.heatmap_files import GENES_FILE, TileTable, write_gene_table
+from hage_transfer.cli.heatmap_files import GENES_FILE, H5AD_FILE, RECORD_FILE, TILES_FILE, TileTable, write_gene_table
 from hage_transfer.cli.heatmap_genes import TileGenes, tile_genes
 from hage_transfer.cli.heatmap_images import SlideImage, level0_mpp, tile_places
 from hage_transfer.cli.heatmap_pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
@@ -26,6 +26,7 @@ from mil.heatmap import explain
 
 log = logging.getLogger(__name__)
 
+FILES = (MAP_FILE, GEOJSON_FILE, CONTACT_FILE, TILES_FILE, GENES_FILE, H5AD_FILE)
 EVEN_GENES = 0.99
 FEW_DIRECTIONS = 0.1
 
@@ -37,37 +38,45 @@ def explain_slide(task: SlideTask) -> None:
         DataError: features, models or the image cannot be read, or are others than when the run was made.
     """
     inputs = task.inputs_sha256()
-    task.record.unlink(missing_ok=True)
+    for name in (RECORD_FILE, *FILES):  # of other options, perhaps: a slide has no file that this call did not make
+        (task.out / name).unlink(missing_ok=True)
     remove_partial(task.out)
     trials = sorted({trial for _, trial in task.slide.probabilities})
     explanation = explain(task.slide, task.models(), {trial: task.bags[trial].load(task.bag) for trial in trials})
     facts = open_features(task.bags[trials[0]].paths[task.bag])
     table = TileTable(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
-    files, cautions = [], explanation.cautions()
-    with ExitStack() as stack:
-        slide = stack.enter_context(_image(task.image))
+    cautions = explanation.cautions(table.deciding)
+    with _image(task.image) as slide:
         places = None if facts.coords is None else tile_places(facts.coords, facts.meta, slide)
         table = table.at(places)
-        files += table.write_csv(task.out)
         if slide is not None and places is not None:
             draw_pictures(task.out, slide, places, table, px=facts.meta.patch_size_px, source=task.source, top=task.top)
-            files += [MAP_FILE, CONTACT_FILE, GEOJSON_FILE]
         mpp = level0_mpp(facts.meta, slide)
+    table.write_csv(task.out / TILES_FILE)
     genes, notes = _genes(task, table)
     cautions += notes
-    files += table.write_h5ad(
-        task.out, genes, () if task.genes is None else _ensemble(task.genes).genes, _facts(task, cautions)
-    )
-    if task.genes is not None and (task.out / GENES_FILE).is_file():
-        files.append(GENES_FILE)
-    row = {
+    names = () if task.genes is None else _ensemble(task.genes).genes
+    table.write_h5ad(task.out / H5AD_FILE, genes, names, _facts(task, cautions))
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "inputs_sha256": inputs,
+        "files": [name for name in FILES if (task.out / name).is_file()],
+        "row": _row(task, table, mpp, cautions),
+    }
+    write_json(task.record, record)
+
+
+def _row(task: SlideTask, table: TileTable, mpp: float | None, cautions: list[str]) -> dict[str, Any]:
+    """The slide's row of slides.csv."""
+    explanation = table.explanation
+    return {
         "slide": task.slide.name,
         "path": "" if task.image is None else str(task.image.path),
         "label": task.slide.label,
         "predicted": explanation.predicted,
         "probability": round(explanation.probability, 6),
         "fold": " ".join(task.slide.folds),
-        "n_tiles": len(explanation.attention),
+        "n_tiles": len(table),
         "mpp": "" if mpp is None else round(mpp, 6),
         "models": len(task.slide.probabilities),
         "n_deciding": int(table.deciding.sum()),
@@ -75,13 +84,10 @@ def explain_slide(task: SlideTask) -> None:
         "agreement": "" if np.isnan(explanation.agreement) else round(explanation.agreement, 4),
         "cautions": "; ".join(cautions),
     }
-    record = {"schema_version": SCHEMA_VERSION, "inputs_sha256": inputs, "files": files, "row": row}
-    write_json(task.record, record)
 
 
 def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[str]]:
     """Genes of the tiles, with their table written, and what a reader must know of them."""
-    (task.out / GENES_FILE).unlink(missing_ok=True)
     if task.genes is None or task.frozen is None:
         return None, [task.why_no_genes] if task.why_no_genes else []
     ensemble = _ensemble(task.genes)

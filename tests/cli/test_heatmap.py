@@ -203,6 +203,13 @@ def test_without_images_there_are_tables_and_that_is_said(made, tmp_path, capsys
     assert files == {"tiles.csv", "tiles.h5ad", "genes.csv", "heatmap.json"}
 
 
+def test_no_file_of_an_earlier_call_with_other_options_stays(made, tmp_path):
+    assert pictured(made, tmp_path, "--source", "frozen", "--slide", "s1") == 0
+    assert heatmap(made, tmp_path, "--source", "frozen", "--slide", "s1", "--no-genes") == 0
+    files = {path.name for path in (tmp_path / "frozen" / "s1").iterdir()}
+    assert files == {"tiles.csv", "tiles.h5ad", "heatmap.json"}
+
+
 def test_frozen_takes_the_genes_of_the_runs_gene_informed_source(made, tmp_path, capsys):
     assert heatmap(made, tmp_path, "--source", "frozen", "--slide", "s1") == 0
     assert "genes are those of the encoders of source hage" in " ".join(capsys.readouterr().err.split())

@@ -8,6 +8,7 @@ import torch
 
 from hage_transfer.errors import DataError
 from mil.checkpoint import FoldModel
+from mil.deciding_genes import deciding_tiles
 from mil.heatmap import HeldOutSlide, explain, read_held_out
 from mil.models import build_model
 
@@ -88,19 +89,25 @@ def test_entropy_is_1_for_even_and_0_for_one_tile(rows):
         ({"attention": np.full(30, 1 / 30)}, "nearly even"),
         ({"agreement": 0.1}, "models disagree"),
         ({"probabilities": np.array([0.9, 0.1])}, "the call is wrong"),
+        ({"tile_probabilities": np.tile([0.7, 0.3], (30, 1))}, "alone speak against the call (mean p of tumour 0.30)"),
     ],
 )
 def test_cautions_name_what_weakens_an_explanation(rows, changes, caution):
     models = {("0", 0): fold_model(0)}
     sure = np.random.default_rng(0).dirichlet(np.full(30, 0.1))
+    deciding = deciding_tiles(sure, share=0.1)
+    for_it = np.tile([0.2, 0.8], (30, 1))
     plain = replace(
-        explain(as_held_out(models, rows), models, {0: rows}), attention=sure, probabilities=np.array([0.1, 0.9])
+        explain(as_held_out(models, rows), models, {0: rows}),
+        attention=sure,
+        probabilities=np.array([0.1, 0.9]),
+        tile_probabilities=for_it,
     )
-    assert plain.cautions() == []
-    assert any(caution in text for text in replace(plain, **changes).cautions())
+    assert plain.cautions(deciding) == []
+    assert any(caution in text for text in replace(plain, **changes).cautions(deciding))
 
 
-def test_tested_slides_are_those_of_the_source(tmp_path):
+def test_held_out_slides_are_those_of_the_source(tmp_path):
     (tmp_path / "predictions.csv").write_text(
         "source,trial,slide,fold,label,predicted,probability_normal,probability_tumour\n"
         "hage,0,s1,2,tumour,tumour,0.1,0.9\nhage,1,s1,2,tumour,normal,0.6,0.4\nfrozen,,s2,0,normal,normal,0.8,0.2\n"
