@@ -41,7 +41,6 @@ SHORT = {
         "cross_checks": {"classifiers": ["class_mean"]},
     },
     "mil": {
-        "data": {"tile_px": 128},
         "encoder": {"batch_size": 4},
         "split": {"folds": 2},
         "model": {"hidden_dim": 8, "attention_dim": 8},
@@ -72,6 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "--set",
                 f"data.root={data}/pcam",
                 *embedded,
+                "--select",
                 "--out",
                 "runs/probe-pcam",
             ],
@@ -103,7 +103,11 @@ def _write_recipes(folder: Path) -> None:
         tree = yaml.safe_load(path.read_text())
         copy = folder / path.relative_to(ROOT / "configs")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(yaml.safe_dump(_merged(tree, SHORT.get(task, {}))))
+        short = _merged(tree, SHORT.get(task, {}))
+        if task == "mil":  # small slides want small tiles, and CLAM's least piece of tissue is larger than they are
+            short["data"].pop("tissue", None)
+            short["data"]["tile_level0_px" if "tile_level0_px" in tree["data"] else "tile_px"] = 128
+        copy.write_text(yaml.safe_dump(short))
 
 
 def _merged(tree: dict, change: dict) -> dict:
@@ -116,10 +120,10 @@ def _write_data(data: Path) -> None:
     her2st = data / "her2st/data"
     write_sections(her2st, seed=0, names=SECTIONS, side_px=750)
     write_patches(data / "pcam", seed=0, splits={"train": 4, "valid": 2, "test": 2}, per_slide=6)
-    write_slides(data / "tcga_brca", seed=0, n_slides=8, side_px=640)
-    labels = pd.read_csv(data / "tcga_brca/labels.csv").replace({"quiet": "IDC", "activated": "ILC"})
-    labels.to_csv(data / "tcga_brca/labels.csv", index=False)
+    labels = _write_tcga(data / "tcga_brca")
     labels.to_csv(data / "labels.csv", index=False)
+    published = labels.rename(columns={"slide": "slide_id", "label": "oncotree_code", "group": "case_id"})
+    published.to_csv(data / "tcga_brca_subset.csv", index=False)
     shutil.copytree(data / "tcga_brca", data / "sln_breast/slides", ignore=shutil.ignore_patterns("*.csv"))
     target = labels.assign(target=(labels["label"] == "ILC").astype(int))[["slide", "target"]]
     target.to_csv(data / "sln_breast/target.csv", index=False)
@@ -133,6 +137,19 @@ def _write_data(data: Path) -> None:
         _write_h5ad(section, data / "h5ad", image)
     rows = "".join(f"{name},{name[0]}\n" for name in SECTIONS)
     (data / "visium/patients.csv").write_text(f"section,patient\n{rows}")
+
+
+def _write_tcga(folder: Path) -> pd.DataFrame:
+    """Slides with TCGA's names, two of each patient, and their label table."""
+    write_slides(folder, seed=0, n_slides=8, side_px=640)
+    labels = pd.read_csv(folder / "labels.csv").replace({"quiet": "IDC", "activated": "ILC"})
+    for row, old in enumerate(labels["slide"]):
+        patient = f"TCGA-A{row // 4 + 1}-A0T{row // 2}"
+        name = f"{patient}-01Z-00-DX{row % 2 + 1}"
+        (folder / f"{old}.tif").rename(folder / f"{name}.tif")
+        labels.loc[row, ["slide", "group"]] = [name, patient]
+    labels.to_csv(folder / "labels.csv", index=False)
+    return labels
 
 
 def _forget_encoder(clam: Path) -> None:

@@ -35,7 +35,11 @@ CHECKED_STARTS = {
     "python3 -m venv": "installs packages",
 }
 """Blocks of README.md that begin so are checked; GitHub's first page carries no marks for them."""
-MADE_BY_THE_PAGE = {"README.md": "runs", "docs/how-to/own-st-data.md": "runs/cscc"}
+MADE_BY_THE_PAGE = {
+    "README.md": "runs",
+    "docs/how-to/own-st-data.md": "runs/cscc",
+    "docs/how-to/tcga-brca.md": "runs/tcga",
+}
 """What is there for other pages, and not for the one whose commands make it."""
 CONFIGS = {
     **dict.fromkeys(
