@@ -33,7 +33,7 @@ class Difference:
         baseline: the one it is judged against.
         mean: mean over folds of source - baseline.
         std: standard deviation over folds (ddof 1); None with one fold.
-        margin: half width of the 95% interval; None with one fold.
+        margin: half width of the 95% interval; None with one fold, or where every fold differs by the same.
         wins: folds in which the source is better (lower, where the metric is an error).
         by_fold: the difference in each fold where both are defined.
         trials: mean difference of each of the source's trials, where it has several.
@@ -63,19 +63,23 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``gain``, ``loss``, ``within noise``, or ``not judged`` where there is one fold."""
+        """``gain``, ``loss``, ``within noise``, or ``not judged`` where no spread is known."""
         if self.margin is None:
             return "not judged"
         if abs(self.mean) <= self.margin:
             return "within noise"
         return "gain" if (self.mean > 0) != (self.metric in LOWER_IS_BETTER) else "loss"
 
+    @property
+    def _no_spread(self) -> str:
+        return "One fold" if self.folds == 1 else "Every fold alike"
+
     def brief(self) -> str:
         """The difference in few words; its mean and verdict stand beside them."""
         what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
         what += f": {self.source} less {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.margin is None:
-            return f"{what}. One fold, so no spread is known."
+            return f"{what}. {self._no_spread}, so no spread is known."
         low, high = self.mean - self.margin, self.mean + self.margin
         return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} folds."
 
@@ -85,7 +89,8 @@ class Difference:
         what += f", {self.source} differs from {self.baseline}"
         what += f" by {self.mean:+.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.margin is None or self.std is None:
-            return f"{what}, in one fold: no spread is known, so this says nothing of other data."
+            where = self._no_spread[0].lower() + self._no_spread[1:]
+            return f"{what}, in {where}: no spread is known, so this says nothing of other data."
         low, high = self.mean - self.margin, self.mean + self.margin
         what += f" (std over {self.folds} folds {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
         what += f"better in {self.wins} of {self.folds} folds"
@@ -135,11 +140,16 @@ def paired_difference(
         baseline=baseline,
         mean=mean(deltas),
         std=std,
-        margin=None if std is None else interval_margin(std, len(deltas)),
+        margin=None if std is None or _rounding(std, mean(deltas)) else interval_margin(std, len(deltas)),
         wins=sum(sign * delta > 0 for delta in deltas),
         by_fold=tuple(deltas),
         trials=tuple(mean(own) for one in trials if (own := _paired(one, base))),
     )
+
+
+def _rounding(std: float, value: float) -> bool:
+    """Whether a spread is that of rounding alone; the same difference of 0 in every fold is no such case."""
+    return value != 0 and std <= 1e-12 * max(1.0, abs(value))
 
 
 def standard_error(std: float, folds: int) -> float:

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SourceSettings, SplitSettings
+
+Label = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+"""A class by name; YAML reads the name 1 as a number."""
 
 Classifier = Literal["logistic", "knn", "class_mean"]
 
@@ -15,7 +18,7 @@ class ProbeTrainSettings(Settings):
 
     epochs: int = Field(10, gt=0)
     batch_size: int = Field(1024, gt=0, description="rows a step; a small set wants a small batch to have steps enough")
-    learning_rate: float = Field(1e-3, gt=0, description="of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, on the weights")
     standardise: bool = Field(True, description="scale each feature by the fold's training rows")
 
@@ -92,14 +95,14 @@ class ProbeConfig(Settings):
     features: Path = Field(Path("features/patches"), description="folder of features.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
     sources: Sources = Field({"frozen": ProbeSourceSettings()})
-    label_map: dict[str, str] = Field(
+    label_map: dict[Label, Label] = Field(
         {}, description="patterns of the set's labels (tumor_*) to classes of the probe; empty: the labels themselves"
     )
     split: ProbeSplitSettings = ProbeSplitSettings()
     train: ProbeTrainSettings = ProbeTrainSettings()
     cross_checks: CrossCheckSettings = CrossCheckSettings()
     learning_curve: LearningCurveSettings = LearningCurveSettings()
-    positive: str | None = Field(
+    positive: Label | None = Field(
         None, description="two classes: the one that AUC, recall and F1 speak of; None: the last in sorted order"
     )
     select_by: Literal["auc", "accuracy", "balanced_accuracy", "recall", "f1"] = Field(

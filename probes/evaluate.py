@@ -19,7 +19,7 @@ from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from probes.config import ProbeConfig
 from probes.folds import ProbeFold, masks, probe_folds
-from probes.jobs import LINEAR, ProbeJob, read_job, run_probe_job, work_sha256
+from probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
 from probes.label_draws import LabelDraw, draw_masks, label_draws
 from probes.more_tables import cross_check_table, curve_table, write_table
 
@@ -85,6 +85,8 @@ def evaluate_probes(
         for classifier in classifiers
         for name, trial, files in trials
     }
+    for job in jobs.values():
+        remove_damaged(job.done)
     run_all(list(jobs.values()), run=run, n_jobs=n_jobs, progress=progress)
     found = {place: read_job(job.done) for place, job in jobs.items()}
     predictions = {

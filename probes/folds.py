@@ -1,6 +1,7 @@
 """Which rows train, which are tested: folds of our own, or the split that was published with the set."""
 
-from collections.abc import Iterator, Sequence
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from jaxtyping import Bool, Int
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.published_table import PARTS
 from hage_transfer.data.splits import check_disjoint, table_folds
 from hage_transfer.errors import DataError, SplitError
 from probes.config import ProbeSplitSettings
 
-PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
 OFFICIAL = "official"
 _NAMED = 3
 
@@ -82,16 +83,24 @@ def _parts_of_keys(labels: LabelTable) -> np.ndarray:
 
 
 def _parts_of_table(path: Path, labels: LabelTable) -> np.ndarray:
-    parts = dict(_read_parts(path))
-    missing = [key for key in labels.keys.tolist() if key not in parts]
+    of_names = read_parts(path)
+    names = [(posixpath.normpath(key), posixpath.normpath(key.partition("#")[0])) for key in labels.keys.tolist()]
+    parts = [of_names.get(key, of_names.get(image)) for key, image in names]  # a tile is where its image is
+    missing = [key for key, part in zip(labels.keys.tolist(), parts, strict=True) if part is None]
     if missing:
         raise DataError(
             f"{path}: no part for {len(missing)} of {len(labels)} labelled keys ({', '.join(missing[:_NAMED])})"
         )
-    return np.array([parts[key] for key in labels.keys.tolist()])
+    return np.array(parts)
 
 
-def _read_parts(path: Path) -> Iterator[tuple[str, str]]:
+def read_parts(path: Path) -> dict[str, str]:
+    """Part of each key of a table of parts.
+
+    Raises:
+        DataError: not such a table, another part, or a key with two.
+    """
+    parts: dict[str, str] = {}
     with csv_table(path, absent="no such table (split.parts)") as table:
         columns = table.columns
         key_column = next((name for name in ("key", "path") if name in columns), None)
@@ -103,4 +112,9 @@ def _read_parts(path: Path) -> Iterator[tuple[str, str]]:
             part = PARTS.get((row["part"] or "").strip().lower())
             if part is None:
                 raise DataError(f"{path}: line {line}: part is train, valid or test, not {row['part']}")
-            yield row[key_column].strip(), part
+            key = posixpath.normpath(row[key_column].strip())
+            if parts.setdefault(key, part) != part:
+                raise DataError(
+                    f"{path}: line {line}: {key} is in part {part} here and in {parts[key]} above; keep one"
+                )
+    return parts

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,10 +15,13 @@ from jaxtyping import Bool, Float, Int
 from hage_transfer.atomic import atomic_path
 from hage_transfer.data.feature_file import read_meta, written
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import DataError
 from probes.config import CrossCheckSettings, ProbeTrainSettings
 
 if TYPE_CHECKING:
     from probes.rows import FeatureRows
+
+log = logging.getLogger(__name__)
 
 LINEAR = "linear"
 
@@ -63,6 +67,9 @@ def run_probe_job(work: ProbeJob) -> None:
     """Trains all heads on one source and writes the probabilities of the rows that they did not train on.
 
     One thread (and one that reads ahead): the numbers then do not depend on how many jobs share the machine.
+
+    Raises:
+        DataError: features that cannot be read, or training that ended in NaN.
     """
     from probes.rows import open_rows
 
@@ -70,6 +77,14 @@ def run_probe_job(work: ProbeJob) -> None:
         of_heads = _probabilities(work, features)
     shape = max(work.variants) + 1, len(work.keys), work.n_classes
     found = np.full(shape, np.nan, dtype=np.float32)
+    broken = next(
+        (head for head in range(len(of_heads)) if not np.isfinite(of_heads[head, work.wanted[head]]).all()), None
+    )
+    if broken is not None:
+        raise DataError(
+            f"{work.classifier} on {work.paths[0]}: training diverged (NaN probabilities of head {broken}); lower "
+            "train.learning_rate, or set train.standardise=true"
+        )
     for head, variant in enumerate(work.variants):
         found[variant, work.wanted[head]] = of_heads[head, work.wanted[head]]
     with atomic_path(work.done) as temporary, temporary.open("wb") as handle:
@@ -79,6 +94,17 @@ def run_probe_job(work: ProbeJob) -> None:
 def read_job(path: Path) -> Float[np.ndarray, "variant row class"]:
     """What a job wrote."""
     return np.load(path, allow_pickle=False)
+
+
+def remove_damaged(path: Path) -> None:
+    """Removes what a job wrote where it cannot be read any more, so that the job is done again."""
+    if not path.exists():
+        return
+    try:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        log.warning("%s: damaged (%s), done again", path, error)
+        path.unlink()
 
 
 def work_sha256(paths: Sequence[Path], labels: LabelTable, training: np.ndarray, wanted: np.ndarray) -> str:

@@ -21,7 +21,8 @@ class Moments:
         shift: one reference row for all heads, taken from every row before any product; it keeps sums small and
             changes no result.
         mean: of the training rows, from ``shift``.
-        scale: their standard deviation; 1 for a constant feature.
+        scale: their standard deviation; infinite for a constant feature, so that it is 0 once scaled, wherever it is
+            tested: a head cannot learn from it, and rounding must not make it seem so.
     """
 
     shift: Float[Tensor, "feature"]
@@ -65,5 +66,5 @@ def training_moments(
     counts = torch.from_numpy(training.sum(axis=1, keepdims=True)).double()
     mean = total / counts
     scale = (squares / counts - mean**2).clamp_(min=0.0).sqrt_()
-    scale[scale < 1e-6 * (1.0 + (mean + shift).abs())] = 1.0
+    scale[scale <= 1e-6 * (mean.abs() + (mean + shift).abs())] = torch.inf
     return Moments(shift.float(), mean.float(), scale.float())

@@ -109,8 +109,6 @@ def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> 
         for path in paths:
             read_meta(path)
             file = stack.enter_context(h5py.File(path, "r"))
-            if file["features"].ndim != 2:
-                raise DataError(f"{path}: features are (N, D), these have shape {file['features'].shape}")
             datasets.append(file["features"])
             places.append(_places(file, keys, path=path))
         size = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets)
@@ -125,8 +123,12 @@ def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> 
 def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray, "row"] | None:
     if "keys" not in file:
         raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
+    if h5py.check_string_dtype(file["keys"].dtype) is None:
+        raise DataError(f"{path}: its keys are {file['keys'].dtype}, wanted text; encode the patches again")
     own = file["keys"].asstr()[...]
     n_rows = len(file["features"])
+    if len(own) != n_rows:
+        raise DataError(f"{path}: {len(own)} keys for {n_rows} rows of features; encode the patches again")
     if n_rows == len(keys) and np.array_equal(own, keys):
         return None
     place = {key: row for row, key in enumerate(own.tolist())}

@@ -59,7 +59,7 @@ def test_nan_becomes_undefined():
 
 def of_folds(gain: float = 0.02, metric: str = "auc") -> Results:
     rows = [
-        record(str(fold), 0.8 + fold / 100 + bonus, source=source, metric=metric)
+        record(str(fold), 0.8 + fold / 100 + bonus * (9 + fold) / 10, source=source, metric=metric)
         for source, bonus in (("frozen", 0.0), ("hage", gain))
         for fold in range(3)
     ]
@@ -69,7 +69,7 @@ def of_folds(gain: float = 0.02, metric: str = "auc") -> Results:
 def test_folds_are_rows_and_sources_columns():
     table = of_folds().folds("auc")
     assert table.index.tolist() == ["0", "1", "2"]
-    assert table["hage"].tolist() == pytest.approx([0.82, 0.83, 0.84])
+    assert table["hage"].tolist() == pytest.approx([0.818, 0.83, 0.842])
 
 
 def test_folds_leave_a_gap_where_a_source_has_no_value():
@@ -83,13 +83,13 @@ def test_table_holds_mean_and_sample_std_of_the_main_metrics():
     rows = [*of_folds().records, record("0", 3.0, metric="n_constant_genes")]
     table = Results(rows).table()
     assert table.columns.tolist() == ["auc"]
-    assert table.loc["hage", "auc"] == "0.830 ± 0.010"
+    assert table.loc["hage", "auc"] == "0.830 ± 0.012"
     assert Results(rows).table(["n_constant_genes"]).loc["frozen"].tolist() == ["3.000"]
 
 
 def test_compare_is_paired_by_fold_and_says_it_in_a_sentence():
     found = of_folds().compare("hage", "frozen")
-    assert found.by_fold == pytest.approx((0.02, 0.02, 0.02))
+    assert found.by_fold == pytest.approx((0.018, 0.02, 0.022))
     assert found.verdict == "gain"
     assert "(ucsb), hage differs from frozen by +0.020 in AUC" in found.sentence()
 
@@ -109,8 +109,8 @@ def test_compare_names_what_is_not_there(wanted):
 def test_results_show_themselves_as_text_and_as_html():
     results = of_folds()
     assert repr(results).splitlines()[0] == "probe (ucsb): mean ± std over 3 folds"
-    assert "0.830 ± 0.010" in repr(results)
-    assert "<td>0.830 ± 0.010</td>" in results._repr_html_()
+    assert "0.830 ± 0.012" in repr(results)
+    assert "<td>0.830 ± 0.012</td>" in results._repr_html_()
 
 
 def test_html_of_results_escapes_names():
@@ -146,3 +146,12 @@ def test_a_value_that_is_a_text_is_refused(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"results\.json.*is no number"):
         read_results(tmp_path)
+
+
+def test_a_difference_that_is_the_same_in_every_fold_is_not_judged():
+    rows = [
+        record(str(k), k / 10 + 0.1 * (name == "hage"), source=name) for name in ("frozen", "hage") for k in range(4)
+    ]
+    found = Results([*rows, *summarise(rows)]).compare("hage", "frozen")
+    assert (found.verdict, found.margin) == ("not judged", None)
+    assert "in every fold alike: no spread is known" in found.sentence()

@@ -73,10 +73,12 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     from hage_transfer.metrics.classification import positive_class
     from hage_transfer.run_directory import RunDirectory
     from probes.evaluate import evaluate_probes
-    from probes.folds import probe_folds
+    from probes.folds import probe_folds, read_parts
 
     resolved = resolve_device(device)
     check_sources(config.sources)
+    if config.split.parts is not None:
+        read_parts(config.split.parts)
     if needs_frozen(config.sources):
         encode_patches(config, device=resolved, overwrite=False)
     labels = map_labels(read_labels(config.features / "labels.csv"), config.label_map)

@@ -131,7 +131,7 @@ def write_blocks(
             file.attrs[name] = np.nan if value is None else value
 
 
-def read_features(path: Path) -> Features:
+def read_features(path: Path | str) -> Features:
     """Reads a whole feature file.
 
     Raises:
@@ -144,6 +144,7 @@ def read_features(path: Path) -> Features:
     >>> read_features(path).features.shape
     (2, 3)
     """
+    path = Path(path)
     with _open(path) as file:
         meta = _read_meta(path, file)
         features = file["features"][...]
@@ -173,9 +174,21 @@ def _open(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             if "features" not in file:
                 raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")
+            _check_form(path, file["features"])
             yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read as h5 ({error}); encode it again") from None
+
+
+def _check_form(path: Path, features: object) -> None:
+    if (
+        not isinstance(features, h5py.Dataset)
+        or features.ndim != 2
+        or not features.shape[1]
+        or features.dtype.kind != "f"
+    ):
+        met = f"{features.dtype} of shape {features.shape}" if isinstance(features, h5py.Dataset) else "a group"
+        raise DataError(f"{path}: features are (N, D) floats, these are {met}; encode it again")
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
@@ -184,6 +197,10 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
     values = {name: file.attrs[name] for name in wanted}
+    if not isinstance(values["schema_version"], int | np.integer):
+        raise DataError(
+            f"{path}: schema_version is {values['schema_version']!r}, wanted a whole number; encode it again"
+        )
     if values["schema_version"] > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {values['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
     mpp = float(values["mpp_um_per_px"])

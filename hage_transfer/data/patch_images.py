@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from hage_transfer.config import PatchSetSettings, file_sha256
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.patch_set import PatchSet, PatchSource
+from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,12 @@ def _from_folders(settings: PatchSetSettings) -> list[LabelledImage]:
     _log_left_out(root, len(inside) - len(images), "not an image in a label's folder")
     if not images:
         raise DataError(f"{root}: no image in a folder of its label; layout folder reads root/<label>/<image>")
+    labels = {image.label for image in images}
+    if len(labels) > 1 and {label.lower() for label in labels} <= PARTS.keys():
+        raise DataError(
+            f"{root}: its folders {', '.join(sorted(labels))} are parts of a split, not labels; give one of them as "
+            "data.root, or a manifest with path,label,group,part (data.layout=manifest)"
+        )
     return images
 
 

@@ -1,6 +1,5 @@
 """PCAM: `camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`, streamed; slides as groups from `_meta.csv`."""
 
-import csv
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 from jaxtyping import UInt8
 
+from hage_transfer.csv_table import csv_table
 from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 _BLOCK = 256
-_GROUP_COLUMN = "wsi"
+_GROUP_COLUMN, _LABEL_COLUMN = "wsi", "tumor_patch"
+_LABELS = {"false": 0, "true": 1, "0": 0, "1": 1}
 
 
 def read_pcam(root: Path) -> PatchSet:
@@ -53,7 +54,7 @@ def read_pcam(root: Path) -> PatchSet:
         name=str(root),
         keys=keys,
         labels=np.concatenate(labels).astype(str),
-        groups=_read_groups(root, sources),
+        groups=_read_groups(root, sources, labels),
         image_keys=keys,
         coords=None,
         patch_px=side,
@@ -92,24 +93,38 @@ def _read(path: Path, first: int) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
             yield from block
 
 
-def _read_groups(root: Path, sources: list[PatchSource]) -> np.ndarray | None:
+def _read_groups(root: Path, sources: list[PatchSource], labels: list[np.ndarray]) -> np.ndarray | None:
     paths = {source.key: _path(root, source.key, "meta.csv") for source in sources}
     absent = [path.name for path in paths.values() if not path.is_file()]
     if absent:
         log.warning("%s: no %s, so PCAM's slides are not known and its patches have no groups", root, ", ".join(absent))
         return None
-    groups: list[str] = []
-    for source in sources:
-        path = paths[source.key]
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            if _GROUP_COLUMN not in (reader.fieldnames or ()):
-                raise DataError(f"{path}: no column {_GROUP_COLUMN}, only {', '.join(reader.fieldnames or ())}")
-            slides = [row[_GROUP_COLUMN] for row in reader]
-        if len(slides) != len(source.rows):
-            raise DataError(f"{path}: {len(slides)} rows for {len(source.rows)} patches")
-        groups.extend(slides)
+    groups = [
+        slide for source, own in zip(sources, labels, strict=True) for slide in _read_slides(paths[source.key], own)
+    ]
     return np.array(groups)
+
+
+def _read_slides(path: Path, labels: np.ndarray) -> list[str]:
+    """The slide of each patch of one split, whose labels tell whether the table is in the order of the patches."""
+    slides: list[str] = []
+    with csv_table(path, absent="no such file") as table:
+        if _GROUP_COLUMN not in table.columns:
+            raise DataError(f"{path}: no column {_GROUP_COLUMN}, only {', '.join(table.columns)}")
+        for line, row in table.rows:
+            slide = row[_GROUP_COLUMN].strip()
+            if not slide:
+                raise DataError(f"{path}: line {line} names no slide ({_GROUP_COLUMN}); fetch the file again")
+            said = _LABELS.get(row.get(_LABEL_COLUMN, "").strip().lower())
+            if said is not None and len(slides) < len(labels) and said != labels[len(slides)]:
+                raise DataError(
+                    f"{path}: line {line}: {_LABEL_COLUMN} is {row[_LABEL_COLUMN]}, the label of patch {len(slides)} "
+                    f"is {labels[len(slides)]}; the rows are not in the order of the patches: fetch x, y and meta again"
+                )
+            slides.append(slide)
+    if len(slides) != len(labels):
+        raise DataError(f"{path}: {len(slides)} rows for {len(labels)} patches")
+    return slides
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from hage_transfer.atomic import write_csv
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 
+PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
+"""Names of a published split's parts to ours; any case."""
+
 
 def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
     """Writes a manifest csv that layout ``manifest`` reads; its ``part`` serves `split.parts`.
@@ -25,8 +28,11 @@ def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
         How many rows were written.
 
     Raises:
-        DataError: the table is missing, not csv, lacks a column, has an empty cell, or names an image twice.
+        DataError: the table is missing, not csv, lacks a column, has an empty cell, names an image twice or an unknown
+            part, or is ``out`` itself.
     """
+    if table.exists() and out.exists() and table.samefile(out):
+        raise DataError(f"{out}: is the table itself; --out names another file")
     rows = list(_rows(table, columns))
     if not rows:
         raise DataError(f"{table}: a table without rows")
@@ -53,4 +59,6 @@ def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
             empty = [columns[name] for name, value in found.items() if not value]
             if empty:
                 raise DataError(f"{table}: line {line} has no {' and no '.join(empty)}")
+            if found.get("part", "train").lower() not in PARTS:
+                raise DataError(f"{table}: line {line}: {columns['part']} is train, valid or test, not {found['part']}")
             yield found

@@ -12,6 +12,8 @@ from hage_transfer.errors import DataError
 
 MIN_GROUPS = 3
 N_RESAMPLES = 9999
+_DRAWN_AT_A_TIME = 1 << 24
+"""Groups drawn before they are summed: it bounds memory; the draws are the same whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def cluster_bootstrap(
         paired=True,
         vectorized=True,
         n_resamples=n_resamples,
+        batch=min(n_resamples, max(1, _DRAWN_AT_A_TIME // n_groups)),
         confidence_level=level,
         method=method,
         rng=np.random.default_rng(seed),

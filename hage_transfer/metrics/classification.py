@@ -24,11 +24,16 @@ def positive_class(classes: Sequence[str], positive: str | None) -> int | None:
     """Place of the positive class in ``classes`` (sorted names); None with more than two classes.
 
     Raises:
-        ConfigError: ``positive`` is no class, or is given where there are more than two.
+        ConfigError: ``positive`` is no class, or is given where there are more than two; fewer than two classes.
 
     >>> positive_class(["benign", "malignant"], None)
     1
     """
+    if len(classes) < 2:
+        raise ConfigError(
+            f"the labels hold one class alone ({', '.join(classes)}): a classifier needs two; look at the label table"
+            " and at label_map"
+        )
     if len(classes) > 2:
         if positive is not None:
             raise ConfigError(

@@ -45,6 +45,7 @@ def fold_test(differences: Sequence[float]) -> FoldTest | None:
     k = len(values)
     std = float(values.std(ddof=1))
     error = std * np.sqrt(1 / k + 1 / (k - 1))
-    t_p_value = 2 * float(stats.t.sf(abs(values.mean()) / error, k - 1)) if error > 0 else None
+    known = std > 1e-12 * max(1.0, abs(float(values.mean())))  # less is rounding
+    t_p_value = 2 * float(stats.t.sf(abs(values.mean()) / error, k - 1)) if known else None
     signed = None if not values.any() else float(stats.wilcoxon(values, method="auto").pvalue)
     return FoldTest(float(values.mean()), std, k, t_p_value, signed)

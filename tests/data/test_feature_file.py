@@ -1,5 +1,6 @@
 import struct
 
+import h5py
 import numpy as np
 import pytest
 
@@ -131,3 +132,31 @@ def test_journal_refuses_nan_and_names_the_row(journal_of):
 def test_journal_discarded_leaves_nothing(target, journal_of):
     journal_of().discard()
     assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda file: file.create_dataset("features", data=np.zeros((3, 0), np.float32)),
+            r"\(N, D\) floats, .*\(3, 0\)",
+        ),
+        (lambda file: file.create_dataset("features", data=[b"a", b"b"]), r"\(N, D\) floats"),
+        (lambda file: file.create_group("features"), "these are a group"),
+    ],
+)
+def test_features_of_another_form_are_refused(target, spoil, message):
+    write_features(target, ROWS, META, coords=COORDS)
+    with h5py.File(target, "a") as file:
+        del file["features"]
+        spoil(file)
+    with pytest.raises(DataError, match=message):
+        read_features(target)
+
+
+def test_a_schema_version_that_is_text_is_refused(target):
+    write_features(target, ROWS, META, coords=COORDS)
+    with h5py.File(target, "a") as file:
+        file.attrs["schema_version"] = "one"
+    with pytest.raises(DataError, match="schema_version is 'one', wanted a whole number"):
+        read_features(target)

@@ -183,3 +183,11 @@ def test_ucsb_real_images_give_2030_tiles(real_data):
     assert len(patches) == 2030
     assert {label: len({k for k, found in zip(patches.image_keys, patches.labels, strict=True) if found == label})
             for label in ("benign", "malignant")} == {"benign": 32, "malignant": 26}  # fmt: skip
+
+
+def test_folders_named_after_parts_of_a_split_are_no_labels(tmp_path):
+    for part in ("train", "Val", "test"):
+        (tmp_path / part / "benign").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / part / "benign" / "a.png")
+    with pytest.raises(DataError, match=r"its folders Val, test, train are parts of a split, not labels"):
+        read_patch_set(PatchSetSettings(layout="folder", root=tmp_path))

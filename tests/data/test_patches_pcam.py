@@ -83,3 +83,26 @@ def test_pcam_fault_is_named(pcam, spoil, message):
     spoil(pcam.root)
     with pytest.raises(DataError, match=message):
         read_patch_set(pcam)
+
+
+@pytest.mark.parametrize("cell", ["", ",", ",  "])
+def test_pcam_meta_without_a_slide_is_named_by_its_line(pcam, cell):
+    path = pcam.root / f"{PREFIX}valid_meta.csv"
+    lines = path.read_text().splitlines()
+    lines[2] = f"1{cell}"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"valid_meta\.csv: line 3 names no slide \(wsi\)"):
+        read_patch_set(pcam)
+
+
+def test_pcam_meta_in_another_order_is_refused_by_its_labels(pcam):
+    path = pcam.root / f"{PREFIX}test_meta.csv"
+    path.write_text("tumor_patch,wsi\nFalse,a\nFalse,a\nTrue,b\nTrue,b\n")
+    with pytest.raises(DataError, match=r"line 3: tumor_patch is False, the label of patch 1 is 1; the rows are not"):
+        read_patch_set(pcam)
+
+
+def test_pcam_meta_that_is_not_text_is_an_error(pcam):
+    (pcam.root / f"{PREFIX}test_meta.csv").write_text("index,wsi\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"test_meta\.csv: cannot be read as csv"):
+        read_patch_set(pcam)

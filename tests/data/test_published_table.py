@@ -48,3 +48,15 @@ def test_write_manifest_refuses_an_image_listed_twice(tmp_path):
     with pytest.raises(DataError, match=r"a\.jpg is listed twice"):
         write_manifest(table(tmp_path, ROWS[0], ROWS[0]), tmp_path / "m.csv", COLUMNS)
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_write_manifest_names_the_line_of_an_unknown_part(tmp_path):
+    with pytest.raises(DataError, match=r"line 2: set is train, valid or test, not Vali"):
+        write_manifest(table(tmp_path, ROWS[0].replace("Train", "Vali")), tmp_path / "m.csv", COLUMNS)
+
+
+def test_write_manifest_never_overwrites_its_own_table(tmp_path):
+    path = table(tmp_path, *ROWS)
+    with pytest.raises(DataError, match="is the table itself"):
+        write_manifest(path, tmp_path / ".." / tmp_path.name / path.name, COLUMNS)
+    assert path.read_text().startswith(HEADER)

@@ -106,3 +106,10 @@ def test_undefined_values_and_unequal_lengths_are_refused():
         cluster_bootstrap([0.1, 0.3, 0.2], ["A", "B"])
     with pytest.raises(DataError, match="same units"):
         paired_bootstrap([0.1, 0.3], [0.2], ["A", "B"])
+
+
+def test_many_groups_are_drawn_in_pieces_to_the_same_interval(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    whole = cluster_bootstrap(values, range(50), n_resamples=500)
+    monkeypatch.setattr("hage_transfer.metrics.bootstrap._DRAWN_AT_A_TIME", 50 * 7)
+    assert cluster_bootstrap(values, range(50), n_resamples=500) == whole

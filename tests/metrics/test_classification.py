@@ -115,3 +115,8 @@ def test_write_predictions_has_a_row_per_source_and_key(tmp_path):
         "hage,1,s1,1,benign,benign,0.75,0.25",
         "hage,1,s2,0,benign,malignant,0.25,0.75",
     ]
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(ConfigError, match=r"one class alone \(x\): a classifier needs two"):
+        positive_class(["x"], None)

@@ -127,3 +127,7 @@ def test_fold_test_of_one_fold_tests_nothing():
     found = fold_test([0.1])
     assert (found.std, found.t_p_value, found.wilcoxon_p_value) == (None, None, None)
     assert fold_test([]) is None
+
+
+def test_fold_test_of_equal_differences_has_no_p_value():
+    assert fold_test([0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6, 0.6 - 0.5, 0.5 - 0.4]).t_p_value is None

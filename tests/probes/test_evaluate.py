@@ -228,3 +228,21 @@ def test_evaluate_probes_name_a_row_that_holds_nan(tmp_path, labels):
         file["features"][17, 2] = np.nan
     with pytest.raises(InputError, match=r"a\.h5: row 17 holds NaN"):
         evaluate(tmp_path, labels, {"frozen": [path]})
+
+
+def test_evaluate_probes_do_a_damaged_job_again(tmp_path, labels):
+    sources = {"a": [write(tmp_path / "a.h5", labels)]}
+    whole = evaluate(tmp_path, labels, sources)
+    (kept,) = (tmp_path / "run" / "jobs").rglob("*.npy")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert numbers(evaluate(tmp_path, labels, sources)) == numbers(whole)
+
+
+def test_evaluate_probes_that_diverge_say_so_and_leave_no_job(tmp_path, labels):
+    config = with_more(train={"learning_rate": 100, "batch_size": 16, "standardise": False})
+    path = tmp_path / "a.h5"
+    features = np.random.default_rng(0).normal(size=(len(labels), 4)).astype(np.float32) * 3e37
+    write_features(path, features, meta(), keys=labels.keys.tolist())
+    with pytest.raises(InputError, match=r"training diverged .*; lower train\.learning_rate"):
+        evaluate(tmp_path, labels, {"a": [path]}, config=config)
+    assert not list((tmp_path / "run" / "jobs").rglob("*.npy"))

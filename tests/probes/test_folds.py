@@ -101,3 +101,19 @@ def test_folds_by_group_are_the_same_groups_whatever_the_order_of_rows(order, se
     split = ProbeSplitSettings(folds=3, seed=seed)
     found = [[set(given.groups[fold.test]) for fold in probe_folds(split, given)] for given in (table, moved)]
     assert found[0] == found[1]
+
+
+def test_official_folds_refuse_a_key_in_two_parts(pcam, tmp_path):
+    table = tmp_path / "parts.csv"
+    table.write_text("key,part\na.png,train\n./a.png,test\n")
+    with pytest.raises(DataError, match=r"line 3: a\.png is in part test here and in train above; keep one"):
+        probe_folds(ProbeSplitSettings(mode="official", parts=table), pcam)
+
+
+def test_official_folds_take_a_tile_where_its_image_is(pcam, tmp_path):
+    table = tmp_path / "parts.csv"
+    parts = np.repeat(["train", "valid", "test"], 10)
+    table.write_text("path,part\n" + "".join(f"./tiles/{row}.png,{part}\n" for row, part in enumerate(parts)))
+    tiles = replace(pcam, keys=np.array([f"tiles/{row}.png#0_96" for row in range(30)]))
+    (fold,) = probe_folds(ProbeSplitSettings(mode="official", parts=table), tiles)
+    assert fold.test.tolist() == list(range(20, 30))

@@ -136,3 +136,27 @@ def test_probabilities_are_nan_where_a_row_is_not_wanted():
     found = train_probes(features, labels, training, n_classes=3, epochs=1).probabilities(features, ~training)
     assert np.isnan(found[training]).all()
     np.testing.assert_allclose(found[~training].sum(axis=1), 1, atol=1e-6)
+
+
+def test_train_probes_learn_nothing_from_a_feature_that_is_constant_where_they_train():
+    features, labels = rows()
+    training = fold_masks(len(labels))[:1]
+    dead = features.copy()
+    dead[:, 3] = np.where(training[0], 0.0, 1000.0 + labels)
+    options = {"n_classes": 3, "epochs": 5, "batch_size": 16, "learning_rate": 1e-2}
+    found = train_probes(dead, labels, training, **options)
+    assert not found.weights[0, :, 3].any()
+    without = train_probes(np.delete(dead, 3, axis=1), labels, training, **options)
+    own = ~training
+    np.testing.assert_allclose(
+        found.probabilities(dead, own)[own], without.probabilities(np.delete(dead, 3, axis=1), own)[own], atol=1e-5
+    )
+
+
+def test_train_probes_take_features_of_any_scale():
+    features, labels = rows()
+    training = fold_masks(len(labels))
+    centred = features - features.mean(axis=0)
+    one, other = (train_probes(x, labels, training, n_classes=3, batch_size=16) for x in (centred, centred * 1e-7))
+    probabilities = one.probabilities(centred, ~training), other.probabilities(centred * 1e-7, ~training)
+    np.testing.assert_allclose(*probabilities, atol=1e-4)
