@@ -121,6 +121,9 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """``<slide>`` is no HTML; code in backticks stays as it is."""
+    """``<slide>`` is no HTML, ``[,group]`` no link; code in backticks stays as it is."""
     parts = text.split("`")
-    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
+    plain = {
+        number: part.replace("<", "&lt;").replace("[", "\\[") for number, part in enumerate(parts) if not number % 2
+    }
+    return "`".join(plain.get(number, part) for number, part in enumerate(parts))
