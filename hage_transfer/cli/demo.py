@@ -100,7 +100,7 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
 
 def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: int) -> None:
     """Heatmaps of the first slides of each class, for the gene-informed source."""
-    from hage_transfer.cli.heatmap_run import HeatmapOptions, run_heatmap
+    from hage_transfer.cli.heatmap.run import HeatmapOptions, run_heatmap
     from hage_transfer.data.labels import read_labels
     from hage_transfer.devices import resolve_device
 

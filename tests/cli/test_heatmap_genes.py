@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hage_transfer import ExpressionModel, GeneInformedEncoder
-from hage_transfer.cli.heatmap_genes import gene_quality, tile_genes
+from hage_transfer.cli.heatmap.genes import gene_quality, tile_genes
 from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.expression import build_predictor

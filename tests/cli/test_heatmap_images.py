@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hage_transfer.cli.heatmap_images import level0_mpp, slide_images, tile_places
+from hage_transfer.cli.heatmap.images import level0_mpp, slide_images, tile_places
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import DataError

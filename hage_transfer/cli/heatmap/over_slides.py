@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.cli.heatmap_files import GENES_FILE, cell
-from hage_transfer.cli.heatmap_task import SlideTask, read_record
+from hage_transfer.cli.heatmap.files import GENES_FILE, cell
+from hage_transfer.cli.heatmap.task import SlideTask, read_record
 from mil.deciding_slides import consistent_genes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from mil.heatmap import Explanation
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hage_transfer.cli.heatmap_genes import GeneQuality, TileGenes
+    from hage_transfer.cli.heatmap.genes import GeneQuality, TileGenes
 
 TILES_FILE, GENES_FILE, H5AD_FILE, RECORD_FILE = "tiles.csv", "genes.csv", "tiles.h5ad", "heatmap.json"
 _TILES_AT_A_TIME = 2048

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.cli.heatmap_images import SlideImage, slide_images
-from hage_transfer.cli.heatmap_over_slides import show_genes, write_over_slides
-from hage_transfer.cli.heatmap_slide import explain_slide
-from hage_transfer.cli.heatmap_sources import Explained, explained_sources
-from hage_transfer.cli.heatmap_task import SlideTask
+from hage_transfer.cli.heatmap.images import SlideImage, slide_images
+from hage_transfer.cli.heatmap.over_slides import show_genes, write_over_slides
+from hage_transfer.cli.heatmap.slide import explain_slide
+from hage_transfer.cli.heatmap.sources import Explained, explained_sources
+from hage_transfer.cli.heatmap.task import SlideTask
 from hage_transfer.cli.progress import job_progress
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError, DataError, HageError, ItemsFailedError

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Make anew what is there already.")] = False,
     ) -> None:
         """Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes."""
-        from hage_transfer.cli.heatmap_run import HeatmapOptions, run_heatmap
+        from hage_transfer.cli.heatmap.run import HeatmapOptions, run_heatmap
         from hage_transfer.devices import resolve_device
         from hage_transfer.errors import ConfigError
 

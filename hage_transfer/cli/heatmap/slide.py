@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.atomic import remove_partial, write_json
-from hage_transfer.cli.heatmap_files import GENES_FILE, H5AD_FILE, RECORD_FILE, TILES_FILE, TileTable, write_gene_table
-from hage_transfer.cli.heatmap_genes import TileGenes, tile_genes
-from hage_transfer.cli.heatmap_images import SlideImage, level0_mpp, tile_places
-from hage_transfer.cli.heatmap_pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
-from hage_transfer.cli.heatmap_task import SCHEMA_VERSION, GeneModels, SlideTask
+from hage_transfer.cli.heatmap.files import GENES_FILE, H5AD_FILE, RECORD_FILE, TILES_FILE, TileTable, write_gene_table
+from hage_transfer.cli.heatmap.genes import TileGenes, tile_genes
+from hage_transfer.cli.heatmap.images import SlideImage, level0_mpp, tile_places
+from hage_transfer.cli.heatmap.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
+from hage_transfer.cli.heatmap.task import SCHEMA_VERSION, GeneModels, SlideTask
 from hage_transfer.data.feature_file import Features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError

@@ -14,10 +14,10 @@ from rich.console import Console
 
 import hage_transfer
 from hage_transfer.atomic import remove_partial, write_csv, write_json
-from hage_transfer.cli.predict_items import Loaded, PredictItem
-from hage_transfer.cli.predict_regions import named_regions
-from hage_transfer.cli.predict_shown import SCORE_COLUMNS, draw, score_rows, summary
-from hage_transfer.cli.predict_tasks import EnsembleLoader, PredictSettings, PredictTask, assign_encoders, check_genes
+from hage_transfer.cli.predict.items import Loaded, PredictItem
+from hage_transfer.cli.predict.regions import named_regions
+from hage_transfer.cli.predict.shown import SCORE_COLUMNS, draw, score_rows, summary
+from hage_transfer.cli.predict.tasks import EnsembleLoader, PredictSettings, PredictTask, assign_encoders, check_genes
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
 from hage_transfer.errors import ConfigError, HageError, ItemsFailedError

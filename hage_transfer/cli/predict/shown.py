@@ -8,7 +8,7 @@ from typing import Any
 
 import anndata as ad
 
-from hage_transfer.cli.predict_tasks import PredictSettings
+from hage_transfer.cli.predict.tasks import PredictSettings
 from hage_transfer.report.maps import draw_attention, draw_gene
 
 SCORE_COLUMNS = ("name", "gene", "pcc", "validation_pcc", "n_spots", "preset", "trained_on")

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.cli.heatmap_genes import gene_quality, refuse_unfit
-from hage_transfer.cli.heatmap_task import GeneModels
-from hage_transfer.cli.predict_items import find_encoder_directories
+from hage_transfer.cli.heatmap.genes import gene_quality, refuse_unfit
+from hage_transfer.cli.heatmap.task import GeneModels
+from hage_transfer.cli.predict.items import find_encoder_directories
 from hage_transfer.cli.sources import find_encoders, parts_of, resolve_sources, side_by_side
 from hage_transfer.config import FeatureSetSettings, SourceSettings
 from hage_transfer.data.feature_layouts import find_feature_files

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.cli.heatmap_files import RECORD_FILE
-from hage_transfer.cli.heatmap_genes import GeneQuality
-from hage_transfer.cli.heatmap_images import SlideImage
+from hage_transfer.cli.heatmap.files import RECORD_FILE
+from hage_transfer.cli.heatmap.genes import GeneQuality
+from hage_transfer.cli.heatmap.images import SlideImage
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
 from hage_transfer.errors import DataError

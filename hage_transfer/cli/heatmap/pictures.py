@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.cli.heatmap_files import TileTable
+from hage_transfer.cli.heatmap.files import TileTable
 from hage_transfer.report.attention_contact import ContactRow, draw_contact_sheet
 from hage_transfer.report.attention_map import THUMBNAIL_PX, TilePlaces, draw_attention_map, percentile_colour
 from hage_transfer.report.thumbnail import Thumbnail

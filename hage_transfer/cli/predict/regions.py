@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hage_transfer.cli.predict_items import Loaded, PredictItem
+from hage_transfer.cli.predict.items import Loaded, PredictItem
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import embedding_regions

@@ -48,9 +48,9 @@ def register(app: typer.Typer) -> None:
         overwrite: options.Overwrite = False,
     ) -> None:
         """Predict expression of held-out sections, or of every tile of slides: AnnData files, tables and maps."""
-        from hage_transfer.cli.predict_items import find_encoder_directories, section_items, slide_items
-        from hage_transfer.cli.predict_run import run_predict
-        from hage_transfer.cli.predict_tasks import PredictSettings
+        from hage_transfer.cli.predict.items import find_encoder_directories, section_items, slide_items
+        from hage_transfer.cli.predict.run import run_predict
+        from hage_transfer.cli.predict.tasks import PredictSettings
         from hage_transfer.devices import resolve_device
         from hage_transfer.errors import ConfigError
 

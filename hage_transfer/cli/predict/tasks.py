@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from hage_transfer.cli.predict_items import PredictItem
+from hage_transfer.cli.predict.items import PredictItem
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import read_card
 from hage_transfer.models.ensemble import ExpressionEnsemble
