@@ -13,7 +13,7 @@ from PIL import Image
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 MOST_BYTES = 200_000
-REPORT_CROP_PX = (1200, 1060)
+REPORT_CROP_PX = (1200, 1240)
 VIEWER_PX = (1280, 760)
 WIDTH_PX = 1000
 
@@ -25,7 +25,16 @@ def main() -> None:
     report = screenshot((demo / "report.html").resolve().as_uri(), REPORT_CROP_PX)
     save(report, IMAGES / "report.png")
     server = subprocess.Popen(
-        [shutil.which("hage") or "hage", "view", str(demo / "mil"), "--port", "0", "--no-browser"],
+        [
+            shutil.which("hage") or "hage",
+            "view",
+            str(demo / "mil"),
+            "--slides",
+            str(demo / "data" / "slides"),
+            "--port",
+            "0",
+            "--no-browser",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
