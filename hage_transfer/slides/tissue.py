@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from hage_transfer.config import TissueSettings
 from hage_transfer.errors import ConfigError
+from hage_transfer.memory import keep_freed_memory
 from hage_transfer.slides.auto_tissue import tissue_mask
 from hage_transfer.slides.clam_tissue import clam_mask, clam_parameters
 from hage_transfer.slides.geojson import read_geojson
@@ -81,6 +82,7 @@ def find_tissue(slide: Slide, settings: TissueSettings | None = None) -> TissueM
         DataError: damaged data; a resolution is needed and not known; a GeoJSON file that is missing or not valid.
     """
     settings = settings or TissueSettings()
+    keep_freed_memory()
     if settings.method == "clam":
         return _by_clam(slide, settings)
     if settings.method == "geojson":
