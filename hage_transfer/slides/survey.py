@@ -18,6 +18,9 @@ from hage_transfer.slides.tiles import TileGrid, cut_tiles
 from hage_transfer.slides.tissue import TissueMask, find_tissue, geojson_path, needs_resolution
 
 _UM2_PER_MM2 = 1e6
+_READING = 2
+"""Grows whenever a slide that did not change gives other pixels or another mask; 2: JPEG tiles are decoded, and levels
+reduced to the mask's scale, without OpenSlide and Pillow."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def tissue_inputs(path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: 
     inputs = settings.model_dump(mode="json", include=keys)
     inputs["tissue"] = settings.tissue.model_dump(mode="json", exclude={"folder"})
     inputs["own_mpp_um_per_px"] = own_mpp_um_per_px
+    inputs["reading"] = _READING
     drawn = geojson_path(settings.tissue, path.stem)
     if drawn is not None:
         if not drawn.is_file():
