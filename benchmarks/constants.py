@@ -40,9 +40,8 @@ def main() -> None:
     sections = {name: normalise(section, "spot_log10") for name, section in counts.items()}
     target = np.concatenate(list(sections.values()))
     of_section = np.concatenate([np.broadcast_to(rows.mean(axis=0), rows.shape) for rows in sections.values()])
-    print(
-        f"pooled PCC of each section's own mean, without any signal inside it: {gene_pcc(of_section, target).mean():.3f}"
-    )
+    pooled = gene_pcc(of_section, target).mean()
+    print(f"pooled PCC of each section's own mean, without any signal inside it: {pooled:.3f}")
 
 
 def read_counts(root: Path, panel: list[str]) -> dict[str, np.ndarray]:
