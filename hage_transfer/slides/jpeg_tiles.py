@@ -60,8 +60,9 @@ class JpegLevel:
 def jpeg_levels(tiff: tifffile.TiffFile, sizes_px: Sequence[tuple[int, int]]) -> dict[int, JpegLevel]:
     """The levels, by their index among ``sizes_px`` (width, height), that one page of plain JPEG tiles holds."""
     found = {}
+    every = list(tiff.pages)  # each look at tiff.pages parses them anew
     for index, (width, height) in enumerate(sizes_px):
-        pages = [page for page in tiff.pages if (page.imagewidth, page.imagelength) == (width, height)]
+        pages = [page for page in every if (page.imagewidth, page.imagelength) == (width, height)]
         if len(pages) == 1 and isinstance(pages[0], tifffile.TiffPage) and _is_plain(pages[0]):
             page = pages[0]
             found[index] = JpegLevel(

@@ -110,7 +110,7 @@ def _edge_keys(mask: Bool[np.ndarray, "height width"]) -> np.ndarray:
     beside = padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2]  # above, right, below, left
     keys = []
     for direction, neighbour in enumerate(beside):
-        y, x = np.nonzero(mask & ~neighbour)
+        y, x = np.divmod(np.flatnonzero(mask & ~neighbour), mask.shape[1])  # many times faster than nonzero of an image
         dx, dy = _PIXEL_OF[direction]
         keys.append(((y - dy) * (mask.shape[1] + 1) + x - dx) * 4 + direction)
     return np.sort(np.concatenate(keys))
