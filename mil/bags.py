@@ -45,23 +45,51 @@ class BagSet:
     parts: tuple["BagSet", ...] = ()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _kept_bytes: int = field(default=0, init=False, repr=False)
+    _too_large: set[int] = field(default_factory=set, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.slides)
 
-    def load(self, bag: int) -> Float[np.ndarray, "tile feature"]:
+    def load(self, bag: int, tiles: Int[np.ndarray, "tile"] | None = None) -> Float[np.ndarray, "tile feature"]:
         """Features of one bag's tiles, float32.
+
+        Features are kept as they are stored. A bag that was read before and is too large to be kept is read anew, but
+        for the wanted tiles alone.
+
+        Args:
+            bag: its place.
+            tiles: those wanted, ascending; None: all.
 
         Raises:
             DataError: unreadable file, or NaN or infinity among the rows.
         """
         rows = self._kept.get(bag)
+        if rows is None and tiles is not None and bag in self._too_large:
+            return self._read_tiles(bag, tiles).astype(np.float32, copy=False)
         if rows is None:
             rows = self._read(bag)[0]
             if self._kept_bytes + rows.nbytes <= self.memory_limit_bytes:
                 self._kept[bag] = rows
                 self._kept_bytes += rows.nbytes
-        return rows.astype(np.float32, copy=False)
+            else:
+                self._too_large.add(bag)
+        return (rows if tiles is None else rows[tiles]).astype(np.float32, copy=False)
+
+    def _read_tiles(self, bag: int, tiles: Int[np.ndarray, "tile"]) -> Float[np.ndarray, "tile feature"]:
+        """Some rows as stored, of a bag that was found sound before."""
+        if self.parts:
+            return np.concatenate([part._read_tiles(bag, tiles) for part in self.parts], axis=1)
+        path = self.paths[bag]
+        if not is_own_file(path):
+            return open_features(path).read().features[tiles]
+        try:
+            with h5py.File(path, "r") as file:
+                rows: np.ndarray = file["features"][tiles]
+        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+            raise DataError(f"{path}: cannot be read any more ({error}); run again once it is there") from None
+        if not np.isfinite(rows).all():
+            raise DataError(f"{path}: its rows hold NaN or infinity now; encode it again, and run again")
+        return rows
 
     def _read(self, bag: int) -> tuple[Float[np.ndarray, "tile feature"], Int[np.ndarray, "tile 2"] | None]:
         """Rows as stored, and where each tile is."""

@@ -68,6 +68,12 @@ class MilTrainSettings(Settings):
     weight_decay: float = Field(1e-5, ge=0)
     standardise: bool = Field(True, description="scale each feature by the tiles of the fold's training slides")
     instance_dropout: float = Field(0.0, ge=0, lt=1, description="share of a bag's tiles that each visit leaves out")
+    tiles_per_visit: int | None = Field(
+        None,
+        gt=0,
+        description="most tiles of a bag that a visit trains on, drawn anew each time, for less work; None: all. "
+        "Validation and test see whole bags",
+    )
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: a rare class counts for more")
     threads: int = Field(
         1, gt=0, description="of the products of one training; --jobs uses cores too, and changes no number"

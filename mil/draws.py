@@ -26,10 +26,15 @@ def epoch_order(n_bags: int, *, seed: int, epoch: int) -> Int[np.ndarray, "bag"]
     return torch.randperm(n_bags, generator=generator_of(seed, epoch)).numpy()
 
 
-def kept_tiles(n_tiles: int, share_dropped: float, generator: torch.Generator) -> Int[Tensor, "kept"]:
-    """Which tiles a visit sees, ascending: each share has the same size, at least one tile."""
+def kept_tiles(
+    n_tiles: int, *, share_dropped: float, most: int | None, generator: torch.Generator
+) -> Int[np.ndarray, "kept"] | None:
+    """Which tiles a visit sees, ascending: at least one, so many in every visit; None: all of them."""
     n_kept = max(round(n_tiles * (1 - share_dropped)), 1)
-    return torch.randperm(n_tiles, generator=generator)[:n_kept].sort().values
+    n_kept = n_kept if most is None else min(n_kept, most)
+    if n_kept == n_tiles:
+        return None
+    return torch.randperm(n_tiles, generator=generator)[:n_kept].sort().values.numpy()
 
 
 @dataclass(frozen=True)

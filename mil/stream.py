@@ -1,12 +1,13 @@
 """Bags in a set order, read by a thread ahead of their use."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mil.bags import BagSet
@@ -14,8 +15,20 @@ from mil.bags import BagSet
 AHEAD = 2
 
 
-def stream(bags: BagSet, order: Sequence[int], *, device: str) -> Iterator[tuple[int, Float[Tensor, "tile feature"]]]:
+Rows = Callable[[int], Int[np.ndarray, "kept"] | None]
+"""Which of a bag's tiles are wanted, ascending; None: all."""
+
+
+def stream(
+    bags: BagSet, order: Sequence[int], *, device: str, rows: Rows | None = None
+) -> Iterator[tuple[int, Float[Tensor, "tile feature"]]]:
     """Bags and their features in float32; at most ``AHEAD`` beyond the one in use are in memory, or kept there.
+
+    Args:
+        bags: to read from.
+        order: of the bags.
+        device: that the features are put on.
+        rows: which tiles of each bag; asked in the reading thread.
 
     Raises:
         DataError: a bag that cannot be read, or that holds NaN.
@@ -27,15 +40,15 @@ def stream(bags: BagSet, order: Sequence[int], *, device: str) -> Iterator[tuple
         def read_on() -> None:
             bag = next(left, None)
             if bag is not None:
-                waiting.append((bag, reader.submit(_read, bags, bag)))
+                waiting.append((bag, reader.submit(_read, bags, bag, rows)))
 
         for _ in range(AHEAD):
             read_on()
         while waiting:
-            bag, rows = waiting.popleft()
+            bag, tiles = waiting.popleft()
             read_on()
-            yield bag, rows.result().to(device)
+            yield bag, tiles.result().to(device)
 
 
-def _read(bags: BagSet, bag: int) -> Tensor:
-    return torch.from_numpy(bags.load(bag))
+def _read(bags: BagSet, bag: int, rows: Rows | None) -> Tensor:
+    return torch.from_numpy(bags.load(bag, None if rows is None else rows(bag)))

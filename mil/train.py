@@ -8,6 +8,7 @@ stop are each fold's own), so each comes out as if it had been trained alone (th
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ from mil.models import BagClassifier, build_model
 from mil.progress_file import Progress, ProgressFile
 from mil.scaling import fold_moments
 from mil.stream import stream
+
+_OF_TILES = 1
+"""Tells the draw of a visit's tiles from that of its dropout."""
 
 
 @dataclass(frozen=True)
@@ -151,19 +155,26 @@ class _Training:
         order = epoch_order(len(self.bags), seed=self.seed, epoch=progress.epoch).tolist()
         order = [bag for bag in order if bag in wanted]
         seen = Counter(fold for bag in order[: progress.position] for fold in wanted[bag])
-        for bag, tiles in stream(self.bags, order[progress.position :], device=self.device):
+        left = order[progress.position :]
+        for bag, tiles in stream(self.bags, left, device=self.device, rows=partial(self._rows, progress.epoch)):
             due = self._visit(bag, tiles, wanted[bag], seen, epoch=progress.epoch)
             if due:
                 self.stack.step(due)
             progress.position += 1
             file.save_if_due(progress, self.stack)
 
+    def _rows(self, epoch: int, bag: int) -> Int[np.ndarray, "kept"] | None:
+        """The tiles that a visit trains on: the same for all folds."""
+        return kept_tiles(
+            int(self.bags.n_tiles[bag]),
+            share_dropped=self.options.instance_dropout,
+            most=self.options.tiles_per_visit,
+            generator=generator_of(self.seed, epoch, bag, _OF_TILES),
+        )
+
     def _visit(self, bag: int, tiles: Tensor, folds: Sequence[int], seen: Counter[int], *, epoch: int) -> list[int]:
         """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
         generator = generator_of(self.seed, epoch, bag)
-        if self.options.instance_dropout:
-            kept = kept_tiles(len(tiles), self.options.instance_dropout, generator)
-            tiles = tiles[kept.to(tiles.device)]
         target, weights, due = int(self.labels[bag]), [], []
         for fold in folds:
             size, done = self._step_size(fold, seen[fold])

@@ -197,3 +197,31 @@ def test_open_bags_refuse_two_files_of_one_slide(slides):
     torch.save(torch.ones(3, 8), folder / "s2.pt")
     with pytest.raises(DataError, match=r"s2\.h5 and s2\.pt are of one slide"):
         open_bags(folder, labels)
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 0])
+def test_bag_set_loads_wanted_tiles_alone(slides, limit):
+    folder, labels = slides
+    bags, tiles = open_bags(folder, labels, memory_limit_bytes=limit), np.array([1, 4, 6])
+    whole = bags.load(3)
+    for _ in range(2):
+        np.testing.assert_array_equal(bags.load(3, tiles), whole[tiles])
+
+
+def test_bag_set_loads_wanted_tiles_side_by_side(slides, write_slide, tmp_path):
+    folder, labels = slides
+    for bag, slide in enumerate(labels.keys.tolist()):
+        write_slide(tmp_path / "other", slide, 2 * open_bags(folder, labels).load(bag), encoder="hage:trial_0")
+    both, tiles = open_bags((folder, tmp_path / "other"), labels, memory_limit_bytes=0), np.array([0, 5])
+    whole = both.load(2)
+    np.testing.assert_array_equal(both.load(2, tiles), whole[tiles])
+
+
+def test_bag_set_refuses_nan_that_came_after_it_was_read(slides):
+    folder, labels = slides
+    bags = open_bags(folder, labels, memory_limit_bytes=0)
+    bags.load(3)
+    with h5py.File(folder / "s3.h5", "r+") as file:
+        file["features"][4, 1] = np.nan
+    with pytest.raises(DataError, match=r"s3\.h5: its rows hold NaN"):
+        bags.load(3, np.array([1, 4]))

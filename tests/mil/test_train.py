@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from hage_transfer.errors import SplitError
 from mil.bags import open_bags
 from mil.config import MilModelSettings, MilTrainSettings
+from mil.fold_stack import FoldStack
 from mil.train import FoldBags, train_folds
 
 SMALL = MilModelSettings(hidden_dim=16, attention_dim=8)
@@ -48,6 +49,11 @@ def auc(trained, slides):
 )
 def test_train_folds_finds_the_needle(slides, change):
     assert auc(train(slides, model=SMALL.model_copy(update=change)), slides) > 0.9
+
+
+def test_train_folds_finds_the_needle_in_a_part_of_each_bag(slides):
+    options = FAST.model_copy(update={"tiles_per_visit": 8, "epochs": 25})
+    assert auc(train(slides, options=options), slides) > 0.9
 
 
 def test_train_folds_stays_near_chance_on_shuffled_labels(tmp_path, make_slides):
@@ -114,6 +120,46 @@ def test_train_folds_takes_raw_features_where_told(slides):
     trained = train(slides, options=FAST.model_copy(update={"epochs": 1, "standardise": False}))
     assert (trained.stack.mean == 0).all()
     assert (trained.stack.std == 1).all()
+
+
+def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(slides, monkeypatch):
+    visited, judged = [], []
+    add, logits = FoldStack.add_gradients, FoldStack.logits
+    monkeypatch.setattr(
+        FoldStack, "add_gradients", lambda self, f, rows, *a, **k: _seen(visited, rows, add)(self, f, rows, *a, **k)
+    )
+    monkeypatch.setattr(FoldStack, "logits", lambda self, f, rows: _seen(judged, rows, logits)(self, f, rows))
+    options = FAST.model_copy(update={"epochs": 2, "tiles_per_visit": 5, "standardise": False})
+    train(slides, options=options, train_rows=np.array([4]), validation=[7])
+    bags = open_bags(*slides)
+    assert [len(rows) for rows in visited] == [5, 5]
+    assert not torch.equal(*visited)
+    whole = torch.from_numpy(bags.load(4))
+    assert all((rows[:, None] == whole).all(dim=2).any(dim=1).all() for rows in visited)
+    assert [len(rows) for rows in judged] == [bags.n_tiles[7]] * 2
+
+
+def test_train_folds_on_tiles_of_streamed_bags_equals_those_in_memory(slides):
+    folder, labels = slides
+    options = FAST.model_copy(update={"epochs": 2, "tiles_per_visit": 5})
+    kept, streamed = (
+        train_folds(
+            open_bags(folder, labels, memory_limit_bytes=limit),
+            labels.class_indices,
+            [FoldBags(np.arange(40), np.array([], dtype=np.int64))],
+            n_classes=2,
+            model=SMALL,
+            options=options,
+            seed=0,
+        ).model(0)
+        for limit in (1 << 30, 0)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), streamed.parameters(), strict=True))
+
+
+def _seen(found, rows, function):
+    found.append(rows.clone())
+    return function
 
 
 def test_train_folds_refuses_no_slides(slides):

@@ -1,0 +1,30 @@
+"""Draws of a visit's tiles: how many, which, and that they change."""
+
+import numpy as np
+import pytest
+
+from mil.draws import generator_of, kept_tiles
+
+
+def kept(n_tiles, *, seed=0, share_dropped=0.0, most=None):
+    return kept_tiles(n_tiles, share_dropped=share_dropped, most=most, generator=generator_of(seed, 0, 0))
+
+
+@pytest.mark.parametrize(("share", "most", "wanted"), [(0.25, None, 75), (0.0, 30, 30), (0.5, 80, 50), (0.999, 7, 1)])
+def test_kept_tiles_are_so_many_different_ones_in_order(share, most, wanted):
+    tiles = kept(100, share_dropped=share, most=most)
+    assert len(tiles) == wanted
+    assert (np.diff(tiles) > 0).all()
+    assert 0 <= tiles[0] <= tiles[-1] < 100
+
+
+def test_kept_tiles_are_all_of_a_bag_of_few():
+    assert kept(30, most=30) is None
+
+
+def test_kept_tiles_leave_no_tile_of_the_bag_out_for_good():
+    seen = np.zeros(50, dtype=int)
+    for seed in range(200):
+        seen[kept(50, seed=seed, most=10)] += 1
+    assert seen.min() > 15  # 40 expected, std 5.7
+    assert seen.max() < 65
