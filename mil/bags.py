@@ -109,7 +109,11 @@ class BagSet:
 
 
 def open_bags(
-    folders: Path | Sequence[Path], labels: LabelTable, *, memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    folders: Path | Sequence[Path],
+    labels: LabelTable,
+    *,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    quiet: bool = False,
 ) -> BagSet:
     """Finds the feature file of every labelled slide and checks that all go together.
 
@@ -117,14 +121,20 @@ def open_bags(
     one of this project's, of CLAM's or TRIDENT's, or one of tensors (see ``find_feature_files``). Feature
     files without a label are left out, and the log says how many.
 
+    Args:
+        folders: one, or several side by side.
+        labels: of the slides.
+        memory_limit_bytes: features kept in memory.
+        quiet: nothing is said in the log, for a look before the files are opened for good.
+
     Raises:
         DataError: no such folder; labelled slides without a file; two files of one slide; an empty bag; files of
             different width, encoder, weights or resolution; a file that is not a feature file; folders side by side
             whose slides have other tiles.
     """
     if isinstance(folders, Path):
-        return _open_folder(folders, labels, memory_limit_bytes=memory_limit_bytes)
-    parts = tuple(_open_folder(folder, labels, memory_limit_bytes=0) for folder in folders)
+        return _open_folder(folders, labels, memory_limit_bytes=memory_limit_bytes, quiet=quiet)
+    parts = tuple(_open_folder(folder, labels, memory_limit_bytes=0, quiet=quiet) for folder in folders)
     if len(parts) == 1:
         return replace(parts[0], memory_limit_bytes=memory_limit_bytes)
     for part in parts[1:]:
@@ -149,7 +159,7 @@ def open_bags(
     )
 
 
-def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int) -> BagSet:
+def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, quiet: bool) -> BagSet:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
     found = find_feature_files(folder)
@@ -162,13 +172,14 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int) -
         )
     paths = tuple(found[slide] for slide in slides)
     unlabelled = len(found.keys() - set(slides))
-    if unlabelled:
+    if unlabelled and not quiet:
         log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
     headers = [_header(path) for path in paths]
     metas, shapes = [meta for meta, _ in headers], [shape for _, shape in headers]
     for path, meta, shape in zip(paths, metas, shapes, strict=True):
         _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
-    _say_unknown(folder, metas[0])
+    if not quiet:
+        _say_unknown(folder, metas[0])
     made_of = "\n".join(
         f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
     )

@@ -75,6 +75,12 @@ class MilTrainSettings(Settings):
         "Validation and test see whole bags",
     )
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: a rare class counts for more")
+    repeats: int = Field(
+        1,
+        gt=0,
+        description="trials of each source, trial k with the seed seed + k; a source with fewer encoders goes through "
+        "them again, one with more has one trial each. 1: a trial each, all with the same seed",
+    )
     threads: int = Field(
         1, gt=0, description="of the products of one training; --jobs uses cores too, and changes no number"
     )

@@ -53,8 +53,12 @@ def evaluate_mil(
     positive = positive_class(labels.classes, config.positive)
     folds = tuple(mil_folds(config, labels))
     memory = int(config.memory_gib * 2**30)
+    opened = {
+        folders: open_bags(folders, labels, memory_limit_bytes=memory)
+        for folders in dict.fromkeys(folders for trials_of in sources.values() for folders in trials_of)
+    }
     trials: list[Trial] = [
-        (name, None if len(paths) == 1 else k, open_bags(folders, labels, memory_limit_bytes=memory))
+        (name, None if len(paths) == 1 else k, opened[folders])
         for name, paths in sources.items()
         for k, folders in enumerate(paths)
     ]
@@ -82,6 +86,7 @@ def evaluate_mil(
             "tiles": {name: int(bags.n_tiles.sum()) for name, _, bags in trials},
             "features": _feature_meta(trials),
             "quoted": config.quoted,
+            "repeats": config.train.repeats,
             "model": config.model.sizes(positive=positive),
             "epochs": _epochs(trials, found, folds),
             **_overlap_meta(labels, places, positive),
@@ -101,7 +106,8 @@ def _job(
 ) -> Job:
     name, number, bags = trial
     done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds)}.json"
-    work = MilJob(name, number or 0, bags, labels, folds, config, positive, device, out, done)
+    seed = config.seed + (number or 0 if config.train.repeats > 1 else 0)
+    work = MilJob(name, number or 0, bags, labels, folds, config, seed, positive, device, out, done)
     return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 
 
@@ -161,7 +167,7 @@ def _feature_meta(trials: Sequence[Trial]) -> dict[str, list[dict[str, object]]]
     found: dict[str, list[dict[str, object]]] = {}
     for name, _, bags in trials:
         for part in bags.parts or (bags,):
-            found.setdefault(name, []).append(
-                asdict(part.meta) | {"source": f"{len(part)} slides", "path": str(part.paths[0].parent)}
-            )
+            one = asdict(part.meta) | {"source": f"{len(part)} slides", "path": str(part.paths[0].parent)}
+            if one not in found.setdefault(name, []):  # a source that is trained again has the same files
+                found[name].append(one)
     return found

@@ -28,7 +28,8 @@ class MilJob:
         bags: its features.
         labels: of the bags.
         folds: all of them.
-        config: model, optimisation, seed.
+        config: model and optimisation.
+        seed: of the trial.
         positive: place of the positive class; None with more than two.
         device: torch device of the training.
         out: the run directory, which the models are written into.
@@ -41,6 +42,7 @@ class MilJob:
     labels: LabelTable
     folds: tuple[MilFold, ...]
     config: MilConfig
+    seed: int
     positive: int | None
     device: str
     out: Path
@@ -96,7 +98,7 @@ def run_mil_job(work: MilJob) -> None:
             n_classes=len(work.labels.classes),
             model=work.config.model,
             options=work.config.train,
-            seed=work.config.seed,
+            seed=work.seed,
             device=work.device,
             positive=work.positive,
             progress_path=progress,

@@ -77,11 +77,11 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     positive_class(labels.classes, config.positive)
     mil_folds(config, labels)
     if needs_frozen(config.sources):
-        open_bags(frozen, labels)
+        open_bags(frozen, labels, quiet=True)
     run = RunDirectory.open(out, config, overwrite=overwrite)
     with run_log(run), job_progress("mil") as progress:
         paths = resolve_sources(config.sources, frozen=frozen, out=out, device=resolved)
-        trials = side_by_side(config.sources, paths)
+        trials = side_by_side(config.sources, paths, repeats=config.train.repeats)
         results = evaluate_mil(config, labels, trials, run=run, device=resolved, n_jobs=jobs, progress=progress)
         results.save(run.results_path)
     return results

@@ -21,11 +21,12 @@ def parts_of(source: SourceSettings) -> tuple[str, ...]:
 
 
 def side_by_side(
-    sources: Mapping[str, SourceSettings], resolved: Mapping[str, Sequence[Path]]
+    sources: Mapping[str, SourceSettings], resolved: Mapping[str, Sequence[Path]], *, repeats: int = 1
 ) -> dict[str, list[tuple[Path, ...]]]:
     """Files of every source's trials, in the order of the config; those of a concatenation are its parts' files.
 
-    Trial k of a concatenation is trial k of each part; a part with one trial stands beside every one.
+    Trial k of a concatenation is trial k of each part; a part with one trial stands beside every one. A source with
+    fewer trials than ``repeats`` goes through its files again until it has as many.
 
     Raises:
         ConfigError: parts with different numbers of trials.
@@ -33,7 +34,7 @@ def side_by_side(
     found: dict[str, list[tuple[Path, ...]]] = {}
     for name, source in sources.items():
         if not parts_of(source):
-            found[name] = [(path,) for path in resolved[name]]
+            found[name] = _repeated([(path,) for path in resolved[name]], repeats)
             continue
         parts = [resolved[part] for part in parts_of(source)]
         trials = {len(paths) for paths in parts} - {1}
@@ -41,8 +42,13 @@ def side_by_side(
             counts = ", ".join(f"{part} {len(resolved[part])}" for part in parts_of(source))
             raise ConfigError(f"sources.{name}.concat: trials are paired by number, and the parts have {counts}")
         number = trials.pop() if trials else 1
-        found[name] = [tuple(paths[k if len(paths) > 1 else 0] for paths in parts) for k in range(number)]
+        trial_files = [tuple(paths[k if len(paths) > 1 else 0] for paths in parts) for k in range(number)]
+        found[name] = _repeated(trial_files, repeats)
     return found
+
+
+def _repeated(trials: list[tuple[Path, ...]], repeats: int) -> list[tuple[Path, ...]]:
+    return [trials[k % len(trials)] for k in range(max(repeats, len(trials)))]
 
 
 def find_encoders(name: str, pattern: str) -> list[Path]:

@@ -99,6 +99,16 @@ def test_side_by_side_pairs_trials_and_repeats_single_parts():
     }
 
 
+def test_side_by_side_goes_through_files_again_until_there_are_as_many_trials():
+    given = probe_sources(frozen={}, hage={"encoder": "e"}, both={"concat": ["frozen", "hage"]})
+    paths = {"frozen": [Path("f")], "hage": [Path("h0"), Path("h1")]}
+    assert side_by_side(given, paths, repeats=3) == {
+        "frozen": [(Path("f"),)] * 3,
+        "hage": [(Path("h0"),), (Path("h1"),), (Path("h0"),)],
+        "both": [(Path("f"), Path("h0")), (Path("f"), Path("h1")), (Path("f"), Path("h0"))],
+    }
+
+
 def test_side_by_side_refuses_other_numbers_of_trials():
     given = probe_sources(a={}, b={}, both={"concat": ["a", "b"]})
     with pytest.raises(ConfigError, match="paired by number, and the parts have a 2, b 3"):

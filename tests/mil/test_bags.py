@@ -184,6 +184,17 @@ def test_open_bags_say_that_an_encoder_is_not_recorded(slides, tmp_path, caplog)
     assert "do not record" not in caplog.text
 
 
+def test_open_bags_say_nothing_where_told(slides, tmp_path, caplog):
+    folder, labels = slides
+    some = replace(labels, keys=labels.keys[2:], labels=labels.labels[2:], groups=labels.groups[2:])
+    with caplog.at_level("INFO", logger="mil.bags"):
+        open_bags(folder, some, quiet=True)
+    assert not caplog.records
+    with caplog.at_level("INFO", logger="mil.bags"):
+        open_bags(folder, some)
+    assert len(caplog.records) == 1
+
+
 def test_open_bags_refuse_foreign_files_among_own(slides, tmp_path):
     folder, labels = slides
     clam = _as_clam(folder, tmp_path / "clam")

@@ -111,6 +111,41 @@ def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
     assert read_fold_model(tmp_path / "run", source="both", trial=0, fold="2").mean.shape == (12,)
 
 
+def test_evaluate_mil_trains_repeats_with_seeds_of_their_own(tmp_path, slides):
+    folder, labels = slides
+    quick = {"epochs": 2, "min_epochs": 0}
+
+    def run(name, seed, repeats):
+        train = CONFIG.train.model_copy(update={**quick, "repeats": repeats})
+        config = CONFIG.model_copy(update={"train": train, "seed": seed})
+        evaluate(tmp_path, labels, {"frozen": [(folder,)] * repeats}, name=name, config=config)
+        models = [
+            read_fold_model(tmp_path / name, source="frozen", trial=trial, fold="1").model for trial in range(repeats)
+        ]
+        return [model.score.weight for model in models]
+
+    repeats = run("repeats", 5, 3)
+    for trial, weight in enumerate(repeats):
+        torch.testing.assert_close(weight, run(f"seed_{5 + trial}", 5 + trial, 1)[0])
+    assert not torch.equal(repeats[0], repeats[1])
+
+
+def test_evaluate_mil_averages_repeats_in_each_fold(tmp_path, slides):
+    folder, labels = slides
+    train = CONFIG.train.model_copy(update={"epochs": 2, "min_epochs": 0, "repeats": 2})
+    config = CONFIG.model_copy(update={"train": train})
+    results = evaluate(tmp_path, labels, {"frozen": [(folder,)] * 2}, config=config)
+    assert results.meta["repeats"] == 2
+    assert len(results.meta["features"]["frozen"]) == 1
+    found = {
+        (record.fold, record.trial): record.value
+        for record in results.records
+        if record.metric == "auc" and record.split == "test"
+    }
+    for fold in ("0", "1", "2"):
+        assert found[fold, None] == pytest.approx((found[fold, 0] + found[fold, 1]) / 2)
+
+
 def test_evaluate_mil_counts_each_test_of_overlapping_draws(tmp_path, slides):
     folder, labels = slides
     split = MilSplitSettings(folds=4, mode="monte_carlo", test_share=0.4)

@@ -59,7 +59,7 @@ def explained_sources(
     """
     frozen, labels = _frozen(config)
     paths = resolve_sources(_needed(config, names), frozen=frozen, out=run, device=device)
-    trials = side_by_side({name: config.sources[name] for name in names}, paths)
+    trials = side_by_side({name: config.sources[name] for name in names}, paths, repeats=config.train.repeats)
     for name in names:
         bags = tuple(_open(folders, labels) for folders in trials[name])
         read: tuple[GeneModels | None, dict[str, Path], str] = None, {}, "no genes were asked for"
