@@ -133,8 +133,9 @@ def _texture_threshold(
     variance, green, seen = (np.ascontiguousarray(one[::step, ::step]) for one in (variance, green, seen))
     if not seen.any():
         return _LEAST_TEXTURE
-    palest = seen & (green >= percentile(green, 75, values=256, mask=seen))
-    noise = math.sqrt(max(float(np.median(variance[palest])), 0.0))
+    palest = variance[seen & (green >= percentile(green, 75, values=256, mask=seen))]
+    middle = len(palest) // 2
+    noise = math.sqrt(max(float(np.partition(palest, middle)[middle]), 0.0))
     return min(max(_NOISE_FACTOR * noise, _LEAST_TEXTURE), _MOST_TEXTURE)
 
 
