@@ -1,4 +1,4 @@
-"""Slide tables: csv with a column `slide`, and `mpp` where a slide's level-0 resolution must be said."""
+"""Slide tables: csv with a column `slide` (or `slide_id`), and `mpp` where a slide's level-0 resolution must be said."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
+
+
+COLUMNS = ("slide", "slide_id")
+"""Names of the column of slides, as label tables have them."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +26,26 @@ class SlideRow:
 
 
 def read_slide_table(path: Path) -> list[SlideRow]:
-    """Reads the columns `slide` and `mpp` of a table (a label table is one), in its order; other columns are left.
+    """Reads the columns `slide` (or `slide_id`) and `mpp` of a table (a label table is one), in its order; other columns are left.
 
     Raises:
-        DataError: missing or unreadable, no column `slide`, no row, an empty or repeated name, an `mpp` that is no
+        DataError: missing or unreadable, no column or both columns of names, no row, an empty or repeated name, an `mpp` that is no
             plausible number.
     """
     with csv_table(path, absent="no such slide table", kind="a csv slide table") as table:
         columns = table.columns
         rows = list(table.rows)
-    if "slide" not in columns:
-        raise DataError(f"{path}: a slide table has a column slide; this has {', '.join(columns) or 'none'}")
+    names = [column for column in COLUMNS if column in columns]
+    if len(names) != 1:
+        raise DataError(
+            f"{path}: a slide table has a column {' or '.join(COLUMNS)}, one of them; "
+            f"this has {', '.join(columns) or 'none'}"
+        )
     if not rows:
         raise DataError(f"{path}: a slide table without rows")
     found: dict[str, SlideRow] = {}
     for line, row in rows:
-        name = row["slide"].strip()
+        name = row[names[0]].strip()
         if not name or name in found:
             raise DataError(
                 f"{path}: line {line} {'repeats slide ' + name if name else 'has no slide'}; keep one row each"

@@ -79,16 +79,18 @@ def test_ome_resolution_is_read_with_its_unit(tmp_path, unit, scale):
         assert slide.mpp_um_per_px == pytest.approx(0.5)
 
 
-def test_slide_table_reads_mpp_where_it_is_given(tmp_path):
+@pytest.mark.parametrize("column", ["slide", "slide_id"])
+def test_slide_table_reads_mpp_where_it_is_given(tmp_path, column):
     path = tmp_path / "t.csv"
-    path.write_text("slide,label,mpp\na,x,0.25\nb,y,\n")
+    path.write_text(f"{column},label,mpp\na,x,0.25\nb,y,\n")
     assert [(row.name, row.mpp_um_per_px) for row in read_slide_table(path)] == [("a", 0.25), ("b", None)]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name\na\n", "has a column slide; this has name"),
+        ("name\na\n", "has a column slide or slide_id, one of them; this has name"),
+        ("slide,slide_id\na,b\n", "one of them; this has slide, slide_id"),
         ("slide\n", "without rows"),
         ("slide,mpp\na,fine\n", "line 2: mpp fine is no level-0 resolution"),
         ("slide,mpp\na,0\n", "line 2: mpp 0 is no"),
