@@ -1,4 +1,4 @@
-"""Slide tables: csv with a column `slide` (or `slide_id`), and `mpp` where a slide's level-0 resolution must be said."""
+"""Slide tables: csv with a column `slide` or `slide_id`, and `mpp` where a slide's level-0 resolution must be said."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
-
 
 COLUMNS = ("slide", "slide_id")
 """Names of the column of slides, as label tables have them."""
@@ -26,11 +25,13 @@ class SlideRow:
 
 
 def read_slide_table(path: Path) -> list[SlideRow]:
-    """Reads the columns `slide` (or `slide_id`) and `mpp` of a table (a label table is one), in its order; other columns are left.
+    """Reads names (`slide` or `slide_id`) and `mpp` of a table (a label table is one), in its order.
+
+    Other columns are left.
 
     Raises:
-        DataError: missing or unreadable, no column or both columns of names, no row, an empty or repeated name, an `mpp` that is no
-            plausible number.
+        DataError: missing or unreadable, no column or both columns of names, no row, an empty or repeated name, or
+            an `mpp` that is no plausible number.
     """
     with csv_table(path, absent="no such slide table", kind="a csv slide table") as table:
         columns = table.columns
