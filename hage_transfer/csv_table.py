@@ -22,6 +22,11 @@ class CsvTable:
     rows: Iterator[tuple[int, dict[str, str]]]
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name from a table can be a file's or folder's own name, and never a way out of its folder."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
 @contextmanager
 def csv_table(path: Path, *, absent: str, kind: str = "csv") -> Iterator[CsvTable]:
     """Opens a table.

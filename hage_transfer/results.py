@@ -104,6 +104,8 @@ class Results:
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
             version = tree["schema_version"]
+            if type(version) is not int:
+                raise ValueError(f"schema_version {version!r} is no whole number")
             if version > SCHEMA_VERSION:
                 raise DataError(
                     f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade"
@@ -256,9 +258,14 @@ def mean_and_std(values: Sequence[float]) -> str:
 def _record(tree: Mapping[str, Any]) -> Record:
     """A record of the file; NaN, which is no JSON but is written by others, is an undefined value."""
     record = Record(**tree)
+    for name in ("task", "source", "split", "fold", "metric"):
+        if not isinstance(getattr(record, name), str):
+            raise ValueError(f"{name} {getattr(record, name)!r} of a record is no text")
+    if record.trial is not None and type(record.trial) is not int:
+        raise ValueError(f"trial {record.trial!r} of {record.source}, {record.metric} is no whole number")
     if record.value is None:
         return record
-    if not isinstance(record.value, int | float):
+    if isinstance(record.value, bool) or not isinstance(record.value, int | float):
         raise ValueError(f"value {record.value!r} of {record.source}, {record.metric} is no number")
     return replace(record, value=finite(record.value))
 

@@ -23,9 +23,9 @@ class ConsistentGenes:
     """Effects over slides, gene by gene.
 
     Attributes:
-        mean: effect, mean over slides.
+        mean: effect, mean over groups of their slides' means.
         agreement: share of slides whose effect has the sign of the mean.
-        low: lower end of the 95% bootstrap interval of the mean by group; NaN where there is none.
+        low: lower end of the 95% interval of the mean, Student's t over groups; NaN where there is none.
         high: upper end.
         p_value: two-sided, group means with their signs flipped; NaN where there is none.
         q_value: Benjamini and Hochberg over genes.
@@ -48,13 +48,15 @@ class ConsistentGenes:
 def consistent_genes(
     effects: Float[np.ndarray, "slide gene"], groups: Sequence[Hashable], *, seed: int = 0
 ) -> ConsistentGenes:
-    """Mean effect over slides, its interval by group, and a test that it is 0.
+    """Mean effect over patients, its interval, and a test that it is 0.
 
-    Slides of one patient count together: groups are resampled whole, and the test flips the signs of group means (all
-    2^groups patterns up to 12 groups, else 4,095 drawn ones with the true one added). Slides of one fold are
-    explained by the same model, and predicted by the same encoder: the test is of slides, given those.
+    Slides of one patient count together, as their mean: effect, interval and test are all of these. The interval is
+    Student's t, since a bootstrap of so few patients is too short (in simulations its 95% covered 75% with three
+    groups and 90% with ten). The test flips the signs of the means (all 2^groups patterns up to 12 groups, else 4,095
+    drawn ones with the true one added). Slides of one fold are explained by the same model, and predicted by the same
+    encoder: the test is of slides, given those.
 
-    Reference: Davison and Hinkley 1997, sections 3.8 and 4.2; Benjamini and Hochberg 1995.
+    Reference: Davison and Hinkley 1997, section 4.2; Benjamini and Hochberg 1995.
 
     Args:
         effects: rank-biserial correlation of each slide and gene.
@@ -70,11 +72,12 @@ def consistent_genes(
     sizes = np.bincount(codes).astype(np.float64)
     sums = np.zeros((len(sizes), effects.shape[1]))
     np.add.at(sums, codes, effects)
-    mean = effects.mean(0)
+    means = sums / sizes[:, None]
+    mean = means.mean(0)
     agreement = np.where(mean == 0, np.nan, (np.sign(effects) == np.sign(mean)).mean(0))
     generator = np.random.default_rng(seed)
-    low, high = _interval(sums, sizes, generator)
-    p_value = _flipped_signs(sums / sizes[:, None], generator)
+    low, high = _interval(means)
+    p_value = _flipped_signs(means, generator)
     q_value = stats.false_discovery_control(p_value) if np.isfinite(p_value).all() else np.full_like(p_value, np.nan)
     return ConsistentGenes(mean, agreement, low, high, p_value, q_value, len(effects), len(sizes), _reason(len(sizes)))
 
@@ -85,18 +88,15 @@ def _reason(n_groups: int) -> str:
     return "; ".join(missing) + (f" (there are {n_groups})" if missing else "")
 
 
-def _interval(
-    sums: Float[np.ndarray, "group gene"], sizes: Float[np.ndarray, " group"], generator: np.random.Generator
-) -> tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]]:
-    """Percentile interval of the mean over slides, groups drawn with replacement; all genes share the draws."""
-    n_groups = len(sizes)
+def _interval(means: Float[np.ndarray, "group gene"]) -> tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]]:
+    """Student's interval of the mean over groups."""
+    n_groups = len(means)
     if n_groups < MIN_GROUPS:
-        nothing = np.full(sums.shape[1], np.nan)
+        nothing = np.full(means.shape[1], np.nan)
         return nothing, nothing.copy()
-    counts = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_DRAWS).astype(np.float64)
-    means = counts @ sums / (counts @ sizes)[:, None]
-    low, high = np.quantile(means, ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2), axis=0)
-    return low, high
+    margin = stats.t.ppf((1 + _LEVEL) / 2, n_groups - 1) * means.std(axis=0, ddof=1) / np.sqrt(n_groups)
+    mean = means.mean(axis=0)
+    return np.clip(mean - margin, -1, 1), np.clip(mean + margin, -1, 1)
 
 
 def _flipped_signs(

@@ -12,6 +12,7 @@ from scipy import stats
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
+from hage_transfer.results import RESULTS_FILE, Results
 from mil.checkpoint import FoldModel
 from mil.models import TilewiseMIL
 
@@ -124,7 +125,7 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
     """Every slide that a source's models tested, in the order of the table.
 
     Raises:
-        DataError: ``predictions.csv`` is missing or is not of `hage mil`, or has nothing of this source.
+        DataError: ``predictions.csv`` is missing, not whole or not of `hage mil`, or has nothing of this source.
     """
     path = run / "predictions.csv"
     found: dict[str, tuple[str, dict[tuple[str, int], np.ndarray]]] = {}
@@ -135,13 +136,37 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
             raise DataError(
                 f"{path}: no column {', '.join(missing) or 'probability_<class>'}; not written by `hage mil`"
             )
-        for _, row in table.rows:
+        n_rows = 0
+        for line, row in table.rows:
+            n_rows += 1
             if row["source"] == source:
                 _, tested = found.setdefault(row["slide"], (row["label"], {}))
-                tested[row["fold"], int(row["trial"] or 0)] = np.array([float(row[name]) for name in classes])
+                trial, probabilities = _numbers(path, line, row, classes)
+                tested[row["fold"], trial] = probabilities
+    _check_whole(run, path, n_rows)
     if not found:
         raise DataError(f"{path}: has no prediction of source {source}; run `hage mil` to its end first")
     return {name: HeldOutSlide(name, label, tested) for name, (label, tested) in found.items()}
+
+
+def _numbers(
+    path: Path, line: int, row: Mapping[str, str], classes: Sequence[str]
+) -> tuple[int, Float[np.ndarray, " class"]]:
+    try:
+        trial, probabilities = int(row["trial"] or 0), np.array([float(row[name]) for name in classes])
+    except ValueError as error:
+        raise DataError(f"{path}: line {line}: {error}; run `hage mil` again with --overwrite") from None
+    if not np.isfinite(probabilities).all():
+        raise DataError(f"{path}: line {line}: a probability is no number; run `hage mil` again with --overwrite")
+    return trial, probabilities
+
+
+def _check_whole(run: Path, path: Path, n_rows: int) -> None:
+    """Refuses a table that lost rows; runs of earlier versions do not say how many there were."""
+    results = run / RESULTS_FILE
+    wanted = None if not results.is_file() else Results.load(results).meta.get("prediction_rows")
+    if wanted is not None and n_rows != wanted:
+        raise DataError(f"{path}: has {n_rows} rows, the run wrote {wanted}; run `hage mil` again with --overwrite")
 
 
 def explain(

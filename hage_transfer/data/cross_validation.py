@@ -69,6 +69,7 @@ def compared(
         "task": task,
         **labels.meta(positive=positive),
         "folds_by": "group" if by_group else "row",
+        "prediction_rows": len(np.unique(tested.all_rows)) * len(predictions),
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
         "intervals": intervals,
         "paired_tests": tests,

@@ -12,7 +12,7 @@ from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import STYLE
 
 _TILE_INCHES, _GAP_INCHES, _CAPTION_INCHES, _HEAD_INCHES, _TITLE_INCHES = 1.35, 0.12, 0.36, 0.3, 0.42
-_FOOT_INCHES = 0.26
+_FOOT_INCHES, _LINE_INCHES = 0.26, 0.15
 _COLUMNS = 8
 _DPI = 170
 
@@ -40,6 +40,7 @@ def draw_contact_sheet(
     read: Callable[[int], UInt8[np.ndarray, "tile_px tile_px 3"]],
     *,
     title: str,
+    subtitles: Sequence[str] = (),
     note: str = "",
 ) -> None:
     """Draws the sheet to a PNG, atomically; eight tiles a row, read one at a time.
@@ -49,6 +50,7 @@ def draw_contact_sheet(
         groups: tiles by heading.
         read: pixels of a tile.
         title: of the sheet.
+        subtitles: lines below it: what explains, what a reader must know.
         note: below the tiles, what the captions mean.
     """
     import matplotlib as mpl
@@ -59,12 +61,16 @@ def draw_contact_sheet(
     lines = [math.ceil(len(group.tiles) / columns) for group in groups]
     row = _TILE_INCHES + _CAPTION_INCHES
     width = max(columns * (_TILE_INCHES + _GAP_INCHES) + _GAP_INCHES, 4.2)
-    height = _TITLE_INCHES + sum(_HEAD_INCHES + count * row for count in lines) + _FOOT_INCHES
+    title_inches = _TITLE_INCHES + _LINE_INCHES * len(subtitles)
+    height = title_inches + sum(_HEAD_INCHES + count * row for count in lines) + _FOOT_INCHES
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         figure.text(_GAP_INCHES / width, 1 - 0.1 / height, title, va="top", fontsize=10.5, weight="bold")
-        top = _TITLE_INCHES
+        for place, line in enumerate(subtitles):
+            down = 0.34 + _LINE_INCHES * place
+            figure.text(_GAP_INCHES / width, 1 - down / height, line, va="top", fontsize=7.5, color="#444444")
+        top = title_inches
         for group, count in zip(groups, lines, strict=True):
             figure.text(_GAP_INCHES / width, 1 - (top + 0.06) / height, group.heading, va="top", fontsize=9.5)
             top += _HEAD_INCHES

@@ -38,6 +38,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
 
     def draw(axes: "Axes") -> None:
         row, named = 0.0, set()
+        start = 0.5 if metric == "auc" else 0.0  # an AUC at chance is 0.5, so its bars begin there
         for run, values in tasks:
             axes.text(0.0, row, _name(run), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
             for k, (source, found) in enumerate(values.items(), start=1):
@@ -48,7 +49,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
                 label = None if source in named else shortened(source)
                 named.add(source)
                 bar: dict[str, Any] = {"height": 0.78, "edgecolor": "white", "alpha": 0.92, "label": label}
-                axes.barh(row + k, mean(found.values()), **style, **bar)
+                axes.barh(row + k, mean(found.values()) - start, left=start, **style, **bar)
             for fold in dict.fromkeys(fold for found in values.values() for fold in found):
                 dots = [found.get(fold, np.nan) for found in values.values()]
                 axes.plot(dots, row + 1 + np.arange(len(dots)), "-o", color=INK, lw=0.5, ms=2.6, alpha=0.7)
@@ -57,8 +58,8 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         lowest = min(v for _, values in tasks for found in values.values() for v in found.values())
-        # An AUC at chance is 0.5, so its bars begin there; any other bar begins at zero.
-        axes.set_xlim(0.5 if metric == "auc" and lowest >= 0.5 else min(0.0, lowest), 1.005)
+        axes.set_xlim(min(start, lowest - 0.005 if lowest < start else start), 1.005)
+        axes.axvline(start, color=INK, lw=0.6)
         axes.set_xlabel(title)
         axes.figure.legend(loc="outside lower center", ncols=2, frameon=False)
 

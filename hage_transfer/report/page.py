@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hage_transfer.atomic import write_text
-from hage_transfer.errors import DataError
+from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.report.answer import answer_of
 from hage_transfer.report.comparison_plots import comparison_plots
 from hage_transfer.report.gene_maps import PredictFolder, is_predict_folder, predict_section, run_maps
@@ -50,11 +50,14 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
         out: folder.
 
     Raises:
+        ConfigError: ``out`` is a file.
         DataError: no finished run is given, one is given twice, or one is not readable.
     """
     predicted = [path for path in runs if is_predict_folder(path)]
     unfinished = [path for path in runs if path not in predicted and is_unfinished(path)]
     finished = [path for path in runs if path not in predicted and path not in unfinished]
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: is a file; --out names a folder")
     if not runs:
         raise DataError("a report needs at least one run directory")
     if not finished and unfinished:
@@ -120,8 +123,8 @@ def _comparison(runs: Sequence[Run], anchors: _Anchors) -> Section:
     """Figure 3 of the paper over all classifier runs."""
     text = (
         "A bar is the mean over folds, a dot one fold, a thin line joins the same fold (bars of AUC begin at 0.5, "
-        "which is chance). Diamonds are mean gains over the frozen features, with a 95% interval that allows for the "
-        "training rows that folds share (Nadeau & Bengio 2003).",
+        "chance: one below it runs to the left). Diamonds are mean gains over the frozen features, with a 95% interval "
+        "that allows for the training rows that folds share (Nadeau & Bengio 2003).",
     )
     title = "Frozen against gene-informed"
     return Section(title, anchors.of("comparison", ""), text, (comparison_table(runs),), tuple(comparison_plots(runs)))
@@ -134,7 +137,7 @@ def _classifier(run: Run, anchors: _Anchors) -> Section:
     if predictions is not None:
         roc = roc_plot(run, predictions)
         plots = [*([] if roc is None else [roc]), *classifier_plots(run, predictions)]
-    text = [f"Folds keep each {_folds_by(run)} on one side."]
+    text = [_folds_by(run)]
     if predictions is None:
         text.append("The run holds no predictions.csv, so ROC, calibration and confusion are left out.")
     return Section(
@@ -171,4 +174,6 @@ def _training(run: Run, anchors: _Anchors) -> Section:
 
 
 def _folds_by(run: Run) -> str:
-    return "group (slide or patient)" if run.meta.get("folds_by") == "group" else "row by itself"
+    if run.meta.get("folds_by") == "group":
+        return "Folds keep each group (slide or patient) on one side."
+    return "Folds split rows: rows of one slide or patient may train and be tested."

@@ -16,16 +16,21 @@ def read_predictions(run: Run) -> pd.DataFrame | None:
     """``predictions.csv``; None where the run has none.
 
     Raises:
-        DataError: a column is missing, or a probability is none.
+        DataError: a column or rows are missing, or a probability is none.
     """
     path = run.path / "predictions.csv"
     if not path.is_file():
         return None
     table = _read(path, dict.fromkeys(_TEXTS, str))
-    classes = [f"probability_{name}" for name in run.meta.get("classes") or []]
+    if not isinstance(run.meta.get("classes"), list):
+        raise DataError(f"{run.path}: its results.json names no classes; run it again with --overwrite")
+    classes = [f"probability_{name}" for name in run.meta["classes"]]
     _check(path, table, {"source", "trial", "label", "predicted", *classes})
     if classes and not np.isfinite(table[classes].apply(pd.to_numeric, errors="coerce").to_numpy(float)).all():
         raise DataError(f"{path}: holds a probability that is no number; run it again with --overwrite")
+    wanted = run.meta.get("prediction_rows")
+    if wanted is not None and len(table) != wanted:
+        raise DataError(f"{path}: has {len(table)} rows, the run wrote {wanted}; run it again with --overwrite")
     return None if table.empty else table
 
 

@@ -1,9 +1,10 @@
 """Where a slide classifier looked: attention maps of `hage heatmap` and the genes behind them."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from hage_transfer.csv_table import csv_table, is_plain_name
+from hage_transfer.errors import DataError
 from hage_transfer.report.cells import MISSING, Number, Table, number
 from hage_transfer.report.layout import Section
 from hage_transfer.report.pictures import Picture, read_picture
@@ -17,7 +18,7 @@ def slide_section(run: Run, anchor: str) -> Section | None:
     """Slides of each source, the attention maps of some and their genes; None where `hage heatmap` did not run.
 
     Raises:
-        DataError: an attention map is damaged.
+        DataError: an attention map or a table is damaged.
     """
     folders = sorted(path.parent for path in (run.path / FOLDER).glob("*/slides.csv"))
     if not folders:
@@ -146,8 +147,15 @@ def _range(row: dict[str, str]) -> str:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
+    wanted = "slide" if path.name == "slides.csv" else "gene"
+    with csv_table(path, absent="no such file") as table:
+        if wanted not in table.columns:
+            raise DataError(f"{path}: has no column {wanted}; run `hage heatmap` again with --overwrite")
+        rows = [row for _, row in table.rows]
+    for row in rows:
+        if wanted == "slide" and not is_plain_name(row["slide"]):
+            raise DataError(f"{path}: {row['slide']!r} is no slide's name, which has no folders in it")
+    return rows
 
 
 def _value(text: str | None) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, is_plain_name
 from hage_transfer.errors import DataError
 from hage_transfer.viewer.contents import Fact, as_number
 
@@ -77,4 +77,7 @@ def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
         with csv_table(path, absent="no such file") as table:
             if "slide" not in table.columns:
                 raise DataError(f"{path}: has no column slide; `hage heatmap` writes it")
-            yield from ((path.parent.name, row) for _, row in table.rows)
+            for line, row in table.rows:
+                if not is_plain_name(row["slide"]):
+                    raise DataError(f"{path}: line {line}: {row['slide']!r} is no slide's name; it has folders in it")
+                yield path.parent.name, row

@@ -13,6 +13,7 @@ from PIL import Image
 from hage_transfer import ExpressionModel, GeneInformedEncoder
 from hage_transfer.cli.main import run
 from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.locks import try_lock
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.expression_model import GeneLines
 
@@ -295,3 +296,9 @@ def test_pooling_without_attention_is_explained_as_such(made, tmp_path, kind, ca
     assert slides["n_deciding"][0] == (0 if kind == "mean" else 1)
     assert (folder / "heatmaps" / "frozen" / "s1" / "attention.png").is_file()
     assert (folder / "heatmaps" / "frozen" / "s1" / "genes.csv").is_file() == (kind == "max")
+
+
+def test_a_folder_takes_one_writer_at_a_time(made, tmp_path, capsys):
+    with try_lock(tmp_path / "out", "heatmap"):
+        assert heatmap(made, tmp_path / "out") == 2
+    assert "another `hage heatmap` writes there now" in capsys.readouterr().err

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.bootstrap import cluster_bootstrap
 from mil.deciding_slides import consistent_genes
 
 
@@ -39,14 +38,18 @@ def test_slides_of_one_patient_do_not_count_as_several():
     assert (fourfold.n_slides, fourfold.n_groups) == (32, 8)
 
 
-def test_the_interval_is_that_of_the_bootstrap_by_patient():
-    values = effects(12, 3)
-    groups = [f"p{slide // 2}" for slide in range(12)]
-    found = consistent_genes(values, groups)
-    for gene in range(3):
-        wanted = cluster_bootstrap(values[:, gene], groups)
-        assert found.low[gene] == pytest.approx(wanted.low, abs=0.03)
-        assert found.high[gene] == pytest.approx(wanted.high, abs=0.03)
+@pytest.mark.parametrize("n_groups", [3, 6, 10])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n_groups):
+    values = np.random.default_rng(n_groups).normal(0.1, 0.2, (2 * n_groups, 4000))
+    found = consistent_genes(values, np.arange(2 * n_groups) // 2)
+    assert ((found.low <= 0.1) & (found.high >= 0.1)).mean() == pytest.approx(0.95, abs=0.012)
+
+
+def test_effect_interval_and_test_are_of_patients():
+    values = effects(6)
+    groups = np.array([0, 0, 0, 1, 2, 3])
+    means = np.stack([values[groups == group].mean(0) for group in range(4)])
+    np.testing.assert_allclose(consistent_genes(values, groups).mean, means.mean(0))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hage_transfer.errors import DataError
+from hage_transfer.results import Results
 from mil.checkpoint import FoldModel
 from mil.deciding_genes import deciding_tiles
 from mil.heatmap import HeldOutSlide, explain, read_held_out
@@ -119,3 +120,26 @@ def test_held_out_slides_are_those_of_the_source(tmp_path):
     assert list(read_held_out(tmp_path, "frozen")["s2"].probabilities) == [("0", 0)]
     with pytest.raises(DataError, match="no prediction of source uni"):
         read_held_out(tmp_path, "uni")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("frozen,,s1,0,a,a,high,0.1", "line 2: could not convert string to float: 'high'"),
+        ("frozen,x,s1,0,a,a,0.9,0.1", "line 2: invalid literal for int"),
+        ("frozen,,s1,0,a,a,nan,0.1", "line 2: a probability is no number"),
+    ],
+)
+def test_a_row_that_is_no_prediction_is_named(tmp_path, line, message):
+    header = "source,trial,slide,fold,label,predicted,probability_a,probability_b"
+    (tmp_path / "predictions.csv").write_text(f"{header}\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        read_held_out(tmp_path, "frozen")
+
+
+def test_a_table_of_predictions_that_lost_rows_is_refused(tmp_path):
+    header = "source,trial,slide,fold,label,predicted,probability_a,probability_b"
+    (tmp_path / "predictions.csv").write_text(f"{header}\nfrozen,,s1,0,a,a,0.9,0.1\n")
+    Results([], {"prediction_rows": 2}).save(tmp_path / "results.json")
+    with pytest.raises(DataError, match="has 1 rows, the run wrote 2"):
+        read_held_out(tmp_path, "frozen")

@@ -28,8 +28,9 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
     """Writes ``slides.csv`` and, where slides have gene tables, ``genes.csv``; returns the latter's rows.
 
     Effects are taken over the slides of one predicted class: what the models looked at where they said so, right or
-    wrong. Columns: mean rank-biserial correlation of deciding tiles against the rest, share of slides that agree in
-    sign, 95% bootstrap interval by group, sign-flip p over groups and its Benjamini-Hochberg q over genes.
+    wrong. Columns: mean over groups of the rank-biserial correlation of deciding tiles against the rest, share of
+    slides that agree in sign, 95% interval (t over groups), sign-flip p over groups and its Benjamini-Hochberg q
+    over genes.
     """
     import pandas as pd
 

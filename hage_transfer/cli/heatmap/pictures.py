@@ -33,6 +33,7 @@ def draw_pictures(
     order = np.argsort(-explanation.attention, kind="stable").tolist()
     called = f"called {explanation.predicted}, p {explanation.probability:.2f}"
     title = f"{explanation.slide.name}: label {explanation.slide.label}, {called}"
+    notes = (_made_by(table, source), *(_short(caution) for caution in explanation.cautions(table.deciding)))
     image = slide.thumbnail(max_px=THUMBNAIL_PX)
     draw_attention_map(
         folder / MAP_FILE,
@@ -40,7 +41,7 @@ def draw_pictures(
         places,
         explanation.percentile,
         title=title,
-        notes=(_made_by(table, source), *(_short(caution) for caution in explanation.cautions(table.deciding))),
+        notes=notes,
         mpp_um_per_px=None if slide.resolution is None else slide.resolution.mean_um_per_px,
         ranked=tuple(order[:top]) if np.ptp(explanation.attention) > 0 else (),
     )
@@ -59,7 +60,7 @@ def draw_pictures(
     note = "frame: percentile of attention; × even: attention times the number of tiles"
     if explanation.tile_probabilities is not None:
         note += f"; alone: p of {explanation.predicted} if the tile were the whole slide"
-    draw_contact_sheet(folder / CONTACT_FILE, groups, read, title=title, note=note)
+    draw_contact_sheet(folder / CONTACT_FILE, groups, read, title=title, subtitles=notes, note=note)
     measured = {"attention": explanation.attention, "attention percentile": explanation.percentile}
     if explanation.tile_probabilities is not None:
         measured |= {

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from hage_transfer.cli.progress import job_progress
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError, DataError, HageError, ItemsFailedError
 from hage_transfer.jobs import Job, run_jobs
+from hage_transfer.locks import Lock, try_lock
 from hage_transfer.run_directory import CONFIG_FILE, FAILURES_FILE, RESULTS_FILE
 from mil.checkpoint import FOLDER
 from mil.config import MilConfig
@@ -60,18 +62,28 @@ def run_heatmap(run: Path, options: HeatmapOptions, *, out: Path, device: str, j
     console = Console()
     failures: dict[str, str] = {}
     n_wanted = 0
-    for source in explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device):
-        tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
-        wanted = [tasks[slide] for slide in (options.slides or tasks) if slide in tasks]
-        n_wanted += len(wanted)
-        failed = _explain(wanted, jobs=jobs, overwrite=overwrite, source=source.name)
-        failures |= {f"{source.name}/{slide}": reason for slide, reason in failed.items()}
-        done = _current(tasks, failed)
-        if done:
-            genes = write_over_slides(out / source.name, done, source.groups)
-            show_genes(genes, source.name, console)
-    _close(out, failures, n_wanted)
+    sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
+    first = next(sources)  # finds what is wrong with encoders before anything is written
+    with _only_writer(out):
+        for source in chain([first], sources):
+            tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
+            wanted = [tasks[slide] for slide in (options.slides or tasks) if slide in tasks]
+            n_wanted += len(wanted)
+            failed = _explain(wanted, jobs=jobs, overwrite=overwrite, source=source.name)
+            failures |= {f"{source.name}/{slide}": reason for slide, reason in failed.items()}
+            done = _current(tasks, failed)
+            if done:
+                genes = write_over_slides(out / source.name, done, source.groups)
+                show_genes(genes, source.name, console)
+        _close(out, failures, n_wanted)
     console.print(f"heatmaps: {out}", markup=False, soft_wrap=True)
+
+
+def _only_writer(out: Path) -> Lock:
+    lock = try_lock(out, "heatmap")
+    if lock is None:
+        raise ConfigError(f"{out}: another `hage heatmap` writes there now; wait for it, or give another --out")
+    return lock
 
 
 def open_mil_run(run: Path) -> MilConfig:

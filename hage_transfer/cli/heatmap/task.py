@@ -96,7 +96,7 @@ class SlideTask:
             {
                 "schema_version": SCHEMA_VERSION,
                 "bags": [
-                    f"{part.paths[self.bag]} {written(part.paths[self.bag])}"
+                    f"{part.paths[self.bag].name} {written(part.paths[self.bag])}"
                     for trial in sorted(trials)
                     for part in self.bags[trial].parts or (self.bags[trial],)
                 ],
