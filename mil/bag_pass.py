@@ -109,7 +109,8 @@ def _backward_in_chunks(folds: Folds, rows: Tensor, target: int, dropout: Dropou
         tiles, of_part = folds.tiles(rows[part], dropout.kept(part, rows.device))
         attention = (of_part - normaliser).exp()
         centred = tiles.pool(attention) - attention.sum(dim=2, keepdim=True) * pooled
-        (slope * centred).sum().backward()
+        if centred.requires_grad:  # features that are pooled evenly have nothing to learn from
+            (slope * centred).sum().backward()
     places = folds.model.instance_tiles(scores, target)
     if places is not None:
         of_tiles = folds.model.instance_loss(folds.weights, _chosen(folds, rows, places, dropout), target)

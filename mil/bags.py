@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -180,6 +181,7 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
         _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
     if not quiet:
         _say_unknown(folder, metas[0])
+        _say_scales(folder, metas)
     made_of = "\n".join(
         f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
     )
@@ -217,6 +219,19 @@ def _say_unknown(folder: Path, meta: FeatureMeta) -> None:
         )
 
 
+def _say_scales(folder: Path, metas: Sequence[FeatureMeta]) -> None:
+    known = [meta.mpp_um_per_px for meta in metas if meta.mpp_um_per_px is not None]
+    if known and max(known) > 1.05 * min(known):
+        log.warning(
+            "%s: tiles of %d level-0 px are at %.3g to %.3g um/px, as the slides were scanned; for one resolution set "
+            "data.mpp_um_per_px and data.tile_level0_px=null",
+            folder,
+            metas[0].patch_size_level0_px,
+            min(known),
+            max(known),
+        )
+
+
 def _shape(path: Path) -> tuple[int, int]:
     try:
         with h5py.File(path, "r") as file:
@@ -231,6 +246,15 @@ def _shape(path: Path) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
+def _same_scale(meta: FeatureMeta, first: FeatureMeta) -> bool:
+    """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's."""
+    mpp, wanted = meta.mpp_um_per_px, first.mpp_um_per_px
+    if mpp is not None and wanted is not None and math.isclose(mpp, wanted, rel_tol=1e-6):
+        return True
+    unscaled = (mpp is None and wanted is None) or meta.patch_size_px == meta.patch_size_level0_px
+    return unscaled and meta.patch_size_level0_px == first.patch_size_level0_px
+
+
 def _check_alike(
     path: Path, meta: FeatureMeta, width: int, first_path: Path, first: FeatureMeta, first_width: int
 ) -> None:
@@ -239,7 +263,8 @@ def _check_alike(
         raise DataError(
             f"{path}: features have width {width}, those of {first_path.name} {first_width}; encode them alike"
         )
-    for name in ("encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "mpp_um_per_px", "precision"):
+    alike = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
+    for name in alike if _same_scale(meta, first) else (*alike, "mpp_um_per_px", "patch_size_level0_px"):
         met, wanted = getattr(meta, name), getattr(first, name)
         if met != wanted:
             raise DataError(

@@ -93,6 +93,16 @@ def read_fold_model(run: Path, *, source: str, trial: int, fold: str) -> FoldMod
     return _read(model_path(run, source=source, trial=trial, fold=fold))
 
 
+def work_of(path: Path) -> str | None:
+    """The job that a model came from, as its header says; None where there is no readable model."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+    except (SafetensorError, OSError, json.JSONDecodeError):
+        return None
+    return header.get("work") if isinstance(header, dict) else None
+
+
 def fold_models(run: Path, *, source: str) -> list[FoldModel]:
     """All models of a source, by trial and fold in natural order.
 

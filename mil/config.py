@@ -64,7 +64,7 @@ class MilTrainSettings(Settings):
         0.125, ge=0, lt=1, description="share of a fold's training slides kept for early stop; 0: train to `epochs`"
     )
     bags_per_step: int = Field(1, gt=0, description="bags whose gradients make one step")
-    learning_rate: float = Field(2e-4, gt=0, description="of Adam")
+    learning_rate: float = Field(2e-4, gt=0, le=100, description="of Adam")
     weight_decay: float = Field(1e-5, ge=0)
     standardise: bool = Field(True, description="scale each feature by the tiles of the fold's training slides")
     instance_dropout: float = Field(0.0, ge=0, lt=1, description="share of a bag's tiles that each visit leaves out")
@@ -153,7 +153,7 @@ class MilConfig(Settings):
         description="published numbers to print beside these: system to metric to value; nothing is computed of them",
     )
     memory_gib: float = Field(
-        1.0, ge=0, description="features that one training keeps in memory; others are read in every epoch"
+        1.0, ge=0, le=1e6, description="features that one training keeps in memory; others are read in every epoch"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of weights and of the order of bags; folds have split.seed")
 

@@ -17,9 +17,10 @@ from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from mil.bags import BagSet, open_bags
 from mil.config import MilConfig
-from mil.folds import MilFold, mil_folds
-from mil.jobs import FoldResult, MilJob, read_job, run_mil_job, work_sha256
+from mil.folds import MilFold, mil_folds, shared_groups
+from mil.jobs import FoldResult, MilJob, read_job, redo_without_models, remove_others, run_mil_job, work_sha256
 
+_NAMED = 3
 Trial = tuple[str, int | None, BagSet]
 
 
@@ -63,12 +64,16 @@ def evaluate_mil(
         for k, folders in enumerate(paths)
     ]
     jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device) for trial in trials]
+    for job, (name, number, _) in zip(jobs, trials, strict=True):
+        redo_without_models(job.done, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
     run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
     found = [read_job(job.done) for job in jobs]
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
     tested, test_rows, places = _tested(labels, folds)
+    shared = shared_groups(folds, labels) if config.split.mode == "files" else []
+    remove_others(run.path, jobs=[(name, number or 0) for name, number, _ in trials], folds=[f.name for f in folds])
     predictions = [
         OutOfFold(name, trial, _probabilities(result, folds, test_rows, shape=(len(tested), len(labels.classes))))
         for (name, trial, _), result in zip(trials, found, strict=True)
@@ -79,7 +84,7 @@ def evaluate_mil(
         task="mil",
         test_rows=test_rows,
         positive=positive,
-        by_group=config.split.by_group,
+        by_group=config.split.by_group and not shared,
         folder=run.path,
         meta={
             "split": config.split.mode,
@@ -89,7 +94,7 @@ def evaluate_mil(
             "repeats": config.train.repeats,
             "model": config.model.sizes(positive=positive),
             "epochs": _epochs(trials, found, folds),
-            **_overlap_meta(labels, places, positive),
+            **_overlap_meta(labels, places, positive, shared),
         },
     )
 
@@ -128,16 +133,25 @@ def _tested(
     return table, places, rows
 
 
-def _overlap_meta(labels: LabelTable, places: np.ndarray | None, positive: int | None) -> dict[str, object]:
+def _overlap_meta(
+    labels: LabelTable, places: np.ndarray | None, positive: int | None, shared: Sequence[str]
+) -> dict[str, object]:
+    warnings = []
+    if shared:
+        warnings.append(
+            f"{len(shared)} groups (patients) are trained on and tested in the same fold, as published: "
+            f"{', '.join(shared[:_NAMED])}{', ...' if len(shared) > _NAMED else ''}"
+        )
     if places is None:
-        return {"tests_per_slide": 1}
+        return {"tests_per_slide": 1, "warnings": warnings}
+    warnings.append(
+        f"test parts overlap: {len(places)} tests of {len(np.unique(places))} of {len(labels)} slides; the folds "
+        "are not independent, so their std is too small for an error of the mean"
+    )
     return {
         **labels.meta(positive=positive),
         "tests_per_slide": len(places) / len(np.unique(places)),
-        "warnings": [
-            f"test parts overlap: {len(places)} tests of {len(np.unique(places))} of {len(labels)} slides; the folds "
-            "are not independent, so their std is too small for an error of the mean"
-        ],
+        "warnings": warnings,
     }
 
 

@@ -29,6 +29,17 @@ class MilFold:
     test: Int[np.ndarray, "slide"]
 
 
+def shared_groups(folds: Sequence[MilFold], labels: LabelTable) -> list[str]:
+    """Groups of a published split that a fold both trains on (or stops by) and tests."""
+    if labels.groups is None:
+        return []
+    found: set[str] = set()
+    for fold in folds:
+        seen = np.concatenate([fold.train, fold.validation])
+        found |= set(np.intersect1d(labels.groups[seen], labels.groups[fold.test]).tolist())
+    return sorted(found)
+
+
 def mil_folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
     """Folds of the slides, each with its validation part; the same for every source.
 
@@ -44,6 +55,7 @@ def mil_folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
     """
     split = config.split
     if split.mode == "files":
+        _groups(split, labels)
         return [_fold_of_file(file, labels, split, config) for file in read_split_files(split.files or Path())]
     groups = _groups(split, labels)
     if split.mode == "monte_carlo":
@@ -89,7 +101,7 @@ def _with_validation(
         labels[fold.train],
         None if groups is None else groups[fold.train],
         share=config.train.validation,
-        seed=config.split.seed + number,
+        seed=(config.split.seed + number) % 2**32,
     )
     parts = MilFold(fold.name, fold.train[kept], fold.train[validation], fold.test)
     if groups is not None:
@@ -113,6 +125,14 @@ def _fold_of_file(file: SplitFile, labels: LabelTable, split: MilSplitSettings, 
             raise SplitError(f"{file.path}: the {side} side has no slide of class {', '.join(absent)}")
     places = {key: row for row, key in enumerate(labels.keys.tolist())}
     train, validation, test = (_rows(file.sides[side], places) for side in ("train", "val", "test"))
+    if config.train.validation and not len(validation):
+        raise SplitError(
+            f"{file.path}: the val side names no slide, so no training could stop early; set train.validation=0 to "
+            "train to train.epochs"
+        )
+    missing = sorted(set(labels.classes) - set(labels.labels[validation].tolist()))
+    if config.train.validation and missing:
+        log.warning("%s: the val side has no slide of class %s", file.path, ", ".join(missing))
     if config.train.validation == 0:
         train, validation = np.sort(np.concatenate([train, validation])), validation[:0]
     return MilFold(file.name, train, validation, test)

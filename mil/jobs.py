@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from hage_transfer.errors import DataError
 from mil.bags import BagSet
 from mil.config import MilConfig
 from mil.folds import MilFold
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ def run_mil_job(work: MilJob) -> None:
     """Trains all folds, writes their models and then their test probabilities.
 
     The number of threads is the config's: the numbers then do not depend on how many jobs share the machine.
+
+    Raises:
+        DataError: features that cannot be read, or training that ended in NaN.
     """
     import torch
 
@@ -106,6 +112,15 @@ def run_mil_job(work: MilJob) -> None:
         probabilities = trained.probabilities(bags, [fold.test for fold in work.folds])
     finally:
         torch.set_num_threads(threads)
+    broken = [
+        fold.name for fold, of_fold in zip(work.folds, probabilities, strict=True) if not np.isfinite(of_fold).all()
+    ]
+    if broken:
+        progress.unlink(missing_ok=True)
+        raise DataError(
+            f"training diverged (NaN probabilities in fold {', '.join(broken)}); lower train.learning_rate, or set "
+            "train.standardise=true"
+        )
     _save_models(work, trained)
     found = {
         fold.name: {"epochs": epochs, "best_epoch": best, "probabilities": of_fold.tolist()}
@@ -115,6 +130,27 @@ def run_mil_job(work: MilJob) -> None:
     }
     write_json(work.done, found)
     progress.unlink(missing_ok=True)
+
+
+def redo_without_models(done: Path, run: Path, *, source: str, trial: int, folds: Sequence[str]) -> None:
+    """Has a job done again whose models are gone, or were since made of other labels, features or folds."""
+    from mil.checkpoint import model_path, work_of
+
+    paths = [model_path(run, source=source, trial=trial, fold=fold) for fold in folds]
+    if done.exists() and any(work_of(path) != done.stem for path in paths):
+        log.warning("%s: its models are not there any more; trained again", done)
+        done.unlink()
+
+
+def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence[str]) -> None:
+    """Removes models and split files that an earlier start left, of sources and folds that the run has no more."""
+    from mil.checkpoint import FOLDER, model_path
+
+    kept = {model_path(run, source=source, trial=trial, fold=fold) for source, trial in jobs for fold in folds}
+    kept |= {run / "splits" / f"splits_{fold}.csv" for fold in folds}
+    for path in [*(run / FOLDER).glob("*/trial_*/fold_*.safetensors"), *(run / "splits").glob("splits_*.csv")]:
+        if path not in kept:
+            path.unlink()
 
 
 def read_job(path: Path) -> dict[str, FoldResult]:
@@ -153,7 +189,7 @@ def _save_models(work: MilJob, trained: Any) -> None:
             source=work.source,
             trial=work.trial,
             fold=fold.name,
-            meta={**meta, "best_epoch": trained.best_epochs[number]},
+            meta={**meta, "best_epoch": trained.best_epochs[number], "work": work.done.stem},
         )
         path = model_path(work.out, source=work.source, trial=work.trial, fold=fold.name)
         save_fold_model(path, model)

@@ -56,7 +56,7 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     from hage_transfer.cli.encode import encode_bags
     from hage_transfer.cli.progress import job_progress, run_log
     from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources, side_by_side
-    from hage_transfer.config import FeatureSetSettings
+    from hage_transfer.config import FeatureSetSettings, SlideSetSettings
     from hage_transfer.data.labels import read_labels
     from hage_transfer.devices import resolve_device
     from hage_transfer.metrics.classification import positive_class
@@ -73,6 +73,8 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         frozen, table = config.features / "features", config.features / "labels.csv"
         if needs_frozen(config.sources):
             encode_bags(config, device=resolved, overwrite=False)
+        elif isinstance(config.data, SlideSetSettings):
+            table = config.data.labels  # what an earlier encoding left beside its features may be out of date
     labels = with_sites(read_labels(table), config)
     positive_class(labels.classes, config.positive)
     mil_folds(config, labels)

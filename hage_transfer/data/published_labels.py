@@ -53,11 +53,22 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
     wanted = {name: column for name, column in vars(columns).items() if column is not None}
     counts: dict[str, int] = {}
     rows: dict[str, dict[str, str]] = {}
+    labels: dict[str, str] = {}
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; --out names a file")
+    if table.exists() and out.exists() and table.samefile(out):
+        raise DataError(f"{out}: is the published table itself; --out names another file")
     with _opened(table) as reader:
         _check_columns(table, reader, wanted)
         for row in reader:
             found = _row(table, reader.line_num, row, wanted)
             counts[found["label"]] = counts.get(found["label"], 0) + 1
+            other = labels.setdefault(found["slide"], found["label"])
+            if other != found["label"]:
+                raise DataError(
+                    f"{table}: slide {found['slide']} is {other} and, in line {reader.line_num}, {found['label']}; "
+                    "keep one"
+                )
             if found["slide"] in rows:
                 raise DataError(f"{table}: slide {found['slide']} is listed twice (line {reader.line_num})")
             if not keep or found["label"] in keep:

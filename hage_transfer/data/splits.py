@@ -89,11 +89,14 @@ def train_validation(
     if groups is None:
         return _stratified_share(labels, share=share, seed=seed)
     _check_fillable(labels, groups, 2)
-    n_folds = min(max(round(1 / share), 2), len(np.unique(groups)))
+    most = min(len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].max()))
+    coarse = share > 1 / 3  # then some of ten parts are joined, since no single one is so large
+    n_folds = min(10 if coarse else max(round(1 / share), 2), most)
+    joined = min(max(round(share * n_folds), 1), n_folds - 1) if coarse else 1
     for attempt_seed in _seeds(seed):
         fits = [
             fold
-            for fold in (Fold("", train, test) for train, test in _split(labels, groups, n_folds, attempt_seed))
+            for fold in _joined(_split(labels, groups, n_folds, attempt_seed), joined, n_rows=len(labels))
             if not _missing_class(labels, fold)
         ]
         if fits:
@@ -104,6 +107,14 @@ def train_validation(
         f"no division of {len(np.unique(groups))} groups puts every class into training and validation; "
         "train without validation (train.validation=0)"
     )
+
+
+def _joined(parts: Iterator[tuple[np.ndarray, np.ndarray]], number: int, *, n_rows: int) -> Iterator[Fold]:
+    """Folds whose test rows are those of ``number`` parts that follow one another."""
+    tests = [test for _, test in parts]
+    for first in range(len(tests)):
+        chosen = np.sort(np.concatenate([tests[(first + k) % len(tests)] for k in range(number)]))
+        yield Fold("", np.setdiff1d(np.arange(n_rows), chosen), chosen)
 
 
 def check_disjoint(parts: Mapping[str, np.ndarray], groups: np.ndarray) -> None:

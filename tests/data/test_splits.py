@@ -110,3 +110,16 @@ def test_check_disjoint_names_the_groups():
 def test_write_split_has_clams_form(tmp_path):
     write_split(tmp_path / "splits_0.csv", train=["a", "b"], validation=[], test=["c"])
     assert (tmp_path / "splits_0.csv").read_text().splitlines() == [",train,val,test", "0,a,,c", "1,b,,"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.6, 0.9])
+def test_train_validation_by_group_meets_its_share(share):
+    labels = np.array(["a", "b"])[np.arange(200) % 2]
+    _, validation = train_validation(labels, np.arange(200) // 2, share=share, seed=0)
+    assert len(validation) / 200 == pytest.approx(share, abs=0.051)
+
+
+def test_train_validation_takes_few_rows_of_each_class():
+    labels = np.array(["a", "b"])[np.arange(12) % 2]
+    train, validation = train_validation(labels, np.arange(12), share=0.125, seed=0)
+    assert set(labels[train]) == set(labels[validation]) == {"a", "b"}

@@ -103,7 +103,10 @@ def test_open_bags_refuse_another_width(slides, write_slide):
         open_bags(folder, labels)
 
 
-@pytest.mark.parametrize("changes", [{"encoder": "uni"}, {"encoder_sha256": "b" * 64}, {"mpp_um_per_px": 0.25}])
+SCALED = {"mpp_um_per_px": 0.25, "patch_size_level0_px": 448}
+
+
+@pytest.mark.parametrize("changes", [{"encoder": "uni"}, {"encoder_sha256": "b" * 64}, {"views": 8}, SCALED])
 def test_open_bags_refuse_files_that_were_encoded_differently(slides, write_slide, changes):
     folder, labels = slides
     write_slide(folder, "s2", np.ones((3, 8)), **changes)
@@ -236,3 +239,10 @@ def test_bag_set_refuses_nan_that_came_after_it_was_read(slides):
         file["features"][4, 1] = np.nan
     with pytest.raises(DataError, match=r"s3\.h5: its rows hold NaN"):
         bags.load(3, np.array([1, 4]))
+
+
+def test_open_bags_take_level0_tiles_of_slides_scanned_at_other_resolutions(slides, write_slide, caplog):
+    folder, labels = slides
+    write_slide(folder, "s2", np.ones((3, 8)), mpp_um_per_px=0.25)
+    assert len(open_bags(folder, labels)) == len(labels)
+    assert "level-0 px are at 0.25 to" in caplog.text

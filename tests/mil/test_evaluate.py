@@ -174,3 +174,34 @@ def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, slides
             if rows[slide]["fold"] == model.fold:
                 share = model(torch.from_numpy(bags.load(bag))).logits.softmax(1)[0, 1]
                 assert float(rows[slide]["probability_tumour"]) == pytest.approx(float(share), abs=1e-5)
+
+
+def test_evaluate_mil_trains_again_where_models_are_of_other_labels(tmp_path, slides):
+    folder, labels = slides
+    first = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
+    path = tmp_path / "run" / "models" / "frozen" / "trial_0" / "fold_0.safetensors"
+    before = path.read_bytes()
+    others = replace(labels, labels=labels.labels[::-1].copy())
+    evaluate(tmp_path, others, {"frozen": [(folder,)]})
+    assert path.read_bytes() != before
+    assert numbers(evaluate(tmp_path, labels, {"frozen": [(folder,)]})) == numbers(first)
+    assert path.read_bytes() == before
+
+
+def test_evaluate_mil_leaves_no_model_or_split_that_the_run_has_no_more(tmp_path, slides):
+    folder, labels = slides
+    evaluate(tmp_path, labels, {"frozen": [(folder,)], "other": [(folder,)]})
+    stale = tmp_path / "run" / "splits" / "splits_9.csv"
+    stale.write_text("")
+    evaluate(tmp_path, labels, {"frozen": [(folder,)]})
+    assert not stale.exists()
+    kept = {path.parent.parent.name for path in (tmp_path / "run" / "models").rglob("*.safetensors")}
+    assert kept == {"frozen"}
+
+
+def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, slides):
+    folder, labels = slides
+    config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"learning_rate": 1e30})})
+    with pytest.raises(InputError, match=r"training diverged .* lower train\.learning_rate"):
+        evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
+    assert not list((tmp_path / "run").rglob("fold_*.safetensors"))

@@ -1,5 +1,7 @@
 """Folds of slides: sites and patients on one side, draws, and split files with what is refused in them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,10 +105,11 @@ def test_mil_folds_of_files_refuse_a_side_without_a_class(tmp_path):
 
 
 def test_mil_folds_of_files_go_on_without_unknown_slides_where_told(tmp_path, caplog):
-    folder = write(tmp_path / "splits", [f"s{i}" for i in range(41)], ["s99"], [f"s{i}" for i in range(41, 60)])
+    folder = write(tmp_path / "splits", [f"s{i}" for i in range(40)], ["s99", "s40"], [f"s{i}" for i in range(41, 60)])
     chosen = config(mode="files", files=folder, unknown_slides="drop", shared_groups="keep")
     (fold,) = mil_folds(chosen, labels())
-    assert [len(rows) for rows in sides(fold)] == [41, 0, 19]
+    assert [len(rows) for rows in sides(fold)] == [40, 1, 19]
+    assert "the val side has no slide of class" in caplog.text
     assert "names 1 slides that the label table does not have" in caplog.text
     assert "their test slides are not new to the classifier" in caplog.text
 
@@ -130,3 +133,15 @@ def test_mil_folds_build_from_the_real_split_files(real_data, tmp_path):
         assert not set(table.sites[fold.test]) & set(table.sites[np.concatenate([fold.train, fold.validation])])
     own = mil_folds(config(folds=5), table)
     assert sorted(np.concatenate([fold.test for fold in own]).tolist()) == list(range(875))
+
+
+def test_mil_folds_of_files_without_validation_slides_are_refused(tmp_path):
+    folder = write(tmp_path / "splits", [f"s{i}" for i in range(40)], [], [f"s{i}" for i in range(40, 60)])
+    with pytest.raises(SplitError, match=r"the val side names no slide.*set train\.validation=0"):
+        mil_folds(config(mode="files", files=folder, shared_groups="keep"), labels())
+
+
+def test_mil_folds_of_files_by_group_want_groups(tmp_path):
+    folder = write(tmp_path / "splits", ["s0"], ["s1"], ["s2"])
+    with pytest.raises(SplitError, match="the labels have no groups"):
+        mil_folds(config(mode="files", files=folder), replace(labels(), groups=None))
