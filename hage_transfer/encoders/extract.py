@@ -6,7 +6,7 @@ before them, so that its features are the same in any company and after any inte
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -20,6 +20,7 @@ from hage_transfer.errors import DataError, InputError
 
 Image = UInt8[np.ndarray, "height width 3"]
 _AHEAD = 2
+_LOOK_SECONDS = 0.02
 
 
 class ImageRows(Protocol):
@@ -64,6 +65,7 @@ class StreamedRows:
 
 
 Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -130,27 +132,39 @@ def encode_sources(
             encoder,
         )
         opener = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="open"))
-        feed = _Feed(sources, opener, pools, batch_size)
+        feed = _Feed(sources, opener, pools, batch_size, depth=readers + _AHEAD)
         stack.callback(feed.stop)
-        while (batch := feed.next(readers + _AHEAD)) is not None:
+        while (batch := feed.next()) is not None:
             yield _part(batch, feed)
 
 
 class _Feed(Generic[Key]):
     """The batches that are being read or encoded, in order, and the sources that they are of."""
 
-    def __init__(self, sources: Iterator[Opened[Key]], opener: Executor, pools: _Pools, batch_size: int) -> None:
+    def __init__(
+        self, sources: Iterator[Opened[Key]], opener: Executor, pools: _Pools, batch_size: int, *, depth: int
+    ) -> None:
         self._sources, self._opener, self._pools, self._size = sources, opener, pools, batch_size
+        self._depth = depth
         self._upcoming = self._open()
         self._source: Opened[Key] | None = None
         self._row = 0
         self._window: deque[_Batch[Key]] = deque()
 
-    def next(self, depth: int) -> _Batch[Key] | None:
-        """The oldest batch, once ``depth`` are on their way; None at the end."""
-        while len(self._window) < depth and (batch := self._read()) is not None:
-            self._window.append(batch)
+    def next(self) -> _Batch[Key] | None:
+        """The oldest batch, once as many as may be are on their way; None at the end."""
+        self._fill(self._depth)
         return self._window.popleft() if self._window else None
+
+    def result(self, future: "Future[Result]") -> Result:
+        """What a call of the batch that was handed out comes to; a source that is opened meanwhile is begun."""
+        while not wait([future], timeout=_LOOK_SECONDS).done:
+            self._fill(self._depth - 1, busy=True)
+        return future.result()
+
+    def _fill(self, depth: int, *, busy: bool = False) -> None:
+        while len(self._window) < depth and (batch := self._read(busy=busy or bool(self._window))) is not None:
+            self._window.append(batch)
 
     def drop(self, source: Opened[Key]) -> None:
         """Forgets what is left of a source that failed."""
@@ -176,10 +190,10 @@ class _Feed(Generic[Key]):
     def _open(self) -> "Future[Opened[Key] | None]":
         return self._opener.submit(lambda: next(self._sources, None))
 
-    def _read(self) -> _Batch[Key] | None:
+    def _read(self, *, busy: bool) -> _Batch[Key] | None:
         if self._source is None:
-            if self._window and not self._upcoming.done():
-                return None  # the encoder has work: look again when it has done some
+            if busy and not self._upcoming.done():
+                return None  # the encoder has work: look again in a while
             self._source = self._upcoming.result()
             if self._source is None:
                 return None
@@ -197,8 +211,8 @@ class _Feed(Generic[Key]):
 def _part(batch: _Batch[Key], feed: _Feed[Key]) -> Part[Key]:
     source = batch.source
     try:
-        calls = [] if batch.calls is None else batch.calls.result()
-        rows = [call.result()() for call in calls]
+        calls = [] if batch.calls is None else feed.result(batch.calls)
+        rows = [feed.result(call)() for call in calls]
     except InputError as error:
         feed.drop(source)
         source.close()
