@@ -17,9 +17,11 @@ picked by the loss on the same validation bags, which every side sees whole afte
 
 The signal is planted: in a positive bag, 5 to 10% of the tiles are moved along one direction, in some bags further than
 in others, so that no classifier finds all. Each side runs in a process of its own with as many threads, one after the
-other. The peer's bags are in its memory before its clock starts; ours are read from h5 within the time. `--peer-folds`
-and `--epochs` shorten the run; times are then scaled to five folds and 20 epochs, and the output says so. AUC is always
-of the folds and epochs that were run. On a machine with other work, go by the time of cores.
+other. Ours has a logit for each class and the peer one in all, so that a step of Adam moves the difference of our
+logits about twice as far: after as few epochs as these, the AUC of the exact side and the peer's need not be equal. The
+peer's bags are in its memory before its clock starts; ours are read from h5 within the time. `--peer-folds` and
+`--epochs` shorten the run; times are then scaled to five folds and 20 epochs, and the output says so. AUC is always of
+the folds and epochs that were run. On a machine with other work, go by the time of cores.
 """
 
 import argparse
