@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -153,20 +153,6 @@ class SplitSettings(Settings):
     by_group: bool = Field(True, description="keep groups (patients, slides) on one side; needs groups in the labels")
     seed: int = Field(0, ge=0, lt=2**32)
 
-
-class SourceSettings(Settings):
-    """One named feature source of a comparison: a feature file (or folder of them), or a way to make it."""
-
-    features: Path | None = Field(None, description="feature file or folder; None: encoded from `data`")
-    encoder: str | None = Field(
-        None, description="encoder directory, or a glob of several (one per trial), applied to the features"
-    )
-
-
-Sources = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], SourceSettings],
-    Field(min_length=1, description="named feature sources, compared on the same folds"),
-]
 
 Config = TypeVar("Config", bound=Settings)
 

@@ -11,9 +11,9 @@ from hage_transfer.config import (
     PatchSetSettings,
     Settings,
     SlideSetSettings,
-    SourceSettings,
     SplitSettings,
 )
+from hage_transfer.source_settings import Label, Sources, SourceSettings
 
 _LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 
@@ -89,22 +89,6 @@ class MilTrainSettings(Settings):
     )
 
 
-class MilSourceSettings(SourceSettings):
-    """One named feature source; several others side by side where ``concat`` names them."""
-
-    concat: tuple[str, ...] = Field(
-        (), description="names of other sources whose features stand side by side, trial by trial"
-    )
-
-    @model_validator(mode="after")
-    def _one_way_to_make_it(self) -> "MilSourceSettings":
-        if self.concat and (self.features is not None or self.encoder is not None):
-            raise ValueError("concat names other sources, so features and encoder have no place beside it")
-        if len(self.concat) == 1:
-            raise ValueError(f"concat puts two sources or more side by side, this names {self.concat[0]} alone")
-        return self
-
-
 class MilSplitSettings(SplitSettings):
     """Folds of the slides, each with a validation part inside its training part."""
 
@@ -129,23 +113,17 @@ class MilSplitSettings(SplitSettings):
         return self
 
 
-Sources = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], MilSourceSettings],
-    Field(min_length=1, description="named feature sources, compared on the same folds"),
-]
-
-
 class MilConfig(Settings):
     """Everything that decides a MIL run."""
 
     data: BagSettings = Field(description="images cut into tiles, whole slides, or feature files")
     features: Path = Field(Path("features/bags"), description="folder of features/<slide>.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: Sources = Field({"frozen": MilSourceSettings()})
+    sources: Sources = Field({"frozen": SourceSettings()})
     split: MilSplitSettings = MilSplitSettings()
     model: MilModelSettings = MilModelSettings()
     train: MilTrainSettings = MilTrainSettings()
-    positive: str | None = Field(
+    positive: Label | None = Field(
         None, description="two classes: the one that AUC and recall speak of; None: the last in sorted order"
     )
     quoted: dict[str, dict[str, float]] = Field(
@@ -167,16 +145,6 @@ class MilConfig(Settings):
                 raise ValueError(f"data.layout is missing: {wanted}")
             raise ValueError(f"data.layout = {data['layout']!r}: {wanted}")
         return tree
-
-    @model_validator(mode="after")
-    def _concatenated_sources_are_there(self) -> "MilConfig":
-        for name, source in self.sources.items():
-            for part in source.concat:
-                if part not in self.sources:
-                    raise ValueError(f"sources.{name}.concat names {part}, which is no source")
-                if self.sources[part].concat:
-                    raise ValueError(f"sources.{name}.concat names {part}, which is a concatenation itself")
-        return self
 
     @model_validator(mode="after")
     def _images_have_tiles(self) -> "MilConfig":

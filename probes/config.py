@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SourceSettings, SplitSettings
-
-Label = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-"""A class by name; YAML reads the name 1 as a number."""
+from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SplitSettings
+from hage_transfer.source_settings import Label, Sources, SourceSettings
 
 Classifier = Literal["logistic", "knn", "class_mean"]
 
@@ -21,22 +19,6 @@ class ProbeTrainSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, on the weights")
     standardise: bool = Field(True, description="scale each feature by the fold's training rows")
-
-
-class ProbeSourceSettings(SourceSettings):
-    """One named feature source of a probe; several others side by side where ``concat`` names them."""
-
-    concat: tuple[str, ...] = Field(
-        (), description="names of other sources whose columns stand side by side, trial by trial"
-    )
-
-    @model_validator(mode="after")
-    def _one_way_to_make_it(self) -> "ProbeSourceSettings":
-        if self.concat and (self.features is not None or self.encoder is not None):
-            raise ValueError("concat names other sources, so features and encoder have no place beside it")
-        if len(self.concat) == 1:
-            raise ValueError(f"concat puts two sources or more side by side, this names {self.concat[0]} alone")
-        return self
 
 
 class ProbeSplitSettings(SplitSettings):
@@ -82,19 +64,13 @@ class LearningCurveSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**32, description="of the draws")
 
 
-Sources = Annotated[
-    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], ProbeSourceSettings],
-    Field(min_length=1, description="named feature sources, compared on the same folds"),
-]
-
-
 class ProbeConfig(Settings):
     """Everything that decides a probe run."""
 
     data: PatchSetSettings = PatchSetSettings()
     features: Path = Field(Path("features/patches"), description="folder of features.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
-    sources: Sources = Field({"frozen": ProbeSourceSettings()})
+    sources: Sources = Field({"frozen": SourceSettings()})
     label_map: dict[Label, Label] = Field(
         {}, description="patterns of the set's labels (tumor_*) to classes of the probe; empty: the labels themselves"
     )
@@ -110,13 +86,3 @@ class ProbeConfig(Settings):
     )
     memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
     seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")
-
-    @model_validator(mode="after")
-    def _concatenated_sources_are_there(self) -> "ProbeConfig":
-        for name, source in self.sources.items():
-            for part in source.concat:
-                if part not in self.sources:
-                    raise ValueError(f"sources.{name}.concat names {part}, which is no source")
-                if self.sources[part].concat:
-                    raise ValueError(f"sources.{name}.concat names {part}, which is a concatenation itself")
-        return self

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hage_transfer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from hage_transfer.config import SourceSettings
     from hage_transfer.results import Results
+    from hage_transfer.source_settings import SourceSettings
 
 SELECTED_FILE = "selected.json"
 RULE = (

@@ -6,18 +6,13 @@ from pathlib import Path
 
 from hage_transfer.cli.embed import embed_path
 from hage_transfer.cli.selection import read_selection
-from hage_transfer.config import SourceSettings
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.source_settings import SourceSettings
 
 
 def needs_frozen(sources: Mapping[str, SourceSettings]) -> bool:
     """Whether any source starts from the frozen features of the config's own data."""
-    return any(source.features is None and not parts_of(source) for source in sources.values())
-
-
-def parts_of(source: SourceSettings) -> tuple[str, ...]:
-    """Names of the sources that a source sets side by side; none for one that has features of its own."""
-    return tuple(getattr(source, "concat", ()))
+    return any(source.features is None and not source.concat for source in sources.values())
 
 
 def side_by_side(
@@ -33,13 +28,13 @@ def side_by_side(
     """
     found: dict[str, list[tuple[Path, ...]]] = {}
     for name, source in sources.items():
-        if not parts_of(source):
+        if not source.concat:
             found[name] = _repeated([(path,) for path in resolved[name]], repeats)
             continue
-        parts = [resolved[part] for part in parts_of(source)]
+        parts = [resolved[part] for part in source.concat]
         trials = {len(paths) for paths in parts} - {1}
         if len(trials) > 1:
-            counts = ", ".join(f"{part} {len(resolved[part])}" for part in parts_of(source))
+            counts = ", ".join(f"{part} {len(resolved[part])}" for part in source.concat)
             raise ConfigError(f"sources.{name}.concat: trials are paired by number, and the parts have {counts}")
         number = trials.pop() if trials else 1
         trial_files = [tuple(paths[k if len(paths) > 1 else 0] for paths in parts) for k in range(number)]
@@ -110,7 +105,7 @@ def resolve_sources(
     return {
         name: _resolve(name, source, frozen=frozen, out=out / "embeddings" / name, device=device)
         for name, source in sources.items()
-        if not parts_of(source)
+        if not source.concat
     }
 
 

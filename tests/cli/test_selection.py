@@ -11,7 +11,8 @@ from hage_transfer.cli.sources import find_encoders, side_by_side
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.results import MEAN, Record, Results
-from probes.config import ProbeConfig, ProbeSourceSettings
+from hage_transfer.source_settings import SourceSettings
+from probes.config import ProbeConfig
 
 
 def encoder(folder, *, seed):
@@ -27,7 +28,7 @@ def sources(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for trial in range(3):
         encoder(Path("encoders") / f"trial_{trial}", seed=trial)
-    return {"frozen": ProbeSourceSettings(), "hage": ProbeSourceSettings(encoder="encoders/trial_*")}
+    return {"frozen": SourceSettings(), "hage": SourceSettings(encoder="encoders/trial_*")}
 
 
 def records(values, *, split="test"):
@@ -77,7 +78,7 @@ def test_read_selection_names_a_file_that_is_none(tmp_path, text, message):
 
 def test_candidates_need_an_encoder():
     with pytest.raises(ConfigError, match="no source has an encoder"):
-        candidates({"frozen": ProbeSourceSettings()})
+        candidates({"frozen": SourceSettings()})
 
 
 def test_select_fails_where_the_metric_is_defined_for_none(sources, tmp_path):

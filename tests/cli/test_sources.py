@@ -8,11 +8,11 @@ import torch
 
 from hage_transfer.cli.embed import embed_path
 from hage_transfer.cli.sources import find_encoders, needs_frozen, resolve_sources
-from hage_transfer.config import SourceSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.source_settings import SourceSettings
 
 META = FeatureMeta("set", "embedded", "a" * 64, "Apache-2.0", 224, 224, None, "float32", "settings")
 

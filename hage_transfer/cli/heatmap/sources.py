@@ -9,11 +9,12 @@ from hage_transfer.cli.heatmap.genes import gene_quality, refuse_unfit
 from hage_transfer.cli.heatmap.task import GeneModels
 from hage_transfer.cli.predict.items import find_encoder_directories
 from hage_transfer.cli.sources import find_encoders, parts_of, resolve_sources, side_by_side
-from hage_transfer.config import FeatureSetSettings, SourceSettings
+from hage_transfer.config import FeatureSetSettings
 from hage_transfer.data.feature_layouts import find_feature_files
 from hage_transfer.data.labels import LabelTable, read_labels
 from hage_transfer.errors import InputError
 from hage_transfer.models.ensemble import ExpressionEnsemble
+from hage_transfer.source_settings import SourceSettings
 from mil.bags import BagSet, open_bags
 from mil.config import MilConfig
 
