@@ -8,7 +8,7 @@ from pathlib import Path
 from hage_transfer.cli.heatmap.genes import gene_quality, refuse_unfit
 from hage_transfer.cli.heatmap.task import GeneModels
 from hage_transfer.cli.predict.items import find_encoder_directories
-from hage_transfer.cli.sources import find_encoders, parts_of, resolve_sources, side_by_side
+from hage_transfer.cli.sources import find_encoders, resolve_sources, side_by_side
 from hage_transfer.config import FeatureSetSettings
 from hage_transfer.data.feature_layouts import find_feature_files
 from hage_transfer.data.labels import LabelTable, read_labels
