@@ -82,7 +82,7 @@ def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
 
 def _needed(config: MilConfig, names: Sequence[str]) -> Mapping[str, SourceSettings]:
     """Sources and the parts of those that are set side by side."""
-    wanted = [part for name in names for part in (parts_of(config.sources[name]) or (name,))]
+    wanted = [part for name in names for part in (config.sources[name].concat or (name,))]
     return {name: config.sources[name] for name in dict.fromkeys(wanted)} | {
         name: config.sources[name] for name in names
     }
@@ -116,7 +116,7 @@ def _genes(
 
 def _owner(config: MilConfig, name: str) -> str | None:
     """The source whose encoders' genes are read: its own, a part's, or the first gene-informed one of the run."""
-    for one in (name, *parts_of(config.sources[name]), *config.sources):
+    for one in (name, *config.sources[name].concat, *config.sources):
         if config.sources[one].encoder is not None:
             return one
     return None
