@@ -8,8 +8,8 @@ from pathlib import Path
 from hage_transfer.cli.heatmap.genes import gene_quality, refuse_unfit
 from hage_transfer.cli.heatmap.task import GeneModels
 from hage_transfer.cli.predict.items import find_encoder_directories
-from hage_transfer.cli.sources import find_encoders, resolve_sources, side_by_side
-from hage_transfer.config import FeatureSetSettings
+from hage_transfer.cli.sources import find_encoders, needs_frozen, resolve_sources, side_by_side
+from hage_transfer.config import FeatureSetSettings, SlideSetSettings
 from hage_transfer.data.feature_layouts import find_feature_files
 from hage_transfer.data.labels import LabelTable, read_labels
 from hage_transfer.errors import InputError
@@ -77,6 +77,8 @@ def explained_sources(
 def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
     if isinstance(config.data, FeatureSetSettings):
         return config.data.root, read_labels(config.data.labels)
+    if isinstance(config.data, SlideSetSettings) and not needs_frozen(config.sources):
+        return config.features / "features", read_labels(config.data.labels)  # as `hage mil` read them
     return config.features / "features", read_labels(config.features / "labels.csv")
 
 
