@@ -139,6 +139,7 @@ def run_bash(block: Block, place) -> None:
             f"{block}: {words[0]} is not run here; mark the block with <!-- not run: why -->"
         )
         check_hage(words[1:])
+        assert words[1] != "view", f"{block}: serves until Ctrl-C; mark the block with <!-- not run: why -->"
         arguments = [place(word) for word in words[1:]]
         if "--jobs" in arguments:
             arguments[arguments.index("--jobs") + 1] = "1"  # processes of their own would each load torch
