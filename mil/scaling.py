@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hage_transfer.data.feature_scale import feature_scale
 from mil.bags import BagSet
 from mil.stream import stream
 
@@ -14,7 +15,7 @@ _ROWS = 4096
 def fold_moments(
     bags: BagSet, training: Bool[np.ndarray, "fold bag"]
 ) -> tuple[Float[Tensor, "fold feature"], Float[Tensor, "fold feature"]]:
-    """Mean and std of each feature in each fold's training tiles; std 1 where a feature is constant.
+    """Mean and std of each feature in each fold's training tiles; std infinite where a feature is constant.
 
     Sums are taken in float64 of rows less a reference row, as a mean far from zero would swallow the std.
 
@@ -36,6 +37,5 @@ def fold_moments(
         total[mask] += of_bag
         squares[mask] += squares_of_bag
     mean = total / counts
-    std = (squares / counts - mean**2).clamp_(min=0.0).sqrt_()
-    std[std < 1e-6 * (1.0 + (mean + shift).abs())] = 1.0
+    std = feature_scale(squares / counts - mean**2, mean, mean + shift)
     return (mean + shift).float(), std.float()

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hage_transfer.data.feature_scale import feature_scale
 from hage_transfer.errors import SplitError
 from probes.rows import FeatureRows
 
@@ -21,8 +22,7 @@ class Moments:
         shift: one reference row for all heads, taken from every row before any product; it keeps sums small and
             changes no result.
         mean: of the training rows, from ``shift``.
-        scale: their standard deviation; infinite for a constant feature, so that it is 0 once scaled, wherever it is
-            tested: a head cannot learn from it, and rounding must not make it seem so.
+        scale: their standard deviation; infinite for a constant feature, see ``feature_scale``.
     """
 
     shift: Float[Tensor, "feature"]
@@ -65,6 +65,5 @@ def training_moments(
         return Moments(shift.float(), (-shift).float().repeat(n_heads, 1), torch.ones(n_heads, n_features))
     counts = torch.from_numpy(training.sum(axis=1, keepdims=True)).double()
     mean = total / counts
-    scale = (squares / counts - mean**2).clamp_(min=0.0).sqrt_()
-    scale[scale <= 1e-6 * (mean.abs() + (mean + shift).abs())] = torch.inf
+    scale = feature_scale(squares / counts - mean**2, mean, mean + shift)
     return Moments(shift.float(), mean.float(), scale.float())

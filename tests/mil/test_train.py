@@ -165,3 +165,26 @@ def _seen(found, rows, function):
 def test_train_folds_refuses_no_slides(slides):
     with pytest.raises(SplitError, match="has no slide to train on"):
         train(slides, train_rows=np.array([], dtype=np.int64))
+
+
+@pytest.mark.parametrize("hidden_dim", [0, 16])
+def test_a_feature_that_is_constant_where_a_fold_trains_says_nothing_of_a_test(slides, hidden_dim):
+    folder, labels = slides
+    bags, test = open_bags(folder, labels), np.arange(40, 60)
+    for bag in range(len(bags)):
+        rows = bags.load(bag).copy()
+        rows[:, 0] = 0.0 if bag < 40 else 1000.0 + bag
+        bags._kept[bag] = rows
+    trained = train_folds(
+        bags,
+        labels.class_indices,
+        [FoldBags(np.arange(40), test[:0])],
+        n_classes=2,
+        model=SMALL.model_copy(update={"hidden_dim": hidden_dim}),
+        options=FAST,
+        seed=0,
+    )
+    with_it = trained.probabilities(bags, [test])[0]
+    for bag in test.tolist():
+        bags._kept[bag][:, 0] = 0.0
+    np.testing.assert_allclose(trained.probabilities(bags, [test])[0], with_it, atol=1e-6)
