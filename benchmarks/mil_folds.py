@@ -183,12 +183,12 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
     from hage_transfer.data.labels import LabelTable
+    from hage_transfer.memory import keep_freed_memory
     from mil.bags import open_bags
     from mil.config import MilModelSettings, MilTrainSettings
-    from mil.memory import keep_freed_memory
     from mil.train import FoldBags, train_folds
 
-    keep_freed_memory()
+    keep_freed_memory(everything=True)
     torch.set_num_threads(options.threads)
     labels = np.arange(options.bags) % 2
     table = LabelTable(np.array([f"b{i}" for i in range(options.bags)]), labels.astype(str), None, "slide")

@@ -68,12 +68,12 @@ def visit(folder: Path, *, threads: int) -> dict[str, float]:
     import torch
 
     from hage_transfer.data.labels import LabelTable
+    from hage_transfer.memory import keep_freed_memory
     from mil.bags import open_bags
     from mil.config import MilModelSettings, MilTrainSettings
-    from mil.memory import keep_freed_memory
     from mil.train import FoldBags, train_folds
 
-    keep_freed_memory()
+    keep_freed_memory(everything=True)
     torch.set_num_threads(threads)
     bags = open_bags(folder, LabelTable(np.array(["b0", "b1"]), np.array(["a", "b"]), None, "slide"))
     both, none = np.arange(2), np.array([], dtype=np.int64)

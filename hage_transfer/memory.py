@@ -8,14 +8,18 @@ from functools import lru_cache
 
 log = logging.getLogger(__name__)
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # glibc's malloc.h
 _KEPT_BYTES, _LARGEST_BYTES = 2**29, 2**27
+_ALL_BYTES = 2**31 - 1
 _VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "LD_PRELOAD")
 
 
 @lru_cache
-def keep_freed_memory() -> None:
+def keep_freed_memory(*, everything: bool = False) -> None:
     """Has glibc keep up to 512 MB of freed memory, blocks of up to 128 MB among it; does nothing elsewhere.
+
+    ``everything``: all of it, whatever the blocks' size, so that the process holds what its largest step needed until
+    it ends: for training on whole bags, where a ReLU over 35 MB took 23 ms with its memory given back and 5 ms without.
 
     By default a block of more than 32 MB, and what is free at the end of the heap, goes back to the system at once, and
     each array is faulted in anew: 1200 page faults an image with the embedded encoder, a fifth of its time, and half of
@@ -27,5 +31,10 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return  # another C library
-    if not (mallopt(_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)):
+    wanted = (
+        {_TRIM_THRESHOLD: _ALL_BYTES, _MMAP_MAX: 0}
+        if everything
+        else {_TRIM_THRESHOLD: _KEPT_BYTES, _MMAP_THRESHOLD: _LARGEST_BYTES}
+    )
+    if not all(mallopt(option, value) for option, value in wanted.items()):
         log.debug("the C library keeps its own memory thresholds")

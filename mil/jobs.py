@@ -14,6 +14,7 @@ from jaxtyping import Float
 from hage_transfer.atomic import write_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
+from hage_transfer.memory import keep_freed_memory
 from mil.bags import BagSet
 from mil.config import MilConfig
 from mil.folds import MilFold
@@ -88,10 +89,9 @@ def run_mil_job(work: MilJob) -> None:
     """
     import torch
 
-    from mil.memory import keep_freed_memory
     from mil.train import FoldBags, train_folds
 
-    keep_freed_memory()
+    keep_freed_memory(everything=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(work.config.train.threads)
     progress = work.done.with_suffix(".progress.safetensors")
