@@ -64,11 +64,7 @@ class Difference:
     @property
     def verdict(self) -> str:
         """``gain``, ``loss``, ``within noise``, or ``not judged`` where no spread is known."""
-        if self.margin is None:
-            return "not judged"
-        if abs(self.mean) <= self.margin:
-            return "within noise"
-        return "gain" if (self.mean > 0) != (self.metric in LOWER_IS_BETTER) else "loss"
+        return verdict_of(-self.mean if self.metric in LOWER_IS_BETTER else self.mean, self.margin)
 
     @property
     def _no_spread(self) -> str:
@@ -140,16 +136,33 @@ def paired_difference(
         baseline=baseline,
         mean=mean(deltas),
         std=std,
-        margin=None if std is None or _rounding(std, mean(deltas)) else interval_margin(std, len(deltas)),
+        margin=_margin(deltas),
         wins=sum(sign * delta > 0 for delta in deltas),
         by_fold=tuple(deltas),
         trials=tuple(mean(own) for one in trials if (own := _paired(one, base))),
     )
 
 
-def _rounding(std: float, value: float) -> bool:
-    """Whether a spread is that of rounding alone; the same difference of 0 in every fold is no such case."""
-    return value != 0 and std <= 1e-12 * max(1.0, abs(value))
+def is_rounding(std: float, value: float) -> bool:
+    """Whether a spread about a mean is 0 but for rounding."""
+    return std <= 1e-12 * max(1.0, abs(value))
+
+
+def _margin(deltas: Sequence[float]) -> float | None:
+    """Of the mean difference; None with one fold, or where all differ by the same that is not 0."""
+    if len(deltas) < 2:
+        return None
+    value, std = mean(deltas), stdev(deltas)
+    return None if value != 0 and is_rounding(std, value) else interval_margin(std, len(deltas))
+
+
+def verdict_of(value: float, margin: float | None) -> str:
+    """``gain``, ``loss``, ``within noise``, or ``not judged`` without a margin; higher values are better."""
+    if margin is None:
+        return "not judged"
+    if abs(value) <= margin:
+        return "within noise"
+    return "gain" if value > 0 else "loss"
 
 
 def standard_error(std: float, folds: int) -> float:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hage_transfer.differences import is_rounding, standard_error
+
 
 @dataclass(frozen=True)
 class FoldTest:
@@ -44,8 +46,7 @@ def fold_test(differences: Sequence[float]) -> FoldTest | None:
         return FoldTest(float(values.mean()), None, 1, None, None)
     k = len(values)
     std = float(values.std(ddof=1))
-    error = std * np.sqrt(1 / k + 1 / (k - 1))
-    known = std > 1e-12 * max(1.0, abs(float(values.mean())))  # less is rounding
-    t_p_value = 2 * float(stats.t.sf(abs(values.mean()) / error, k - 1)) if known else None
+    mean = float(values.mean())
+    t_p_value = None if is_rounding(std, mean) else 2 * float(stats.t.sf(abs(mean) / standard_error(std, k), k - 1))
     signed = None if not values.any() else float(stats.wilcoxon(values, method="auto").pvalue)
-    return FoldTest(float(values.mean()), std, k, t_p_value, signed)
+    return FoldTest(mean, std, k, t_p_value, signed)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from hage_transfer.differences import METRIC_NAMES, Difference, t_quantile
+from hage_transfer.differences import METRIC_NAMES, Difference, t_quantile, verdict_of
 from hage_transfer.report.runs import Run
 from hage_transfer.report.verdict import difference, differences
 
@@ -58,11 +58,7 @@ class Pooled:
     @property
     def verdict(self) -> str:
         """As a single difference's."""
-        if self.margin is None:
-            return "not judged"
-        if abs(self.mean) <= self.margin:
-            return "within noise"
-        return "gain" if self.mean > 0 else "loss"
+        return verdict_of(self.mean, self.margin)
 
 
 def answer_of(runs: Sequence[Run]) -> Answer:
