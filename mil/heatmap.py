@@ -12,6 +12,7 @@ from scipy import stats
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
+from hage_transfer.metrics.out_of_fold import check_prediction_rows
 from hage_transfer.results import RESULTS_FILE, Results
 from mil.checkpoint import FoldModel
 from mil.models import TilewiseMIL
@@ -143,7 +144,8 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
                 _, tested = found.setdefault(row["slide"], (row["label"], {}))
                 trial, probabilities = _numbers(path, line, row, classes)
                 tested[row["fold"], trial] = probabilities
-    _check_whole(run, path, n_rows)
+    if (run / RESULTS_FILE).is_file():
+        check_prediction_rows(path, n_rows, Results.load(run / RESULTS_FILE).meta)
     if not found:
         raise DataError(f"{path}: has no prediction of source {source}; run `hage mil` to its end first")
     return {name: HeldOutSlide(name, label, tested) for name, (label, tested) in found.items()}
@@ -159,14 +161,6 @@ def _numbers(
     if not np.isfinite(probabilities).all():
         raise DataError(f"{path}: line {line}: a probability is no number; run `hage mil` again with --overwrite")
     return trial, probabilities
-
-
-def _check_whole(run: Path, path: Path, n_rows: int) -> None:
-    """Refuses a table that lost rows; runs of earlier versions do not say how many there were."""
-    results = run / RESULTS_FILE
-    wanted = None if not results.is_file() else Results.load(results).meta.get("prediction_rows")
-    if wanted is not None and n_rows != wanted:
-        raise DataError(f"{path}: has {n_rows} rows, the run wrote {wanted}; run `hage mil` again with --overwrite")
 
 
 def explain(

@@ -11,7 +11,13 @@ from hage_transfer.atomic import write_csv
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.metrics.classification import per_class_rows
 from hage_transfer.metrics.comparison import ScoredRows, paired_tests, source_intervals
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, pooled_metrics, write_predictions
+from hage_transfer.metrics.out_of_fold import (
+    PREDICTION_ROWS,
+    OutOfFold,
+    classification_records,
+    pooled_metrics,
+    write_predictions,
+)
 from hage_transfer.results import Results
 
 BASELINE = "frozen"
@@ -44,7 +50,7 @@ def compared(
         folder: the run directory.
         meta: what the task adds to the results' meta.
     """
-    write_predictions(
+    n_rows = write_predictions(
         folder / "predictions.csv",
         predictions,
         key_column=labels.key_column,
@@ -69,7 +75,7 @@ def compared(
         "task": task,
         **labels.meta(positive=positive),
         "folds_by": "group" if by_group else "row",
-        "prediction_rows": len(np.unique(tested.all_rows)) * len(predictions),
+        PREDICTION_ROWS: n_rows,
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
         "intervals": intervals,
         "paired_tests": tests,

@@ -9,8 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.atomic import atomic_path
+from hage_transfer.errors import DataError
 from hage_transfer.metrics.classification import classification_metrics
 from hage_transfer.results import Record, summarise
+
+PREDICTION_ROWS = "prediction_rows"
+"""Key of a result's meta: how many rows `predictions.csv` has."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,13 @@ def write_predictions(
     labels: Int[np.ndarray, "batch"],
     classes: Sequence[str],
     test_rows: Mapping[str, Int[np.ndarray, "rows"]],
-) -> None:
+) -> int:
     """Writes `predictions.csv`: source, trial, key (or slide), fold, label, predicted, a probability per class.
 
     Test rows alone, in the order of ``keys``.
+
+    Returns:
+        How many rows the table has, for ``check_prediction_rows``.
     """
     import pandas as pd
 
@@ -118,6 +125,18 @@ def write_predictions(
                 }
             )
             table.to_csv(temporary, mode="a" if number else "w", header=not number, index=False, float_format="%.6g")
+    return len(tested) * len(predictions)
+
+
+def check_prediction_rows(path: Path, n_rows: int, meta: Mapping[str, Any]) -> None:
+    """Refuses a table of predictions that lost rows; runs of earlier versions do not say how many there were.
+
+    Raises:
+        DataError: not as many rows as the results' meta says.
+    """
+    wanted = meta.get(PREDICTION_ROWS)
+    if wanted is not None and n_rows != wanted:
+        raise DataError(f"{path}: has {n_rows} rows, the run wrote {wanted}; run it again with --overwrite")
 
 
 def _means_over_trials(records: Sequence[Record]) -> list[Record]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hage_transfer.errors import DataError
+from hage_transfer.metrics.out_of_fold import check_prediction_rows
 from hage_transfer.report.runs import Run
 
 OWN = "hage"
@@ -28,9 +29,7 @@ def read_predictions(run: Run) -> pd.DataFrame | None:
     _check(path, table, {"source", "trial", "label", "predicted", *classes})
     if classes and not np.isfinite(table[classes].apply(pd.to_numeric, errors="coerce").to_numpy(float)).all():
         raise DataError(f"{path}: holds a probability that is no number; run it again with --overwrite")
-    wanted = run.meta.get("prediction_rows")
-    if wanted is not None and len(table) != wanted:
-        raise DataError(f"{path}: has {len(table)} rows, the run wrote {wanted}; run it again with --overwrite")
+    check_prediction_rows(path, len(table), run.meta)
     return None if table.empty else table
 
 
