@@ -1,10 +1,14 @@
 """Csv tables that a user wrote, opened in one way: by header, whatever its spaces, with errors that name the file."""
 
 import csv
+import io
+import math
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from hage_transfer.errors import DataError
 
@@ -27,25 +31,49 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
+def as_number(text: str | None) -> float | None:
+    """A cell as a number; None where it is absent or none, or not finite."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 @contextmanager
-def csv_table(path: Path, *, absent: str, kind: str = "csv") -> Iterator[CsvTable]:
+def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = False) -> Iterator[CsvTable]:
     """Opens a table.
 
     Args:
         path: of the table.
         absent: what the message says where there is no such file.
         kind: what the message says that it cannot be read as.
+        zipped: whether a zip of one table will do, whatever the table in it is called.
 
     Raises:
-        DataError: no such file, or while it is read: not text, or not csv.
+        DataError: no such file, a zip of several, or while it is read: not text, or not csv.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
+        with _text(path, zipped=zipped) as handle:
             reader = csv.DictReader(handle, restval="")
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             yield CsvTable(columns, ((reader.line_num, row) for row in reader))
     except FileNotFoundError:
         raise DataError(f"{path}: {absent}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error}") from None
+
+
+@contextmanager
+def _text(path: Path, *, zipped: bool) -> Iterator[TextIO]:
+    if not zipped or path.suffix.lower() != ".zip":
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            yield handle
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise DataError(f"{path}: holds {len(names)} files, wanted one; unpack it and name the one you mean")
+        with archive.open(names[0]) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+            yield text

@@ -1,15 +1,12 @@
 """Label tables from published ones, such as CLAM's of TCGA: any csv of slide, class and patient; or a zip of it."""
 
-import csv
-import io
 import re
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.atomic import write_csv
+from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import slide_name
 from hage_transfer.errors import DataError
 
@@ -58,19 +55,18 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
         raise DataError(f"{out}: is a folder; --out names a file")
     if table.exists() and out.exists() and table.samefile(out):
         raise DataError(f"{out}: is the published table itself; --out names another file")
-    with _opened(table) as reader:
-        _check_columns(table, reader, wanted)
-        for row in reader:
-            found = _row(table, reader.line_num, row, wanted)
+    with csv_table(table, absent="no such table", kind="csv, or as a zip of one", zipped=True) as opened:
+        _check_columns(table, opened.columns, wanted)
+        for line, row in opened.rows:
+            found = _row(table, line, row, wanted)
             counts[found["label"]] = counts.get(found["label"], 0) + 1
             other = labels.setdefault(found["slide"], found["label"])
             if other != found["label"]:
                 raise DataError(
-                    f"{table}: slide {found['slide']} is {other} and, in line {reader.line_num}, {found['label']}; "
-                    "keep one"
+                    f"{table}: slide {found['slide']} is {other} and, in line {line}, {found['label']}; keep one"
                 )
             if found["slide"] in rows:
-                raise DataError(f"{table}: slide {found['slide']} is listed twice (line {reader.line_num})")
+                raise DataError(f"{table}: slide {found['slide']} is listed twice (line {line})")
             if not keep or found["label"] in keep:
                 rows[found["slide"]] = found
     absent = [name for name in keep if name not in counts]
@@ -98,28 +94,7 @@ def tcga_site(slide: str) -> str:
     return match[1]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
-    try:
-        if path.suffix.lower() != ".zip":
-            with path.open(newline="", encoding="utf-8-sig") as handle:
-                yield csv.DictReader(handle, restval="")
-            return
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]  # whatever the one file is called
-            if len(names) != 1:
-                raise DataError(f"{path}: holds {len(names)} files, wanted one; unpack it and name the one you mean")
-            with archive.open(names[0]) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as handle:
-                yield csv.DictReader(handle, restval="")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such table") from None
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as csv, or as a zip of one: {error}") from None
-
-
-def _check_columns(path: Path, reader: "csv.DictReader[str]", wanted: Mapping[str, str]) -> None:
-    there = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = there
+def _check_columns(path: Path, there: Sequence[str], wanted: Mapping[str, str]) -> None:
     asked = [column for name, column in wanted.items() if not (name == "site" and column == TCGA)]
     missing = [column for column in asked if column not in there]
     if missing:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table, is_plain_name
+from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
 from hage_transfer.report.cells import MISSING, Number, Table, number
 from hage_transfer.report.layout import Section
@@ -68,9 +68,9 @@ def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
             row["slide"],
             row.get("label", ""),
             row.get("predicted", ""),
-            number(_value(row.get("probability"))),
+            number(as_number(row.get("probability"))),
             row.get("fold", ""),
-            number(_value(row.get("n_tiles")), ",.0f"),
+            number(as_number(row.get("n_tiles")), ",.0f"),
         )
         for row in rows[:MAX_ROWS]
     )
@@ -92,11 +92,11 @@ def _genes_over_slides(folder: Path) -> Table | None:
         (
             row.get("gene", "?"),
             called,
-            number(_value(row.get("mean_rank_biserial")), "+.2f"),
+            number(as_number(row.get("mean_rank_biserial")), "+.2f"),
             _range(row),
-            number(_value(row.get("q_value"))),
-            number(_value(row.get("heldout_pcc")), ".2f"),
-            number(_value(row.get("n_slides")), ".0f"),
+            number(as_number(row.get("q_value"))),
+            number(as_number(row.get("heldout_pcc")), ".2f"),
+            number(as_number(row.get("n_slides")), ".0f"),
         )
         for called, rows in shown.items()
         for row in rows[:TOP_OVER_SLIDES]
@@ -142,7 +142,7 @@ def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
 
 
 def _range(row: dict[str, str]) -> str:
-    low, high = _value(row.get("low")), _value(row.get("high"))
+    low, high = as_number(row.get("low")), as_number(row.get("high"))
     return MISSING if low is None or high is None else Number(f"{low:+.2f} to {high:+.2f}", low)
 
 
@@ -158,13 +158,6 @@ def _read(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _value(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
-
-
 def _float(text: str | None) -> float:
-    value = _value(text)
+    value = as_number(text)
     return 0.0 if value is None else value

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hage_transfer.csv_table import as_number
 from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -121,8 +122,8 @@ def missing_resolution(recorded: Sequence[Recorded]) -> str:
 
 def from_openslide(properties: Mapping[str, str]) -> list[Recorded]:
     """Places of OpenSlide's properties that hold a resolution: its own keys, then TIFF's resolution tags."""
-    own = [_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
-    tags = [_number(properties.get(f"tiff.{axis}Resolution")) for axis in "XY"]
+    own = [as_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
+    tags = [as_number(properties.get(f"tiff.{axis}Resolution")) for axis in "XY"]
     unit = {"centimeter": 3, "inch": 2}.get(properties.get("tiff.ResolutionUnit", ""), 1)
     return [Recorded(own[0], own[1], "its metadata"), from_tiff_tags(tags[0], tags[1], unit)]
 
@@ -172,12 +173,3 @@ def _axes(place: Recorded) -> str:
     if x == y or y is None:
         return f"{x:g}"
     return f"{y:g}" if x is None else f"{x:g} by {y:g}"
-
-
-def _number(text: str | None) -> float | None:
-    """A property as a number; None where it is absent or no number."""
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is None or math.isfinite(value) else None

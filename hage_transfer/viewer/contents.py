@@ -1,6 +1,5 @@
 """What a run holds for the viewer: its slides in the order of its own table, their facts, and what lies over them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,12 +68,3 @@ def by_name(slides: list[ListedSlide], where: Path) -> dict[str, ListedSlide]:
             raise DataError(f"{where}: slide {slide.name} {fault}; a slide's name is that of one file")
         found[slide.name] = slide
     return found
-
-
-def as_number(text: str) -> float | None:
-    """A cell of a table as a number; None where it is none, or not finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

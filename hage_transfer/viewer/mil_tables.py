@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table, is_plain_name
+from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
-from hage_transfer.viewer.contents import Fact, as_number
+from hage_transfer.viewer.contents import Fact
 
 PREDICTIONS, SLIDE_TABLE, TILE_FILE = "predictions.csv", "slides.csv", "tiles.h5ad"
 PROBABILITY = "probability_"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import as_number, csv_table
 from hage_transfer.errors import DataError
-from hage_transfer.viewer.contents import Contents, Fact, ListedSlide, as_number, by_name
+from hage_transfer.viewer.contents import Contents, Fact, ListedSlide, by_name
 from hage_transfer.viewer.slide_files import SlideFiles
 
 SOURCE = "slides"

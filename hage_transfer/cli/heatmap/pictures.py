@@ -1,5 +1,6 @@
 """Pictures of an explained slide: the map, the contact sheet, and the tiles for QuPath."""
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,9 @@ def draw_pictures(
         )
 
     shown = min(top, len(order) // 2) or len(order)
-    groups = [_row(table, "highest attention", order[:shown])]
+    groups = [_row(table, "highest attention", order[:shown], first=1)]
     if len(order) > 1:
-        groups.append(_row(table, "lowest attention", order[: -shown - 1 : -1]))
+        groups.append(_row(table, "lowest attention", order[: -shown - 1 : -1], first=len(order), step=-1))
     note = "frame: percentile of attention; × even: attention times the number of tiles"
     if explanation.tile_probabilities is not None:
         note += f"; alone: p of {explanation.predicted} if the tile were the whole slide"
@@ -86,15 +87,13 @@ def _made_by(table: TileTable, source: str) -> str:
     return f"source {source}, {explanation.kind}, fold {' '.join(folds)}, {mean} that never saw it; {len(table)} tiles"
 
 
-def _row(table: TileTable, heading: str, tiles: list[int]) -> ContactRow:
+def _row(table: TileTable, heading: str, tiles: list[int], *, first: int, step: int = 1) -> ContactRow:
+    """Tiles of ranks ``first``, ``first + step``, and so on."""
     explanation = table.explanation
     captions = []
-    ranks = {
-        tile: rank for rank, tile in enumerate(np.argsort(-explanation.attention, kind="stable").tolist(), start=1)
-    }
-    for tile in tiles:
+    for rank, tile in zip(count(first, step), tiles, strict=False):
         times = explanation.attention[tile] * len(table)
-        lines = f"{ranks[tile]}.  {_times(times)} × even"
+        lines = f"{rank}.  {_times(times)} × even"
         if explanation.tile_probabilities is not None:
             place = explanation.classes.index(explanation.predicted)
             lines += f"\nalone {explanation.tile_probabilities[tile, place]:.2f}"

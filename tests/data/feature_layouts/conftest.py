@@ -86,3 +86,15 @@ def own(tmp_path):
     path = tmp_path / "own" / "s1.h5"
     write_features(path, ROWS, META, coords=COORDS, keys=[f"k{row}" for row in range(7)])
     return path
+
+
+@pytest.fixture(scope="session")
+def trident_attributes():
+    """Attributes of the coords that ``write_trident`` writes."""
+    return dict(TRIDENT)
+
+
+@pytest.fixture(scope="session")
+def clam_attributes():
+    """Attributes of the coords that ``write_clam`` writes."""
+    return dict(CLAM)

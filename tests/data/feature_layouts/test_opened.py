@@ -15,18 +15,6 @@ from hage_transfer.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 COORDS = np.stack([np.arange(7) * 512, np.arange(7) * 1024], axis=1)
-TRIDENT = {
-    "patch_size": 256,
-    "patch_size_level0": 512,
-    "level0_magnification": 40,
-    "target_magnification": 20,
-    "overlap": 0,
-    "name": "s1",
-    "savetodir": "elsewhere",
-    "level0_width": 9000,
-    "level0_height": 8000,
-}
-CLAM = {"patch_size": 256, "patch_level": 1, "downsample": (4.0, 4.0), "name": "s1"}
 
 
 def test_clam_features_take_their_patch_size_from_the_patches_beside_them(tmp_path, write_clam):
@@ -59,13 +47,13 @@ def test_clam_patch_size_without_a_downsample_is_known_at_level_0_alone(tmp_path
     assert open_features(path).meta.patch_size_level0_px == level0_px
 
 
-def test_trident_features_give_their_encoder_and_sizes_and_no_resolution(tmp_path, write_trident):
+def test_trident_features_give_their_encoder_and_sizes_and_no_resolution(tmp_path, write_trident, trident_attributes):
     source = open_features(write_trident(tmp_path))
     assert source.layout == "trident"
     assert (source.meta.encoder, source.meta.patch_size_px, source.meta.patch_size_level0_px) == ("uni_v1", 256, 512)
     assert source.meta.mpp_um_per_px is None
     assert set(unknown_facts(source.meta)) == {"encoder_sha256", "encoder_licence", "precision", "mpp_um_per_px"}
-    assert source.coord_attributes == TRIDENT
+    assert source.coord_attributes == trident_attributes
 
 
 def test_trident_features_may_have_a_leading_axis_of_one(tmp_path, write_trident):
@@ -181,9 +169,9 @@ def test_open_features_refuse_a_truncated_tensor(tmp_path, write_pt):
         open_features(path)
 
 
-def test_open_features_refuse_coords_of_another_cut(tmp_path, write_h5, write_clam):
+def test_open_features_refuse_coords_of_another_cut(tmp_path, write_h5, write_clam, clam_attributes):
     path = write_clam(tmp_path)
-    write_h5(tmp_path / "patches" / "s1.h5", features=None, coords=COORDS + 1, coords_attributes=CLAM)
+    write_h5(tmp_path / "patches" / "s1.h5", features=None, coords=COORDS + 1, coords_attributes=clam_attributes)
     with pytest.raises(DataError, match="its coords are not those of"):
         open_features(path)
 

@@ -24,17 +24,6 @@ from hage_transfer.errors import ConfigError, DataError
 ROWS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 COORDS = np.stack([np.arange(7) * 512, np.arange(7) * 1024], axis=1)
 META = FeatureMeta("s1", "uni", "a" * 64, "CC-BY-NC-ND", 256, 512, 0.5, "float16", "settings", views=8)
-TRIDENT = {
-    "patch_size": 256,
-    "patch_size_level0": 512,
-    "level0_magnification": 40,
-    "target_magnification": 20,
-    "overlap": 0,
-    "name": "s1",
-    "savetodir": "elsewhere",
-    "level0_width": 9000,
-    "level0_height": 8000,
-}
 GRID = TridentGrid(target_magnification=20, overlap=0)
 
 
@@ -77,14 +66,14 @@ def test_any_rows_keep_every_bit_over_any_chain_of_layouts(tmp_path_factory, dat
     np.testing.assert_array_equal(last.coords, coords)
 
 
-def test_trident_attributes_live_through_this_projects_form(tmp_path, write_trident):
+def test_trident_attributes_live_through_this_projects_form(tmp_path, write_trident, trident_attributes):
     (hage,) = write_layout(open_features(write_trident(tmp_path)), "hage", tmp_path / "hage")
     patches, rows = write_layout(open_features(hage), "trident", tmp_path / "back")
     assert patches == tmp_path / "back" / "20x_256px_0px_overlap" / "patches" / "s1_patches.h5"
     assert rows.parent.name == "features_uni_v1"
     for path in (patches, rows):
         with h5py.File(path) as file:
-            assert dict(file["coords"].attrs) == TRIDENT
+            assert dict(file["coords"].attrs) == trident_attributes
 
 
 def test_clam_layout_is_what_clam_reads(tmp_path, own):
