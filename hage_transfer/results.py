@@ -143,6 +143,22 @@ class Results:
         """Names of the metrics, in order."""
         return list(dict.fromkeys(record.metric for record in self.records))
 
+    @property
+    def trials_as_one(self) -> "Results | None":
+        """The same with a source's trials as one classifier, their probabilities averaged; None where none has several.
+
+        Raises:
+            DataError: the meta's ``trials_as_one`` holds no records.
+        """
+        tree = self.meta.get("trials_as_one")
+        if not tree:
+            return None
+        try:
+            records = [_record(record) for record in tree["records"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"trials_as_one of {self.name or 'these results'}: not records: {error}") from None
+        return Results(records, {key: value for key, value in tree.items() if key != "records"}, self.name)
+
     def trials(self, source: str) -> list[int]:
         """Numbers of a source's trials; empty where it has one row only."""
         return sorted({r.trial for r in self.records if r.source == source and r.trial is not None})

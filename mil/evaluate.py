@@ -162,7 +162,7 @@ def _probabilities(
     *,
     shape: tuple[int, int],
 ) -> np.ndarray:
-    probabilities = np.zeros(shape, dtype=np.float32)
+    probabilities = np.zeros(shape)
     for fold in folds:
         probabilities[test_rows[fold.name]] = result[fold.name].probabilities
     return probabilities

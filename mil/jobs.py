@@ -163,7 +163,7 @@ def read_job(path: Path) -> dict[str, FoldResult]:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {
             fold: FoldResult(
-                int(one["epochs"]), int(one["best_epoch"]), np.array(one["probabilities"], dtype=np.float32)
+                int(one["epochs"]), int(one["best_epoch"]), np.array(one["probabilities"], dtype=np.float64)
             )
             for fold, one in tree.items()
         }

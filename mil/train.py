@@ -66,7 +66,8 @@ class TrainedFolds:
         wanted = _wanted(rows, range(len(rows)))
         found: list[dict[int, np.ndarray]] = [{} for _ in rows]
         for bag, tiles in stream(bags, sorted(wanted), device=self.device):
-            shares = self.stack.logits(wanted[bag], tiles).softmax(dim=1).cpu().numpy()
+            logits = self.stack.logits(wanted[bag], tiles).cpu()
+            shares = logits.double().softmax(dim=1).numpy()  # in float32 sure calls would tie at 1
             for place, fold in enumerate(wanted[bag]):
                 found[fold][bag] = shares[place]
         return [np.stack([found[fold][bag] for bag in one.tolist()]) for fold, one in enumerate(rows)]

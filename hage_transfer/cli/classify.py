@@ -26,7 +26,7 @@ CLASSIFIERS = {
 
 
 def show_table(results: "Results", console: Console) -> None:
-    """Prints each source's mean and std over folds; several trials are averaged within each fold first."""
+    """Prints each source's mean and std over folds: of its trials' mean score, then of the trials as one classifier."""
     from hage_transfer.results import MEAN, STD
 
     meta = results.meta
@@ -37,17 +37,27 @@ def show_table(results: "Results", console: Console) -> None:
     console.print(
         f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}", markup=False, soft_wrap=True
     )
+    n_trials = {source: str(max(len(results.trials(source)), 1)) for source in results.sources}
     for metrics in COLUMNS:
-        table = Table("source", "trials", *metrics.values(), **STYLE)
-        for source in dict.fromkeys(record.source for record in tested):
-            trials = {record.trial for record in tested if record.source == source} - {None}
-            cells = []
-            for metric in metrics:
-                rows = results.select(source=source, metric=metric, trial=None, split="test")
-                found = {record.fold: record.value for record in rows}
-                cells.append(_mean_and_std(found.get(MEAN), found.get(STD)))
-            table.add_row(source, str(max(len(trials), 1)), *cells)
-        console.print(table)
+        console.print(_metrics_table(results, metrics, n_trials))
+    as_one = results.trials_as_one
+    if as_one is not None:
+        console.print("The trials of a source as one classifier (their probabilities averaged):", soft_wrap=True)
+        console.print(_metrics_table(as_one, COLUMNS[0], n_trials))
+
+
+def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
+    from hage_transfer.results import MEAN, STD
+
+    table = Table("source", "trials", *metrics.values(), **STYLE)
+    for source in results.sources:
+        cells = []
+        for metric in metrics:
+            rows = results.select(source=source, metric=metric, trial=None, split="test")
+            found = {record.fold: record.value for record in rows}
+            cells.append(_mean_and_std(found.get(MEAN), found.get(STD)))
+        table.add_row(source, n_trials[source], *cells)
+    return table
 
 
 def show_cross_checks(results: "Results", console: Console) -> None:

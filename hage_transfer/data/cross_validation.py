@@ -1,6 +1,7 @@
 """What a cross-validated comparison leaves behind, whatever the classifier: predictions, records, tests, their meta."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from hage_transfer.metrics.out_of_fold import (
     OutOfFold,
     classification_records,
     pooled_metrics,
+    trials_as_one,
     write_predictions,
 )
-from hage_transfer.results import Results
+from hage_transfer.results import Record, Results
 
 BASELINE = "frozen"
 
@@ -63,12 +65,9 @@ def compared(
     records = classification_records(
         predictions, task=task, labels=tested.labels, test_rows=test_rows, positive=positive
     )
-    names = list(dict.fromkeys(prediction.source for prediction in predictions))
-    baseline = BASELINE if BASELINE in names else names[0]
-    intervals = source_intervals(predictions, tested)
-    tests = paired_tests(predictions, records, tested, baseline=baseline)
-    _write_table(folder / "intervals.csv", intervals)
-    _write_table(folder / "paired_tests.csv", tests)
+    claims = _claims(predictions, records, tested)
+    for name, table in claims.items():
+        _write_table(folder / f"{name}.csv", table)
     _write_table(folder / "per_class.csv", per_class(predictions, labels, tested))
     _write_table(folder / "confusion.csv", confusion(predictions, labels, tested))
     shared = {
@@ -77,10 +76,31 @@ def compared(
         "folds_by": "group" if by_group else "row",
         PREDICTION_ROWS: n_rows,
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
-        "intervals": intervals,
-        "paired_tests": tests,
+        "trials_as_one": _as_one(trials_as_one(predictions), tested, task=task),
+        **claims,
     }
     return Results(records, {**shared, **meta})
+
+
+def _claims(
+    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: ScoredRows
+) -> dict[str, list[dict[str, Any]]]:
+    names = list(dict.fromkeys(prediction.source for prediction in predictions))
+    baseline = BASELINE if BASELINE in names else names[0]
+    return {
+        "intervals": source_intervals(predictions, tested),
+        "paired_tests": paired_tests(predictions, records, tested, baseline=baseline),
+    }
+
+
+def _as_one(predictions: Sequence[OutOfFold], tested: ScoredRows, *, task: str) -> dict[str, Any]:
+    """Records, intervals and tests of sources whose trials vote together; empty where none has several."""
+    if not predictions:
+        return {}
+    records = classification_records(
+        predictions, task=task, labels=tested.labels, test_rows=tested.folds, positive=tested.positive
+    )
+    return {"records": [asdict(record) for record in records], **_claims(predictions, records, tested)}
 
 
 def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:

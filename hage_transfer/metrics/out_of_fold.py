@@ -66,6 +66,20 @@ def classification_records(
     return [*records, *summarise(records)]
 
 
+def trials_as_one(predictions: Sequence[OutOfFold]) -> list[OutOfFold]:
+    """Every source as one classifier: the mean of its trials' probabilities, of trial None; empty with no such source.
+
+    What somebody who keeps all models would use (the heatmaps do), and the other reading of the paper's "average of
+    our five models". A source with one trial stands as it is, so that the others can be compared with it.
+    """
+    trials: dict[str, list[np.ndarray]] = {}
+    for prediction in predictions:
+        trials.setdefault(prediction.source, []).append(prediction.probabilities)
+    if all(len(found) == 1 for found in trials.values()):
+        return []
+    return [OutOfFold(source, None, np.mean(found, axis=0)) for source, found in trials.items()]
+
+
 def pooled_metrics(
     predictions: Sequence[OutOfFold], *, labels: Int[np.ndarray, "batch"], rows: np.ndarray, positive: int | None
 ) -> list[dict[str, Any]]:

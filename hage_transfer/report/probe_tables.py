@@ -39,6 +39,31 @@ def metrics_table(run: Run) -> Table | None:
     return Table(caption, ("Features", *(METRICS[name] for name in names)), rows, title="More measures")
 
 
+def as_one_table(run: Run) -> Table | None:
+    """Each source's trials as one classifier, beside their mean; None where no source has several trials."""
+    as_one = run.results.trials_as_one
+    if as_one is None:
+        return None
+    names = ("accuracy", "auc", "recall", "calibration_error")
+    ranges = {row["source"]: _range(row) for row in as_one.meta["intervals"] if row["metric"] == "auc"}
+    rows = tuple(
+        (
+            f"{source} ({max(len(run.trials(source)), 1)})",
+            *(spread(list(as_one.fold_values(source, name).values())) for name in names),
+            ranges.get(source, MISSING),
+            spread(list(run.fold_values(source, "auc").values())),
+        )
+        for source in as_one.sources
+    )
+    header = ("Features (trials)", *(METRICS[name] for name in names), "95% interval of AUC", "AUC, mean of trials")
+    caption = (
+        "The probabilities of a source's trials averaged and scored once: what keeping all of its models would give. "
+        "The other tables hold the mean of the single trials' scores, what one more training should give. "
+        "A source of one trial has no such gain, so compare sources with as many."
+    )
+    return Table(caption, header, rows, title="Trials as one classifier")
+
+
 def interval_table(run: Run) -> Table | None:
     """Intervals of each source over groups; None in a run without them."""
     found = run.meta.get("intervals", [])
@@ -168,7 +193,7 @@ def class_table(run: Run) -> Table | None:
 
 def classifier_tables(run: Run) -> tuple[Table, ...]:
     """All of them that a run has."""
-    made = (metrics_table, interval_table, paired_table, cross_check_table, curve_table, class_table)
+    made = (metrics_table, as_one_table, interval_table, paired_table, cross_check_table, curve_table, class_table)
     return tuple(table for make in made if (table := make(run)) is not None)
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from hage_transfer.metrics.auc_bootstrap import auc_draws
 from hage_transfer.metrics.comparison import ScoredRows, paired_tests, source_intervals
 from hage_transfer.metrics.fold_tests import fold_test
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
+from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, trials_as_one
 
 N, GROUPS = 240, 24
 
@@ -131,3 +131,19 @@ def test_fold_test_of_one_fold_tests_nothing():
 
 def test_fold_test_of_equal_differences_has_no_p_value():
     assert fold_test([0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6, 0.6 - 0.5, 0.5 - 0.4]).t_p_value is None
+
+
+def test_trials_as_one_average_probabilities_and_leave_single_trials_alone(tested):
+    one, first, second = (
+        source(tested, 1.0),
+        source(tested, 1.0, seed=1, name="hage", trial=0),
+        source(tested, 1.0, seed=2, name="hage", trial=1),
+    )
+    frozen, hage = trials_as_one([one, first, second])
+    assert (frozen.source, frozen.trial, hage.source, hage.trial) == ("frozen", None, "hage", None)
+    np.testing.assert_array_equal(frozen.probabilities, one.probabilities)
+    np.testing.assert_allclose(hage.probabilities, (first.probabilities + second.probabilities) / 2)
+
+
+def test_trials_as_one_of_single_trials_are_none(tested):
+    assert trials_as_one([source(tested, 1.0), source(tested, 1.0, seed=1, name="hage", trial=0)]) == []

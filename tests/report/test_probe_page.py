@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.labels import LabelTable
@@ -51,7 +52,7 @@ def test_page_shows_every_table_and_plot_of_a_probe(tmp_path, n_classes):
     detail = make_page([run]).sections[1]
     assert detail.title == "run: in detail"
     headers = [table.header[0] for table in detail.tables]
-    assert headers == ["Features", "Features", "Difference", "Classifier", "Features", "Class"]
+    assert headers == ["Features", "Features (trials)", "Features", "Difference", "Classifier", "Features", "Class"]
     titles = [plot.title for plot in detail.plots if "positive class" not in plot.title]
     assert len(detail.plots) - len(titles) == (n_classes == 2)
     wanted = ["Few labels", *(["ROC, mean of the classes"] if n_classes > 2 else []), "Reliability"]
@@ -86,3 +87,16 @@ def test_page_of_many_classes_draws_every_class_once(tmp_path):
     assert [row[0] for row in detail.tables[-1].rows] == [f"c{k}" for k in range(10)]
     assert detail.tables[-1].header == ("Class", "F1, frozen", "F1, hage", "AUC, frozen", "AUC, hage", "Rows")
     assert sum(plot.title.startswith("Confusion") for plot in detail.plots) == 2
+
+
+def test_trials_as_one_are_scored_by_their_mean_probability(tmp_path):
+    run, predictions, table = finished_run(tmp_path / "run", 2)
+    shares = (predictions[1].probabilities + predictions[2].probabilities) / 2
+    as_one = run.results.trials_as_one
+    for fold, value in as_one.fold_values("hage", "auc").items():
+        rows = np.flatnonzero(table.groups % 3 == int(fold))
+        assert value == pytest.approx(roc_auc_score(table.class_indices[rows], shares[rows, 1]))
+    assert as_one.fold_values("frozen", "auc") == run.fold_values("frozen", "auc")
+    assert {(row["source"], row["baseline"]) for row in as_one.meta["paired_tests"]} == {("hage", "frozen")}
+    (shown,) = [one for one in make_page([run]).sections[1].tables if one.title == "Trials as one classifier"]
+    assert [row[0] for row in shown.rows] == ["frozen (1)", "hage (2)"]
