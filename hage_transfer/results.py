@@ -304,9 +304,7 @@ def summarise(records: Sequence[Record]) -> list[Record]:
             groups.setdefault(key, []).append(record.value)
     rows: list[Record] = []
     for (task, source, split, trial, metric), values in groups.items():
-        mean = sum(values) / len(values)
-        rows.append(Record(task, source, split, MEAN, trial, metric, mean))
+        rows.append(Record(task, source, split, MEAN, trial, metric, mean(values)))  # to the last digit as in tables
         if len(values) > 1:
-            std = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-            rows.append(Record(task, source, split, STD, trial, metric, std))
+            rows.append(Record(task, source, split, STD, trial, metric, stdev(values)))
     return rows
