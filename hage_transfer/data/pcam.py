@@ -1,7 +1,7 @@
 """PCAM: `camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`, streamed; slides as groups from `_meta.csv`."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 _BLOCK = 256
-_GROUP_COLUMN, _LABEL_COLUMN = "wsi", "tumor_patch"
-_LABELS = {"false": 0, "true": 1, "0": 0, "1": 1}
+_GROUP_COLUMN, _WHOLE_COLUMN, _CENTRE_COLUMN = "wsi", "tumor_patch", "center_tumor_patch"
+_ANSWERS = {"false": False, "true": True, "0": False, "1": True}
 
 
 def read_pcam(root: Path) -> PatchSet:
@@ -115,16 +115,27 @@ def _read_slides(path: Path, labels: np.ndarray) -> list[str]:
             slide = row[_GROUP_COLUMN].strip()
             if not slide:
                 raise DataError(f"{path}: line {line} names no slide ({_GROUP_COLUMN}); fetch the file again")
-            said = _LABELS.get(row.get(_LABEL_COLUMN, "").strip().lower())
-            if said is not None and len(slides) < len(labels) and said != labels[len(slides)]:
+            column = _contradicted(row, labels[len(slides)]) if len(slides) < len(labels) else None
+            if column is not None:
                 raise DataError(
-                    f"{path}: line {line}: {_LABEL_COLUMN} is {row[_LABEL_COLUMN]}, the label of patch {len(slides)} "
-                    f"is {labels[len(slides)]}; the rows are not in the order of the patches: fetch x, y and meta again"
+                    f"{path}: line {line}: {column} is {row[column]}, the label of patch {len(slides)} is "
+                    f"{labels[len(slides)]}; the rows are not in the order of the patches: fetch x, y and meta again"
                 )
             slides.append(slide)
     if len(slides) != len(labels):
         raise DataError(f"{path}: {len(slides)} rows for {len(labels)} patches")
     return slides
+
+
+def _contradicted(row: Mapping[str, str], label: int) -> str | None:
+    """The column that cannot be true of a patch of this label; None where there is none.
+
+    A label speaks of the centre of a patch and ``tumor_patch`` of all of it, so a patch of label 0 may hold tumour.
+    """
+    whole, centre = (_ANSWERS.get(row.get(name, "").strip().lower()) for name in (_WHOLE_COLUMN, _CENTRE_COLUMN))
+    if label == 1 and whole is False:
+        return _WHOLE_COLUMN
+    return _CENTRE_COLUMN if label == 0 and centre is True else None
 
 
 @contextmanager

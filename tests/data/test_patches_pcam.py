@@ -102,6 +102,22 @@ def test_pcam_meta_in_another_order_is_refused_by_its_labels(pcam):
         read_patch_set(pcam)
 
 
+def test_pcam_meta_in_another_order_is_refused_by_the_centre_of_its_patches(pcam):
+    path = pcam.root / f"{PREFIX}test_meta.csv"
+    path.write_text("tumor_patch,center_tumor_patch,wsi\nTrue,True,a\nTrue,True,a\nTrue,True,b\nTrue,True,b\n")
+    with pytest.raises(DataError, match=r"line 2: center_tumor_patch is True, the label of patch 0 is 0; the rows are"):
+        read_patch_set(pcam)
+
+
+def test_pcam_tumour_beside_the_centre_of_a_patch_leaves_its_label_0(pcam):
+    rows = ["coord_x,coord_y,tumor_patch,center_tumor_patch,wsi", "0,0,True,False,a", "0,0,True,True,a"]
+    (pcam.root / f"{PREFIX}test_meta.csv").write_text("\n".join([*rows, "0,0,False,False,b", "0,0,True,True,b"]) + "\n")
+    patches = read_patch_set(pcam)
+    assert patches.groups is not None
+    assert patches.labels[-4:].tolist() == ["0", "1", "0", "1"]
+    assert patches.groups[-4:].tolist() == ["a", "a", "b", "b"]
+
+
 def test_pcam_meta_that_is_not_text_is_an_error(pcam):
     (pcam.root / f"{PREFIX}test_meta.csv").write_text("index,wsi\n", encoding="utf-16")
     with pytest.raises(DataError, match=r"test_meta\.csv: cannot be read as csv"):
