@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,20 @@ class CsvTable:
 
     columns: list[str]
     rows: Iterator[tuple[int, dict[str, str]]]
+
+    def refuse_repeated(self, wanted: Iterable[str], *, path: Path) -> None:
+        """Refuses a table that has a column twice, of which only the last would be read.
+
+        Args:
+            wanted: columns that are read.
+            path: of the table, for the message.
+
+        Raises:
+            DataError: one of them is there twice.
+        """
+        twice = sorted({name for name in wanted if self.columns.count(name) > 1})
+        if twice:
+            raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
 
 
 def is_plain_name(name: str) -> bool:

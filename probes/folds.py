@@ -108,6 +108,7 @@ def read_parts(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{path}: a table of parts has the columns key (or path) and part, this has {', '.join(columns)}"
             )
+        table.refuse_repeated((key_column, "part"), path=path)
         for line, row in table.rows:
             part = PARTS.get((row["part"] or "").strip().lower())
             if part is None:

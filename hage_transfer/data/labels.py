@@ -83,10 +83,8 @@ def read_labels(path: Path) -> LabelTable:
         path, absent="no such label table; `hage encode` writes one, or give its path", kind="a csv label table"
     ) as table:
         columns = table.columns
+        table.refuse_repeated(filter(None, columns), path=path)
         rows = list(table.rows)
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
     key, label, group = (_first(names, columns) for names in (KEY_COLUMNS, LABEL_COLUMNS, GROUP_COLUMNS))
     if key is None or label is None:
         raise DataError(

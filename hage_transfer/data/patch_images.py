@@ -122,6 +122,7 @@ def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
                 f"{path}: no column {', '.join(missing)}; a manifest has path,label[,group], this has "
                 f"{','.join(columns) or 'nothing'}"
             )
+        table.refuse_repeated(("path", "label", "group"), path=path)
         rows = [(line, {key: (row[key] or "").strip() for key in columns}) for line, row in table.rows]
     _refuse_empty_cells(path, rows)
     if not rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import CsvTable, csv_table
 from hage_transfer.data.labels import slide_name
 from hage_transfer.errors import DataError
 
@@ -56,7 +56,7 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
     if table.exists() and out.exists() and table.samefile(out):
         raise DataError(f"{out}: is the published table itself; --out names another file")
     with csv_table(table, absent="no such table", kind="csv, or as a zip of one", zipped=True) as opened:
-        _check_columns(table, opened.columns, wanted)
+        _check_columns(table, opened, wanted)
         for line, row in opened.rows:
             found = _row(table, line, row, wanted)
             counts[found["label"]] = counts.get(found["label"], 0) + 1
@@ -94,7 +94,8 @@ def tcga_site(slide: str) -> str:
     return match[1]
 
 
-def _check_columns(path: Path, there: Sequence[str], wanted: Mapping[str, str]) -> None:
+def _check_columns(path: Path, opened: CsvTable, wanted: Mapping[str, str]) -> None:
+    there = opened.columns
     asked = [column for name, column in wanted.items() if not (name == "site" and column == TCGA)]
     missing = [column for column in asked if column not in there]
     if missing:
@@ -102,9 +103,7 @@ def _check_columns(path: Path, there: Sequence[str], wanted: Mapping[str, str]) 
             f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, there)) or 'none'}; name the "
             "columns with --slide, --label, --group, --site"
         )
-    twice = [column for column in asked if there.count(column) > 1]
-    if twice:
-        raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
+    opened.refuse_repeated(asked, path=path)
 
 
 def _row(path: Path, line: int, row: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -29,8 +29,10 @@ def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
 
     Raises:
         DataError: the table is missing, not csv, lacks a column, has an empty cell, names an image twice or an unknown
-            part, or is ``out`` itself.
+            part, or is ``out`` itself; ``out`` is a folder.
     """
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; --out names a file")
     if table.exists() and out.exists() and table.samefile(out):
         raise DataError(f"{out}: is the table itself; --out names another file")
     rows = list(_rows(table, columns))
@@ -54,6 +56,7 @@ def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
                 f"{table}: no column {', '.join(missing)}, only {', '.join(there) or 'none'}; name the columns "
                 "with --path-column, --label-column, --group-column, --part-column"
             )
+        opened.refuse_repeated(columns.values(), path=table)
         for line, row in opened.rows:
             found = {name: (row[column] or "").strip() for name, column in columns.items()}
             empty = [columns[name] for name, value in found.items() if not value]

@@ -46,6 +46,7 @@ def test_manifest_without_groups_has_none(manifest):
     [
         (["a.png,x"], "path,class", "no column label; a manifest has path,label"),
         (["a.png,x"], "file,label", "no column path"),
+        (["a.png,b.png,x"], "path,path,label", "column path is there twice; keep one"),
         ([], "path,label", "a manifest without rows"),
         (["a.png,"], "path,label", "line 2 has no label"),
         (["a.png,x", "b.png,"], "path,label", "line 3 has no label"),

@@ -55,6 +55,18 @@ def test_write_manifest_names_the_line_of_an_unknown_part(tmp_path):
         write_manifest(table(tmp_path, ROWS[0].replace("Train", "Vali")), tmp_path / "m.csv", COLUMNS)
 
 
+def test_write_manifest_refuses_a_column_that_is_there_twice(tmp_path):
+    path = table(tmp_path, "7,a,a.jpg,z.jpg,Train", header="case,class,file,file,set")
+    with pytest.raises(DataError, match=r"tiles-v2\.csv: column file is there twice; keep one"):
+        write_manifest(path, tmp_path / "m.csv", COLUMNS)
+
+
+def test_write_manifest_wants_a_file_to_write(tmp_path):
+    with pytest.raises(DataError, match=r"is a folder; --out names a file"):
+        write_manifest(table(tmp_path, *ROWS), tmp_path, COLUMNS)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiles-v2.csv"]
+
+
 def test_write_manifest_never_overwrites_its_own_table(tmp_path):
     path = table(tmp_path, *ROWS)
     with pytest.raises(DataError, match="is the table itself"):

@@ -103,6 +103,13 @@ def test_folds_by_group_are_the_same_groups_whatever_the_order_of_rows(order, se
     assert found[0] == found[1]
 
 
+def test_official_folds_refuse_a_table_with_two_columns_of_parts(pcam, tmp_path):
+    table = tmp_path / "parts.csv"
+    table.write_text("key,part,part\ntrain/0,train,test\n")
+    with pytest.raises(DataError, match=r"parts\.csv: column part is there twice; keep one"):
+        probe_folds(ProbeSplitSettings(mode="official", parts=table), pcam)
+
+
 def test_official_folds_refuse_a_key_in_two_parts(pcam, tmp_path):
     table = tmp_path / "parts.csv"
     table.write_text("key,part\na.png,train\n./a.png,test\n")
