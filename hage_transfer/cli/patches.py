@@ -80,14 +80,12 @@ def check_patches(config: "ProbeConfig", *, out: Path, n_threads: int = 1, pixel
     labels = map_labels(LabelTable(patches.keys, patches.labels, patches.groups), config.label_map)
     console = Console()
     _show_counts(labels, console)
-    checked = None
+    folds = probe_folds(config.split, labels)  # before the pixels, whose findings a refusal would lose
+    test_sizes = ", ".join(str(len(fold.test)) for fold in folds)
+    console.print(f"folds ({config.split.mode}): test rows {test_sizes}", markup=False, soft_wrap=True)
     if pixels:
         with _bar(len(patches)) as advance:
             checked = check_pixels(patches, n_threads=n_threads, progress=advance)
-    folds = probe_folds(config.split, labels)
-    test_sizes = ", ".join(str(len(fold.test)) for fold in folds)
-    console.print(f"folds ({config.split.mode}): test rows {test_sizes}", markup=False, soft_wrap=True)
-    if checked is not None:
         _report(checked, patches, out=out, console=console)
 
 

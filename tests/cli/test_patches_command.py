@@ -62,6 +62,14 @@ def test_patches_check_tries_the_folds(images, capsys):
     assert "9 folds need 9 groups, there are 8" in capsys.readouterr().err
 
 
+def test_patches_check_refuses_folds_before_it_reads_pixels(images, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "hage_transfer.data.image_hashes.check_pixels", lambda *_, **__: pytest.fail("pixels were read")
+    )
+    assert run(["patches", "check", "probe.yaml", "--set", "split.folds=9"]) == 2
+    assert "9 folds need 9 groups, there are 8" in capsys.readouterr().err
+
+
 def test_patches_check_maps_labels(images, capsys):
     sets = ["--set", "label_map={a: tumour, b: other}", "--no-pixels"]
     assert run(["patches", "check", "probe.yaml", *sets]) == 0
