@@ -67,15 +67,16 @@ class Difference:
         return verdict_of(-self.mean if self.metric in LOWER_IS_BETTER else self.mean, self.margin)
 
     @property
-    def _no_spread(self) -> str:
-        return "One fold" if self.folds == 1 else "Every fold alike"
+    def no_spread(self) -> str:
+        """Why no spread is known, where ``margin`` is None."""
+        return "one fold" if self.folds == 1 else "every fold alike"
 
     def brief(self) -> str:
         """The difference in few words; its mean and verdict stand beside them."""
         what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
         what += f": {self.source} less {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.margin is None:
-            return f"{what}. {self._no_spread}, so no spread is known."
+            return f"{what}. {self.no_spread.capitalize()}, so no spread is known."
         low, high = self.mean - self.margin, self.mean + self.margin
         return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} folds."
 
@@ -85,8 +86,7 @@ class Difference:
         what += f", {self.source} differs from {self.baseline}"
         what += f" by {self.mean:+.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.margin is None or self.std is None:
-            where = self._no_spread[0].lower() + self._no_spread[1:]
-            return f"{what}, in {where}: no spread is known, so this says nothing of other data."
+            return f"{what}, in {self.no_spread}: no spread is known, so this says nothing of other data."
         low, high = self.mean - self.margin, self.mean + self.margin
         what += f" (std over {self.folds} folds {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
         what += f"better in {self.wins} of {self.folds} folds"

@@ -45,7 +45,7 @@ class Pooled:
 
     Attributes:
         mean: each data set counts once.
-        margin: half width of the 95% interval; None where a run has one fold.
+        margin: half width of the 95% interval; None where no spread is known of a run.
         n_sets: data sets.
         n_better: data sets whose own mean is above 0.
     """
@@ -91,7 +91,7 @@ def pool(chosen: Sequence[tuple[Run, Difference]]) -> Pooled:
     means = [mean(one.mean for one in found) for found in sets.values()]
     errors, freedom = [], []
     for found in sets.values():
-        known = [one.standard_error for one in found]
+        known = [None if one.margin is None else one.standard_error for one in found]
         errors.append(math.nan if None in known else mean(e for e in known if e is not None))
         freedom.append(min(one.folds for one in found) - 1)
     return Pooled(mean(means), _margin(errors, freedom), len(means), sum(m > 0 for m in means))
@@ -131,7 +131,7 @@ def _downstream(
     who = "gene-informed features differ" if first.source == OWN else f"{first.source} differs"
     text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+.3f} in {METRIC_NAMES[METRIC]}"
     if pooled.margin is None:
-        return Answer("not judged", f"{text}, in one fold, so no spread is known.", parts + genes)
+        return Answer("not judged", f"{text}; {_silent([one for _, one in chosen])}.", parts + genes)
     better = f"; better on {pooled.n_better} of {pooled.n_sets}" if pooled.n_sets > 1 else ""
     closing = {
         "gain": "more than the folds' spread explains",
@@ -162,6 +162,12 @@ def _genes_alone(genes: tuple[Difference, ...]) -> Answer:
         f"{closing[first.verdict]}.",
         genes,
     )
+
+
+def _silent(found: Sequence[Difference]) -> str:
+    """Which runs leave the spread unknown, and why."""
+    silent = [f"{one.run} ({one.no_spread})" for one in found if one.margin is None]
+    return f"no spread is known of {', '.join(silent)}"
 
 
 def _baseline(one: Difference) -> str:

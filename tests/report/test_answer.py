@@ -55,7 +55,7 @@ def test_two_data_sets_halve_the_variance():
         ([0.05, 0.06, 0.05, 0.04, 0.05], "gain", "more than the folds' spread explains"),
         ([-0.05, -0.06, -0.05, -0.04, -0.05], "loss", "a loss larger"),
         (NOISY, "within noise", "cannot tell"),
-        ([0.05], "not judged", "one fold"),
+        ([0.05], "not judged", "no spread is known of ucsb (one fold)"),
     ],
 )
 def test_the_answer_is_one_sentence_with_its_uncertainty(gains, verdict, said):
@@ -65,6 +65,25 @@ def test_the_answer_is_one_sentence_with_its_uncertainty(gains, verdict, said):
     assert answer.sentence.count(". ") == 0
     assert answer.sentence.endswith(".")
     assert ("95% interval" in answer.sentence) == (len(gains) > 1)
+
+
+def test_folds_that_differ_by_the_same_are_not_judged_as_in_their_own_part():
+    records = [
+        Record("probe", source, "test", str(fold), None, "auc", value)
+        for source, value in (("frozen", 0.75), ("hage", 1.0))
+        for fold in range(5)
+    ]
+    answer = answer_of([Run(Path("tiny"), "probe", Results(records), "", {})])
+    assert [one.verdict for one in answer.parts] == [answer.verdict] == ["not judged"]
+    assert "no spread is known of tiny (every fold alike)" in answer.sentence
+    assert "95% interval" not in answer.sentence
+
+
+def test_one_run_of_one_fold_is_named_where_others_have_several():
+    answer = answer_of([run_of("folds", NOISY), run_of("official", [0.05])])
+    assert answer.verdict == "not judged"
+    assert "Over 2 data sets" in answer.sentence
+    assert answer.sentence.endswith("; no spread is known of official (one fold).")
 
 
 def test_the_answer_counts_data_sets_and_runs():
