@@ -70,9 +70,11 @@ def compared(
         _write_table(folder / f"{name}.csv", table)
     _write_table(folder / "per_class.csv", per_class(predictions, labels, tested))
     _write_table(folder / "confusion.csv", confusion(predictions, labels, tested))
+    tested_counts = np.bincount(tested.labels[tested.all_rows], minlength=len(labels.classes)).tolist()
     shared = {
         "task": task,
         **labels.meta(positive=positive),
+        "test_class_counts": dict(zip(labels.classes, tested_counts, strict=True)),
         "folds_by": "group" if by_group else "row",
         PREDICTION_ROWS: n_rows,
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),

@@ -57,8 +57,8 @@ def _beaten(run: Run) -> list[str]:
 
 
 def _constants(run: Run) -> list[str]:
-    """Sources whose accuracy is no better than always naming the commonest class."""
-    counts = run.meta.get("class_counts")
+    """Sources whose accuracy is no better than always naming the commonest class of the test rows."""
+    counts = run.meta.get("test_class_counts") or run.meta.get("class_counts")
     if not isinstance(counts, dict) or not counts:
         return []
     share = max(counts.values()) / sum(counts.values())
@@ -85,11 +85,11 @@ def _groups(run: Run) -> list[str]:
 
 def _undefined(run: Run) -> list[str]:
     """Folds in which AUC is not defined, which the mean over folds then lacks."""
-    undefined = {r.fold for r in run.results.records if r.metric == "auc" and r.section is None and r.value is None}
+    undefined = {r.fold for r in run.results.select(metric="auc", split="test", section=None, value=None)}
     if not undefined:
         return []
     names = ", ".join(sorted(undefined))
-    return [f"AUC is not defined in fold {names} (one class among its test rows), which its means leave out"]
+    return [f"AUC is not defined in fold {names} (a class is missing among its test rows), which its means leave out"]
 
 
 def _failed(run: Run) -> list[str]:

@@ -64,6 +64,20 @@ def test_evaluate_probes_tells_signal_from_noise(tmp_path, labels):
     assert results.meta["positive"] == "malignant"
 
 
+def test_evaluate_probes_count_the_classes_of_the_tested_rows(tmp_path, labels):
+    parts = np.where(np.arange(90) < 60, "train", "test")
+    malignant = (np.arange(90) % 2 == 1) & (np.arange(90) < 80)
+    official = LabelTable(
+        keys=np.array([f"{part}/{row}" for row, part in enumerate(parts)]),
+        labels=np.where(malignant, "malignant", "benign"),
+        groups=labels.groups,
+    )
+    config = with_more(split={"mode": "official"})
+    results = evaluate(tmp_path, official, {"frozen": [write(tmp_path / "a.h5", official)]}, config=config)
+    assert results.meta["class_counts"] == {"benign": 50, "malignant": 40}
+    assert results.meta["test_class_counts"] == {"benign": 20, "malignant": 10}
+
+
 def test_evaluate_probes_write_every_row_out_of_fold_once(tmp_path, labels):
     evaluate(tmp_path, labels, {"frozen": [write(tmp_path / "a.h5", labels)]})
     with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:

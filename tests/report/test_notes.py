@@ -40,6 +40,19 @@ def test_a_constant_that_is_as_good_is_named():
     assert notes_of([run_of("m", accuracy=0.61, class_counts={"benign": 60, "malignant": 40})]) == []
 
 
+def test_a_constant_is_measured_on_the_rows_that_were_tested():
+    counts = {"benign": 90, "malignant": 10}
+    run = run_of("m", accuracy=0.7, class_counts=counts, test_class_counts={"benign": 6, "malignant": 4})
+    assert notes_of([run]) == []
+    assert "is right in 0.900" in notes_of([run_of("m", accuracy=0.7, class_counts=counts)])[0]
+
+
+def test_an_auc_that_is_not_defined_on_validation_rows_alone_is_no_matter():
+    run = run_of("m")
+    records = [*run.results.records, Record("probe", "frozen", "validation", "official", None, "auc", None)]
+    assert notes_of([replace(run, results=Results(records))]) == []
+
+
 def test_folds_that_split_groups_are_doubted():
     (note,) = notes_of([run_of("m", folds_by="row", groups=10, rows=58)])
     assert "folds split its 10 groups" in note
