@@ -20,7 +20,7 @@ from hage_transfer.metrics.out_of_fold import (
     trials_as_one,
     write_predictions,
 )
-from hage_transfer.results import Record, Results
+from hage_transfer.results import RESULTS_FILE, Record, Results
 
 BASELINE = "frozen"
 
@@ -40,7 +40,8 @@ def compared(
 
     Writes into ``folder``: ``predictions.csv``, and as tables ``intervals.csv``, ``paired_tests.csv``,
     ``per_class.csv``, ``confusion.csv``. Tests are against the source ``frozen``, or the first where none has that
-    name.
+    name. An earlier ``results.json`` there is removed first: beside new tables it would speak of old ones, and a run
+    that ends in between has no results yet.
 
     Args:
         predictions: out-of-fold probabilities of each source and trial.
@@ -52,6 +53,7 @@ def compared(
         folder: the run directory.
         meta: what the task adds to the results' meta.
     """
+    (folder / RESULTS_FILE).unlink(missing_ok=True)
     n_rows = write_predictions(
         folder / "predictions.csv",
         predictions,

@@ -78,6 +78,21 @@ def test_evaluate_probes_count_the_classes_of_the_tested_rows(tmp_path, labels):
     assert results.meta["test_class_counts"] == {"benign": 20, "malignant": 10}
 
 
+def test_a_run_that_ends_between_its_tables_and_its_results_leaves_no_old_results(tmp_path, labels, monkeypatch):
+    path = write(tmp_path / "a.h5", labels)
+    evaluate(tmp_path, labels, {"frozen": [path]}).save(tmp_path / "run" / "results.json")
+    write(path, labels, signal=4, sha256="b" * 64)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hage_transfer.data.cross_validation.source_intervals", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path, labels, {"frozen": [path]})
+    assert (tmp_path / "run" / "predictions.csv").exists()
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
 def test_evaluate_probes_write_every_row_out_of_fold_once(tmp_path, labels):
     evaluate(tmp_path, labels, {"frozen": [write(tmp_path / "a.h5", labels)]})
     with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
