@@ -205,4 +205,5 @@ def _range(row: Mapping[str, Any], *, signed: bool = False) -> str:
 
 
 def _p_value(value: float | None) -> str:
-    return number(value) if value is None or value >= 0.001 else Number("< 0.001", value)
+    """Four decimals, as the least p of five folds by ranks (0.0625) has."""
+    return number(value, ".4f") if value is None or value >= 0.001 else Number("< 0.001", value)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.metrics.out_of_fold import OutOfFold
 from hage_transfer.report.page import make_page
+from hage_transfer.report.probe_tables import paired_table
 from hage_transfer.report.runs import read_run
 from hage_transfer.results import Results
 
@@ -100,3 +102,12 @@ def test_trials_as_one_are_scored_by_their_mean_probability(tmp_path):
     assert {(row["source"], row["baseline"]) for row in as_one.meta["paired_tests"]} == {("hage", "frozen")}
     (shown,) = [one for one in make_page([run]).sections[1].tables if one.title == "Trials as one classifier"]
     assert [row[0] for row in shown.rows] == ["frozen (1)", "hage (2)"]
+
+
+def test_the_least_p_value_by_ranks_of_five_folds_is_shown_as_the_caption_says_it(tmp_path):
+    run, _, _ = finished_run(tmp_path / "run", 2)
+    row = run.meta["paired_tests"][0] | {"wilcoxon_p_value": 0.0625, "t_p_value": 0.0004}
+    table = paired_table(replace(run, results=Results(run.results.records, run.meta | {"paired_tests": [row]})))
+    assert table is not None
+    assert table.rows[0][4:6] == ("< 0.001", "0.0625")
+    assert "never falls below 0.0625" in table.caption
