@@ -152,7 +152,7 @@ def curve_table(run: Run) -> Table | None:
         )
         for source in dict.fromkeys(row["source"] for row in found)
     )
-    header = ("Features", *(f"{share:.0%} of the labels" if share >= 0.01 else f"{share:.2%}" for share in shares))
+    header = ("Features", *(f"{100 * share:.3g}% of the labels" for share in shares))
     unit = run.meta.get("curve_unit", "row")
     caption = f"AUC of the linear probe, mean ± standard deviation over folds and draws of {unit}s; same draws for all."
     return Table(caption, header, rows, title="Few labels")

@@ -12,7 +12,7 @@ from hage_transfer.data.cross_validation import compared
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.metrics.out_of_fold import OutOfFold
 from hage_transfer.report.page import make_page
-from hage_transfer.report.probe_tables import paired_table
+from hage_transfer.report.probe_tables import curve_table, paired_table
 from hage_transfer.report.runs import read_run
 from hage_transfer.results import Results
 
@@ -102,6 +102,15 @@ def test_trials_as_one_are_scored_by_their_mean_probability(tmp_path):
     assert {(row["source"], row["baseline"]) for row in as_one.meta["paired_tests"]} == {("hage", "frozen")}
     (shown,) = [one for one in make_page([run]).sections[1].tables if one.title == "Trials as one classifier"]
     assert [row[0] for row in shown.rows] == ["frozen (1)", "hage (2)"]
+
+
+def test_shares_of_the_labels_are_named_as_they_were_asked_for(tmp_path):
+    run, _, _ = finished_run(tmp_path / "run", 2)
+    shares = (0.001, 0.012, 0.014, 0.125, 1.0)
+    curve = [run.meta["learning_curve"][0] | {"share": share} for share in shares]
+    table = curve_table(replace(run, results=Results(run.results.records, run.meta | {"learning_curve": curve})))
+    assert table is not None
+    assert table.header[1:] == tuple(f"{share}% of the labels" for share in ("0.1", "1.2", "1.4", "12.5", "100"))
 
 
 def test_the_least_p_value_by_ranks_of_five_folds_is_shown_as_the_caption_says_it(tmp_path):
