@@ -36,7 +36,7 @@ class TileTable:
         explanation: attention and probabilities.
         deciding: tiles of highest attention.
         coords: level-0 top-left; None where the features have none.
-        places: the same with the tiles' size; None likewise.
+        places: the same with the tiles' size; None likewise, and where the size is not known.
     """
 
     explanation: Explanation
@@ -57,13 +57,13 @@ class TileTable:
         return None if self.places is None else self.places.corners_px + np.array(self.places.size_px) / 2
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Columns of tiles.csv, in order; places are left out where there are none."""
+        """Columns of tiles.csv, in order; what is not known of the tiles' places is left out."""
         found: dict[str, np.ndarray] = {"tile": np.arange(len(self))}
-        if self.coords is not None and self.places is not None:
+        if self.coords is not None:
+            found |= {"x_px": self.coords[:, 0], "y_px": self.coords[:, 1]}
+        if self.places is not None:
             width, height = self.places.size_px
             found |= {
-                "x_px": self.coords[:, 0],
-                "y_px": self.coords[:, 1],
                 "width_px": np.full(len(self), round(width, 3)),
                 "height_px": np.full(len(self), round(height, 3)),
             }

@@ -73,7 +73,11 @@ def tile_places(coords: Int[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sli
     """
     side = float(meta.patch_size_level0_px)
     if side <= 0:
-        raise DataError(f"{meta.source}: patch_size_level0_px is {side:g}, so a tile's size is not known; encode again")
+        raise DataError(
+            f"{meta.source}: its features do not say how large a tile is (patch_size_level0_px {side:g}), so it cannot "
+            "be drawn; put CLAM's patches/ beside the features' folder, or record it by `hage convert` "
+            "(--coords, or --patch-size and --patch-size-level0); without --slides there are tables alone"
+        )
     size = side, side
     if slide is not None and slide.resolution is not None and meta.mpp_um_per_px:
         wide = meta.patch_size_px * meta.mpp_um_per_px

@@ -47,7 +47,8 @@ def explain_slide(task: SlideTask) -> None:
     table = TileTable(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
     cautions = explanation.cautions(table.deciding)
     with _image(task.image) as slide:
-        places = None if facts.coords is None else tile_places(facts.coords, facts.meta, slide)
+        is_tables_alone = slide is None and facts.meta.patch_size_level0_px <= 0
+        places = None if facts.coords is None or is_tables_alone else tile_places(facts.coords, facts.meta, slide)
         table = table.at(places)
         if slide is not None and places is not None:
             draw_pictures(task.out, slide, places, table, px=facts.meta.patch_size_px, source=task.source, top=task.top)
@@ -93,8 +94,8 @@ def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[st
     ensemble = _ensemble(task.genes)
     opened = open_features(task.frozen).read()
     _check_rows(task, opened, len(table))
-    centres = table.centres
-    features = opened.features if centres is None else ensemble.in_context(opened.features, centres)
+    places = table.coords if table.centres is None else table.centres
+    features = opened.features if places is None else ensemble.in_context(opened.features, places)
     genes = tile_genes(ensemble, features)
     notes = []
     varied = directions(genes.expression)
@@ -112,8 +113,8 @@ def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[st
     attention = table.explanation.attention
     shifted = (
         Shifted(np.zeros((0, len(table)), dtype=bool), "the tiles have no coordinates")
-        if table.places is None
-        else shifted_patterns(table.places.corners_px, deciding)
+        if table.coords is None
+        else shifted_patterns(table.coords, deciding)
     )
     write_gene_table(
         task.out / GENES_FILE,
