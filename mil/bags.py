@@ -19,6 +19,7 @@ from hage_transfer.errors import DataError
 log = logging.getLogger(__name__)
 
 MEMORY_LIMIT_BYTES = 1 << 30
+_SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 
 
 @dataclass
@@ -176,9 +177,9 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
     if unlabelled and not quiet:
         log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
     headers = [_header(path) for path in paths]
-    metas, shapes = [meta for meta, _ in headers], [shape for _, shape in headers]
-    for path, meta, shape in zip(paths, metas, shapes, strict=True):
-        _check_alike(path, meta, shape[1], paths[0], metas[0], shapes[0][1])
+    metas, shapes = [header.meta for header in headers], [header.shape for header in headers]
+    for path, header in zip(paths, headers, strict=True):
+        _check_alike(path, header, paths[0], headers[0])
     if not quiet:
         _say_unknown(folder, metas[0])
         _say_scales(folder, metas)
@@ -200,12 +201,22 @@ def _same_places(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is None or other is None or np.array_equal(one, other)
 
 
-def _header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:
-    """What a file says of itself, and its rows and width."""
-    if is_own_file(path):
-        return read_meta(path), _shape(path)
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it."""
+
+    meta: FeatureMeta
+    shape: tuple[int, int]
+    magnification: float | None = None
+
+
+def _header(path: Path) -> _Header:
+    is_own = is_own_file(path)
+    if is_own and (meta := read_meta(path)).mpp_um_per_px is not None:
+        return _Header(meta, _shape(path))
     source = open_features(path)
-    return source.meta, (source.n_rows, source.width)
+    shape = _shape(path) if is_own else (source.n_rows, source.width)
+    return _Header(source.meta, shape, source.coord_attributes.get("target_magnification"))
 
 
 def _say_unknown(folder: Path, meta: FeatureMeta) -> None:
@@ -246,28 +257,42 @@ def _shape(path: Path) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _same_scale(meta: FeatureMeta, first: FeatureMeta) -> bool:
-    """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's."""
-    mpp, wanted = meta.mpp_um_per_px, first.mpp_um_per_px
-    if mpp is not None and wanted is not None and math.isclose(mpp, wanted, rel_tol=1e-6):
-        return True
-    unscaled = (mpp is None and wanted is None) or meta.patch_size_px == meta.patch_size_level0_px
-    return unscaled and meta.patch_size_level0_px == first.patch_size_level0_px
+def _same_scale(header: _Header, first: _Header) -> bool:
+    """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's.
+
+    TRIDENT's tiles are of one magnification, and of more level-0 pixels where the slide was scanned at a higher one.
+    """
+    meta, wanted = header.meta, first.meta
+    if meta.mpp_um_per_px is not None and wanted.mpp_um_per_px is not None:
+        if math.isclose(meta.mpp_um_per_px, wanted.mpp_um_per_px, rel_tol=1e-6):
+            return True
+    elif header.magnification is not None and first.magnification is not None:
+        return header.magnification == first.magnification
+    unscaled = meta.mpp_um_per_px is None and wanted.mpp_um_per_px is None
+    unscaled = unscaled or meta.patch_size_px == meta.patch_size_level0_px
+    return unscaled and meta.patch_size_level0_px == wanted.patch_size_level0_px
 
 
-def _check_alike(
-    path: Path, meta: FeatureMeta, width: int, first_path: Path, first: FeatureMeta, first_width: int
-) -> None:
+def _check_alike(path: Path, header: _Header, first_path: Path, first: _Header) -> None:
     """Refuses a bag that was not made as the first was; config_sha256 also covers the slide, so it may differ."""
-    if width != first_width:
+    if header.shape[1] != first.shape[1]:
         raise DataError(
-            f"{path}: features have width {width}, those of {first_path.name} {first_width}; encode them alike"
+            f"{path}: features have width {header.shape[1]}, those of {first_path.name} {first.shape[1]}; encode them "
+            "alike"
         )
-    alike = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
-    for name in alike if _same_scale(meta, first) else (*alike, "mpp_um_per_px", "patch_size_level0_px"):
-        met, wanted = getattr(meta, name), getattr(first, name)
-        if met != wanted:
+    facts, wanted = _facts(header), _facts(first)
+    if _same_scale(header, first):
+        facts = {name: value for name, value in facts.items() if name not in _SCALES}
+    for name, met in facts.items():
+        if met != wanted[name]:
             raise DataError(
                 f"{path}: {name} is {str(met)[:40] or 'empty'}, that of {first_path.name} is "
-                f"{str(wanted)[:40] or 'empty'}; bags of one source are encoded alike: encode them again"
+                f"{str(wanted[name])[:40] or 'empty'}; bags of one source are encoded alike: encode them again"
             )
+
+
+def _facts(header: _Header) -> dict[str, object]:
+    """What bags of one source have in common; the last three (``_SCALES``) only where they are not of one scale."""
+    names = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
+    found = {name: getattr(header.meta, name) for name in (*names, "mpp_um_per_px", "patch_size_level0_px")}
+    return found | {"target_magnification": header.magnification}

@@ -246,3 +246,30 @@ def test_open_bags_take_level0_tiles_of_slides_scanned_at_other_resolutions(slid
     write_slide(folder, "s2", np.ones((3, 8)), mpp_um_per_px=0.25)
     assert len(open_bags(folder, labels)) == len(labels)
     assert "level-0 px are at 0.25 to" in caplog.text
+
+
+def _as_trident(folder, job, **of_s2):
+    """TRIDENT's own files, of which s2 may say something else."""
+    features = job / "20x_224px_0px_overlap" / "features_uni_v1"
+    features.mkdir(parents=True)
+    for path in folder.glob("*.h5"):
+        rows = open_features(path).read()
+        with h5py.File(features / path.name, "w") as file:
+            file["features"], file["coords"] = rows.features, rows.coords
+            file["features"].attrs["encoder"] = "uni_v1"
+            recorded = {"patch_size": 224, "patch_size_level0": 224, "target_magnification": 20}
+            file["coords"].attrs.update(recorded | (of_s2 if path.stem == "s2" else {}))
+    return job
+
+
+def test_open_bags_take_tridents_tiles_of_slides_scanned_at_other_magnifications(slides, tmp_path):
+    folder, labels = slides
+    job = _as_trident(folder, tmp_path / "job", patch_size_level0=448)
+    _same_bags(open_bags(job, labels), open_bags(folder, labels))
+
+
+def test_open_bags_refuse_tridents_tiles_of_two_magnifications(slides, tmp_path):
+    folder, labels = slides
+    job = _as_trident(folder, tmp_path / "job", target_magnification=10)
+    with pytest.raises(DataError, match=r"s2\.h5: target_magnification is 10, that of s0\.h5 is 20"):
+        open_bags(job, labels)
