@@ -21,6 +21,9 @@ from mil.folds import MilFold
 
 log = logging.getLogger(__name__)
 
+HEATMAPS, HEATMAP_TABLES = "heatmaps", ("slides.csv", "genes.csv")
+"""Folder of a run that `hage heatmap` writes into, and its tables over the slides of a source."""
+
 
 @dataclass(frozen=True)
 class MilJob:
@@ -140,6 +143,20 @@ def redo_without_models(done: Path, run: Path, *, source: str, trial: int, folds
     if done.exists() and any(work_of(path) != done.stem for path in paths):
         log.warning("%s: its models are not there any more; trained again", done)
         done.unlink()
+    if not done.exists():
+        forget_heatmaps(run, source=source)
+
+
+def forget_heatmaps(run: Path, *, source: str) -> None:
+    """Removes the tables by which heatmaps of models that are there no more would be shown beside new results.
+
+    Slides' own folders stay: `hage heatmap` knows what they were made of, and keeps those that still hold.
+    """
+    found = [path for name in HEATMAP_TABLES if (path := run / HEATMAPS / source / name).is_file()]
+    for path in found:
+        path.unlink()
+    if found:
+        log.warning("%s: of models that are trained anew; run `hage heatmap` again", found[0].parent)
 
 
 def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence[str]) -> None:
@@ -151,6 +168,8 @@ def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence
     for path in [*(run / FOLDER).glob("*/trial_*/fold_*.safetensors"), *(run / "splits").glob("splits_*.csv")]:
         if path not in kept:
             path.unlink()
+            if path.suffix == ".safetensors":
+                forget_heatmaps(run, source=path.parents[1].name)
 
 
 def read_job(path: Path) -> dict[str, FoldResult]:

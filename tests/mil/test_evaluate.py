@@ -199,6 +199,23 @@ def test_evaluate_mil_leaves_no_model_or_split_that_the_run_has_no_more(tmp_path
     assert kept == {"frozen"}
 
 
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_evaluate_mil_keeps_tables_of_heatmaps_only_of_the_models_that_it_has(tmp_path, slides, is_changed):
+    folder, labels = slides
+    config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": 1})})
+    evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
+    tables = tmp_path / "run" / "heatmaps" / "frozen"
+    (tables / "s0").mkdir(parents=True)
+    for name in ("slides.csv", "genes.csv", "s0/heatmap.json"):
+        (tables / name).write_text("")
+    if is_changed:
+        with h5py.File(folder / "s0.h5", "r+") as file:
+            file["features"][0] += 1
+    evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
+    assert (tables / "slides.csv").is_file() == (tables / "genes.csv").is_file() == (not is_changed)
+    assert (tables / "s0" / "heatmap.json").is_file()
+
+
 def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, slides):
     folder, labels = slides
     config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"learning_rate": 1e30})})
