@@ -28,9 +28,9 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
     """Writes ``slides.csv`` and, where slides have gene tables, ``genes.csv``; returns the latter's rows.
 
     Effects are taken over the slides of one predicted class: what the models looked at where they said so, right or
-    wrong. Columns: mean over groups of the rank-biserial correlation of deciding tiles against the rest, share of
-    slides that agree in sign, 95% interval (t over groups), sign-flip p over groups and its Benjamini-Hochberg q
-    over genes.
+    wrong. Columns: mean over groups of the rank-biserial correlation of deciding tiles against the rest (and of the
+    other effects, likewise), share of slides that agree in sign, 95% interval (t over groups), sign-flip p over groups
+    and its Benjamini-Hochberg q over genes.
     """
     import pandas as pd
 
@@ -78,9 +78,10 @@ def _of_class(predicted: str, tables: Mapping[str, "pd.DataFrame"], groups: Mapp
     genes = list(first.index)
     aligned = [table.reindex(genes) for table in tables.values()]
     effects = np.stack([table["rank_biserial"].to_numpy(dtype=np.float64) for table in aligned])
-    found = consistent_genes(effects, [groups.get(slide, slide) for slide in tables])
+    group = np.array([groups.get(slide, slide) for slide in tables])
+    found = consistent_genes(effects, group.tolist())
     means = {
-        name: _mean(np.stack([table[name].to_numpy(dtype=np.float64) for table in aligned]))
+        name: _mean_over_groups(np.stack([table[name].to_numpy(dtype=np.float64) for table in aligned]), group)
         for name in ("hedges_g", "gene_attention_rank_biserial")
     }
     order = np.argsort(-np.abs(found.mean), kind="stable").tolist()
@@ -107,8 +108,13 @@ def _of_class(predicted: str, tables: Mapping[str, "pd.DataFrame"], groups: Mapp
     ]
 
 
+def _mean_over_groups(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean over groups of their slides' means, as the effects beside it; NaN where a number is defined in no slide."""
+    return _mean(np.stack([_mean(values[groups == group]) for group in np.unique(groups)]))
+
+
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over slides in which a number is defined; NaN where in none."""
+    """Mean over rows in which a number is defined; NaN where in none."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(0)
     return np.divide(total, known.sum(0), out=np.full(values.shape[1], np.nan), where=known.any(0))
