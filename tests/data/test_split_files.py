@@ -47,6 +47,7 @@ def test_split_files_drop_the_endings_of_slide_files(tmp_path):
     ("text", "message"),
     [
         (",train,test\n0,a,b\n", "no column val"),
+        (",train,val,test,train\n0,a,b,c,d\n", "column train is there twice"),
         (",train,val,test\n0,a,,b\n1,a,,\n", "line 3 names slide a a second time in train"),
     ],
 )
