@@ -53,6 +53,17 @@ def mil_folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
             slide, has a group on two sides or a side without a class.
         DataError: split files that are not there or not in their form; a slide whose site is not known.
     """
+    try:
+        return _folds(config, labels)
+    except SplitError as error:
+        if config.split.mode == "site":
+            error.add_note(
+                "groups are sites here (split.mode=site), split.by_group or not; split.mode=folds splits them"
+            )
+        raise
+
+
+def _folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
     split = config.split
     if split.mode == "files":
         _groups(split, labels)

@@ -88,7 +88,7 @@ def train_validation(
     """
     if groups is None:
         return _stratified_share(labels, share=share, seed=seed)
-    _check_fillable(labels, groups, 2)
+    _check_dividable(labels, groups)
     most = min(len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].max()))
     coarse = share > 1 / 3  # then some of ten parts are joined, since no single one is so large
     n_folds = min(10 if coarse else max(round(1 / share), 2), most)
@@ -144,9 +144,8 @@ def write_split(path: Path, *, train: Sequence[str], validation: Sequence[str], 
 
 
 def _check_fillable(labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> None:
+    _check_classes(labels)
     classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) < 2:
-        raise SplitError(f"a classifier needs two classes, all {len(labels)} rows are of class {', '.join(classes)}")
     if groups is None:
         least = int(counts.argmin())
         if counts[least] < n_folds:
@@ -161,9 +160,27 @@ def _check_fillable(labels: np.ndarray, groups: np.ndarray | None, n_folds: int)
     for name in classes:
         holding = len(np.unique(groups[labels == name]))
         if holding < n_folds:
+            fewer = f"at most {holding} folds (split.folds)" if holding > 1 else "no number of folds will do"
             raise SplitError(
                 f"class {name} is in {holding} of {n_groups} groups, so {n_folds} parts cannot each hold it; "
-                f"at most {holding} folds (split.folds), or split.by_group=false if rows of a group are independent"
+                f"{fewer}, or split.by_group=false if rows of a group are independent"
+            )
+
+
+def _check_classes(labels: np.ndarray) -> None:
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise SplitError(f"a classifier needs two classes, all {len(labels)} rows are of class {', '.join(classes)}")
+
+
+def _check_dividable(labels: np.ndarray, groups: np.ndarray) -> None:
+    """Refuses a training part with a class that cannot be on both of its sides."""
+    _check_classes(labels)
+    for name in np.unique(labels):
+        if len(np.unique(groups[labels == name])) < 2:
+            raise SplitError(
+                f"class {name} has one group to train on, which cannot be in training and validation; "
+                "train without validation (train.validation=0)"
             )
 
 

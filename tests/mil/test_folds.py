@@ -145,3 +145,21 @@ def test_mil_folds_of_files_by_group_want_groups(tmp_path):
     folder = write(tmp_path / "splits", ["s0"], ["s1"], ["s2"])
     with pytest.raises(SplitError, match="the labels have no groups"):
         mil_folds(config(mode="files", files=folder), replace(labels(), groups=None))
+
+
+def test_mil_folds_with_a_class_of_two_patients_say_that_none_is_left_to_validate():
+    table = labels(12)
+    classes = np.where(np.arange(12) < 2, "y", "x")
+    classes[5] = "y"  # patients p0 and p2
+    with pytest.raises(SplitError, match=r"class y has one group to train on.*train\.validation=0"):
+        mil_folds(config(folds=2), replace(table, labels=classes))
+    assert len(mil_folds(config(folds=2, validation=0), replace(table, labels=classes))) == 2
+
+
+def test_mil_folds_by_site_of_too_few_sites_speak_of_sites():
+    table = labels()
+    with pytest.raises(SplitError, match="no number of folds will do") as caught:
+        mil_folds(
+            config(mode="site", by_group=False), replace(table, sites=np.where(table.labels == "y", "A", table.sites))
+        )
+    assert "split.mode=folds" in caught.value.__notes__[0]
