@@ -8,6 +8,13 @@ from hage_transfer.report.verdict import baseline_of, difference
 
 CLASSIFIER_METRICS = {"accuracy": "Accuracy", "auc": "AUC", "recall": "Recall"}
 _KINDS = {"probe": ("Patches", "linear probe", "patches"), "mil": ("Slides", "AB-MIL", "slides")}
+_BAG_CLASSIFIERS = {
+    "clam_sb": "CLAM-SB",
+    "clam_mb": "CLAM-MB",
+    "mean": "mean pooling",
+    "max": "max pooling",
+    "transmil": "TransMIL",
+}
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:
@@ -35,6 +42,9 @@ def comparison_table(runs: Sequence[Run]) -> Table:
 def task_title(run: Run) -> str:
     """What a classifier run did, on how many rows, in which folder."""
     kind, classifier, rows = _KINDS[run.task]
+    model = run.meta.get("model")
+    if isinstance(model, dict):
+        classifier = _BAG_CLASSIFIERS.get(str(model.get("kind")), classifier)
     count = run.meta.get("rows")
     amount = f" ({count:,} {rows})" if isinstance(count, int) else ""
     return f"{kind}, {classifier}{amount}, {run.name}"

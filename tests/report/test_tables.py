@@ -13,7 +13,7 @@ from hage_transfer.report.gene_tables import (
     variant_table,
 )
 from hage_transfer.report.runs import Run, read_run
-from hage_transfer.report.tables import comparison_table
+from hage_transfer.report.tables import comparison_table, task_title
 from hage_transfer.results import Record, Results, summarise
 
 
@@ -26,6 +26,13 @@ def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path])
     assert table.rows[0][3] == f"{mean:.3f} ± {std:.3f}"
     assert table.rows[1][1] == "hage (2 trials)"
     assert table.rows[1][-1].endswith("gain")
+
+
+def test_a_title_names_the_classifier_of_the_bags(runs: dict[str, Path]) -> None:
+    run = read_run(runs["mil"])
+    assert "AB-MIL" in task_title(run)
+    meta = {**run.results.meta, "model": {"kind": "mean"}}
+    assert "Slides, mean pooling" in task_title(replace(run, results=replace(run.results, meta=meta)))
 
 
 def test_gene_table_names_preset_split_rule_panel_and_encoder(runs: dict[str, Path]) -> None:
