@@ -91,6 +91,8 @@ def train_folds(
     As in CLAM: Adam, cross-entropy; after ``min_epochs``, stop once ``patience`` epochs went by without a lower
     validation loss. A fold without validation bags runs to ``epochs``. Scaling is fitted on the tiles of a fold's
     training bags alone. The global random state is left as it was found; everything random follows from ``seed``.
+    Deviation: CLAM scales no features, stops after ``min_epochs + 2`` epochs at the earliest (its count begins at 0 and
+    must exceed 50), and takes an equal validation loss for a better one.
 
     Args:
         bags: of all folds.

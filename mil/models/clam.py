@@ -21,7 +21,8 @@ class ClamSB(ABMIL):
     classes exclude each other (``subtyping``), the tiles of highest attention are labelled 0 for every other class,
     and the tile loss is the mean over classes. The whole loss is c1 L_bag + (1 - c1) L_tiles with c1 = ``bag_weight``.
 
-    Deviation: a bag with fewer than twice as many tiles gives half of them to either label.
+    Deviation: a bag with fewer than twice as many tiles gives half of them to either label, where CLAM's code labels
+    some tiles twice or, below ``instance_tiles``, fails. The tile of a bag of one has both labels.
 
     Reference: Lu et al., "Data-efficient and weakly supervised computational pathology on whole-slide images", Nature
     Biomedical Engineering 2021, Methods (k = 8, c1 = 0.7 there); the smooth top-1 SVM loss is that of Berrada,
