@@ -53,8 +53,8 @@ class Explanation:
         slide: as tested.
         classes: names, in the order of every class axis.
         probabilities: of the slide, mean over models.
-        attention: of each tile, mean over models; sums to 1. A model with an attention for every class gives that of
-            the class it predicts.
+        attention: of each tile, mean over models; sums to 1. Models with an attention for every class give that of the
+            class that they predict together.
         tile_probabilities: of each tile as if it were the whole slide, mean over models; None where a model does not
             look at tiles one by one, so that this says nothing.
         agreement: Spearman correlation of attention between models, mean over pairs; NaN with one model, or where
@@ -193,15 +193,18 @@ def explain(
                 "models are others since; run `hage mil` again"
             )
         probabilities.append(now)
-        attention.append(output.attention[0].double().cpu().numpy())
+        of_model = output.attention if output.of_classes is None else output.of_classes[0]
+        attention.append(of_model.double().cpu().numpy())
         if tilewise:
             of_tiles.append(_tile_probabilities(model, rows))
     first = next(iter(models.values()))
+    together = np.mean(probabilities, axis=0)
+    attention = [of_model[together.argmax() if len(of_model) > 1 else 0] for of_model in attention]
     mean = np.mean(attention, axis=0)
     return Explanation(
         slide,
         tuple(first.classes),
-        np.mean(probabilities, axis=0),
+        together,
         mean / mean.sum(),
         np.mean(of_tiles, axis=0) if tilewise else None,
         _agreement(attention),

@@ -88,8 +88,10 @@ class TilewiseMIL(nn.Module, ABC):
         attention = self.attention(scores)
         pooled = torch.einsum("sbt,bth->bsh", attention, tiles.each()[0].unflatten(0, mask.shape))
         logits = self.classify(weights, pooled.unsqueeze(0))[0]
-        branch = logits.argmax(dim=1) if self.n_branches > 1 else torch.zeros_like(logits[:, 0], dtype=torch.int64)
-        return MILOutput(logits, attention[branch, torch.arange(len(bag), device=bag.device)])
+        if self.n_branches == 1:
+            return MILOutput(logits, attention[0])
+        own = attention[logits.argmax(dim=1), torch.arange(len(bag), device=bag.device)]
+        return MILOutput(logits, own, attention.transpose(0, 1))
 
     def attention(self, scores: Float[Tensor, "*any tile"]) -> Float[Tensor, "*any tile"]:
         """Weights of the tiles: softmax of their scores, or 1 at the highest."""

@@ -45,6 +45,16 @@ def test_an_explanation_is_the_mean_over_trials(rows):
     assert explanation.attention.sum() == pytest.approx(1)
 
 
+def test_models_with_an_attention_a_class_explain_the_class_that_they_call_together(rows):
+    models = {("0", trial): fold_model(trial, kind="clam_mb", trial=trial) for trial in range(12)}
+    outputs = [model(torch.from_numpy(rows)) for model in models.values()]
+    assert {int(output.logits.argmax()) for output in outputs} == {0, 1}
+    explanation = explain(as_held_out(models, rows), models, dict.fromkeys(range(12), rows))
+    called = CLASSES.index(explanation.predicted)
+    expected = np.mean([output.of_classes[0, called].numpy() for output in outputs], 0)
+    np.testing.assert_allclose(explanation.attention, expected, rtol=1e-5)
+
+
 def test_each_trial_reads_its_own_features(rows):
     models = {("0", trial): fold_model(0, trial=trial) for trial in range(2)}
     other = rows[::-1].copy()
