@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hage_transfer.errors import HageError
 from hage_transfer.viewer.contents import ListedSlide
 from hage_transfer.viewer.described import described_run, described_slide, described_tiles, outlines
-from hage_transfer.viewer.opened_run import NoSuchTileError, OpenedRun, slide_path, stamp
+from hage_transfer.viewer.opened_run import NoSuchTileError, OpenedRun, slide_path
 from hage_transfer.viewer.page_files import INDEX, PageFile, read_page_files
 from hage_transfer.viewer.tile_table import TileTable, gene_values
 
@@ -90,9 +90,8 @@ class _Answers:
 
     def slide(self, request: Request) -> Response:
         listed = self._listed(request)
-        path = slide_path(listed)
-        with self._run.pool.borrow(path, mpp_um_per_px=listed.mpp_um_per_px) as opened:
-            return JSONResponse(described_slide(opened, stamp=stamp(path)), headers=_NOT_KEPT)
+        with self._run.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            return JSONResponse(described_slide(opened), headers=_NOT_KEPT)
 
     def tissue(self, request: Request) -> Response:
         return JSONResponse(outlines(self._run.tissue(self._listed(request))), headers=_NOT_KEPT)

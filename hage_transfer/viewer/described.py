@@ -34,7 +34,7 @@ def described_run(contents: Contents) -> dict[str, Any]:
     }
 
 
-def described_slide(opened: OpenSlide, *, stamp: str) -> dict[str, Any]:
+def described_slide(opened: OpenSlide) -> dict[str, Any]:
     """Size, resolution and tiling of an open slide."""
     slide = opened.slide
     mpp = None if slide.resolution is None else [slide.resolution.x_um_per_px, slide.resolution.y_um_per_px]
@@ -48,7 +48,7 @@ def described_slide(opened: OpenSlide, *, stamp: str) -> dict[str, Any]:
         "tileSize": TILE_PX,
         "overlap": OVERLAP_PX,
         "maxLevel": opened.zoom.n_levels - 1,
-        "stamp": stamp,
+        "stamp": opened.stamp,
     }
 
 

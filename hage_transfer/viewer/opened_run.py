@@ -1,6 +1,5 @@
 """A run under view: its contents, its open slides, and the tables and tiles that were asked for last."""
 
-import hashlib
 import io
 import os
 import threading
@@ -15,7 +14,7 @@ from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents, ListedSlide
 from hage_transfer.viewer.deep_zoom import needs_overview, read_tile
-from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache
+from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache, stamp
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
@@ -48,11 +47,12 @@ class OpenedRun:
             NoSuchTileError: see above.
             DataError: the slide is missing or damaged.
         """
-        key = listed.name, level, column, row
+        path = slide_path(listed)
+        key = stamp(path), level, column, row
         held = self.tiles.get(key)
         if held is not None:
             return held
-        with self._readers, self.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
+        with self._readers, self.pool.borrow(path, mpp_um_per_px=listed.mpp_um_per_px) as opened:
             tile = _encoded(opened, level, column, row)
         self.tiles.put(key, tile)
         return tile
@@ -103,12 +103,6 @@ def slide_path(listed: ListedSlide) -> Path:
             f"slide {listed.name}: not found, looked in {listed.sought}; say where it is with --slides FOLDER"
         )
     return listed.path
-
-
-def stamp(path: Path) -> str:
-    """Changes when the file does, so that a browser keeps tiles of this very file alone."""
-    facts = path.stat()
-    return hashlib.sha256(f"{path}|{facts.st_size}|{facts.st_mtime_ns}".encode()).hexdigest()[:16]
 
 
 def _encoded(opened: OpenSlide, level: int, column: int, row: int) -> bytes:

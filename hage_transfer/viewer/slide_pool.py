@@ -1,5 +1,6 @@
 """Open slides, few at a time, shared by requests; and the encoded tiles that were asked for last."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hage_transfer.errors import DataError
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom
@@ -16,10 +18,11 @@ from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom
 
 @dataclass
 class OpenSlide:
-    """A slide that is open; ``overview()`` reads it once."""
+    """A slide that is open, as its file was when ``stamp`` was taken; ``overview()`` reads it once."""
 
     slide: Slide
     zoom: DeepZoom
+    stamp: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _overview: np.ndarray | None = None
 
@@ -43,13 +46,29 @@ class _Entry:
     users: int = 0
 
 
+def stamp(path: Path) -> str:
+    """Changes when the file does, so that pixels of this very file alone are kept, here and in a browser.
+
+    Raises:
+        DataError: the file is gone.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: no such slide any more ({error.strerror}); put it back, or start anew") from None
+    return hashlib.sha256(f"{path}|{facts.st_size}|{facts.st_mtime_ns}".encode()).hexdigest()[:16]
+
+
 class SlidePool:
-    """Slides by path, opened when first borrowed; the one not borrowed for longest is closed past ``max_open``."""
+    """Slides by file, opened when first borrowed; the one not borrowed for longest is closed past ``max_open``.
+
+    A file that was replaced is another slide: what is open of the old one serves those who borrowed it, and ends.
+    """
 
     def __init__(self, *, max_open: int = 4) -> None:
         self._max_open = max_open
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Path, _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Path, str], _Entry] = OrderedDict()
 
     @contextmanager
     def borrow(self, path: Path, *, mpp_um_per_px: float | None = None) -> Iterator[OpenSlide]:
@@ -58,14 +77,15 @@ class SlidePool:
         Raises:
             DataError: missing, damaged, or not a slide.
         """
-        entry = self._take(path)
+        key = path, stamp(path)
+        entry = self._take(key)
         try:
             with entry.lock:
                 if entry.opened is None:
-                    entry.opened = _open(path, entry.stack, mpp_um_per_px)
+                    entry.opened = _open(*key, entry.stack, mpp_um_per_px)
             yield entry.opened
         finally:
-            self._give_back(path, entry)
+            self._give_back(key, entry)
 
     def close(self) -> None:
         """Closes all slides; none may be borrowed."""
@@ -78,30 +98,30 @@ class SlidePool:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _take(self, path: Path) -> _Entry:
+    def _take(self, key: tuple[Path, str]) -> _Entry:
         with self._lock:
-            entry = self._entries.setdefault(path, _Entry())
-            self._entries.move_to_end(path)
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
             entry.users += 1
             return entry
 
-    def _give_back(self, path: Path, entry: _Entry) -> None:
+    def _give_back(self, key: tuple[Path, str], entry: _Entry) -> None:
         with self._lock:
             entry.users -= 1
             if entry.opened is None and not entry.users:  # it could not be opened
-                self._entries.pop(path, None)
-            idle = [key for key, one in self._entries.items() if not one.users]
-            surplus = [self._entries.pop(key) for key in idle[: max(0, len(self._entries) - self._max_open)]]
-        for one in surplus:
-            one.stack.close()
+                self._entries.pop(key, None)
+            idle = [one for one, held in self._entries.items() if not held.users]
+            surplus = [self._entries.pop(one) for one in idle[: max(0, len(self._entries) - self._max_open)]]
+        for old in surplus:
+            old.stack.close()
 
 
-def _open(path: Path, stack: ExitStack, mpp_um_per_px: float | None) -> OpenSlide:
+def _open(path: Path, taken: str, stack: ExitStack, mpp_um_per_px: float | None) -> OpenSlide:
     slide = stack.enter_context(open_slide(path, own_mpp_um_per_px=mpp_um_per_px, needs_resolution=False))
     slide.read_region(
         0, 0, level=0, width_px=1, height_px=1
     )  # a plain image is decoded here, once, not by each request
-    return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px))
+    return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px), taken)
 
 
 class TileCache:
@@ -118,7 +138,7 @@ class TileCache:
         return self._bytes
 
     def get(self, key: tuple[str, int, int, int]) -> bytes | None:
-        """A tile by slide, level, column, row; None where it is not held."""
+        """A tile by its slide's stamp, level, column, row; None where it is not held."""
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)

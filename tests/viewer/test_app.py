@@ -176,3 +176,22 @@ def test_values_that_are_made_again_are_read_again(tmp_path, make_mil_run, make_
         make_tiles(path, genes=["ESR1"], seed=9)
         after = server.ask("/api/slides/s0/values?source=hage&gene=ESR1")[2]
     assert before != after
+
+
+def test_a_slide_that_was_replaced_is_shown_anew_and_one_that_is_gone_is_told(
+    tmp_path, make_mil_run, make_slide, run_server
+):
+    run = make_mil_run(tmp_path)
+    slide = tmp_path / "slides" / "s0.tif"
+    with run_server(run) as server:
+        before, tile = told(server, "/api/slides/s0"), server.ask("/slides/s0/11/0_0.jpg")[2]
+        make_slide(tmp_path / "new.tif", width=1400, seed=5)
+        (tmp_path / "new.tif").replace(slide)
+        after = told(server, "/api/slides/s0")
+        assert (before["width"], after["width"]) == (1500, 1400)
+        assert before["stamp"] != after["stamp"]
+        assert server.ask("/slides/s0/11/0_0.jpg")[2] != tile
+        slide.unlink()
+        for path in ("/api/slides/s0", "/slides/s0/11/0_0.jpg", "/api/slides/s0/tissue"):
+            status, _, body = server.ask(path)
+            assert (status, "s0.tif: no such slide" in json.loads(body)["error"]) == (422, True)
