@@ -37,6 +37,7 @@ class OpenedRun:
         self.contents = contents
         self.pool, self.tiles = SlidePool(), TileCache()
         self._readers = threading.BoundedSemaphore(readers or (os.cpu_count() or 2))
+        self._overviews = threading.Lock()
         self._tables: OrderedDict[Path, tuple[int, TileTable]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -52,8 +53,7 @@ class OpenedRun:
         held = self.tiles.get(key)
         if held is not None:
             return held
-        with self._readers, self.pool.borrow(path, mpp_um_per_px=listed.mpp_um_per_px) as opened:
-            tile = _encoded(opened, level, column, row)
+        tile = self._read(listed, path, (level, column, row))
         self.tiles.put(key, tile)
         return tile
 
@@ -90,6 +90,14 @@ class OpenedRun:
     def close(self) -> None:
         """Closes the slides."""
         self.pool.close()
+
+    def _read(self, listed: ListedSlide, path: Path, place: tuple[int, int, int]) -> bytes:
+        with self._readers, self.pool.borrow(path, mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            if not opened.lacks_overview(place[0]):
+                return _encoded(opened, *place)
+        # An overview takes seconds or more: one at a time is made, and no other tile waits for it.
+        with self._overviews, self.pool.borrow(path, mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            return _encoded(opened, *place)
 
 
 def slide_path(listed: ListedSlide) -> Path:

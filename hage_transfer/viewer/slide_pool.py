@@ -13,7 +13,7 @@ import numpy as np
 from hage_transfer.errors import DataError
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
-from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom
+from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom, needs_overview
 
 
 @dataclass
@@ -25,6 +25,10 @@ class OpenSlide:
     stamp: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _overview: np.ndarray | None = None
+
+    def lacks_overview(self, level: int) -> bool:
+        """Whether tiles of a level of ``zoom`` are made from the overview, and it was not read yet."""
+        return self._overview is None and needs_overview(self.slide, self.zoom.scale(level))
 
     def overview(self) -> np.ndarray:
         """The whole slide, its longest side at most ``OVERVIEW_PX``.
