@@ -23,6 +23,8 @@ def view(run: Run, slides: Slides = None, port: Port = 8765, no_browser: NoBrows
 
     The page is served to this machine alone (127.0.0.1) and loads nothing from elsewhere. Ctrl-C ends it.
     """
+    from functools import partial
+
     from rich.console import Console
 
     from hage_transfer.viewer.app import make_app
@@ -31,14 +33,14 @@ def view(run: Run, slides: Slides = None, port: Port = 8765, no_browser: NoBrows
     from hage_transfer.viewer.server import listening, open_browser, serve
 
     console = Console()
-    contents = read_contents(run, slides=slides)
+    opened = OpenedRun(partial(read_contents, run, slides=slides))
+    contents = opened.contents
     missing = sum(slide.path is None for slide in contents.slides.values())
     if missing:
         console.print(
             f"{missing} of {len(contents.slides)} slides were not found; say where they are with --slides FOLDER",
             markup=False,
         )
-    opened = OpenedRun(contents)
     try:
         with listening(port) as (sock, address):
             app = make_app(opened)

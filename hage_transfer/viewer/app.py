@@ -86,7 +86,7 @@ class _Answers:
         return self._file(request.path_params["name"])
 
     def contents(self, request: Request) -> Response:
-        return JSONResponse(described_run(self._run.contents), headers=_NOT_KEPT)
+        return JSONResponse(described_run(self._run.reread()), headers=_NOT_KEPT)
 
     def slide(self, request: Request) -> Response:
         listed = self._listed(request)
@@ -131,7 +131,10 @@ class _Answers:
         path = listed.overlays.get(request.query_params.get("source", ""))
         if path is None:
             _refuse("no such source, or it has no tiles of this slide")
-        return self._run.table(path)
+        table = self._run.table(path)
+        if request.query_params.get("v", table.stamp) != table.stamp:
+            raise HTTPException(409, f"the tiles of {listed.name} were made again meanwhile; choose the slide again")
+        return table
 
     def _file(self, name: str) -> Response:
         file = self._files.get(name)

@@ -58,6 +58,7 @@ def described_tiles(table: TileTable) -> dict[str, Any]:
     if table.scores is not None:
         scores = [round(float(score), 3) if math.isfinite(score) else None for score in table.scores]
     return {
+        "stamp": table.stamp,
         "count": len(table),
         "shape": table.shape,
         "columns": list(table.columns),

@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents, ListedSlide
 from hage_transfer.viewer.deep_zoom import needs_overview, read_tile
-from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache, stamp
+from hage_transfer.viewer.file_stamp import stamp
+from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
@@ -29,17 +31,26 @@ class OpenedRun:
     """What requests share. Safe to use from several threads; memory is bounded.
 
     Args:
-        contents: of the run.
+        read: reads the contents of the run; asked again when the page is opened anew.
         readers: tiles that are read at a time; the rest wait.
     """
 
-    def __init__(self, contents: Contents, *, readers: int | None = None) -> None:
-        self.contents = contents
+    def __init__(self, read: Callable[[], Contents], *, readers: int | None = None) -> None:
+        self._read_contents, self.contents = read, read()
         self.pool, self.tiles = SlidePool(), TileCache()
         self._readers = threading.BoundedSemaphore(readers or (os.cpu_count() or 2))
         self._overviews = threading.Lock()
-        self._tables: OrderedDict[Path, tuple[int, TileTable]] = OrderedDict()
+        self._tables: OrderedDict[Path, TileTable] = OrderedDict()
         self._lock = threading.Lock()
+
+    def reread(self) -> Contents:
+        """The contents as the run has them now: it may have been run again, or have got heatmaps.
+
+        Raises:
+            DataError: it holds no slides any more.
+        """
+        self.contents = self._read_contents()
+        return self.contents
 
     def tile(self, listed: ListedSlide, *, level: int, column: int, row: int) -> bytes:
         """A deep-zoom tile as JPEG.
@@ -64,14 +75,13 @@ class OpenedRun:
             DataError: missing or damaged.
         """
         with self._lock:
-            changed = path.stat().st_mtime_ns if path.is_file() else 0
             held = self._tables.get(path)
-            if held is None or held[0] != changed:
-                held = self._tables[path] = changed, read_tile_table(path)
+            if held is None or held.stamp != stamp(path):
+                held = self._tables[path] = read_tile_table(path)
             self._tables.move_to_end(path)
             while len(self._tables) > _KEPT_TABLES:
                 self._tables.popitem(last=False)
-            return held[1]
+            return held
 
     def tissue(self, listed: ListedSlide) -> list[Piece]:
         """Pieces of tissue at level 0; none where no file says so.

@@ -1,6 +1,5 @@
 """Open slides, few at a time, shared by requests; and the encoded tiles that were asked for last."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.errors import DataError
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom, needs_overview
+from hage_transfer.viewer.file_stamp import stamp
 
 
 @dataclass
@@ -48,19 +47,6 @@ class _Entry:
     stack: ExitStack = field(default_factory=ExitStack)
     opened: OpenSlide | None = None
     users: int = 0
-
-
-def stamp(path: Path) -> str:
-    """Changes when the file does, so that pixels of this very file alone are kept, here and in a browser.
-
-    Raises:
-        DataError: the file is gone.
-    """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: no such slide any more ({error.strerror}); put it back, or start anew") from None
-    return hashlib.sha256(f"{path}|{facts.st_size}|{facts.st_mtime_ns}".encode()).hexdigest()[:16]
 
 
 class SlidePool:

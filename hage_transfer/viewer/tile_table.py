@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hage_transfer.errors import DataError
+from hage_transfer.viewer.file_stamp import stamp
 
 _PLACE = ("x_px", "y_px", "width_px", "height_px")
 _SCORES = ("pcc", "heldout_pcc", "validation_pcc")
@@ -22,6 +23,7 @@ class TileTable:
 
     Attributes:
         path: the file.
+        stamp: of the file, taken before it was read.
         boxes: left, top, width, height at level 0.
         shape: `square` (tiles) or `circle` (spots).
         columns: numbers of each tile, by name.
@@ -32,6 +34,7 @@ class TileTable:
     """
 
     path: Path
+    stamp: str
     boxes: Float32[np.ndarray, "tile 4"]
     shape: str
     columns: dict[str, Float32[np.ndarray, " tile"]]
@@ -52,6 +55,7 @@ def read_tile_table(path: Path) -> TileTable:
     """
     import anndata as ad
 
+    taken = stamp(path)
     with _opened(path) as file:
         obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
         placed = all(name in obs for name in _PLACE)
@@ -65,6 +69,7 @@ def read_tile_table(path: Path) -> TileTable:
     score_name = next((name for name in _SCORES if name in var), "")
     return TileTable(
         path=path,
+        stamp=taken,
         boxes=boxes,
         shape=shape,
         columns={str(name): numbers[name].to_numpy(np.float32) for name in numbers if name != "tile"},

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
@@ -128,7 +129,7 @@ class Server:
 
 @contextmanager
 def running(run: Path, slides: Path | None = None) -> Iterator[Server]:
-    opened = OpenedRun(read_contents(run, slides=slides))
+    opened = OpenedRun(partial(read_contents, run, slides=slides))
     with listening(0) as (sock, address):
         config = uvicorn.Config(make_app(opened), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)

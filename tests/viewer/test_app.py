@@ -194,4 +194,31 @@ def test_a_slide_that_was_replaced_is_shown_anew_and_one_that_is_gone_is_told(
         slide.unlink()
         for path in ("/api/slides/s0", "/slides/s0/11/0_0.jpg", "/api/slides/s0/tissue"):
             status, _, body = server.ask(path)
-            assert (status, "s0.tif: no such slide" in json.loads(body)["error"]) == (422, True)
+            assert (status, "s0.tif: no such file" in json.loads(body)["error"]) == (422, True)
+
+
+def test_values_of_other_tiles_than_the_page_has_are_refused(tmp_path, make_mil_run, make_tiles, run_server):
+    run = make_mil_run(tmp_path)
+    with run_server(run) as server:
+        stamp = told(server, "/api/slides/s0/tiles?source=hage")["stamp"]
+        asked = f"?source=hage&column=attention&v={stamp}"
+        assert server.ask(f"/api/slides/s0/values{asked}")[0] == 200
+        make_tiles(run / "heatmaps" / "hage" / "s0" / "tiles.h5ad", genes=["ESR1"], columns=3)
+        for what in ("values", "boxes"):
+            status, _, body = server.ask(f"/api/slides/s0/{what}{asked}")
+            assert (status, "choose the slide again" in json.loads(body)["error"]) == (409, True)
+
+
+def test_heatmaps_and_scores_that_came_meanwhile_are_listed(tmp_path, make_mil_run, run_server):
+    run = make_mil_run(tmp_path)
+    later = (run / "heatmaps").rename(tmp_path / "later")
+    with run_server(run) as server:
+        before = told(server, "/api/run")
+        later.rename(run / "heatmaps")
+        table = run / "predictions.csv"
+        table.write_text(table.read_text(encoding="utf-8").replace("tumour,", "stroma,"), encoding="utf-8")
+        after = told(server, "/api/run")
+    assert before["hint"]
+    assert not after["hint"]
+    assert after["slides"][0]["overlays"] == ["frozen", "hage"]
+    assert {slide["facts"]["hage"]["label"] for slide in after["slides"] if slide["name"] == "gone"} == {"stroma"}

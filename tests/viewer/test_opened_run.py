@@ -17,7 +17,7 @@ def opened(tmp_path, make_slide):
     flat = make_slide(tmp_path / "flat.tif", levels=False)
     pyramid = make_slide(tmp_path / "pyramid.tif")
     slides = {path.stem: ListedSlide(path.stem, path) for path in (flat, pyramid)}
-    run = OpenedRun(Contents("run", "tissue", {}, ("slides",), slides), readers=1)
+    run = OpenedRun(lambda: Contents("run", "tissue", {}, ("slides",), slides), readers=1)
     yield run
     run.close()
 

@@ -22,16 +22,14 @@ export const getTissue = async (name, signal) => (await answer(`${slidePath(name
 
 /** What the tiles of a slide have: names of columns and genes, and where the tiles lie (left, top, width, height). */
 export async function getTiles(name, source, signal) {
-  const [facts, boxes] = await Promise.all([
-    answer(`${slidePath(name)}/tiles?${asked({ source })}`, signal).then((response) => response.json()),
-    answer(`${slidePath(name)}/boxes?${asked({ source })}`, signal).then((response) => response.arrayBuffer()),
-  ]);
-  return { ...facts, boxes: new Float32Array(boxes) };
+  const facts = await (await answer(`${slidePath(name)}/tiles?${asked({ source })}`, signal)).json();
+  const boxes = await answer(`${slidePath(name)}/boxes?${asked({ source, v: facts.stamp })}`, signal);
+  return { ...facts, boxes: new Float32Array(await boxes.arrayBuffer()) };
 }
 
-/** One number a tile; `kind` is `column` or `gene`. */
-export async function getValues(name, source, kind, key, signal) {
-  const response = await answer(`${slidePath(name)}/values?${asked({ source, [kind]: key })}`, signal);
+/** One number a tile; `kind` is `column` or `gene`. `stamp` is the tiles': numbers of others are refused. */
+export async function getValues(name, source, kind, key, stamp, signal) {
+  const response = await answer(`${slidePath(name)}/values?${asked({ source, [kind]: key, v: stamp })}`, signal);
   return new Float32Array(await response.arrayBuffer());
 }
 

@@ -126,7 +126,7 @@ export class Layers {
   async numbers(layer, signal) {
     if (!this.kept.has(layer)) {
       const [kind, key] = [layer.slice(0, layer.indexOf(':')), layer.slice(layer.indexOf(':') + 1)];
-      this.kept.set(layer, await getValues(this.slide.name, this.source, kind, key, signal));
+      this.kept.set(layer, await getValues(this.slide.name, this.source, kind, key, this.tiles.stamp, signal));
       const genes = [...this.kept.keys()].filter((name) => name.startsWith('gene:'));
       if (genes.length > KEPT_GENES) this.kept.delete(genes[0]);
     }
