@@ -33,7 +33,8 @@ def beside(folder: str) -> ModuleType:
 
 
 viewer, report = beside("viewer"), beside("report")
-mil_run, make_slide, run_server = viewer.mil_run, viewer.make_slide, viewer.run_server
+mil_run, make_mil_run, make_slide = viewer.mil_run, viewer.make_mil_run, viewer.make_slide
+run_server = viewer.run_server
 runs = report.runs
 
 

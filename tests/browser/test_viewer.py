@@ -1,4 +1,5 @@
 import re
+import shutil
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -154,6 +155,21 @@ def test_other_source_keeps_the_slide_and_lacks_genes(opened):
     expect(page.locator("#legend-name")).to_contain_text("Attention")
     assert page.inner_text("#slide-name") == "s1"
     assert page.locator("#layer option[value^='gene:']").count() == 0
+
+
+def test_page_opens_with_the_source_that_has_values_and_names_it_where_another_has_none(
+    open_page, run_server, make_mil_run, tmp_path, until
+):
+    run = make_mil_run(tmp_path)
+    shutil.rmtree(run / "heatmaps" / "frozen")
+    with run_server(run) as server:
+        page = open_page().page
+        page.goto(server.address)
+        page.wait_for_selector("body[data-ready]")
+        until(lambda: page.evaluate(PAINTED) > 1000)
+        assert page.input_value("#source") == "hage"
+        page.select_option("#source", "frozen")
+        expect(page.locator("#hint")).to_have_text("No values of frozen for this slide. There are some of hage.")
 
 
 def test_slides_are_sorted_and_searched(opened):

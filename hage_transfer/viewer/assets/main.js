@@ -55,7 +55,8 @@ class Page {
     this.slide = null;
     this.loading = new AbortController();
     this.list = new SlideList(run, (name) => this.show(name));
-    this.source = run.sources[0];
+    this.source = run.sources.find((source) => run.slides.some((slide) => slide.found && slide.overlays.includes(source))) ?? run.sources[0];
+    this.list.setSource(this.source);
     this.#sources();
     this.#tools();
     for (const event of ['update-viewport', 'open', 'resize']) this.viewer.addHandler(event, () => this.#scale());
@@ -67,6 +68,7 @@ class Page {
   #sources() {
     const choice = by('#source');
     choice.replaceChildren(...this.run.sources.map((name) => new Option(name, name)));
+    choice.value = this.source;
     by('#source-choice').hidden = this.run.sources.length < 2;
     choice.addEventListener('change', () => {
       this.source = choice.value;
@@ -119,7 +121,7 @@ class Page {
       this.list.setSource(this.source);
     }
     const known = this.run.slides.find((slide) => slide.name === wanted.slide);
-    const first = this.run.slides.find((slide) => slide.found && slide.overlays.length) ?? this.run.slides.find((slide) => slide.found);
+    const first = this.run.slides.find((slide) => slide.found && slide.overlays.includes(this.source)) ?? this.run.slides.find((slide) => slide.found);
     const chosen = known ?? first ?? this.run.slides[0];
     if (wanted.slide && !known) tell(`The slide ${wanted.slide} is not in this run.`);
     return this.show(chosen.name, wanted);
@@ -193,7 +195,8 @@ class Page {
   async #layers(layer) {
     const { slide, source } = this;
     const { signal } = this.loading;
-    const lacking = slide.overlays.includes(source) ? '' : this.run.hint || `No values of ${source} for this slide.`;
+    const others = slide.overlays.length ? ` There are some of ${slide.overlays.join(', ')}.` : '';
+    const lacking = slide.overlays.includes(source) ? '' : this.run.hint || `No values of ${source} for this slide.${others}`;
     by('#hint').textContent = lacking;
     by('#hint').hidden = !lacking;
     try {
