@@ -108,6 +108,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     missing = [key for key in _SIZES if not isinstance(card, dict) or not isinstance(card.get(key), int)]
     if missing:
         raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage pretrain`")
+    _check_card(card, path)
     return card
 
 
@@ -143,6 +144,20 @@ def encoder_sha256(folder: Path) -> str:
     if not weights.is_file():
         raise DataError(f"{folder}: is no encoder directory: {WEIGHTS_FILE} is missing; `hage pretrain` makes one")
     return file_sha256(weights)
+
+
+def _check_card(card: Mapping[str, Any], path: Path) -> None:
+    """Refuses a later version's card and sizes that no encoder has; the first cards named no version."""
+    version = card.get("schema_version", SCHEMA_VERSION)
+    if type(version) is not int:
+        raise DataError(f"{path}: schema_version {version!r} is no whole number; not written by `hage pretrain`")
+    if version > SCHEMA_VERSION:
+        raise DataError(f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade")
+    if min(card[key] for key in _SIZES) < 1 or card["embed_dim"] % card["n_heads"]:
+        sizes = ", ".join(f"{key} {card[key]}" for key in _SIZES)
+        raise DataError(
+            f"{path}: {sizes}: wanted sizes above 0, embed_dim a multiple of n_heads; copy or train the encoder again"
+        )
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

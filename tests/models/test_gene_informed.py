@@ -109,3 +109,20 @@ def test_damaged_weights_are_refused(encoder, tmp_path):
     (tmp_path / "encoder" / "model.safetensors").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(DataError, match="cannot be read as safetensors"):
         GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"n_heads": 3}, "embed_dim a multiple of n_heads"),
+        ({"n_heads": 0}, "sizes above 0"),
+        ({"schema_version": 2}, "newer than this program's 1; upgrade"),
+        ({"schema_version": "1"}, "no whole number"),
+    ],
+)
+def test_a_config_of_odd_sizes_or_of_a_later_version_is_refused(encoder, tmp_path, changed, told):
+    encoder.save_pretrained(tmp_path / "encoder", card=CARD)
+    config = tmp_path / "encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changed))
+    with pytest.raises(DataError, match=told):
+        GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
