@@ -220,6 +220,15 @@ def test_keys_zoom_and_switch_the_overlay(opened, until):
     assert not page.is_checked("#overlay-on")  # there it is a letter
 
 
+def test_skip_link_leads_to_the_slide_and_keeps_it(opened):
+    page = opened("#slide=s1&source=hage&layer=gene%3AESR1").page
+    before = state(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Slide: arrow keys")
+    assert (page.inner_text("#slide-name"), state(page)) == ("s1", before)
+
+
 @pytest.mark.parametrize("width", [390, 1200])
 def test_every_control_has_a_name_and_the_page_fits_its_width(opened, width):
     page = opened(width=width, height=844).page

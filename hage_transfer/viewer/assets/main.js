@@ -87,6 +87,10 @@ class Page {
       const item = this.viewer.world.getItemAt(0);
       if (item) this.viewer.viewport.zoomTo(item.imageToViewportZoom(1));
     });
+    by('.skip').addEventListener('click', (event) => {
+      event.preventDefault(); // the address keeps the slide and its view: a jump inside the page would take their place
+      this.viewer.canvas.focus();
+    });
     by('#full').addEventListener('click', () => {
       if (document.fullscreenElement) document.exitFullscreen();
       else by('#stage').requestFullscreen?.();
