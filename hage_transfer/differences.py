@@ -188,4 +188,6 @@ def t_quantile(degrees_of_freedom: float) -> float:
 
 
 def _paired(values: Mapping[str, float], base: Mapping[str, float]) -> list[float]:
-    return [values[fold] - base[fold] for fold in base if fold in values]
+    """Differences of the folds that both have; one that is rounding, as of a mean over equal trials, is a tie."""
+    pairs = [(values[fold], base[fold]) for fold in base if fold in values]
+    return [0.0 if is_rounding(abs(value - other), other) else value - other for value, other in pairs]

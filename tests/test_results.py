@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -146,6 +147,18 @@ def test_a_value_that_is_a_text_is_refused(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"results\.json.*is no number"):
         read_results(tmp_path)
+
+
+def test_a_fold_that_differs_by_rounding_alone_is_a_tie():
+    scores = {"frozen": (0.8, 0.9, 0.7), "hage": (0.9, math.nextafter(0.9, 1), 0.6)}
+    rows = [record(str(k), value, source=name) for name, values in scores.items() for k, value in enumerate(values)]
+    found = Results([*rows, *summarise(rows)]).compare("hage", "frozen")
+    assert found.by_fold[1] == 0.0
+    assert found.wins == 1
+    alike = [
+        record(str(k), (0.8, math.nextafter(0.8, 1))[name == "hage"], source=name) for name in scores for k in range(4)
+    ]
+    assert Results([*alike, *summarise(alike)]).compare("hage", "frozen").verdict == "within noise"
 
 
 def test_a_difference_that_is_the_same_in_every_fold_is_not_judged():
