@@ -148,7 +148,9 @@ def run_bash(block: Block, place) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.kind in RUNNABLE}))
-def test_every_block_of_a_page_runs(page: str, request: pytest.FixtureRequest) -> None:
+def test_every_block_of_a_page_runs(
+    page: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
     blocks = [b for b in BLOCKS if b.page == page and b.kind in RUNNABLE and b.why_not is None]
     if not blocks:
         pytest.skip("every block of this page is marked as not run; they are checked")
@@ -161,6 +163,7 @@ def test_every_block_of_a_page_runs(page: str, request: pytest.FixtureRequest) -
             run_bash(block, place)
         else:
             exec(compile(place(block.text), str(block), "exec"), names)
+    assert "<bound method" not in capsys.readouterr().out, "a method is printed that was to be called"
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.why_not and b.kind in ("bash", "sh")], ids=str)
