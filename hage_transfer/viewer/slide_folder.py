@@ -44,7 +44,7 @@ def _read(folder: Path, table: Path, columns: dict[str, str], *, kind: str, slid
                 files.sought(recorded),
                 {SOURCE: {key: _fact(row.get(key, "")) for key in columns}},
                 tissue=outline if outline.is_file() else None,
-                mpp_um_per_px=as_number(row.get("mpp_um_per_px", "")),
+                mpp_um_per_px=_resolution(row),
             )
         )
     return Contents(folder.name, kind, columns, (SOURCE,), by_name(listed, folder), _HINT)
@@ -57,6 +57,12 @@ def _rows(table: Path, folder: Path) -> list[dict[str, str]]:
         if "slide" not in opened.columns:
             raise DataError(f"{table}: has no column slide; `hage encode slides` and `hage tissue` write it")
         return [row for _, row in opened.rows]
+
+
+def _resolution(row: dict[str, str]) -> float | None:
+    """Of level 0, as either table has it; None where the axes differ, as in no slide but one that records so itself."""
+    across, down = (as_number(row.get(f"mpp_{axis}_um_per_px", "")) for axis in "xy")
+    return across if across is not None and across == down else as_number(row.get("mpp_um_per_px", ""))
 
 
 def _fact(text: str) -> Fact:

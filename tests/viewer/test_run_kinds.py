@@ -71,6 +71,13 @@ def test_tissue_folder_lists_its_table(tmp_path, make_slide):
     assert "/none/b.svs" in contents.slides["b"].sought
 
 
+@pytest.mark.parametrize(("across", "down", "taken"), [("0.25", "0.25", 0.25), ("0.25", "0.3", None), ("", "", None)])
+def test_resolution_that_was_given_for_the_survey_is_taken_where_it_is_of_both_axes(tmp_path, across, down, taken):
+    table = f"slide,path,mpp_x_um_per_px,mpp_y_um_per_px,tissue_mm2,pieces,tiles\na,/none/a.svs,{across},{down},1,1,1\n"
+    (tmp_path / "tissue.csv").write_text(table)
+    assert read_contents(tmp_path, slides=None).slides["a"].mpp_um_per_px == taken
+
+
 def test_encoded_folder_finds_slides_where_it_is_told(tmp_path, make_slide):
     make_slide(tmp_path / "slides" / "a.tif", width=64, height=64)
     folder = tmp_path / "features"
