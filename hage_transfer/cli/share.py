@@ -32,12 +32,10 @@ def share(
     """
     from rich.console import Console
 
-    from hage_transfer.models.checkpoint import read_card
-    from hage_transfer.models.sharing import check_licence, own_files, push_encoder
+    from hage_transfer.models.sharing import check_upload, push_encoder
 
     console = Console()
-    names = own_files(encoder)
-    check_licence(read_card(encoder), folder=encoder, allow_derivative=licence_allows)
+    names = check_upload(encoder, to, allow_derivative=licence_allows)
     listed = ", ".join(f"{name} ({(encoder / name).stat().st_size / 1e6:.1f} MB)" for name in names)
     if dry_run:
         console.print(f"would upload to {to}: {listed}", markup=False, highlight=False, soft_wrap=True)

@@ -13,9 +13,17 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from hage_transfer.errors import SharingError
-from hage_transfer.models.checkpoint import CARD_FILE, CONFIG_FILE, PREDICTOR_FILE, WEIGHTS_FILE, read_card
+from hage_transfer.models.checkpoint import (
+    CARD_FILE,
+    CONFIG_FILE,
+    PREDICTOR_FILE,
+    WEIGHTS_FILE,
+    read_card,
+    read_encoder,
+)
 from hage_transfer.models.model_card import forbids_derivatives, is_known_licence, name_of
 
 log = logging.getLogger(__name__)
@@ -45,8 +53,7 @@ def push_encoder(
         SharingError: the licence forbids it; no token; no access; the hub cannot be reached. Nothing was uploaded,
             or, where the connection broke off, no commit was made.
     """
-    names = own_files(folder)
-    check_licence(read_card(folder), folder=folder, allow_derivative=allow_derivative)
+    names = check_upload(folder, repo_id, allow_derivative=allow_derivative)
     token = token or huggingface_hub.get_token()
     if token is None:
         raise SharingError(
@@ -71,6 +78,23 @@ def push_encoder(
         raise _explained(repo_id, error) from None
     log.info("%s: %s uploaded", address, ", ".join(names))
     return address
+
+
+def check_upload(folder: Path, repo_id: str, *, allow_derivative: bool) -> list[str]:
+    """The files that would leave, where nothing that can be known here stands against it; asks no network.
+
+    Raises:
+        DataError: no encoder directory, or its weights are damaged.
+        SharingError: a file is missing; no name of a repository; the licence forbids it.
+    """
+    names = own_files(folder)
+    card, _ = read_encoder(folder)
+    check_licence(card, folder=folder, allow_derivative=allow_derivative)
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise _explained(repo_id, error) from None
+    return names
 
 
 def own_files(folder: Path) -> list[str]:

@@ -211,3 +211,19 @@ def test_share_dry_run_names_the_files_and_asks_no_network(folder, monkeypatch, 
     assert run(["share", str(folder), "--to", "lab/hage", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in OWN_FILES)
+
+
+def test_share_dry_run_refuses_what_an_upload_would(folder, capsys):
+    assert run(["share", str(folder), "--to", "no name!!", "--dry-run"]) == 2
+    assert "ORGANISATION/NAME" in capsys.readouterr().err
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert run(["share", str(folder), "--to", "lab/hage", "--dry-run"]) == 2
+    assert "model.safetensors" in capsys.readouterr().err
+
+
+def test_damaged_weights_do_not_leave(hub, folder):
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"model\.safetensors.*copy it again"):
+        push_encoder(folder, "lab/hage", token="t")
+    assert not hub.files
