@@ -15,7 +15,7 @@ from hage_transfer.slides.openslide_source import OpenSlideSource
 from hage_transfer.slides.resolution import settle_resolution
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.sources import MAX_SIDE_PX, PixelSource
-from hage_transfer.slides.tiff_facts import check_whole, is_tiff, recorded_in_tiff, tiff_faults
+from hage_transfer.slides.tiff_facts import check_channels, check_whole, is_tiff, recorded_in_tiff, tiff_faults
 from hage_transfer.slides.tiff_source import TiffSource, decodable
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ def _open_tiff(path: Path) -> PixelSource:
         tiff = tifffile.TiffFile(path)
         try:
             check_whole(path, tiff)
+            check_channels(path, tiff)
             plain = vendor in _PLAIN_VENDORS and decodable(tiff.pages[0])
             if plain and (tiff.is_ome or vendor is None):
                 return TiffSource(path, tiff)

@@ -92,6 +92,22 @@ def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:
             )
 
 
+def check_channels(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Refuses channels that lie in images of their own: the first of them would pass for a grey slide.
+
+    Raises:
+        DataError: several channels by OME's or ImageJ's metadata, and images of one sample a pixel.
+    """
+    channels = _ome_channels(tiff.ome_metadata) if tiff.is_ome else 1
+    if tiff.is_imagej:
+        channels = int((tiff.imagej_metadata or {}).get("channels", 1))
+    if channels > 1 and tiff.pages[0].samplesperpixel == 1:
+        raise DataError(
+            f"{path}: {channels} channels, each in an image of its own; a brightfield slide has three samples a pixel; "
+            "save it as 8-bit RGB"
+        )
+
+
 def _check_chain(path: Path, tiff: tifffile.TiffFile, size: int) -> None:
     """The last page that was found must say that it is the last: else the file was cut before the next."""
     form, handle = tiff.tiff, tiff.filehandle
@@ -138,14 +154,25 @@ def _ratio(value: object) -> float:
 
 def _ome_resolution(xml: str | None) -> Recorded | None:
     """PhysicalSizeX and Y of the first image of an OME-XML text."""
+    pixels = _ome_pixels(xml)
+    if pixels is None:
+        return None
+    return Recorded(_ome_size(pixels, "X"), _ome_size(pixels, "Y"), "its OME metadata")
+
+
+def _ome_channels(xml: str | None) -> int:
+    """SizeC of the first image of an OME-XML text, 1 where it says none."""
+    pixels = _ome_pixels(xml)
+    size = "" if pixels is None else pixels.get("SizeC", "")
+    return int(size) if size.isdecimal() else 1
+
+
+def _ome_pixels(xml: str | None) -> ET.Element | None:
     try:
         root = ET.fromstring(xml or "")
     except ET.ParseError:
         return None
-    pixels = next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
-    if pixels is None:
-        return None
-    return Recorded(_ome_size(pixels, "X"), _ome_size(pixels, "Y"), "its OME metadata")
+    return next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
 
 
 def _ome_size(pixels: ET.Element, axis: str) -> float | None:

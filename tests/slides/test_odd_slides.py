@@ -160,6 +160,17 @@ def test_image_that_is_not_brightfield_is_named(tmp_path, channels, kind, tiles_
         tiles_of(path, GIVEN)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("s.ome.tif", {"ome": True, "tile": (64, 64)}), ("s.ome.tif", {"ome": True}), ("s.tif", {"imagej": True})],
+)
+def test_channels_in_images_of_their_own_are_no_grey_slide(tmp_path, stained, name, kind, tiles_of):
+    planes = np.ascontiguousarray(stained(512, 512, box=BOX).transpose(2, 0, 1))
+    tifffile.imwrite(tmp_path / name, planes, photometric="minisblack", metadata={"axes": "CYX"}, **kind)
+    with pytest.raises(DataError, match=r"3 channels, each in an image of its own.*save it as 8-bit RGB"):
+        tiles_of(tmp_path / name, GIVEN)
+
+
 def test_empty_border_of_mrxs_is_glass_and_its_corner_is_known(tmp_path):
     """What OpenSlide gives for MRXS: transparent black around the tiles, and the bounds of what was scanned."""
 
