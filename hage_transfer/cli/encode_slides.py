@@ -16,6 +16,7 @@ from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.encoders.items import Item, Rows
 from hage_transfer.encoders.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.geojson import write_geojson
 from hage_transfer.slides.outline import draw_outline, write_picture
 from hage_transfer.slides.reader import find_slide
@@ -85,7 +86,7 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
             faults.append(str(error))
     if len(faults) == len(rows):
         raise DataError("; ".join(faults[:_NAMED]) + (f"; and {len(faults) - _NAMED} more" if faults[_NAMED:] else ""))
-    names = [Path(row.name).stem if path is None else path.stem for row, path in zip(rows, paths, strict=True)]
+    names = [slide_name(row.name) if path is None else path.stem for row, path in zip(rows, paths, strict=True)]
     refuse_doubles(names, [row.name if path is None else str(path) for row, path in zip(rows, paths, strict=True)])
     items = [
         _slide_item(row, path, settings, folder / FEATURES_FOLDER / f"{name}.h5", folder)

@@ -13,7 +13,8 @@ import joblib
 from hage_transfer.atomic import remove_partial, write_json
 from hage_transfer.config import SlideSetSettings, config_sha256, file_sha256, load_config
 from hage_transfer.errors import ConfigError, DataError, InputError
-from hage_transfer.slides.reader import IMAGE_ENDINGS, SLIDE_ENDINGS, find_slide
+from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
+from hage_transfer.slides.reader import find_slide
 from hage_transfer.slides.survey import as_row, columns, survey_slide, tissue_inputs
 from hage_transfer.slides.table import read_slide_table
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.slide_names import slide_name
 
 KEY_COLUMNS = ("key", "slide", "slide_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
-SLIDE_ENDINGS = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,6 @@ def read_labels(path: Path) -> LabelTable:
     if SITE_COLUMN not in columns:
         return found
     return replace(found, sites=_all_or_none(path, found.keys, [row[SITE_COLUMN].strip() for _, row in rows], "site"))
-
-
-def slide_name(name: str) -> str:
-    """A slide's name without the ending of its file, as feature files have it."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending.lower()}" in SLIDE_ENDINGS else name
 
 
 def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:

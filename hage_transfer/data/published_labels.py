@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hage_transfer.atomic import write_csv
 from hage_transfer.csv_table import CsvTable, csv_table
-from hage_transfer.data.labels import slide_name
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import slide_name
 
 TCGA_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})-[A-Z0-9]{4}(-|$)")
 TCGA = "tcga"

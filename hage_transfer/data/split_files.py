@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.csv_table import csv_table
-from hage_transfer.data.labels import LabelTable, slide_name
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import slide_name
 
 SIDES = ("train", "val", "test")
 _NAME = re.compile(r"splits_(.+?)\.csv")

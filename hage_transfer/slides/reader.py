@@ -9,6 +9,7 @@ import openslide
 import tifffile
 
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
 from hage_transfer.slides.image_source import ImageSource
 from hage_transfer.slides.jpeg_tiles import JpegLevel, JpegTiles, jpeg_levels
 from hage_transfer.slides.openslide_source import OpenSlideSource
@@ -20,10 +21,6 @@ from hage_transfer.slides.tiff_source import TiffSource, decodable
 
 log = logging.getLogger(__name__)
 
-SLIDE_ENDINGS = frozenset(
-    {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".svslide", ".bif", ".vms", ".vmu", ".dcm", ".czi"}
-)
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 _PLAIN_VENDORS = frozenset({None, "generic-tiff"})
 _CHECKED_VENDORS = frozenset({None, "generic-tiff", "aperio"})
 

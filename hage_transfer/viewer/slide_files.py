@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import IMAGE_ENDINGS, SLIDE_ENDINGS
+from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
 
 _ENDINGS = SLIDE_ENDINGS | IMAGE_ENDINGS
 

@@ -11,6 +11,7 @@ from hage_transfer.cli.encode_bags import encode_bags as encode_all
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.feature_file import read_features
+from hage_transfer.data.labels import read_labels
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
 from hage_transfer.locks import try_lock
 from mil.config import MilConfig
@@ -97,6 +98,16 @@ def test_encode_slides_tells_empty_from_failed_and_does_the_rest(slides):
     assert "no such file" in rows["gone"]["reason"]
     assert {row["item"] for row in rows_of(slides.features / "failures.csv")} == {"glass", "b", "gone"}
     assert sorted(bytes_of(slides)) == ["a.h5"]
+
+
+def test_encode_slides_names_slides_that_are_gone_as_their_tables_do(slides):
+    slides.data.labels.write_text("slide,label,group\na,0,p\nTCGA-1.B34C,0,p\nTCGA-1.9F1E,1,q\nsub/d.svs,1,q\n")
+    with pytest.raises(ItemsFailedError, match="3 of 4 slides failed"):
+        encode_all(slides, device="cpu", overwrite=False)
+    names = ["a", "TCGA-1.B34C", "TCGA-1.9F1E", "d"]
+    assert list(status_of(slides)) == names
+    assert [row["slide"] for row in rows_of(slides.features / "labels.csv")] == names
+    assert read_labels(slides.data.labels).keys.tolist() == names
 
 
 def test_encode_slides_mends_what_failed_when_run_again(slides):
