@@ -180,9 +180,10 @@ def _write_table(config: "MilConfig", items: "list[Item]", *, labels_needed: boo
 
 def _has_labels(path: Path) -> bool:
     from hage_transfer.csv_table import csv_table
+    from hage_transfer.data.labels import LABEL_COLUMNS
 
     with csv_table(path, absent="no such slide table") as table:
-        return "label" in table.columns
+        return any(name in table.columns for name in LABEL_COLUMNS)
 
 
 def _remove(config: "MilConfig", items: "list[Item]") -> None:

@@ -84,6 +84,12 @@ def test_encode_slides_without_labels_serves_no_mil(slides):
         encode_all(slides, device="cpu", overwrite=False)
 
 
+def test_encode_slides_takes_labels_of_a_column_target(slides):
+    slides.data.labels.write_text("slide,target\na,1\n")
+    encode_all(slides, **PLAIN)
+    assert rows_of(slides.features / "labels.csv") == [{"slide": "a", "label": "1", "group": ""}]
+
+
 def test_encode_slides_tells_empty_from_failed_and_does_the_rest(slides):
     write_slides(slides.data.root, "glass")
     (slides.data.root / "b.tif").write_bytes(b"II*\0 no slide")
