@@ -11,6 +11,7 @@ import typer
 from hage_transfer.cli import options
 
 if TYPE_CHECKING:
+    from hage_transfer.config import Settings
     from hage_transfer.encoders.items import Track
     from mil.config import MilConfig
     from pretrain.config import PretrainConfig
@@ -139,6 +140,7 @@ def encode_patches(config: "ProbeConfig", *, device: str, overwrite: bool) -> No
     from hage_transfer.encoders.registry import find_weights
 
     find_weights(config.encoder)
+    refuse_manifest_at(config.features / LABELS_FILE, config.data)
     patches = read_patch_set(config.data)
     item = patch_set_item(patches, config.features)
     with encode_progress() as track:
@@ -167,6 +169,19 @@ def write_labels(
         [key_column, "label", "group"],
         [{key_column: key, "label": label, "group": group} for key, label, group in rows],
     )
+
+
+def refuse_manifest_at(target: Path, data: "Settings") -> None:
+    """Refuses to write the table of labels in place of the manifest that it is made from.
+
+    Raises:
+        ConfigError: they are one file.
+    """
+    from hage_transfer.errors import ConfigError
+
+    manifest = getattr(data, "manifest", None)
+    if manifest is not None and target.exists() and target.samefile(manifest):
+        raise ConfigError(f"data.manifest {manifest}: labels would be written in its place; move it, or set features")
 
 
 @contextmanager

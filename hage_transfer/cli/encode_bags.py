@@ -10,6 +10,7 @@ from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.devices import available_devices, resolve_device
 from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
 from hage_transfer.jobs import Engine, Job, run_jobs
+from hage_transfer.locks import leave
 
 if TYPE_CHECKING:
     from hage_transfer.cli.encode_layouts import Layout
@@ -76,8 +77,8 @@ def encode_bags(
         resolve_device(device)  # before minutes of reading; a cluster's workers look for themselves
     find_weights(config.encoder)
     items, own = _items(config, workers.shard)
-    _write_table(config, items, labels_needed=labels_needed)
     book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    _write_table(config, items, book, labels_needed=labels_needed)
     if overwrite:
         _remove(config, own)
     if workers.is_here:
@@ -152,13 +153,14 @@ def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[It
     return items, part(items, shard)
 
 
-def _write_table(config: "MilConfig", items: "list[Item]", *, labels_needed: bool) -> None:
-    """``labels.csv`` under the names of the feature files."""
-    from hage_transfer.cli.encode import LABELS_FILE, write_labels
+def _write_table(config: "MilConfig", items: "list[Item]", book: "StatusBook", *, labels_needed: bool) -> None:
+    """``labels.csv`` under the names of the feature files; a user's own slide table of this place and name stays."""
+    from hage_transfer.cli.encode import LABELS_FILE, refuse_manifest_at, write_labels
     from hage_transfer.data.labels import read_labels
     from hage_transfer.data.patches import read_patch_set
     from hage_transfer.encoders.status import remove_leftovers
 
+    target = config.features / LABELS_FILE
     labels: Iterable[str]
     groups: Iterable[str] | None
     if isinstance(config.data, SlideSetSettings):
@@ -168,14 +170,18 @@ def _write_table(config: "MilConfig", items: "list[Item]", *, labels_needed: boo
             )
             return
         table = read_labels(config.data.labels)
+        if target.exists() and target.samefile(config.data.labels):
+            return
         labels, groups = table.labels, table.groups
     else:
+        refuse_manifest_at(target, config.data)
         patches = read_patch_set(config.data)  # type: ignore[arg-type]
         first = [source.rows.start for source in patches.sources]
         labels, groups = patches.labels[first], None if patches.groups is None else patches.groups[first]
-    config.features.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(config.features / LABELS_FILE)
-    write_labels(config.features, "slide", [item.name for item in items], labels, groups)
+    with book.table_lock(LABELS_FILE):  # other workers write it too
+        remove_leftovers(target)
+        write_labels(config.features, "slide", [item.name for item in items], labels, groups)
+    leave(book.locks)
 
 
 def _has_labels(path: Path) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from hage_transfer.atomic import TEMPORARY_MARK, write_csv, write_json
-from hage_transfer.locks import holder, leave, wait_for_lock
+from hage_transfer.locks import Lock, holder, leave, wait_for_lock
 
 STATUS_FILE, FAILURES_FILE = "status.csv", "failures.csv"
-_RECORDS, _LOCKS, _TABLE_LOCK = "status", "locks", "status table"
+_RECORDS, _LOCKS = "status", "locks"
 _MARK_LENGTH = len(TEMPORARY_MARK) + 13  # twelve digits and a hyphen
 
 State = Literal["done", "failed", "empty", "running elsewhere", "waiting"]
@@ -69,6 +69,10 @@ class StatusBook:
         """Folder of the workers' locks."""
         return self.folder / _LOCKS
 
+    def table_lock(self, table: str) -> Lock:
+        """The lock on a table of the folder, as soon as it is free; no item's name holds a slash."""
+        return wait_for_lock(self.locks, f"/{table}")
+
     def record_path(self, name: str) -> Path:
         """Where an item's record is."""
         return self.folder / _RECORDS / f"{name}.json"
@@ -90,7 +94,7 @@ class StatusBook:
 
     def write(self) -> list[Outcome]:
         """Writes both tables from the records of all workers, and returns what they say."""
-        with wait_for_lock(self.locks, _TABLE_LOCK):  # else an older table might come after a newer one
+        with self.table_lock(STATUS_FILE):  # else an older table might come after a newer one
             for table in (STATUS_FILE, FAILURES_FILE):
                 remove_leftovers(self.folder / table)
             found = self.outcomes()

@@ -98,6 +98,16 @@ def test_encode_patches_refuses_features_of_other_images(probe_config):
         encode_patches(probe_config, **HOW)
 
 
+def test_encode_patches_writes_no_labels_over_its_manifest(probe_config):
+    manifest = probe_config.features / "labels.csv"
+    manifest.parent.mkdir()
+    manifest.write_text("path,label\na/0.png,a\nb/1.png,b\n")
+    data = {"layout": "manifest", "root": probe_config.data.root, "manifest": manifest}
+    with pytest.raises(ConfigError, match=r"data\.manifest .*labels would be written in its place"):
+        encode_patches(ProbeConfig(data=data, features=probe_config.features), **HOW)
+    assert manifest.read_text().startswith("path,label")
+
+
 def test_encode_patches_overwrite_encodes_anew(probe_config):
     encode_patches(probe_config, **HOW)
     before = read_features(probe_config.features / "features.h5").features

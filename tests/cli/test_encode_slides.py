@@ -1,17 +1,20 @@
 import csv
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
 import yaml
 
-from hage_transfer.cli.encode_bags import Workers
+from hage_transfer.cli.encode_bags import Workers, _write_table
 from hage_transfer.cli.encode_bags import encode_bags as encode_all
+from hage_transfer.cli.encode_slides import slide_items
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.feature_file import read_features
 from hage_transfer.data.labels import read_labels
+from hage_transfer.encoders.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
 from hage_transfer.locks import try_lock
 from mil.config import MilConfig
@@ -88,6 +91,34 @@ def test_encode_slides_takes_labels_of_a_column_target(slides):
     slides.data.labels.write_text("slide,target\na,1\n")
     encode_all(slides, **PLAIN)
     assert rows_of(slides.features / "labels.csv") == [{"slide": "a", "label": "1", "group": ""}]
+
+
+def test_encode_slides_leaves_a_slide_table_that_lies_where_labels_are_written(slides):
+    table = slides.features / "labels.csv"
+    table.parent.mkdir()
+    table.write_text("slide,label,case_id,mpp\na.tif,1,p,1.0\n")
+    before = table.read_bytes()
+    encode_all(
+        slides.model_copy(update={"data": slides.data.model_copy(update={"labels": table})}),
+        device="cpu", overwrite=False,
+    )  # fmt: skip
+    assert table.read_bytes() == before
+    assert status_of(slides)["a"]["status"] == "done"
+
+
+def test_workers_that_begin_together_write_labels_one_after_the_other(slides):
+    slides.data.labels.write_text("slide,label\n" + "".join(f"{name},1\n" for name in range(300)))
+    (slides.data.root / "0.tif").write_bytes(b"")
+    items, _ = slide_items(slides.data, slides.features)
+    book = StatusBook(slides.features, ())
+
+    def write(_):
+        _write_table(slides, items, book, labels_needed=True)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(24)))
+    assert len(rows_of(slides.features / "labels.csv")) == 300
+    assert [path.name for path in slides.features.iterdir()] == ["labels.csv"]
 
 
 def test_encode_slides_tells_empty_from_failed_and_does_the_rest(slides):
