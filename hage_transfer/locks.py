@@ -203,7 +203,7 @@ def _is_stale(path: Path, limit_seconds: float) -> bool:
         return True
     owner, here = _owner(path), _self()
     if owner is not None and owner.machine and owner.machine == here.machine:
-        if owner.pid == here.pid:
+        if (owner.pid, owner.started) == (here.pid, here.started):
             return False  # this process itself holds it
         if _started(owner.pid) != owner.started:
             return True

@@ -83,6 +83,12 @@ def test_lock_of_a_process_number_given_to_another_process_is_taken_at_once(tmp_
     assert try_lock(tmp_path, "a") is not None
 
 
+def test_lock_of_a_process_that_had_this_one_s_number_is_taken_at_once(tmp_path):
+    plant(tmp_path, owner=replace(locks._self(), started="1"))  # a container that was started again counts from 1
+    with try_lock(tmp_path, "a") as lock:
+        assert lock.held()
+
+
 def test_lock_that_was_killed_before_it_said_whose_it_is_goes_stale(tmp_path):
     path = plant(tmp_path, age_seconds=30)
     path.write_text("")
