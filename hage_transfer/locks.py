@@ -12,10 +12,12 @@ import logging
 import os
 import re
 import socket
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 STALE_BEATS = 6
-"""Heartbeats that a holder may miss; clocks of machines that share a folder must agree better than that."""
+"""Heartbeats that a holder may miss."""
 _ATTEMPTS = 5
 _MAX_STEM, _HASH_LENGTH = 200, 32
 """File systems take names of 255 bytes; the rest is for generation and ending."""
@@ -153,6 +155,11 @@ def wait_for_lock(
         time.sleep(poll_seconds)
 
 
+def shared_time(folder: Path) -> float:
+    """Seconds since 1970 by the clock of the folder's file system, which is one for all machines that share it."""
+    return time.monotonic() + _ahead_of_monotonic(folder)
+
+
 def holder(folder: Path, name: str) -> Owner | None:
     """Who holds a lock; None where it is free or its file says nothing (yet)."""
     generations = _generations(folder, name)
@@ -198,7 +205,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _is_stale(path: Path, limit_seconds: float) -> bool:
     """Whether a lock's holder is gone. One that vanishes while it is looked at was released, so it holds no one up."""
     try:
-        age = time.time() - path.stat().st_mtime
+        age = shared_time(path.parent) - path.stat().st_mtime
     except FileNotFoundError:
         return True
     owner, here = _owner(path), _self()
@@ -208,6 +215,14 @@ def _is_stale(path: Path, limit_seconds: float) -> bool:
         if _started(owner.pid) != owner.started:
             return True
     return age > limit_seconds
+
+
+@lru_cache
+def _ahead_of_monotonic(folder: Path) -> float:
+    """Looked up once: this machine's own clock may be wrong, and be set right while the process runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime - time.monotonic()
 
 
 def _owner(path: Path) -> Owner | None:

@@ -71,6 +71,17 @@ def test_lock_without_a_heartbeat_is_taken_over(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("off_seconds", [-3600.0, 3600.0])
+def test_clock_that_is_off_decides_nothing(tmp_path, monkeypatch, off_seconds):
+    plant(tmp_path, "alive", age_seconds=1.0)
+    plant(tmp_path, "dead", age_seconds=100.0)
+    right = time.time
+    monkeypatch.setattr(locks.time, "time", lambda: right() + off_seconds)
+    assert try_lock(tmp_path, "alive") is None
+    with try_lock(tmp_path, "dead") as lock:
+        assert lock.held()
+
+
 def test_lock_of_a_process_of_this_machine_that_is_gone_is_taken_at_once(tmp_path):
     here = replace(locks._self(), pid=2**22 + 1)
     plant(tmp_path, owner=here)

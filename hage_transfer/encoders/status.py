@@ -4,13 +4,12 @@ Several workers may share the list: each writes the records of its own items, an
 """
 
 import json
-import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from hage_transfer.atomic import TEMPORARY_MARK, write_csv, write_json
-from hage_transfer.locks import Lock, holder, leave, wait_for_lock
+from hage_transfer.locks import Lock, holder, leave, shared_time, wait_for_lock
 
 STATUS_FILE, FAILURES_FILE = "status.csv", "failures.csv"
 _RECORDS, _LOCKS = "status", "locks"
@@ -31,7 +30,7 @@ class Outcome:
         seconds: that it kept the worker that finished it.
         mpp_um_per_px: resolution of level 0; None where it is not known.
         reason: why it failed or is empty, or who holds it.
-        time: seconds since 1970 at its end.
+        time: seconds since 1970 at its end, by the clock of the file system.
     """
 
     slide: str
@@ -79,7 +78,7 @@ class StatusBook:
 
     def record(self, outcome: Outcome) -> None:
         """Writes an item's record; the caller holds its lock."""
-        write_json(self.record_path(outcome.slide), asdict(outcome) | {"time": time.time()})
+        write_json(self.record_path(outcome.slide), asdict(outcome) | {"time": shared_time(self.folder)})
 
     def read(self, name: str) -> Outcome | None:
         """An item's record, or None."""

@@ -17,7 +17,7 @@ from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.extract import Opened, Part, encode_sources
 from hage_transfer.encoders.status import Outcome, State, StatusBook, remove_leftovers
 from hage_transfer.errors import DataError, InputError
-from hage_transfer.locks import Lock, holder, leave, try_lock
+from hage_transfer.locks import Lock, holder, leave, shared_time, try_lock
 
 if TYPE_CHECKING:
     from hage_transfer.encoders.items import Item, Rows, Track
@@ -59,7 +59,7 @@ class Worker:
         self._items, self._encoder, self._settings = items, encoder, settings
         self._sha256, self._track, self._book = sha256, track, book
         self._arithmetic = f"{arithmetic} batch {settings.batch_size}"
-        self._began = time.time()
+        self._began = 0.0 if book is None else shared_time(book.folder)
         self._finished = time.perf_counter()
         self._table_written = time.monotonic()
         self._works: list[_Work] = []
