@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hage_transfer.config import PatchSetSettings, Settings, SlideSetSettings
 from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.locks import leave, wait_for_lock
 from hage_transfer.slides.reader import find_slide, open_slide
 from hage_transfer.slides.table import read_slide_table
 
@@ -51,13 +52,16 @@ class Layout:
             raise ConfigError("--layout trident: tiles of level-0 pixels (data.tile_level0_px) need --magnification")
         return TridentGrid(target_magnification=magnification or _UM_PER_PX_AT_1X / data.mpp_um_per_px, overlap=overlap)
 
-    def write(self, data: SlideSetSettings, files: Iterable[Path], folder: Path, *, overwrite: bool) -> None:
+    def write(
+        self, data: SlideSetSettings, files: Iterable[Path], folder: Path, *, locks: Path, overwrite: bool
+    ) -> None:
         """Writes the features of slides that are encoded; files that hold just this already are kept.
 
         Args:
             data: the slides.
             files: own feature files, ``<slide>.h5``.
             folder: the layout's folder is made in it.
+            locks: folder of the locks of all workers that may write it.
             overwrite: write in place of files that hold something else.
 
         Raises:
@@ -66,8 +70,8 @@ class Layout:
         grid, sizes = self.grid(data), dict(_sizes(data)) if self.name == "trident" else {}
         written = 0
         for path in files:
-            written += bool(
-                write_layout(
+            with wait_for_lock(locks, f"/{self.name}/{path.stem}"):  # no slide's own lock has a slash
+                made = write_layout(
                     open_features(path),
                     self.name,
                     folder / self.name,
@@ -75,7 +79,8 @@ class Layout:
                     coord_attributes=sizes.get(path.stem),
                     overwrite=overwrite,
                 )
-            )
+            written += bool(made)
+        leave(locks)
         log.info("%s: %d slides written as %s", folder / self.name, written, self.name)
 
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import h5py
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import yaml
 from hage_transfer.cli.encode_layouts import Layout
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
-from hage_transfer.data.feature_file import read_features
+from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.feature_layouts import find_feature_files, open_features
 from hage_transfer.errors import ConfigError
 
@@ -71,6 +73,22 @@ def test_encode_slides_adds_a_layout_to_slides_that_are_encoded_and_keeps_what_i
     assert run(["encode", "slides", str(recipe), "--layout", "clam"]) == 0
     assert written.stat().st_mtime_ns == first
     assert (tmp_path / "f" / "clam" / "h5_files" / "b.h5").exists()
+
+
+def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
+    meta = FeatureMeta("a", "embedded", "x", "x", 128, 128, 1.0, "float32", "x")
+    path, folder = tmp_path / "f" / "a.h5", tmp_path / "out"
+    write_features(path, np.ones((2000, 64), np.float32), meta, coords=np.zeros((2000, 2), np.int64))
+    data = SlideSetSettings(labels="none.csv")
+
+    def write(_):
+        Layout("clam").write(data, [path], folder, locks=folder / "locks", overwrite=True)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(24)))
+    found = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+    assert found == {"clam/patches/a.h5", "clam/pt_files/a.pt", "clam/h5_files/a.h5"}
+    assert not (folder / "locks").exists()
 
 
 def test_layout_trident_takes_the_magnification_that_is_said():
