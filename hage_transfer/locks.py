@@ -205,7 +205,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _is_stale(path: Path, limit_seconds: float) -> bool:
     """Whether a lock's holder is gone. One that vanishes while it is looked at was released, so it holds no one up."""
     try:
-        age = shared_time(path.parent) - path.stat().st_mtime
+        age = shared_time(path.parent.parent) - path.stat().st_mtime
     except FileNotFoundError:
         return True
     owner, here = _owner(path), _self()
