@@ -17,7 +17,7 @@ from hage_transfer.encoders.items import Item, Rows
 from hage_transfer.encoders.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.slide_names import slide_name
-from hage_transfer.slides.geojson import write_geojson
+from hage_transfer.slides.geojson import is_edited, write_geojson
 from hage_transfer.slides.outline import draw_outline, write_picture
 from hage_transfer.slides.reader import find_slide
 from hage_transfer.slides.slide import Slide
@@ -140,7 +140,7 @@ def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: Sli
     remove_leftovers(picture, geojson)
     pieces = level0_pieces(tissue)
     write_picture(picture, draw_outline(slide, tissue, pieces, grid))
-    if settings.tissue.method != "geojson" and not geojson.exists():
+    if settings.tissue.method != "geojson" and not (geojson.is_file() and is_edited(geojson)):
         write_geojson(geojson, pieces, origin_px=slide.origin_px)
 
 

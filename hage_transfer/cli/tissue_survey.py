@@ -11,9 +11,10 @@ from typing import Any
 import joblib
 
 from hage_transfer.atomic import remove_partial, write_json
-from hage_transfer.config import SlideSetSettings, config_sha256, file_sha256, load_config
+from hage_transfer.config import SlideSetSettings, config_sha256, load_config
 from hage_transfer.errors import ConfigError, DataError, InputError
 from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
+from hage_transfer.slides.geojson import is_edited
 from hage_transfer.slides.reader import find_slide
 from hage_transfer.slides.survey import as_row, columns, survey_slide, tissue_inputs
 from hage_transfer.slides.table import read_slide_table
@@ -90,7 +91,7 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> Surveyed:
         inputs = tissue_inputs(job.path, job.settings, own_mpp_um_per_px=job.own_mpp_um_per_px)
         stamp = config_sha256({**inputs, "slide": _stamp(job.path)})
         before = _read_record(record)
-        edited = geojson.is_file() and before.get("geojson_sha256") != file_sha256(geojson)
+        edited = geojson.is_file() and is_edited(geojson)
         if not overwrite and before.get("inputs_sha256") == stamp and picture.is_file() and geojson.is_file():
             return Surveyed(name, before["row"])
         keep = edited and not overwrite
@@ -108,8 +109,7 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> Surveyed:
     except InputError as error:
         return Surveyed(name, None, "; ".join([str(error), *getattr(error, "__notes__", [])]))
     row = {"slide": name, "path": str(job.path), **as_row(survey)}
-    own = before.get("geojson_sha256") if keep else file_sha256(geojson)
-    write_json(record, {"inputs_sha256": stamp, "geojson_sha256": own, "row": row})
+    write_json(record, {"inputs_sha256": stamp, "row": row})
     return Surveyed(name, row)
 
 

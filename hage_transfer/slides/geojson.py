@@ -1,9 +1,11 @@
 """Tissue as GeoJSON that QuPath opens, and what a pathologist made of it there.
 
-A FeatureCollection; one annotation a piece of tissue, class Tissue, in level-0 pixels, holes as inner rings. QuPath
-crops the empty border of MRXS slides and counts from the crop's corner: those files are moved by it, both ways.
+A FeatureCollection; one annotation a piece of tissue, class Tissue, in level-0 pixels, holes as inner rings. A hash of
+its features tells whether anyone edited it. QuPath crops the empty border of MRXS slides and counts from the crop's
+corner: those files are moved by it, both ways.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -21,10 +23,11 @@ log = logging.getLogger(__name__)
 TISSUE_CLASS = "Tissue"
 _COLOUR = [0, 150, 90]
 _DECIMALS = 2
+_HEAD, _MIDDLE, _END = '{"type": "FeatureCollection", "features_sha256": "', '", "features": [\n', "\n]}\n"
 
 
 def write_geojson(path: Path, pieces: Sequence[Piece], *, origin_px: tuple[int, int] = (0, 0)) -> None:
-    """Writes pieces of tissue, in level-0 pixels, as a FeatureCollection of annotations, atomically.
+    """Writes pieces of tissue, in level-0 pixels, as a FeatureCollection of annotations, atomically; see ``is_edited``.
 
     Args:
         path: the file.
@@ -33,7 +36,17 @@ def write_geojson(path: Path, pieces: Sequence[Piece], *, origin_px: tuple[int, 
     """
     features = [_feature(piece, number, origin_px) for number, piece in enumerate(pieces, start=1)]
     lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in features)
-    write_text(path, f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n')
+    write_text(path, f"{_HEAD}{_hash(lines)}{_MIDDLE}{lines}{_END}")
+
+
+def is_edited(path: Path) -> bool:
+    """Whether a file holds anything but what ``write_geojson`` wrote: then it is someone's work."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return True
+    start, middle, features = text.partition(_MIDDLE)
+    return not middle or start != f"{_HEAD}{_hash(features.removesuffix(_END))}"
 
 
 def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[int, int] = (0, 0)) -> list[Piece]:
@@ -85,6 +98,10 @@ def _feature(piece: Piece, number: int, origin_px: tuple[int, int]) -> dict[str,
             "classification": {"name": TISSUE_CLASS, "color": _COLOUR},
         },
     }
+
+
+def _hash(features: str) -> str:
+    return hashlib.sha256(features.encode()).hexdigest()
 
 
 def _closed(ring: Ring) -> list[list[float]]:

@@ -11,12 +11,13 @@ from hage_transfer.cli.encode_bags import Workers, _write_table
 from hage_transfer.cli.encode_bags import encode_bags as encode_all
 from hage_transfer.cli.encode_slides import slide_items
 from hage_transfer.cli.main import run
-from hage_transfer.config import SlideSetSettings
+from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.data.feature_file import read_features
 from hage_transfer.data.labels import read_labels
 from hage_transfer.encoders.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
 from hage_transfer.locks import try_lock
+from hage_transfer.slides.geojson import read_geojson
 from mil.config import MilConfig
 
 
@@ -222,6 +223,17 @@ def test_encode_slides_keeps_an_edited_outline_without_overwrite(slides):
     (slides.features / "geojson" / "a.geojson").write_text("edited")
     encode_all(slides, **PLAIN)
     assert (slides.features / "geojson" / "a.geojson").read_text() == "edited"
+
+
+def test_encode_slides_replaces_an_outline_of_other_settings_that_no_one_edited(slides):
+    slides.data.labels.write_text("slide\na\n")
+    drawn = slides.features / "geojson" / "a.geojson"
+    nothing = slides.data.model_copy(update={"tissue": TissueSettings(min_piece_um2=1e9)})
+    with pytest.raises(ItemsFailedError):
+        encode_all(slides.model_copy(update={"data": nothing}), **PLAIN)
+    assert read_geojson(drawn, width_px=640, height_px=640) == []
+    encode_all(slides, **PLAIN)
+    assert len(read_geojson(drawn, width_px=640, height_px=640)) == 1
 
 
 @pytest.mark.slow

@@ -76,6 +76,15 @@ def test_tissue_keeps_what_was_edited_unless_told_otherwise(slides, tmp_path):
     assert "mine" not in drawn.read_text()
 
 
+def test_tissue_that_was_killed_before_its_record_takes_no_outline_for_edited(slides, tmp_path):
+    out = tmp_path / "out"
+    call = ["tissue", str(slides / "a.tif"), "--out", str(out), *HOW]
+    assert run(call) == 0
+    (out / "records" / "a.json").unlink()
+    assert run([*call, "--set", "data.tissue.min_piece_um2=1e9"]) == 0
+    assert "tissue 1" not in (out / "geojson" / "a.geojson").read_text()
+
+
 def test_tissue_reads_a_recipe_and_the_table_s_mpp(slides, tmp_path, capsys):
     table, recipe, out = tmp_path / "labels.csv", tmp_path / "r.yaml", tmp_path / "out"
     table.write_text("slide,label,mpp\na,x,\nb,y,4\ngone,y,\n")
