@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: temporary name in the same folder, fsync, rename."""
 
 import csv
+import errno
 import json
 import os
 import secrets
@@ -13,11 +14,18 @@ from typing import Any
 TEMPORARY_MARK = ".partial-"
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a disk says that takes no more, whatever is written: no fault of the item that is at work."""
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on success it is flushed to disk and renamed to ``path``.
 
     On any error, an interrupt included, the temporary file is removed and ``path`` is left as it was.
+
+    Raises:
+        OSError: it cannot be written; it names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}")
@@ -26,6 +34,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk says no name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """`hage`: the command line. Errors of ours become one clear message and an exit code; anything else is a bug."""
 
+import errno
 import importlib
 import logging
 import os
@@ -17,6 +18,13 @@ from hage_transfer.errors import HageError, ItemsFailedError
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+_ELSEWHERE = "name another place (--out, --set features=...), or make this one writable"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and run the same command again: it does what is left"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _ELSEWHERE),
+}
+"""What to do where a command's output cannot be written; any other error of the system is a bug."""
 
 app = typer.Typer(
     name="hage",
@@ -78,6 +86,12 @@ def run(arguments: list[str]) -> int:
         for note in getattr(error, "__notes__", []):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         return EXIT_ITEMS_FAILED if isinstance(error, ItemsFailedError) else EXIT_INPUT
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        _show_error(console, f"{error.filename or 'the output'}: {os.strerror(error.errno or 0)}; {remedy}")
+        return EXIT_INPUT
     except (KeyboardInterrupt, typer.Abort):
         console.print("interrupted; run the same command again to do what is left", markup=False)
         return EXIT_INTERRUPTED

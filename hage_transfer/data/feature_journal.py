@@ -9,6 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,11 +70,12 @@ class FeatureJournal:
 
     def close(self) -> None:
         """Closes the file and leaves it for the next run."""
-        self._file.close()
+        with suppress(OSError):  # rows that a full disk did not take: the next run makes them again
+            self._file.close()
 
     def discard(self) -> None:
         """Removes the file: its rows are in the feature file, or of no use."""
-        self._file.close()
+        self.close()
         self.path.unlink(missing_ok=True)
 
     def _records(self) -> Iterator[tuple[bytes, bytes]]:

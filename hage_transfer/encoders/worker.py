@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hage_transfer.atomic import NO_ROOM
 from hage_transfer.config import EncoderSettings
 from hage_transfer.data.feature_file import FeatureMeta, write_blocks
 from hage_transfer.data.feature_journal import FeatureJournal, journal_path
@@ -71,6 +72,7 @@ class Worker:
 
         Raises:
             InputError: the first failure, where there is no book to keep it.
+            OSError: what is made cannot be written: the disk is full.
         """
         settings = self._settings
         try:
@@ -124,6 +126,8 @@ class Worker:
                     sha256 = self._sha256(item)
                     rows = inputs.enter_context(item.open())
                 except (InputError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno in NO_ROOM:
+                        raise
                     self._settle(item, "failed", _reason(error), error=error)
                     return None
                 if not rows.images.count:

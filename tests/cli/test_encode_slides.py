@@ -1,4 +1,5 @@
 import csv
+import errno
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,7 @@ import pytest
 import tifffile
 import yaml
 
+from hage_transfer import atomic
 from hage_transfer.cli.encode_bags import Workers, _write_table
 from hage_transfer.cli.encode_bags import encode_bags as encode_all
 from hage_transfer.cli.encode_slides import slide_items
@@ -146,6 +148,20 @@ def test_encode_slides_names_slides_that_are_gone_as_their_tables_do(slides):
     assert list(status_of(slides)) == names
     assert [row["slide"] for row in rows_of(slides.features / "labels.csv")] == names
     assert read_labels(slides.data.labels).keys.tolist() == names
+
+
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_slide(slides, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*a\.png'"):
+            encode_all(slides, **PLAIN)
+    assert not list(slides.features.rglob("*.json"))
+    assert not list(slides.features.rglob("*.lock"))
+    encode_all(slides, **PLAIN)
+    assert {row["status"] for row in status_of(slides).values()} == {"done"}
 
 
 def test_encode_slides_mends_what_failed_when_run_again(slides):

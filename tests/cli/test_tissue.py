@@ -85,6 +85,15 @@ def test_tissue_that_was_killed_before_its_record_takes_no_outline_for_edited(sl
     assert "tissue 1" not in (out / "geojson" / "a.geojson").read_text()
 
 
+def test_output_that_cannot_be_written_is_one_message(slides, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(["tissue", str(slides / "a.tif"), "--out", str(tmp_path / "file"), *HOW]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert f"{tmp_path / 'file'}" in error
+    assert "name another place (--out" in error
+
+
 def test_tissue_reads_a_recipe_and_the_table_s_mpp(slides, tmp_path, capsys):
     table, recipe, out = tmp_path / "labels.csv", tmp_path / "r.yaml", tmp_path / "out"
     table.write_text("slide,label,mpp\na,x,\nb,y,4\ngone,y,\n")

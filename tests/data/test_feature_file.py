@@ -1,4 +1,5 @@
 import struct
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -89,6 +90,18 @@ def test_journal_of_other_inputs_is_begun_anew(journal_of, filled, identity, wid
     filled(4)
     assert journal_of(identity=identity, width=width).rows == 0
     assert journal_of().rows == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_journal_on_a_full_disk_keeps_what_it_took(journal_of, filled):
+    filled(4)
+    journal = journal_of()
+    journal._file.close()
+    journal._file = Path("/dev/full").open("ab")  # noqa: SIM115 - the journal closes it
+    with pytest.raises(OSError, match="No space left"):
+        journal.append(ROWS[4:])
+    journal.close()
+    assert journal_of().rows == 4
 
 
 @pytest.mark.parametrize("lost", [1, 4 * 6 * 4 - 1, 4 * 6 * 4 + HEAD - 1])

@@ -1,5 +1,7 @@
 """Plain tensors (`.pt`): read without running anything, written from blocks."""
 
+import errno
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +70,10 @@ def write_tensor(path: Path, blocks: Iterator[np.ndarray], *, n_rows: int, width
         kind = {"float16": torch.float16, "float32": torch.float32}[dtype.name]
         mapped = torch.from_file(str(rows), shared=False, size=n_rows * width, dtype=kind)
         with temporary.open("wb") as handle:  # given a path, torch writes its name into the file
-            torch.save(mapped.reshape(n_rows, width), handle)
+            try:
+                torch.save(mapped.reshape(n_rows, width), handle)
+            except RuntimeError:  # torch says where in its own code, not that the disk is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
 @contextmanager
