@@ -104,9 +104,12 @@ class JpegTiles:
         if (kept := self._cache.get((level, index))) is not None:
             return kept
         facts = self.levels[level]
-        with self._lock:
-            self._file.seek(facts.offsets[index])
-            data = self._file.read(facts.counts[index])
+        try:
+            with self._lock:
+                self._file.seek(facts.offsets[index])
+                data = self._file.read(facts.counts[index])
+        except OSError:  # a disk or a mount that fails: OpenSlide says so in its own words
+            return None
         tile = _decoded(facts, data)
         if tile is not None:
             self._cache.put((level, index), tile)

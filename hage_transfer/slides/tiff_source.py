@@ -72,10 +72,13 @@ class TiffSource:
         count = page.databytecounts[index]
         if not count:
             return None
-        with self._lock:
-            handle = self._tiff.filehandle
-            handle.seek(page.dataoffsets[index])
-            data = handle.read(count)
+        try:
+            with self._lock:
+                handle = self._tiff.filehandle
+                handle.seek(page.dataoffsets[index])
+                data = handle.read(count)
+        except OSError as error:
+            raise DataError(f"{self._path}: cannot be read ({error.strerror or error}); see its disk") from None
         segment = self._decode(page, data, index)
         self._cache.put((level, index), segment)
         return segment

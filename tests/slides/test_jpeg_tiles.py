@@ -1,3 +1,4 @@
+import errno
 import io
 from contextlib import ExitStack, closing
 
@@ -95,6 +96,19 @@ def test_missing_jpeg_tile_is_left_to_openslide(tmp_path, picture):
         found = slide.read_region(0, 0, level=0, width_px=128, height_px=64)
     np.testing.assert_array_equal(found[:, :TILE_PX], 255)
     np.testing.assert_array_equal(found[:, TILE_PX:], wanted[:, TILE_PX:, :3])
+
+
+def test_jpeg_tile_that_the_disk_does_not_give_is_left_to_openslide(tmp_path, picture):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    path = write_jpeg(tmp_path / "s.tif", [picture])
+    levels = openslide.OpenSlide(str(path)).level_dimensions
+    with tifffile.TiffFile(path) as tiff, closing(JpegTiles(path, jpeg_levels(tiff, levels))) as tiles:
+        tiles._file.close()
+        tiles._file = Failing()
+        assert tiles.read(0, 0, 0, 64, 64) is None
 
 
 def test_damaged_jpeg_tile_is_an_error_where_it_is_read(tmp_path, picture):

@@ -1,5 +1,7 @@
 """Odd slides that are right: each works as any other does."""
 
+import errno
+
 import numpy as np
 import pytest
 import tifffile
@@ -169,6 +171,17 @@ def test_channels_in_images_of_their_own_are_no_grey_slide(tmp_path, stained, na
     tifffile.imwrite(tmp_path / name, planes, photometric="minisblack", metadata={"axes": "CYX"}, **kind)
     with pytest.raises(DataError, match=r"3 channels, each in an image of its own.*save it as 8-bit RGB"):
         tiles_of(tmp_path / name, GIVEN)
+
+
+def test_disk_that_fails_while_a_slide_is_read_is_named(tmp_path, write_pyramid, stained, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = write_pyramid(tmp_path / "s.tif", [stained(512, 512, box=BOX)], mpp=MPP, tile=None)
+    with open_slide(path) as slide, monkeypatch.context() as patch:
+        patch.setattr(tifffile.FileHandle, "read", fail)
+        with pytest.raises(DataError, match=r"s\.tif: cannot be read \(Input/output error\); see its disk"):
+            slide.read_region(0, 0, level=0, width_px=64, height_px=64)
 
 
 def test_empty_border_of_mrxs_is_glass_and_its_corner_is_known(tmp_path):
