@@ -65,18 +65,27 @@ def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = Fals
         zipped: whether a zip of one table will do, whatever the table in it is called.
 
     Raises:
-        DataError: no such file, a zip of several, or while it is read: not text, or not csv.
+        DataError: no such file, a zip of several, columns between semicolons or tabs (as spreadsheets write them in
+            many languages), or while it is read: not text, or not csv.
     """
     try:
         with _text(path, zipped=zipped) as handle:
             reader = csv.DictReader(handle, restval="")
             columns = [name.strip() for name in reader.fieldnames or ()]
+            _refuse_other_separators(path, columns)
             reader.fieldnames = columns
             yield CsvTable(columns, ((reader.line_num, row) for row in reader))
     except FileNotFoundError:
         raise DataError(f"{path}: {absent}") from None
     except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error}") from None
+
+
+def _refuse_other_separators(path: Path, columns: list[str]) -> None:
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and separator in columns[0]:
+            met = columns[0].replace(separator, " ")
+            raise DataError(f"{path}: its columns ({met}) are between {name}; save it as csv with commas")
 
 
 @contextmanager
