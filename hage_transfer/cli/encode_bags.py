@@ -10,7 +10,7 @@ from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.devices import available_devices, resolve_device
 from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
 from hage_transfer.jobs import Engine, Job, run_jobs
-from hage_transfer.locks import leave
+from hage_transfer.locks import leave, try_lock
 
 if TYPE_CHECKING:
     from hage_transfer.cli.encode_layouts import Layout
@@ -80,7 +80,7 @@ def encode_bags(
     book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
     _write_table(config, items, book, labels_needed=labels_needed)
     if overwrite:
-        _remove(config, own)
+        _remove(config, own, book)
     if workers.is_here:
         _encode(config, own, device=device, book=book)
     else:
@@ -192,18 +192,21 @@ def _has_labels(path: Path) -> bool:
         return any(name in table.columns for name in LABEL_COLUMNS)
 
 
-def _remove(config: "MilConfig", items: "list[Item]") -> None:
-    """What an earlier run left of these items, hand-drawn tissue excepted."""
+def _remove(config: "MilConfig", items: "list[Item]", book: "StatusBook") -> None:
+    """What an earlier run left of these items, hand-drawn tissue excepted; not what another worker makes just now."""
     from hage_transfer.cli.encode_slides import GEOJSON
     from hage_transfer.data.feature_journal import journal_path
 
     drawn = isinstance(config.data, SlideSetSettings) and config.data.tissue.method == "geojson"
     for item in items:
-        item.path.unlink(missing_ok=True)
-        journal_path(item.path).unlink(missing_ok=True)
-        (config.features / "status" / f"{item.name}.json").unlink(missing_ok=True)
-        if not drawn:
-            (config.features / GEOJSON / f"{item.name}.geojson").unlink(missing_ok=True)
+        lock = try_lock(book.locks, item.name)
+        if lock is None:
+            continue
+        with lock:
+            geojson = () if drawn else (config.features / GEOJSON / f"{item.name}.geojson",)
+            for path in (item.path, journal_path(item.path), book.record_path(item.name), *geojson):
+                path.unlink(missing_ok=True)
+    leave(book.locks)
 
 
 def _report(folder: Path, outcomes: "list[Outcome]") -> None:

@@ -15,6 +15,7 @@ from hage_transfer.cli.encode_slides import slide_items
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.data.feature_file import read_features
+from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.labels import read_labels
 from hage_transfer.encoders.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
@@ -232,6 +233,16 @@ def test_encode_slides_overwrite_makes_all_anew(slides):
     encode_all(slides, device="cpu", overwrite=True, labels_needed=False)
     assert bytes_of(slides) == before
     assert (slides.features / "geojson" / "a.geojson").read_text() != "edited"
+
+
+def test_encode_slides_overwrite_leaves_what_another_worker_makes_just_now(slides):
+    journal = journal_path(slides.features / "features" / "b.h5")
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(b"rows of another worker")
+    with try_lock(slides.features / "locks", "b"):
+        encode_all(slides, device="cpu", overwrite=True, labels_needed=False)
+        assert journal.read_bytes() == b"rows of another worker"
+    assert status_of(slides)["b"]["status"] == "running elsewhere"
 
 
 def test_encode_slides_keeps_an_edited_outline_without_overwrite(slides):
