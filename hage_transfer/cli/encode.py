@@ -77,6 +77,7 @@ def slides_command(
     config: options.Config,
     overrides: options.Set = None,
     device: options.Device = "auto",
+    mpp: options.Mpp = None,
     shard: Shard = None,
     jobs: options.Jobs = 1,
     engine: options.Engine = "processes",
@@ -96,7 +97,7 @@ def slides_command(
 
     workers = Workers(shard=shard, jobs=jobs, engine=engine, address=address)
     encode_bags(
-        load_config(MilConfig, config, overrides or ()),
+        load_config(MilConfig, config, options.with_mpp(overrides, mpp)),
         device=device,
         overwrite=overwrite,
         workers=workers,

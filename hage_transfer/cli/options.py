@@ -1,5 +1,6 @@
 """Options that several commands share, with one help text each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,3 +26,9 @@ Address = Annotated[
     typer.Option(metavar="HOST:PORT", help="Ray: a cluster that is there already (or auto); else one is started here."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]
+Mpp = Annotated[float | None, typer.Option("--mpp", help="Level-0 um per px of slides that record none.", min=0)]
+
+
+def with_mpp(overrides: Sequence[str] | None, mpp_um_per_px: float | None) -> list[str]:
+    """Overrides of a recipe of slides, with that of ``--mpp``."""
+    return [*(overrides or ()), *([] if mpp_um_per_px is None else [f"data.slide_mpp_um_per_px={mpp_um_per_px}"])]

@@ -14,7 +14,6 @@ Inputs = Annotated[
     list[Path],
     typer.Argument(metavar="CONFIG|SLIDES...", help="A recipe of `hage mil`, or slides and folders of slides."),
 ]
-Mpp = Annotated[float | None, typer.Option("--mpp", help="Level-0 um per px of slides that record none.", min=0)]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def tissue(
     inputs: Inputs,
     set_: options.Set = None,
-    mpp: Mpp = None,
+    mpp: options.Mpp = None,
     out: options.Out = None,
     jobs: options.Jobs = 1,
     overwrite: options.Overwrite = False,
@@ -43,7 +42,7 @@ def tissue(
     from hage_transfer.errors import ItemsFailedError
     from hage_transfer.run_directory import FAILURES_FILE
 
-    overrides = [*(set_ or []), *([] if mpp is None else [f"data.slide_mpp_um_per_px={mpp}"])]
+    overrides = options.with_mpp(set_, mpp)
     work, failed = slide_jobs(inputs, overrides)
     folder = out or Path("runs") / "tissue"
     done: list[Surveyed] = []

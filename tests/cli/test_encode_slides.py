@@ -165,6 +165,16 @@ def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_slide(slides, monkeypatch
     assert {row["status"] for row in status_of(slides).values()} == {"done"}
 
 
+def test_hage_encode_slides_takes_mpp_of_slides_that_record_none(slides, tmp_path):
+    write_slides(slides.data.root, "none", mpp=1e9)
+    slides.data.labels.write_text("slide\nnone\n")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(slides.model_dump(mode="json")))
+    call = ["encode", "slides", str(tmp_path / "recipe.yaml"), "--device", "cpu"]
+    assert run(call) == 1
+    assert run([*call, "--mpp", "1.0"]) == 0
+    assert float(status_of(slides)["none"]["mpp_um_per_px"]) == 1.0
+
+
 def test_encode_slides_mends_what_failed_when_run_again(slides):
     whole = (slides.data.root / "b.tif").read_bytes()
     (slides.data.root / "b.tif").write_bytes(whole[:500])
