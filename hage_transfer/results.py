@@ -5,23 +5,21 @@ The file form (``results.json``) is documented in docs/file-formats.md and versi
 
 import html
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from hage_transfer.atomic import write_json
 from hage_transfer.differences import Difference, paired_difference
 from hage_transfer.errors import DataError
+from hage_transfer.records import MEAN, STD, Record, mean_and_std, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
-MEAN, STD = "mean", "std"
 MAIN_METRICS = (
     "accuracy",
     "auc",
@@ -33,31 +31,6 @@ MAIN_METRICS = (
     "mse_calibrated",
     "mae_calibrated",
 )
-
-
-@dataclass(frozen=True)
-class Record:
-    """One number: which task, feature source or method, split, fold and trial it belongs to.
-
-    Attributes:
-        task: ``pretrain``, ``probe`` or ``mil``.
-        source: named feature source, or the method of a gene table (``hage``, ``ridge``, ...).
-        split: the part it was measured on, ``test`` or ``validation``.
-        fold: fold name (the held-out unit, or a number as text); ``mean`` or ``std`` in a summary row.
-        trial: 0, 1, ...; None where there are no trials or all are averaged.
-        metric: ``pcc_all``, ``accuracy``, ...
-        value: the number; None where it is not defined (JSON has no NaN).
-        section: test section of a gene table's per-section row; None elsewhere.
-    """
-
-    task: str
-    source: str
-    split: str
-    fold: str
-    trial: int | None
-    metric: str
-    value: float | None
-    section: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +83,9 @@ class Results:
                 raise DataError(
                     f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade"
                 )
-            return cls([_record(record) for record in tree["records"]], dict(tree["meta"]), path.resolve().parent.name)
+            return cls(
+                [read_record(record) for record in tree["records"]], dict(tree["meta"]), path.resolve().parent.name
+            )
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; is the run finished?") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -154,7 +129,7 @@ class Results:
         if not tree:
             return None
         try:
-            records = [_record(record) for record in tree["records"]]
+            records = [read_record(record) for record in tree["records"]]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"trials_as_one of {self.name or 'these results'}: not records: {error}") from None
         return Results(records, {key: value for key, value in tree.items() if key != "records"}, self.name)
@@ -262,49 +237,3 @@ def read_results(run: Path | str) -> Results:
     """
     path = Path(run)
     return Results.load(path / RESULTS_FILE if path.is_dir() else path)
-
-
-def mean_and_std(values: Sequence[float]) -> str:
-    """As "mean ± std" (ddof 1) with three decimals; the mean alone of one value, empty of none."""
-    if not values:
-        return ""
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def _record(tree: Mapping[str, Any]) -> Record:
-    """A record of the file; NaN, which is no JSON but is written by others, is an undefined value."""
-    record = Record(**tree)
-    for name in ("task", "source", "split", "fold", "metric"):
-        if not isinstance(getattr(record, name), str):
-            raise ValueError(f"{name} {getattr(record, name)!r} of a record is no text")
-    if record.trial is not None and type(record.trial) is not int:
-        raise ValueError(f"trial {record.trial!r} of {record.source}, {record.metric} is no whole number")
-    if record.value is None:
-        return record
-    if isinstance(record.value, bool) or not isinstance(record.value, int | float):
-        raise ValueError(f"value {record.value!r} of {record.source}, {record.metric} is no number")
-    return replace(record, value=finite(record.value))
-
-
-def finite(value: float) -> float | None:
-    """The number, or None where it is NaN or infinite (an undefined metric)."""
-    return float(value) if math.isfinite(value) else None
-
-
-def summarise(records: Sequence[Record]) -> list[Record]:
-    """Mean and std (ddof = 1) over folds of each (task, source, split, trial, metric).
-
-    Undefined values are left out; a single fold has no std. Per-section rows are not summarised: the caller makes
-    the fold's own row from them first, so that nothing is pooled unseen.
-    """
-    groups: dict[tuple[str, str, str, int | None, str], list[float]] = {}
-    for record in records:
-        if record.section is None and record.fold not in (MEAN, STD) and record.value is not None:
-            key = (record.task, record.source, record.split, record.trial, record.metric)
-            groups.setdefault(key, []).append(record.value)
-    rows: list[Record] = []
-    for (task, source, split, trial, metric), values in groups.items():
-        rows.append(Record(task, source, split, MEAN, trial, metric, mean(values)))  # to the last digit as in tables
-        if len(values) > 1:
-            rows.append(Record(task, source, split, STD, trial, metric, stdev(values)))
-    return rows

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.metrics.genes import gene_table, highly_expressed, mae, mse
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 from pretrain.baselines import CONTROLS, ridge
 from pretrain.calibration import calibrate
 from pretrain.contenders import Contender

@@ -9,7 +9,8 @@ from typing import Any
 
 from hage_transfer.atomic import write_json
 from hage_transfer.jobs import Engine, Job
-from hage_transfer.results import Record, Results, summarise
+from hage_transfer.records import Record, summarise
+from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from pretrain.audit.attention_use import attention_records

@@ -14,7 +14,8 @@ from hage_transfer.data.splits import write_split
 from hage_transfer.jobs import Job
 from hage_transfer.metrics.classification import positive_class
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
-from hage_transfer.results import Record, Results
+from hage_transfer.records import Record
+from hage_transfer.results import Results
 from hage_transfer.run_all import run_all
 from hage_transfer.run_directory import RunDirectory
 from probes.config import ProbeConfig

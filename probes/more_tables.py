@@ -11,7 +11,7 @@ from hage_transfer.atomic import write_csv
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.metrics.classification import classification_metrics
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
-from hage_transfer.results import MEAN, STD
+from hage_transfer.records import MEAN, STD
 from probes.label_draws import LabelDraw
 
 Trial = tuple[str, int | None]

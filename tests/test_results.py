@@ -4,7 +4,8 @@ import math
 import pytest
 
 from hage_transfer.errors import DataError
-from hage_transfer.results import Record, Results, finite, read_results, summarise
+from hage_transfer.records import Record, finite, summarise
+from hage_transfer.results import Results, read_results
 
 
 def record(fold: str, value: float | None, **changes: object) -> Record:

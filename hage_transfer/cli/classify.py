@@ -27,7 +27,7 @@ CLASSIFIERS = {
 
 def show_table(results: "Results", console: Console) -> None:
     """Prints each source's mean and std over folds: of its trials' mean score, then of the trials as one classifier."""
-    from hage_transfer.results import MEAN, STD
+    from hage_transfer.records import MEAN, STD
 
     meta = results.meta
     counts = ", ".join(f"{number} {name}" for name, number in meta["class_counts"].items())
@@ -42,12 +42,15 @@ def show_table(results: "Results", console: Console) -> None:
         console.print(_metrics_table(results, metrics, n_trials))
     as_one = results.trials_as_one
     if as_one is not None:
-        console.print("The trials of a source as one classifier (their probabilities averaged):", soft_wrap=True)
+        console.print(
+            "Trials of a source as one classifier, their probabilities averaged (a source of one has nothing to gain):",
+            soft_wrap=True,
+        )
         console.print(_metrics_table(as_one, COLUMNS[0], n_trials))
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
-    from hage_transfer.results import MEAN, STD
+    from hage_transfer.records import MEAN, STD
 
     table = Table("source", "trials", *metrics.values(), **STYLE)
     for source in results.sources:

@@ -55,7 +55,7 @@ def select(
     """
     from hage_transfer.atomic import write_json
     from hage_transfer.models.checkpoint import encoder_sha256
-    from hage_transfer.results import MEAN
+    from hage_transfer.records import MEAN
 
     split = "validation" if results.select(split="validation") else "test"
     scored: list[dict[str, Any]] = []

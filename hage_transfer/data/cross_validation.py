@@ -20,7 +20,8 @@ from hage_transfer.metrics.out_of_fold import (
     trials_as_one,
     write_predictions,
 )
-from hage_transfer.results import RESULTS_FILE, Record, Results
+from hage_transfer.records import Record
+from hage_transfer.results import RESULTS_FILE, Results
 
 BASELINE = "frozen"
 

@@ -94,9 +94,7 @@ def _read(path: Path, name: str) -> SplitFile:
                 f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, table.columns))}; a split file "
                 "has the columns train, val, test"
             )
-        twice = [side for side in SIDES if table.columns.count(side) > 1]
-        if twice:
-            raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
+        table.refuse_repeated(SIDES, path=path)
         sides: dict[str, list[str]] = {side: [] for side in SIDES}
         for line, row in table.rows:
             for side in SIDES:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.results import finite
+from hage_transfer.records import finite
 
 METRICS = ("accuracy", "auc", "recall", "balanced_accuracy", "f1", "calibration_error")
 CALIBRATION_BINS = 15

@@ -14,7 +14,7 @@ from hage_transfer.metrics.bootstrap import MIN_GROUPS, cluster_bootstrap
 from hage_transfer.metrics.classification import METRICS
 from hage_transfer.metrics.fold_tests import fold_test
 from hage_transfer.metrics.out_of_fold import OutOfFold
-from hage_transfer.results import MEAN, STD, Record
+from hage_transfer.records import MEAN, STD, Record
 
 LEVEL = 0.95
 N_RESAMPLES = 5000

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import DataError
 from hage_transfer.metrics.classification import classification_metrics
-from hage_transfer.results import Record, summarise
+from hage_transfer.records import Record, summarise
 
 PREDICTION_ROWS = "prediction_rows"
 """Key of a result's meta: how many rows `predictions.csv` has."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 from pretrain.dataset import FoldData
 from pretrain.module import HageModule
 from pretrain.section_rows import over_trials, section_rows

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hage_transfer.metrics.bootstrap import Interval, cluster_bootstrap, paired_bootstrap
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated", "pcc_unseen")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hage_transfer.config import config_sha256, file_sha256
-from hage_transfer.results import MEAN, Record
+from hage_transfer.records import MEAN, Record
 from pretrain.audit.differences import differences_meta
 from pretrain.audit.intervals import against_meta, intervals_meta
 from pretrain.audit.quoted import quoted_rows

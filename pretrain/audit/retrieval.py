@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 from pretrain.dataset import FoldData
 from pretrain.module import HageModule
 from pretrain.section_rows import over_trials, section_rows

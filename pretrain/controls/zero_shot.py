@@ -27,7 +27,7 @@ from jaxtyping import Float, Float32, Int
 
 from hage_transfer.metrics.genes import gene_pcc, pcc_mean
 from hage_transfer.models.expression import GeneConditionedPredictor
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 from pretrain.config import PretrainConfig
 from pretrain.controls.gene_controls import controlled
 from pretrain.dataset import FoldData

@@ -13,7 +13,8 @@ from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.expression_model import GeneLines
 from hage_transfer.models.region_attention import region_attention
-from hage_transfer.results import Record, Results
+from hage_transfer.records import Record
+from hage_transfer.results import Results
 
 GENES = ("ERBB2", "KRT8", "CD3E")
 

@@ -10,7 +10,8 @@ from hage_transfer.cli.selection import candidates, read_selection, select
 from hage_transfer.cli.sources import find_encoders, side_by_side
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from hage_transfer.results import MEAN, Record, Results
+from hage_transfer.records import MEAN, Record
+from hage_transfer.results import Results
 from hage_transfer.source_settings import SourceSettings
 from probes.config import ProbeConfig
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hage_transfer.errors import ConfigError
 from hage_transfer.metrics.classification import classification_metrics, per_class_rows, positive_class
 from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records, write_predictions
-from hage_transfer.results import MEAN, STD, Results
+from hage_transfer.records import MEAN, STD
+from hage_transfer.results import Results
 
 
 def of_positive(scores):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hage_transfer.errors import InputError, SplitError
-from hage_transfer.results import MEAN
+from hage_transfer.records import MEAN
 from hage_transfer.run_directory import RunDirectory
 from mil.bags import open_bags
 from mil.checkpoint import fold_models, read_fold_model

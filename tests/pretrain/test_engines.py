@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hage_transfer.jobs import Engine
-from hage_transfer.results import Record
+from hage_transfer.records import Record
 from hage_transfer.run_directory import RunDirectory
 from pretrain.config import PretrainConfig
 from pretrain.inputs import STORE, read_inputs

@@ -11,7 +11,7 @@ import pytest
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
-from hage_transfer.results import MEAN
+from hage_transfer.records import MEAN
 from hage_transfer.run_directory import RunDirectory
 from probes.config import ProbeConfig
 from probes.evaluate import evaluate_probes

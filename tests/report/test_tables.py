@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from hage_transfer.records import Record, summarise
 from hage_transfer.report.cells import MISSING, Number, Table, number, spread
 from hage_transfer.report.gene_tables import (
     QUOTED_METRICS,
@@ -14,7 +15,7 @@ from hage_transfer.report.gene_tables import (
 )
 from hage_transfer.report.runs import Run, read_run
 from hage_transfer.report.tables import comparison_table, task_title
-from hage_transfer.results import Record, Results, summarise
+from hage_transfer.results import Results
 
 
 def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path]) -> None:
