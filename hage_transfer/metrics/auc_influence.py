@@ -6,6 +6,7 @@ group first where rows of one patient or slide resemble one another. Influences 
 subtracted: the mean over folds or trials, or the difference of two sources on the same rows, has the sum of theirs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +22,17 @@ class AucInfluence:
     Attributes:
         value: the AUC, or the difference of two.
         influence: of each row; 0 for rows that it does not stand on.
+        fewest_units: least number of groups (or rows) that hold a class in a fold. One alone has nothing to vary by,
+            so that its part of the variance is not known.
     """
 
     value: float
     influence: Float[np.ndarray, "row"]
+    fewest_units: int
 
     def __sub__(self, other: "AucInfluence") -> "AucInfluence":
-        return AucInfluence(self.value - other.value, self.influence - other.influence)
+        fewest = min(self.fewest_units, other.fewest_units)
+        return AucInfluence(self.value - other.value, self.influence - other.influence, fewest)
 
     def standard_error(self, groups: Int[np.ndarray, "row"] | None) -> float:
         """Standard error where groups (None: rows) are independent of one another."""
@@ -37,12 +42,10 @@ class AucInfluence:
 
 @dataclass(frozen=True)
 class AucTest:
-    """A two-sided test of a difference of AUC against 0, and its 95% interval."""
+    """A two-sided test of a difference of AUC against 0; what is not known is None."""
 
     difference: float
-    standard_error: float
-    low: float
-    high: float
+    standard_error: float | None
     p_value: float | None
 
 
@@ -74,25 +77,41 @@ def auc_influence(
         return None
     wanted = range(n_classes) if positive is None else (positive,)
     own_groups = np.arange(len(rows)) if groups is None else groups[rows]
-    value, influence = 0.0, np.zeros(len(labels))
+    value, influence, fewest = 0.0, np.zeros(len(labels)), len(rows)
     for number in wanted:
-        one, share = _binary(labels[rows] == number, scores[rows, number], own_groups)
+        is_one = labels[rows] == number
+        one, share = _binary(is_one, scores[rows, number], own_groups)
         value += one / len(wanted)
         influence[rows] += share / len(wanted)
-    return AucInfluence(value, influence)
+        fewest = min(fewest, *(len(np.unique(own_groups[side])) for side in (is_one, ~is_one)))
+    return AucInfluence(value, influence, fewest)
 
 
 def mean_influence(parts: list[AucInfluence]) -> AucInfluence:
     """The mean of several AUCs: over folds, or over the trials of a source."""
     value = float(np.mean([part.value for part in parts]))
-    return AucInfluence(value, np.mean([part.influence for part in parts], axis=0))
+    influence = np.mean([part.influence for part in parts], axis=0)
+    return AucInfluence(value, influence, min(part.fewest_units for part in parts))
 
 
-def delong_test(one: AucInfluence, other: AucInfluence, *, groups: Int[np.ndarray, "row"] | None) -> AucTest:
+def delong_test(
+    one: AucInfluence,
+    other: AucInfluence,
+    *,
+    groups: Int[np.ndarray, "row"] | None,
+    folds: Sequence[Int[np.ndarray, "test"]] = (),
+) -> AucTest:
     """Test of two AUCs on the same rows; the p-value is None where neither moves with any row.
 
-    Rows: the normal distribution, as DeLong. Groups: Student's with one degree of freedom less than groups, since a
-    variance of ten patients is uncertain itself (`Deviation:` Obuchowski takes the normal).
+    Rows: the normal distribution, as DeLong. Groups: Student's, since a variance of ten patients is uncertain itself
+    (`Deviation:` Obuchowski takes the normal), with as many degrees of freedom as groups less folds: a fold's own
+    mean takes one. Where a class is in one group of a fold, error and p-value are None.
+
+    Args:
+        one: an AUC.
+        other: what is taken from it.
+        groups: group of every row; None: each row is its own.
+        folds: rows of each fold that the AUCs are means over; none: all rows are one fold.
 
     >>> labels, rows = np.array([0, 0, 1, 1]), np.arange(4)
     >>> scores = [np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]]), np.eye(2)[labels]]
@@ -101,13 +120,14 @@ def delong_test(one: AucInfluence, other: AucInfluence, *, groups: Int[np.ndarra
     0.25
     """
     difference = one - other
+    if difference.fewest_units < 2:
+        return AucTest(difference.value, None, None)
     error = difference.standard_error(groups)
-    moved = difference.influence != 0
-    theory = norm if groups is None else student(max(len(np.unique(groups[moved])) - 1, 1))
-    margin = float(theory.ppf(0.975)) * error
-    value = difference.value
-    p_value = 2 * float(theory.sf(abs(value) / error)) if error > 0 else None
-    return AucTest(value, error, value - margin, value + margin, p_value)
+    theory = norm
+    if groups is not None:
+        theory = student(sum(len(np.unique(groups[rows])) - 1 for rows in folds or [np.arange(len(groups))]))
+    p_value = 2 * float(theory.sf(abs(difference.value) / error)) if error > 0 else None
+    return AucTest(difference.value, error, p_value)
 
 
 def _binary(

@@ -115,7 +115,7 @@ def _by_rows(
     draws = [_draws(side, tested, seed=seed) for side in (one, other)]
     difference = None if draws[0] is None or draws[1] is None else draws[0] - draws[1]
     interval = _auc_interval(ours - theirs, difference, tested)
-    delong = delong_test(ours, theirs, groups=tested.groups)
+    delong = delong_test(ours, theirs, groups=tested.groups, folds=list(tested.folds.values()))
     return {
         "low": interval["low"],
         "high": interval["high"],

@@ -131,7 +131,10 @@ def read_predictor(folder: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Loads tensors strictly, as an error that names the directory where they do not fit."""
+    """Loads tensors strictly, as an error that names the directory where they do not fit or are no numbers."""
+    broken = [name for name, tensor in tensors.items() if tensor.isnan().any()]
+    if broken:
+        raise DataError(f"{where}: {', '.join(broken[:3])} hold NaN; copy or train the encoder again")
     try:
         module.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:

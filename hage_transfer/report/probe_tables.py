@@ -112,8 +112,9 @@ def paired_table(run: Run) -> Table | None:
     header = ("Difference", "Metric", "Mean", "Std", "p, folds (t)", "p, folds (ranks)", "95% interval", "p, DeLong")
     caption = (
         "Differences fold by fold. t: corrected for the training rows that folds share (Nadeau & Bengio 2003). Ranks: "
-        "Wilcoxon, which with five folds never falls below 0.0625. The interval and DeLong's test take the trained "
-        f"models as they are and ask of other test {by}s, so they are narrower than what another training would show. "
+        f"Wilcoxon, which with five folds never falls below 0.0625. DeLong's test needs every class in two {by}s of "
+        f"each fold; it and the interval take the trained models as they are and ask of other test {by}s, so they are "
+        "narrower than what another training would show. "
         f"{len(found)} tests: one in twenty is below 0.05 by chance."
     )
     return Table(caption, header, rows, text_columns=2, title="Paired tests")

@@ -111,6 +111,30 @@ def test_auc_influence_is_none_without_a_class(data):
     assert influence(labels, scores, rows=np.flatnonzero(labels == 1)) is None
 
 
+def test_delong_test_over_folds_of_few_groups_is_no_surer_than_its_variance():
+    generator, wrong = np.random.default_rng(5), 0
+    groups = np.repeat(np.arange(10), 20)
+    folds = [np.flatnonzero(groups % 5 == fold) for fold in range(5)]
+    for _ in range(300):
+        labels = (generator.random(200) < 0.5).astype(int)
+        sides = [
+            mean_influence([influence(labels, scores, rows=rows, groups=groups) for rows in folds])
+            for scores in labels + generator.normal(size=(2, 10))[:, groups] * (2 * labels - 1)
+            + generator.normal(size=(2, 200))
+        ]  # fmt: skip
+        wrong += delong_test(*sides, groups=groups, folds=folds).p_value < 0.05
+    assert 0.01 < wrong / 300 < 0.11
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_delong_test_knows_no_error_where_a_class_is_in_one_group_of_a_fold(data, side):
+    labels, one, other = data
+    groups = np.where(labels == side, 0, 1 + np.arange(200) // 50)
+    found = delong_test(*(influence(labels, scores, groups=groups) for scores in (one, other)), groups=groups)
+    assert (found.standard_error, found.p_value) == (None, None)
+    assert found.difference == pytest.approx(roc_auc_score(labels, one) - roc_auc_score(labels, other))
+
+
 def test_delong_test_of_few_groups_is_no_surer_than_its_variance():
     generator, wrong = np.random.default_rng(4), 0
     groups = np.repeat(np.arange(8), 20)

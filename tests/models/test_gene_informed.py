@@ -104,6 +104,14 @@ def test_weights_that_do_not_fit_the_config_are_refused(encoder, tmp_path):
         GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
 
 
+def test_weights_that_are_no_numbers_are_refused(encoder, tmp_path):
+    with torch.no_grad():
+        encoder.project_features.weight[0, 0] = torch.nan
+    encoder.save_pretrained(tmp_path / "encoder", card=CARD)
+    with pytest.raises(DataError, match=r"project_features\.weight hold NaN; copy or train the encoder again"):
+        GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
+
+
 def test_damaged_weights_are_refused(encoder, tmp_path):
     encoder.save_pretrained(tmp_path / "encoder", card=CARD)
     (tmp_path / "encoder" / "model.safetensors").write_bytes(b"\x80\x02}q\x00.")
