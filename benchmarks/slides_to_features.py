@@ -90,7 +90,7 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
     """Seconds from closed slides to feature files, each slide as often as ``task["times"]`` says."""
     import numpy as np
 
-    from hage_transfer.cli.encode_slides import slide_items
+    from hage_transfer.cli.encode.slides import slide_items
     from hage_transfer.encoders.items import item_sha256
     from hage_transfer.encoders.status import StatusBook
     from hage_transfer.encoders.worker import Worker

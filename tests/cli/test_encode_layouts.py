@@ -7,7 +7,7 @@ import tifffile
 import torch
 import yaml
 
-from hage_transfer.cli.encode_layouts import Layout
+from hage_transfer.cli.encode.layouts import Layout
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features

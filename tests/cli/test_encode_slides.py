@@ -9,9 +9,9 @@ import tifffile
 import yaml
 
 from hage_transfer import atomic
-from hage_transfer.cli.encode_bags import Workers, _write_table
-from hage_transfer.cli.encode_bags import encode_bags as encode_all
-from hage_transfer.cli.encode_slides import slide_items
+from hage_transfer.cli.encode.bags import Workers, _write_table
+from hage_transfer.cli.encode.bags import encode_bags as encode_all
+from hage_transfer.cli.encode.slides import slide_items
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.data.feature_file import read_features

@@ -96,7 +96,7 @@ def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
 
 
 def _of_images(data: PatchSetSettings, slides: list[str]) -> dict[str, SlideImage | None]:
-    from hage_transfer.cli.encode_sources import bag_name
+    from hage_transfer.cli.encode.sources import bag_name
     from hage_transfer.data.patches import read_patch_set
 
     paths = {bag_name(source): data.root / source.key for source in read_patch_set(data).sources}

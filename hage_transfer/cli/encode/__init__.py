@@ -90,8 +90,8 @@ def slides_command(
 
     Any number of workers may be started on one list; each takes what is free, and what a killed one held.
     """
-    from hage_transfer.cli.encode_bags import Workers, encode_bags
-    from hage_transfer.cli.encode_layouts import Layout
+    from hage_transfer.cli.encode.bags import Workers, encode_bags
+    from hage_transfer.cli.encode.layouts import Layout
     from hage_transfer.config import load_config
     from mil.config import MilConfig
 
@@ -112,7 +112,7 @@ def encode_sections(config: "PretrainConfig", *, device: str, overwrite: bool) -
     Raises:
         InputError: a section, its image, the encoder or a feature file that is there already is not right.
     """
-    from hage_transfer.cli.encode_sources import section_items
+    from hage_transfer.cli.encode.sources import section_items
     from hage_transfer.data.sections import read_sections
     from hage_transfer.encoders.items import encode_items
     from hage_transfer.encoders.registry import find_weights
@@ -135,7 +135,7 @@ def encode_patches(config: "ProbeConfig", *, device: str, overwrite: bool) -> No
     Raises:
         InputError: the patch set, the encoder or a feature file that is there already is not right.
     """
-    from hage_transfer.cli.encode_sources import patch_set_item
+    from hage_transfer.cli.encode.sources import patch_set_item
     from hage_transfer.data.patches import read_patch_set
     from hage_transfer.encoders.items import encode_items
     from hage_transfer.encoders.registry import find_weights
@@ -152,7 +152,7 @@ def encode_patches(config: "ProbeConfig", *, device: str, overwrite: bool) -> No
 
 def encode_bags(config: "MilConfig", *, device: str, overwrite: bool) -> None:
     """See ``encode_bags.encode_bags``: by one worker, of slides that all have labels."""
-    from hage_transfer.cli.encode_bags import encode_bags as encode
+    from hage_transfer.cli.encode.bags import encode_bags as encode
 
     encode(config, device=device, overwrite=overwrite)
 

@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from hage_transfer.cli.encode_sources import FEATURES_FOLDER, refuse_doubles
+from hage_transfer.cli.encode.sources import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.encoders.items import Item, Rows

@@ -13,7 +13,7 @@ from hage_transfer.jobs import Engine, Job, run_jobs
 from hage_transfer.locks import leave, try_lock
 
 if TYPE_CHECKING:
-    from hage_transfer.cli.encode_layouts import Layout
+    from hage_transfer.cli.encode.layouts import Layout
     from hage_transfer.encoders.items import Item
     from hage_transfer.encoders.status import Outcome, StatusBook
     from mil.config import MilConfig
@@ -138,15 +138,15 @@ def _devices(device: str, workers: Workers) -> list[str]:
 def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[Item]]":
     """All items, and those of this command."""
     if isinstance(config.data, SlideSetSettings):
-        from hage_transfer.cli.encode_slides import slide_items
+        from hage_transfer.cli.encode.slides import slide_items
 
         return slide_items(config.data, config.features, shard=shard)
     if not isinstance(config.data, PatchSetSettings):
         raise ConfigError("data.layout features: these bags are encoded already; run `hage mil`")
     if config.data.layout == "pcam":
         raise ConfigError("data.layout pcam: single patches make no bags; use `hage probe`")
-    from hage_transfer.cli.encode_slides import part
-    from hage_transfer.cli.encode_sources import image_bag_items
+    from hage_transfer.cli.encode.slides import part
+    from hage_transfer.cli.encode.sources import image_bag_items
     from hage_transfer.data.patches import read_patch_set
 
     items = image_bag_items(read_patch_set(config.data), config.features)
@@ -194,7 +194,7 @@ def _has_labels(path: Path) -> bool:
 
 def _remove(config: "MilConfig", items: "list[Item]", book: "StatusBook") -> None:
     """What an earlier run left of these items, hand-drawn tissue excepted; not what another worker makes just now."""
-    from hage_transfer.cli.encode_slides import GEOJSON
+    from hage_transfer.cli.encode.slides import GEOJSON
     from hage_transfer.data.feature_journal import journal_path
 
     drawn = isinstance(config.data, SlideSetSettings) and config.data.tissue.method == "geojson"
