@@ -136,9 +136,15 @@ def run_mil_job(work: MilJob) -> None:
 
 
 def redo_without_models(done: Path, run: Path, *, source: str, trial: int, folds: Sequence[str]) -> None:
-    """Has a job done again whose models are gone, or were since made of other labels, features or folds."""
+    """Has a job done again whose file is damaged, or whose models are gone or of other labels, features or folds."""
     from mil.checkpoint import model_path, work_of
 
+    if done.exists():
+        try:
+            read_job(done)
+        except DataError as error:
+            log.warning("%s; done again", error)
+            done.unlink()
     paths = [model_path(run, source=source, trial=trial, fold=fold) for fold in folds]
     if done.exists() and any(work_of(path) != done.stem for path in paths):
         log.warning("%s: its models are not there any more; trained again", done)
@@ -186,8 +192,8 @@ def read_job(path: Path) -> dict[str, FoldResult]:
             )
             for fold, one in tree.items()
         }
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it to have the job done again") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # bytes that are no text or JSON too
+        raise DataError(f"{path}: damaged ({error})") from None
 
 
 def _save_models(work: MilJob, trained: Any) -> None:
