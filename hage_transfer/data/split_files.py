@@ -14,6 +14,7 @@ from hage_transfer.slide_names import slide_name
 
 SIDES = ("train", "val", "test")
 _NAME = re.compile(r"splits_(.+?)\.csv")
+_FLOAT = re.compile(r"\d+\.0")
 _NOT_SPLITS = ("_bool", "_descriptor")
 
 
@@ -103,7 +104,13 @@ def _read(path: Path, name: str) -> SplitFile:
                     raise DataError(f"{path}: line {line} names slide {slide} a second time in {side}")
                 if slide:
                     sides[side].append(slide)
-    return SplitFile(path, name, {side: tuple(names) for side, names in sides.items()})
+    return SplitFile(path, name, {side: _not_floats(names) for side, names in sides.items()})
+
+
+def _not_floats(slides: list[str]) -> tuple[str, ...]:
+    """Slide numbers as they were before pandas made floats of them, as it does in a column that ends early."""
+    is_float = all(_FLOAT.fullmatch(slide) for slide in slides)
+    return tuple(slide.removesuffix(".0") if is_float else slide for slide in slides)
 
 
 def _shared_values(known: dict[str, np.ndarray], values: np.ndarray | None) -> dict[tuple[str, str], list[str]]:

@@ -38,6 +38,11 @@ def test_split_files_come_in_natural_order_without_clams_other_tables(tmp_path):
     assert [file.name for file in read_split_files(tmp_path)] == ["0", "2", "10"]
 
 
+def test_split_files_read_numbers_that_pandas_made_floats(tmp_path):
+    found = split(tmp_path, ",train,val,test\n0,10,12.0,s.0\n1,11,13.0,14.0\n2,15,,\n")
+    assert found.sides == {"train": ("10", "11", "15"), "val": ("12", "13"), "test": ("s.0", "14.0")}
+
+
 def test_split_files_drop_the_endings_of_slide_files(tmp_path):
     found = split(tmp_path, ",train,val,test\n0,TCGA-A.1.svs,b.tif,c\n")
     assert found.sides == {"train": ("TCGA-A.1",), "val": ("b",), "test": ("c",)}
