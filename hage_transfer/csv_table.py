@@ -45,6 +45,18 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
+def refuse_in_place(out: Path, table: Path) -> None:
+    """Refuses to write a table made from another in that other's place, or in a folder's.
+
+    Raises:
+        DataError: see above.
+    """
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; --out names a file")
+    if table.exists() and out.exists() and table.samefile(out):
+        raise DataError(f"{out}: is the table itself; --out names another file")
+
+
 def as_number(text: str | None) -> float | None:
     """A cell as a number; None where it is absent or none, or not finite."""
     try:

@@ -14,15 +14,13 @@ from jaxtyping import Float
 from hage_transfer.atomic import write_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
+from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.memory import keep_freed_memory
 from mil.bags import BagSet
 from mil.config import MilConfig
 from mil.folds import MilFold
 
 log = logging.getLogger(__name__)
-
-HEATMAPS, HEATMAP_TABLES = "heatmaps", ("slides.csv", "genes.csv")
-"""Folder of a run that `hage heatmap` writes into, and its tables over the slides of a source."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ def forget_heatmaps(run: Path, *, source: str) -> None:
 
     Slides' own folders stay: `hage heatmap` knows what they were made of, and keeps those that still hold.
     """
-    found = [path for name in HEATMAP_TABLES if (path := run / HEATMAPS / source / name).is_file()]
+    found = [path for name in (SLIDES_FILE, GENES_FILE) if (path := run / HEATMAPS_FOLDER / source / name).is_file()]
     for path in found:
         path.unlink()
     if found:

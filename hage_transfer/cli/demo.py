@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hage_transfer.cli import options
 from hage_transfer.errors import ConfigError
+from hage_transfer.heatmap_files import HEATMAPS_FOLDER
 
 if TYPE_CHECKING:
     from hage_transfer.demo.files import DemoFiles, DemoSize
@@ -115,7 +116,7 @@ def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: in
         encoders=(),
         slide_folder=None,
     )
-    run_heatmap(run, options, out=run / "heatmaps", device=resolve_device(device), jobs=jobs, overwrite=False)
+    run_heatmap(run, options, out=run / HEATMAPS_FOLDER, device=resolve_device(device), jobs=jobs, overwrite=False)
 
 
 def demo_configs(out: Path, files: "DemoFiles", *, seed: int) -> DemoConfigs:

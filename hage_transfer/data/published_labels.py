@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.csv_table import CsvTable, csv_table
+from hage_transfer.csv_table import CsvTable, csv_table, refuse_in_place
 from hage_transfer.errors import DataError
 from hage_transfer.slide_names import slide_name
 
@@ -51,10 +51,7 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
     counts: dict[str, int] = {}
     rows: dict[str, dict[str, str]] = {}
     labels: dict[str, str] = {}
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; --out names a file")
-    if table.exists() and out.exists() and table.samefile(out):
-        raise DataError(f"{out}: is the published table itself; --out names another file")
+    refuse_in_place(out, table)
     with csv_table(table, absent="no such table", kind="csv, or as a zip of one", zipped=True) as opened:
         _check_columns(table, opened, wanted)
         for line, row in opened.rows:

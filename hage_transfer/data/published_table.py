@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, refuse_in_place
 from hage_transfer.errors import DataError
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
@@ -31,10 +31,7 @@ def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
         DataError: the table is missing, not csv, lacks a column, has an empty cell, names an image twice or an unknown
             part, or is ``out`` itself; ``out`` is a folder.
     """
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; --out names a file")
-    if table.exists() and out.exists() and table.samefile(out):
-        raise DataError(f"{out}: is the table itself; --out names another file")
+    refuse_in_place(out, table)
     rows = list(_rows(table, columns))
     if not rows:
         raise DataError(f"{table}: a table without rows")

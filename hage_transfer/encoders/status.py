@@ -69,7 +69,7 @@ class StatusBook:
         return self.folder / _LOCKS
 
     def table_lock(self, table: str) -> Lock:
-        """The lock on a table of the folder, as soon as it is free; no item's name holds a slash."""
+        """The lock on a table or file that workers share, as soon as it is free; no item's own lock has a slash."""
         return wait_for_lock(self.locks, f"/{table}")
 
     def record_path(self, name: str) -> Path:

@@ -79,11 +79,10 @@ def auc_influence(
     own_groups = np.arange(len(rows)) if groups is None else groups[rows]
     value, influence, fewest = 0.0, np.zeros(len(labels)), len(rows)
     for number in wanted:
-        is_one = labels[rows] == number
-        one, share = _binary(is_one, scores[rows, number], own_groups)
+        one, share, units = _binary(labels[rows] == number, scores[rows, number], own_groups)
         value += one / len(wanted)
         influence[rows] += share / len(wanted)
-        fewest = min(fewest, *(len(np.unique(own_groups[side])) for side in (is_one, ~is_one)))
+        fewest = min(fewest, units)
     return AucInfluence(value, influence, fewest)
 
 
@@ -132,17 +131,18 @@ def delong_test(
 
 def _binary(
     is_positive: Bool[np.ndarray, "row"], scores: Float[np.ndarray, "row"], groups: np.ndarray
-) -> tuple[float, Float[np.ndarray, "row"]]:
-    """AUC, and each row's placement less the AUC over the number of its class."""
+) -> tuple[float, Float[np.ndarray, "row"], int]:
+    """AUC; each row's placement less the AUC over the number of its class; groups of the class that fewest hold."""
     n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
     ranks = rankdata(scores)
     below = np.empty(len(scores))
     below[is_positive] = (ranks[is_positive] - rankdata(scores[is_positive])) / n_negative
     below[~is_positive] = 1 - (ranks[~is_positive] - rankdata(scores[~is_positive])) / n_positive
     auc = float(below[is_positive].mean())
-    influence = np.empty(len(scores))
+    influence, fewest = np.empty(len(scores)), len(scores)
     for side, number in ((is_positive, n_positive), (~is_positive, n_negative)):
         n_groups = len(np.unique(groups[side]))
+        fewest = min(fewest, n_groups)
         factor = n_groups / (n_groups - 1) if n_groups > 1 else 1.0
         influence[side] = (below[side] - auc) / number * np.sqrt(factor)
-    return auc, influence
+    return auc, influence, fewest

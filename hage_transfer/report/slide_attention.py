@@ -5,12 +5,12 @@ from pathlib import Path
 
 from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
+from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.report.cells import MISSING, Number, Table, number
 from hage_transfer.report.layout import Section
 from hage_transfer.report.pictures import Picture, read_picture
 from hage_transfer.report.runs import Run
 
-FOLDER = "heatmaps"
 MAX_SLIDES, MAX_ROWS, TOP_GENES, TOP_OVER_SLIDES = 6, 40, 6, 8
 
 
@@ -20,12 +20,12 @@ def slide_section(run: Run, anchor: str) -> Section | None:
     Raises:
         DataError: an attention map or a table is damaged.
     """
-    folders = sorted(path.parent for path in (run.path / FOLDER).glob("*/slides.csv"))
+    folders = sorted(path.parent for path in (run.path / HEATMAPS_FOLDER).glob(f"*/{SLIDES_FILE}"))
     if not folders:
         return None
     tables, pictures, left = [], [], 0
     for folder in folders:
-        rows = _read(folder / "slides.csv")
+        rows = _read(folder / SLIDES_FILE)
         tables.append(_slides_table(rows, folder.name))
         chosen = [row for row in telling(rows) if (folder / row["slide"] / "attention.png").is_file()]
         pictures += [_picture(folder, row) for row in chosen[:MAX_SLIDES]]
@@ -39,7 +39,7 @@ def slide_section(run: Run, anchor: str) -> Section | None:
     if pictures:
         text[0] += " The maps are of the surest wrong and the surest right calls of each class."
     if pictures and left > 0:
-        text.append(f"{left} more attention maps are in {run.name}/{FOLDER}.")
+        text.append(f"{left} more attention maps are in {run.name}/{HEATMAPS_FOLDER}.")
     return Section(
         f"Where it looked ({run.name})", anchor, tuple(text), tuple(tables), pictures=tuple(pictures), maps_first=True
     )
@@ -83,10 +83,10 @@ def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
 
 def _genes_over_slides(folder: Path) -> Table | None:
     """The genes that mark deciding tiles again and again, the first of each predicted class; None without them."""
-    if not (folder / "genes.csv").is_file():
+    if not (folder / GENES_FILE).is_file():
         return None
     shown: dict[str, list[dict[str, str]]] = {}
-    for row in _read(folder / "genes.csv"):
+    for row in _read(folder / GENES_FILE):
         shown.setdefault(row.get("predicted", ""), []).append(row)
     cells = tuple(
         (
@@ -116,7 +116,7 @@ def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
     """The genes of largest effect of each shown slide (its ``genes.csv`` has them first), and the most attended."""
     cells = []
     for row in rows[:MAX_SLIDES]:
-        path = folder / row["slide"] / "genes.csv"
+        path = folder / row["slide"] / GENES_FILE
         found = _read(path) if path.is_file() else []
         effects = ", ".join(
             f"{gene.get('gene', '?')} {_float(gene.get('rank_biserial')):+.2f}" for gene in found[:TOP_GENES]
@@ -147,7 +147,7 @@ def _range(row: dict[str, str]) -> str:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    wanted = "slide" if path.name == "slides.csv" else "gene"
+    wanted = "slide" if path.name == SLIDES_FILE else "gene"
     with csv_table(path, absent="no such file") as table:
         if wanted not in table.columns:
             raise DataError(f"{path}: has no column {wanted}; run `hage heatmap` again with --overwrite")

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.config import read_yaml
+from hage_transfer.heatmap_files import HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.run_directory import CONFIG_FILE
 from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
 from hage_transfer.viewer.mil_tables import (
     PREDICTIONS,
     PROBABILITY,
-    SLIDE_TABLE,
     MilSlide,
     add_heatmaps,
     read_predicted,
 )
 from hage_transfer.viewer.slide_files import SlideFiles
 
-HEATMAPS = "heatmaps"
 _MOST_CLASSES = 4
 
 
@@ -28,7 +27,7 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
         DataError: a probe run, or a table that is not in its form.
     """
     found, classes = read_predicted(run / PREDICTIONS)
-    add_heatmaps(found, run / HEATMAPS)
+    add_heatmaps(found, run / HEATMAPS_FOLDER)
     config = read_yaml(run / CONFIG_FILE)
     data = config["data"] if isinstance(config.get("data"), dict) else {}
     if len(classes) == 2:  # one says it all: the positive class, by default the last
@@ -41,7 +40,7 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
 
 def is_heatmap_folder(folder: Path) -> bool:
     """Whether `hage heatmap` wrote it."""
-    return any(folder.glob(f"*/{SLIDE_TABLE}"))
+    return any(folder.glob(f"*/{SLIDES_FILE}"))
 
 
 def read_heatmap_folder(folder: Path, *, slides: Path | None) -> Contents:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
+from hage_transfer.heatmap_files import H5AD_FILE, SLIDES_FILE
 from hage_transfer.viewer.contents import Fact
 
-PREDICTIONS, SLIDE_TABLE, TILE_FILE = "predictions.csv", "slides.csv", "tiles.h5ad"
+PREDICTIONS = "predictions.csv"
 PROBABILITY = "probability_"
 
 
@@ -67,13 +68,13 @@ def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
         facts["probability"] = as_number(row.get("probability", ""))
         slide.path = Path(row["path"]) if row.get("path") else slide.path
         slide.mpp_um_per_px = as_number(row.get("mpp", "")) or slide.mpp_um_per_px
-        tiles = folder / source / row["slide"] / TILE_FILE
+        tiles = folder / source / row["slide"] / H5AD_FILE
         if tiles.is_file():
             slide.overlays[source] = tiles
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for path in sorted(folder.glob(f"*/{SLIDE_TABLE}")):
+    for path in sorted(folder.glob(f"*/{SLIDES_FILE}")):
         with csv_table(path, absent="no such file") as table:
             if "slide" not in table.columns:
                 raise DataError(f"{path}: has no column slide; `hage heatmap` writes it")

@@ -12,6 +12,7 @@ from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.feature_layouts import find_feature_files, open_features
+from hage_transfer.encoders.status import StatusBook
 from hage_transfer.errors import ConfigError
 
 
@@ -82,7 +83,7 @@ def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
     data = SlideSetSettings(labels="none.csv")
 
     def write(_):
-        Layout("clam").write(data, [path], folder, locks=folder / "locks", overwrite=True)
+        Layout("clam").write(data, [path], folder, book=StatusBook(folder, ()), overwrite=True)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(write, range(24)))

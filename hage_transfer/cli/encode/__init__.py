@@ -151,7 +151,7 @@ def encode_patches(config: "ProbeConfig", *, device: str, overwrite: bool) -> No
 
 
 def encode_bags(config: "MilConfig", *, device: str, overwrite: bool) -> None:
-    """See ``encode_bags.encode_bags``: by one worker, of slides that all have labels."""
+    """See ``bags.encode_bags``: by one worker, of slides that all have labels."""
     from hage_transfer.cli.encode.bags import encode_bags as encode
 
     encode(config, device=device, overwrite=overwrite)

@@ -90,7 +90,7 @@ def encode_bags(
     if layout is not None and isinstance(config.data, SlideSetSettings):
         done = {one.slide for one in mine if one.status == "done"}
         files = [item.path for item in own if item.name in done]
-        layout.write(config.data, files, config.features, locks=book.locks, overwrite=overwrite)
+        layout.write(config.data, files, config.features, book=book, overwrite=overwrite)
     _report(config.features, mine)
 
 

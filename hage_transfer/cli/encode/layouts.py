@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from hage_transfer.config import PatchSetSettings, Settings, SlideSetSettings
 from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
+from hage_transfer.encoders.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.locks import leave, wait_for_lock
+from hage_transfer.locks import leave
 from hage_transfer.slides.reader import find_slide, open_slide
 from hage_transfer.slides.table import read_slide_table
 
@@ -53,7 +54,7 @@ class Layout:
         return TridentGrid(target_magnification=magnification or _UM_PER_PX_AT_1X / data.mpp_um_per_px, overlap=overlap)
 
     def write(
-        self, data: SlideSetSettings, files: Iterable[Path], folder: Path, *, locks: Path, overwrite: bool
+        self, data: SlideSetSettings, files: Iterable[Path], folder: Path, *, book: StatusBook, overwrite: bool
     ) -> None:
         """Writes the features of slides that are encoded; files that hold just this already are kept.
 
@@ -61,7 +62,7 @@ class Layout:
             data: the slides.
             files: own feature files, ``<slide>.h5``.
             folder: the layout's folder is made in it.
-            locks: folder of the locks of all workers that may write it.
+            book: has the locks of all workers that may write it.
             overwrite: write in place of files that hold something else.
 
         Raises:
@@ -70,7 +71,7 @@ class Layout:
         grid, sizes = self.grid(data), dict(_sizes(data)) if self.name == "trident" else {}
         written = 0
         for path in files:
-            with wait_for_lock(locks, f"/{self.name}/{path.stem}"):  # no slide's own lock has a slash
+            with book.table_lock(f"{self.name}/{path.stem}"):
                 made = write_layout(
                     open_features(path),
                     self.name,
@@ -80,7 +81,7 @@ class Layout:
                     overwrite=overwrite,
                 )
             written += bool(made)
-        leave(locks)
+        leave(book.locks)
         log.info("%s: %d slides written as %s", folder / self.name, written, self.name)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hage_transfer.cli import options
+from hage_transfer.heatmap_files import HEATMAPS_FOLDER
 
 _ENCODER_HELP = (
     "Encoder directory (or a glob, or a pretraining run) whose genes are read; without it the source's own, for "
@@ -62,7 +63,7 @@ def register(app: typer.Typer) -> None:
                 encoders=tuple(encoder or ()),
                 slide_folder=slides,
             ),
-            out=out or run / "heatmaps",
+            out=out or run / HEATMAPS_FOLDER,
             device=resolve_device(device),
             jobs=jobs,
             overwrite=overwrite,

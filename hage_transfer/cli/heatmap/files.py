@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hage_transfer.cli.heatmap.genes import GeneQuality, TileGenes
 
-TILES_FILE, GENES_FILE, H5AD_FILE, RECORD_FILE = "tiles.csv", "genes.csv", "tiles.h5ad", "heatmap.json"
+RECORD_FILE = "heatmap.json"
 _TILES_AT_A_TIME = 2048
 GENE_COLUMNS = (
     "rank", "gene", "rank_biserial", "hedges_g", "mean_deciding", "mean_rest", "difference", "weighted_shift",

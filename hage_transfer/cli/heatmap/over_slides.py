@@ -8,14 +8,14 @@ import numpy as np
 from rich.console import Console
 
 from hage_transfer.atomic import write_csv
-from hage_transfer.cli.heatmap.files import GENES_FILE, cell
+from hage_transfer.cli.heatmap.files import cell
 from hage_transfer.cli.heatmap.task import SlideTask, read_record
+from hage_transfer.heatmap_files import GENES_FILE, SLIDES_FILE
 from mil.deciding_slides import consistent_genes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SLIDES_FILE = "slides.csv"
 COLUMNS = (
     "predicted", "rank", "gene", "mean_rank_biserial", "sign_agreement", "low", "high", "p_value", "q_value",
     "mean_hedges_g", "mean_gene_attention_rank_biserial", "n_slides", "n_groups", "validation_pcc", "heldout_pcc",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.atomic import remove_partial, write_json
-from hage_transfer.cli.heatmap.files import GENES_FILE, H5AD_FILE, RECORD_FILE, TILES_FILE, TileTable, write_gene_table
+from hage_transfer.cli.heatmap.files import RECORD_FILE, TileTable, write_gene_table
 from hage_transfer.cli.heatmap.genes import TileGenes, tile_genes
 from hage_transfer.cli.heatmap.images import SlideImage, level0_mpp, tile_places
 from hage_transfer.cli.heatmap.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
@@ -17,6 +17,7 @@ from hage_transfer.cli.heatmap.task import SCHEMA_VERSION, GeneModels, SlideTask
 from hage_transfer.data.feature_file import Features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
+from hage_transfer.heatmap_files import GENES_FILE, H5AD_FILE, TILES_FILE
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
