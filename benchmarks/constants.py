@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.data import her2st
 from hage_transfer.data.expression import PRESETS, normalise
-from hage_transfer.metrics.genes import gene_pcc
 
 
 def main() -> None:

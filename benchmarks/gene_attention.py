@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from hage_transfer.models.gene_attention import GeneAttention
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.config import LossSettings, TrainSettings
-from pretrain.module import HageModule
-from pretrain.spot_batches import Batch
+from hage_transfer.pretrain.config import LossSettings, TrainSettings
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.spot_batches import Batch
 
 
 class ExpandedAttention(nn.Module):

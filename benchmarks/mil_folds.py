@@ -156,7 +156,7 @@ def folds_of(options: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray, 
     """Training, validation and test bags of each fold, stratified."""
     from sklearn.model_selection import StratifiedKFold
 
-    from hage_transfer.data.splits import train_validation
+    from hage_transfer.compare.splits import train_validation
 
     labels = np.arange(options.bags) % 2
     found = []
@@ -183,10 +183,10 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
     from hage_transfer.data.labels import LabelTable
-    from hage_transfer.memory import keep_freed_memory
-    from mil.bags import open_bags
-    from mil.config import MilModelSettings, MilTrainSettings
-    from mil.train import FoldBags, train_folds
+    from hage_transfer.mil.bags import open_bags
+    from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+    from hage_transfer.mil.train import FoldBags, train_folds
+    from hage_transfer.running.memory import keep_freed_memory
 
     keep_freed_memory(everything=True)
     torch.set_num_threads(options.threads)

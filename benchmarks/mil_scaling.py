@@ -68,10 +68,10 @@ def visit(folder: Path, *, threads: int) -> dict[str, float]:
     import torch
 
     from hage_transfer.data.labels import LabelTable
-    from hage_transfer.memory import keep_freed_memory
-    from mil.bags import open_bags
-    from mil.config import MilModelSettings, MilTrainSettings
-    from mil.train import FoldBags, train_folds
+    from hage_transfer.mil.bags import open_bags
+    from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+    from hage_transfer.mil.train import FoldBags, train_folds
+    from hage_transfer.running.memory import keep_freed_memory
 
     keep_freed_memory(everything=True)
     torch.set_num_threads(threads)

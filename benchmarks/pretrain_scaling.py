@@ -105,13 +105,13 @@ def measure(options: argparse.Namespace, size: int) -> None:
     import numpy as np
 
     from hage_transfer.data.feature_file import FeatureMeta
-    from pretrain import fit, stacked_rows, train
-    from pretrain.config import PretrainConfig
-    from pretrain.folds import LeftOut
-    from pretrain.genes import FoldGenes
-    from pretrain.inputs import FoldInputs
-    from pretrain.stored_sections import StoredSections
-    from pretrain.trial_files import TrialPaths
+    from hage_transfer.pretrain import fit, stacked_rows, train
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.pretrain.folds import LeftOut
+    from hage_transfer.pretrain.genes import FoldGenes
+    from hage_transfer.pretrain.inputs import FoldInputs
+    from hage_transfer.pretrain.stored_sections import StoredSections
+    from hage_transfer.pretrain.trial_files import TrialPaths
 
     stacked_rows.IN_MEMORY_BYTES = options.memory_mib << 20
     n_spots, n_genes = shape(options, size)

@@ -30,11 +30,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain import fit as fit_module
-from pretrain.config import LossSettings, TrainSettings
-from pretrain.dataset import Spots
-from pretrain.module import HageModule
-from pretrain.spot_batches import SpotDataset, training_batches, validation_batches
+from hage_transfer.pretrain import fit as fit_module
+from hage_transfer.pretrain.config import LossSettings, TrainSettings
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.spot_batches import SpotDataset, training_batches, validation_batches
 
 ATEN = torch.ops.aten
 Product = Callable[[], Tensor]

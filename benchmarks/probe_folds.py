@@ -158,7 +158,7 @@ def ours(
     options: argparse.Namespace, labels: np.ndarray, fold_of_row: np.ndarray, clock: Clock
 ) -> tuple[float, np.ndarray]:
     """As a job of `hage probe`: open the file, train, predict, one thread and one that reads ahead."""
-    from probes.linear import train_probes
+    from hage_transfer.probes.linear import train_probes
 
     with clock.time("once"):
         return 1.0, _of_rows(options, labels, fold_of_row, train_probes, epochs=options.epochs)
@@ -168,7 +168,7 @@ def logistic(
     options: argparse.Namespace, labels: np.ndarray, fold_of_row: np.ndarray, clock: Clock
 ) -> tuple[float, np.ndarray]:
     """The cross-check: L-BFGS of all folds in lockstep."""
-    from probes.logistic import train_logistic
+    from hage_transfer.probes.logistic import train_logistic
 
     with clock.time("once"):
         return 1.0, _of_rows(options, labels, fold_of_row, train_logistic)
@@ -177,7 +177,7 @@ def logistic(
 def _of_rows(
     options: argparse.Namespace, labels: np.ndarray, fold_of_row: np.ndarray, fit: Callable[..., Any], **more: Any
 ) -> np.ndarray:
-    from probes.rows import open_rows
+    from hage_transfer.probes.rows import open_rows
 
     torch.set_num_threads(1)
     keys = np.array([f"k{row}" for row in range(options.rows)])

@@ -34,7 +34,7 @@ def measure_ours(task: dict) -> dict:
     import torch
 
     from hage_transfer.config import EncoderSettings, SlideSetSettings
-    from hage_transfer.encoders.items import open_encoder
+    from hage_transfer.encode.items import open_encoder
 
     torch.set_num_threads(task["threads"])
     settings = SlideSetSettings(labels=Path("none"), mpp_um_per_px=task["mpp"], tile_px=task["tile_px"])
@@ -90,10 +90,10 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
     """Seconds from closed slides to feature files, each slide as often as ``task["times"]`` says."""
     import numpy as np
 
-    from hage_transfer.cli.encode.slides import slide_items
-    from hage_transfer.encoders.items import item_sha256
-    from hage_transfer.encoders.status import StatusBook
-    from hage_transfer.encoders.worker import Worker
+    from hage_transfer.encode.items import item_sha256
+    from hage_transfer.encode.slide_items import slide_items
+    from hage_transfer.encode.status import StatusBook
+    from hage_transfer.encode.worker import Worker
 
     encoder(np.zeros((8, task["tile_px"], task["tile_px"], 3), np.uint8))
     with tempfile.TemporaryDirectory() as name:

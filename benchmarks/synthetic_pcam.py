@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from jaxtyping import UInt8
 
-from hage_transfer.atomic import atomic_path, write_csv
+from hage_transfer.running.atomic import atomic_path, write_csv
 
 SIDE_PX = 96
 SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}

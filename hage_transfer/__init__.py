@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hage_transfer.compare.results import Results, read_results
     from hage_transfer.data.feature_file import read_features
     from hage_transfer.models.expression_model import ExpressionModel
     from hage_transfer.models.gene_informed import GeneInformedEncoder
-    from hage_transfer.results import Results, read_results
 
 __version__ = "0.1.0"
 __all__ = ["ExpressionModel", "GeneInformedEncoder", "Results", "__version__", "read_features", "read_results"]
@@ -18,9 +18,9 @@ __all__ = ["ExpressionModel", "GeneInformedEncoder", "Results", "__version__", "
 _HOMES = {
     "ExpressionModel": "hage_transfer.models.expression_model",
     "GeneInformedEncoder": "hage_transfer.models.gene_informed",
-    "Results": "hage_transfer.results",
+    "Results": "hage_transfer.compare.results",
     "read_features": "hage_transfer.data.feature_file",
-    "read_results": "hage_transfer.results",
+    "read_results": "hage_transfer.compare.results",
 }
 
 

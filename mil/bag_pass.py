@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from mil.draws import Dropout
-from mil.models.tiles import SharedTiles, Tiles
-from mil.models.tilewise import TilewiseMIL, Weights
+from hage_transfer.mil.draws import Dropout
+from hage_transfer.mil.models.tiles import SharedTiles, Tiles
+from hage_transfer.mil.models.tilewise import TilewiseMIL, Weights
 
 CHUNK_TILES = 16_384
 NO_DROPOUT = Dropout({}, 1.0)

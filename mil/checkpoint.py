@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import DataError
-from mil.models import MODELS, MILOutput, build_model
+from hage_transfer.mil.models import MODELS, MILOutput, build_model
+from hage_transfer.running.atomic import atomic_path
 
 FOLDER = "models"
 SCHEMA_VERSION = 1

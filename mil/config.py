@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from hage_transfer.compare.source_settings import Label, Sources, SourceSettings
 from hage_transfer.config import (
     EncoderSettings,
     FeatureSetSettings,
@@ -13,7 +14,6 @@ from hage_transfer.config import (
     SlideSetSettings,
     SplitSettings,
 )
-from hage_transfer.source_settings import Label, Sources, SourceSettings
 
 _LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from mil.deciding_genes import blocks, midranks, rank_biserial
+from hage_transfer.mil.deciding_genes import blocks, midranks, rank_biserial
 
 MIN_SHIFTS = 19
 N_SHIFTS = 199

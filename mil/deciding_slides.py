@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from hage_transfer.compare.bootstrap import MIN_GROUPS
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.bootstrap import MIN_GROUPS
 
 MIN_TESTED_GROUPS = 6
 """With five groups the smallest two-sided p of flipped signs is 0.0625."""

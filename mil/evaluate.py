@@ -6,19 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.data.cross_validation import compared
+from hage_transfer.compare.classification import positive_class
+from hage_transfer.compare.cross_validation import compared
+from hage_transfer.compare.out_of_fold import OutOfFold
+from hage_transfer.compare.results import Results
+from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.splits import write_split
-from hage_transfer.jobs import Job
-from hage_transfer.metrics.classification import positive_class
-from hage_transfer.metrics.out_of_fold import OutOfFold
-from hage_transfer.results import Results
-from hage_transfer.run_all import run_all
-from hage_transfer.run_directory import RunDirectory
-from mil.bags import BagSet, open_bags
-from mil.config import MilConfig
-from mil.folds import MilFold, mil_folds, shared_groups
-from mil.jobs import FoldResult, MilJob, read_job, redo_without_models, remove_others, run_mil_job, work_sha256
+from hage_transfer.mil.bags import BagSet, open_bags
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.folds import MilFold, mil_folds, shared_groups
+from hage_transfer.mil.jobs import (
+    FoldResult,
+    MilJob,
+    read_job,
+    redo_without_models,
+    remove_others,
+    run_mil_job,
+    work_sha256,
+)
+from hage_transfer.running.jobs import Job
+from hage_transfer.running.run_all import run_all
+from hage_transfer.running.run_directory import RunDirectory
 
 _NAMED = 3
 Trial = tuple[str, int | None, BagSet]

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from mil.bag_pass import Folds, backward, bag_logits
-from mil.draws import Dropout
-from mil.models import BagClassifier, TilewiseMIL
-from mil.models.transmil import TransMIL
+from hage_transfer.mil.bag_pass import Folds, backward, bag_logits
+from hage_transfer.mil.draws import Dropout
+from hage_transfer.mil.models import BagClassifier, TilewiseMIL
+from hage_transfer.mil.models.transmil import TransMIL
 
 Gradients = dict[str, Tensor]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from hage_transfer.compare.split_files import SplitFile, SplitSurvey, read_split_files, survey_split
+from hage_transfer.compare.splits import Fold, check_disjoint, classification_folds, table_folds, train_validation
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_labels import tcga_site
-from hage_transfer.data.split_files import SplitFile, SplitSurvey, read_split_files, survey_split
-from hage_transfer.data.splits import Fold, check_disjoint, classification_folds, table_folds, train_validation
 from hage_transfer.errors import SplitError
-from mil.config import MilConfig, MilSplitSettings
+from hage_transfer.mil.config import MilConfig, MilSplitSettings
 
 log = logging.getLogger(__name__)
 _NAMED = 3

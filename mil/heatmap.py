@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from hage_transfer.compare.out_of_fold import check_prediction_rows
+from hage_transfer.compare.results import Results
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.out_of_fold import check_prediction_rows
-from hage_transfer.results import RESULTS_FILE, Results
-from mil.checkpoint import FoldModel
-from mil.models import TilewiseMIL
+from hage_transfer.mil.checkpoint import FoldModel
+from hage_transfer.mil.models import TilewiseMIL
+from hage_transfer.running.run_directory import RESULTS_FILE
 
 _TILES_AT_A_TIME = 4096
 _TOLERANCE = 2e-3

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.atomic import atomic_path
+from hage_transfer.running.atomic import atomic_path
 
 _DECIMALS = 2
 TENTHS = 10

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.atomic import write_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
-from hage_transfer.memory import keep_freed_memory
-from mil.bags import BagSet
-from mil.config import MilConfig
-from mil.folds import MilFold
+from hage_transfer.mil.bags import BagSet
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.folds import MilFold
+from hage_transfer.running.atomic import write_json
+from hage_transfer.running.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def run_mil_job(work: MilJob) -> None:
     """
     import torch
 
-    from mil.train import FoldBags, train_folds
+    from hage_transfer.mil.train import FoldBags, train_folds
 
     keep_freed_memory(everything=True)
     threads = torch.get_num_threads()
@@ -135,7 +135,7 @@ def run_mil_job(work: MilJob) -> None:
 
 def redo_without_models(done: Path, run: Path, *, source: str, trial: int, folds: Sequence[str]) -> None:
     """Has a job done again whose file is damaged, or whose models are gone or of other labels, features or folds."""
-    from mil.checkpoint import model_path, work_of
+    from hage_transfer.mil.checkpoint import model_path, work_of
 
     if done.exists():
         try:
@@ -165,7 +165,7 @@ def forget_heatmaps(run: Path, *, source: str) -> None:
 
 def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence[str]) -> None:
     """Removes models and split files that an earlier start left, of sources and folds that the run has no more."""
-    from mil.checkpoint import FOLDER, model_path
+    from hage_transfer.mil.checkpoint import FOLDER, model_path
 
     kept = {model_path(run, source=source, trial=trial, fold=fold) for source, trial in jobs for fold in folds}
     kept |= {run / "splits" / f"splits_{fold}.csv" for fold in folds}
@@ -195,7 +195,7 @@ def read_job(path: Path) -> dict[str, FoldResult]:
 
 
 def _save_models(work: MilJob, trained: Any) -> None:
-    from mil.checkpoint import FoldModel, model_path, save_fold_model
+    from hage_transfer.mil.checkpoint import FoldModel, model_path, save_fold_model
 
     meta = {
         "model": work.config.model.sizes(positive=work.positive),

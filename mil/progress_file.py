@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hage_transfer.atomic import atomic_path
-from mil.fold_stack import FoldStack
+from hage_transfer.mil.fold_stack import FoldStack
+from hage_transfer.running.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 _SHARE = 0.02

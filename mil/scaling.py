@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hage_transfer.data.feature_scale import feature_scale
-from mil.bags import BagSet
-from mil.stream import stream
+from hage_transfer.mil.bags import BagSet
+from hage_transfer.mil.stream import stream
 
 _ROWS = 4096
 

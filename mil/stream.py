@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mil.bags import BagSet
+from hage_transfer.mil.bags import BagSet
 
 AHEAD = 2
 

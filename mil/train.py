@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hage_transfer.errors import SplitError
-from mil.bags import BagSet
-from mil.config import MilModelSettings, MilTrainSettings
-from mil.draws import epoch_order, generator_of, kept_tiles
-from mil.fold_stack import FoldStack
-from mil.models import BagClassifier, build_model
-from mil.progress_file import Progress, ProgressFile
-from mil.scaling import fold_moments
-from mil.stream import stream
+from hage_transfer.mil.bags import BagSet
+from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
+from hage_transfer.mil.fold_stack import FoldStack
+from hage_transfer.mil.models import BagClassifier, build_model
+from hage_transfer.mil.progress_file import Progress, ProgressFile
+from hage_transfer.mil.scaling import fold_moments
+from hage_transfer.mil.stream import stream
 
 _OF_TILES = 1
 """Tells the draw of a visit's tiles from that of its dropout."""

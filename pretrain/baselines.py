@@ -8,10 +8,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pretrain.calibration import calibrate
-from pretrain.dataset import Spots
-from pretrain.methods.score import section_pcc
-from pretrain.methods.selection import held_out_parts
+from hage_transfer.pretrain.calibration import calibrate
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.score import section_pcc
+from hage_transfer.pretrain.methods.selection import held_out_parts
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from pretrain.config import PretrainConfig
-from pretrain.methods.base import Method
-from pretrain.methods.registry import METHODS
-from pretrain.trial_files import HAGE
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.methods.base import Method
+from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.trial_files import HAGE
 
 
 @dataclass(frozen=True)

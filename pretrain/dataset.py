@@ -15,11 +15,11 @@ from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
-from pretrain.config import ContextSettings
-from pretrain.controls.unseen import UnseenGenes, unseen_in_test
-from pretrain.folds import LeftOut
-from pretrain.genes import FoldGenes
-from pretrain.stacked_rows import StackedRows
+from hage_transfer.pretrain.config import ContextSettings
+from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
+from hage_transfer.pretrain.folds import LeftOut
+from hage_transfer.pretrain.genes import FoldGenes
+from hage_transfer.pretrain.stacked_rows import StackedRows
 
 log = logging.getLogger(__name__)
 FEATURES = "features"

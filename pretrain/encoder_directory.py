@@ -7,18 +7,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer import __version__
+from hage_transfer.compare.results import Results
 from hage_transfer.config import config_sha256
 from hage_transfer.models.checkpoint import add_to_card
 from hage_transfer.models.expression_model import ExpressionModel, GeneLines
-from hage_transfer.results import Results
-from pretrain.baselines import CONTROLS
-from pretrain.calibration import fit_lines
-from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData, Spots
-from pretrain.evaluate import AVERAGED
-from pretrain.module import HageModule
-from pretrain.running_pcc import RunningPcc
-from pretrain.trial_files import HAGE
+from hage_transfer.pretrain.baselines import CONTROLS
+from hage_transfer.pretrain.calibration import fit_lines
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.dataset import FoldData, Spots
+from hage_transfer.pretrain.evaluate import AVERAGED
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.running_pcc import RunningPcc
+from hage_transfer.pretrain.trial_files import HAGE
 
 _SPOTS_AT_A_TIME = 16_384
 _METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")

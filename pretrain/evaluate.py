@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.metrics.genes import gene_table, highly_expressed, mae, mse
-from hage_transfer.records import Record
-from pretrain.baselines import CONTROLS, ridge
-from pretrain.calibration import calibrate
-from pretrain.contenders import Contender
-from pretrain.dataset import FoldData
-from pretrain.section_rows import over_trials, section_rows
-from pretrain.trial_files import HAGE, TrialPredictions
+from hage_transfer.compare.genes import gene_table, highly_expressed, mae, mse
+from hage_transfer.compare.records import Record
+from hage_transfer.pretrain.baselines import CONTROLS, ridge
+from hage_transfer.pretrain.calibration import calibrate
+from hage_transfer.pretrain.contenders import Contender
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.section_rows import over_trials, section_rows
+from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions
 
 AVERAGED_SUFFIX = "_averaged"
 AVERAGED = HAGE + AVERAGED_SUFFIX

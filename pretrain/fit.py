@@ -17,7 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader
 
-from pretrain.config import TrainSettings
+from hage_transfer.pretrain.config import TrainSettings
 
 VALIDATION_PCC = "validation/pcc"
 

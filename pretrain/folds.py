@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hage_transfer.errors import SplitError
-from pretrain.config import FoldSettings
+from hage_transfer.pretrain.config import FoldSettings
 
 
 @dataclass(frozen=True)

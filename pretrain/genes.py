@@ -10,7 +10,6 @@ import numpy as np
 from anndata import AnnData
 from jaxtyping import Float32
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.co_expression import coexpressed_pairs
 from hage_transfer.data.gene_embeddings import Coverage, GeneEmbeddings, cover, read_gene2vec, train_coexpression
@@ -19,8 +18,9 @@ from hage_transfer.data.gene_names import GeneNames, carried_names, rename_to_cu
 from hage_transfer.data.genes import Panel, select_panel
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
-from pretrain.config import FoldSettings, GeneSettings
-from pretrain.folds import LeftOut, leave_out_folds
+from hage_transfer.pretrain.config import FoldSettings, GeneSettings
+from hage_transfer.pretrain.folds import LeftOut, leave_out_folds
+from hage_transfer.running.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 

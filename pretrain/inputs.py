@@ -14,13 +14,13 @@ from anndata import AnnData
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import ConfigError, DataError
-from pretrain.config import PretrainConfig
-from pretrain.controls.unseen import check_unseen, set_apart
-from pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
-from pretrain.folds import LeftOut, leave_out_folds, validation_split
-from pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
-from pretrain.stored_sections import StoredSections, store_section
-from pretrain.trial_files import HAGE
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
+from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
+from hage_transfer.pretrain.folds import LeftOut, leave_out_folds, validation_split
+from hage_transfer.pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
+from hage_transfer.pretrain.stored_sections import StoredSections, store_section
+from hage_transfer.pretrain.trial_files import HAGE
 
 log = logging.getLogger(__name__)
 STORE = "inputs"

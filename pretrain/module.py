@@ -10,13 +10,13 @@ from torch import Tensor
 
 from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.centroid_bank import CentroidBank
-from pretrain.config import LossSettings, TrainSettings
-from pretrain.fit import VALIDATION_PCC
-from pretrain.joined_rows import joined_rows, n_devices
-from pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
-from pretrain.running_pcc import RunningPcc
-from pretrain.spot_batches import Batch
+from hage_transfer.pretrain.centroid_bank import CentroidBank
+from hage_transfer.pretrain.config import LossSettings, TrainSettings
+from hage_transfer.pretrain.fit import VALIDATION_PCC
+from hage_transfer.pretrain.joined_rows import joined_rows, n_devices
+from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
+from hage_transfer.pretrain.running_pcc import RunningPcc
+from hage_transfer.pretrain.spot_batches import Batch
 
 
 class Embedded(NamedTuple):

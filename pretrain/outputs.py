@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from hage_transfer.atomic import TEMPORARY_MARK, atomic_path, write_csv
-from pretrain.dataset import FoldData
-from pretrain.evaluate import averaged
-from pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.evaluate import averaged
+from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
+from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path, write_csv
 
 log = logging.getLogger(__name__)
 Summaries = Mapping[tuple[str, str, int], TrialSummary]

@@ -7,28 +7,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.atomic import write_json
-from hage_transfer.jobs import Engine, Job
-from hage_transfer.records import Record, summarise
-from hage_transfer.results import Results
-from hage_transfer.run_all import run_all
-from hage_transfer.run_directory import RunDirectory
-from pretrain.audit.attention_use import attention_records
-from pretrain.audit.notes import run_meta
-from pretrain.audit.retrieval import retrieval_records
-from pretrain.baselines import choose_alpha
-from pretrain.config import PretrainConfig
-from pretrain.contenders import Contender, contenders
-from pretrain.controls.zero_shot import zero_shot_records
-from pretrain.encoder_directory import add_held_out_scores
-from pretrain.evaluate import fold_records
-from pretrain.fit import one_thread
-from pretrain.folds import validation_split
-from pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
-from pretrain.methods.base import Task
-from pretrain.outputs import publish_encoder, write_curves, write_predictions
-from pretrain.train import train_trial, trial_seed
-from pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
+from hage_transfer.compare.records import Record, summarise
+from hage_transfer.compare.results import Results
+from hage_transfer.pretrain.audit.attention_use import attention_records
+from hage_transfer.pretrain.audit.notes import run_meta
+from hage_transfer.pretrain.audit.retrieval import retrieval_records
+from hage_transfer.pretrain.baselines import choose_alpha
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.contenders import Contender, contenders
+from hage_transfer.pretrain.controls.zero_shot import zero_shot_records
+from hage_transfer.pretrain.encoder_directory import add_held_out_scores
+from hage_transfer.pretrain.evaluate import fold_records
+from hage_transfer.pretrain.fit import one_thread
+from hage_transfer.pretrain.folds import validation_split
+from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
+from hage_transfer.pretrain.methods.base import Task
+from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
+from hage_transfer.pretrain.train import train_trial, trial_seed
+from hage_transfer.pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
+from hage_transfer.running.atomic import write_json
+from hage_transfer.running.jobs import Engine, Job
+from hage_transfer.running.run_all import run_all
+from hage_transfer.running.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from hage_transfer.metrics.genes import pcc_mean
+from hage_transfer.compare.genes import pcc_mean
 
 _MOMENTS = ("count", "mean_x", "mean_y", "xx", "yy", "xy", "low_x", "high_x", "low_y", "high_y")
 
@@ -12,7 +12,7 @@ class RunningPcc:
     """Moments (float64) of predicted and measured expression of each section, batch by batch.
 
     Batches are joined by the pairwise update of Chan, Golub and LeVeque (1979), which loses no digits where the mean
-    is large beside the spread. The correlations are those of ``hage_transfer.metrics.genes.gene_pcc``.
+    is large beside the spread. The correlations are those of ``hage_transfer.compare.genes.gene_pcc``.
     """
 
     def __init__(self) -> None:

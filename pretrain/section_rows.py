@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from hage_transfer.records import Record, finite
+from hage_transfer.compare.records import Record, finite
 
 TASK = "pretrain"
 

@@ -8,8 +8,8 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler
 
-from pretrain.dataset import Spots
-from pretrain.joined_rows import ShareOfBatches
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.joined_rows import ShareOfBatches
 
 _VALIDATION_BATCH = 1024
 _ROWS_AT_A_TIME = 65_536

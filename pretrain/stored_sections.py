@@ -7,7 +7,7 @@ from pathlib import Path
 import anndata
 from anndata import AnnData
 
-from hage_transfer.atomic import atomic_path
+from hage_transfer.running.atomic import atomic_path
 
 
 @dataclass(frozen=True)

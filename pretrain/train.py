@@ -10,26 +10,26 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.audit.attention_use import write_attention_use
-from pretrain.audit.retrieval import write_retrieval
-from pretrain.centroid_bank import CentroidBank
-from pretrain.clustering import hierarchical_clusters
-from pretrain.config import PretrainConfig
-from pretrain.controls.gene_controls import control_genes
-from pretrain.controls.zero_shot import write_zero_shot
-from pretrain.dataset import FoldData
-from pretrain.encoder_directory import write_encoder_directory
-from pretrain.fit import BestEpoch, fit, one_thread
-from pretrain.folds import validation_split
-from pretrain.inputs import FoldInputs
-from pretrain.module import HageModule
-from pretrain.ranks import check_devices, on_ranks
-from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
-from pretrain.stacked_rows import StackedRows
-from pretrain.trial_files import TrialPaths, write_training
+from hage_transfer.pretrain.audit.attention_use import write_attention_use
+from hage_transfer.pretrain.audit.retrieval import write_retrieval
+from hage_transfer.pretrain.centroid_bank import CentroidBank
+from hage_transfer.pretrain.clustering import hierarchical_clusters
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.controls.gene_controls import control_genes
+from hage_transfer.pretrain.controls.zero_shot import write_zero_shot
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.encoder_directory import write_encoder_directory
+from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
+from hage_transfer.pretrain.folds import validation_split
+from hage_transfer.pretrain.inputs import FoldInputs
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.ranks import check_devices, on_ranks
+from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
+from hage_transfer.pretrain.stacked_rows import StackedRows
+from hage_transfer.pretrain.trial_files import TrialPaths, write_training
+from hage_transfer.running.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME = 4096

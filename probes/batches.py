@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.rows import FeatureRows, as_float32
+from hage_transfer.probes.rows import FeatureRows, as_float32
 
 WINDOW_ROWS = 16_384
 BLOCK_ROWS = 128

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from probes.directions import as_array, blocks, directions, training_centres
-from probes.rows import CHUNK_ROWS, FeatureRows
+from hage_transfer.probes.directions import as_array, blocks, directions, training_centres
+from hage_transfer.probes.rows import CHUNK_ROWS, FeatureRows
 
 
 def class_mean_probabilities(

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hage_transfer.compare.source_settings import Label, Sources, SourceSettings
 from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SplitSettings
-from hage_transfer.source_settings import Label, Sources, SourceSettings
 
 Classifier = Literal["logistic", "knn", "class_mean"]
 

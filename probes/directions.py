@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from probes.moments import training_moments
-from probes.rows import FeatureRows
+from hage_transfer.probes.moments import training_moments
+from hage_transfer.probes.rows import FeatureRows
 
 
 def training_centres(

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from hage_transfer.data.cross_validation import compared
+from hage_transfer.compare.classification import positive_class
+from hage_transfer.compare.cross_validation import compared
+from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
+from hage_transfer.compare.splits import write_split
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.splits import write_split
-from hage_transfer.jobs import Job
-from hage_transfer.metrics.classification import positive_class
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
-from hage_transfer.records import Record
-from hage_transfer.results import Results
-from hage_transfer.run_all import run_all
-from hage_transfer.run_directory import RunDirectory
-from probes.config import ProbeConfig
-from probes.folds import ProbeFold, masks, probe_folds
-from probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
-from probes.label_draws import LabelDraw, draw_masks, label_draws
-from probes.more_tables import cross_check_table, curve_table, write_table
+from hage_transfer.probes.config import ProbeConfig
+from hage_transfer.probes.folds import ProbeFold, masks, probe_folds
+from hage_transfer.probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
+from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
+from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
+from hage_transfer.running.jobs import Job
+from hage_transfer.running.run_all import run_all
+from hage_transfer.running.run_directory import RunDirectory
 
 Trials = Sequence[tuple[Path, ...]]
 

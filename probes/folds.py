@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int
 
+from hage_transfer.compare.splits import check_disjoint, table_folds
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_table import PARTS
-from hage_transfer.data.splits import check_disjoint, table_folds
 from hage_transfer.errors import DataError, SplitError
-from probes.config import ProbeSplitSettings
+from hage_transfer.probes.config import ProbeSplitSettings
 
 OFFICIAL = "official"
 _NAMED = 3

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.data.feature_file import read_meta, written
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
-from probes.config import CrossCheckSettings, ProbeTrainSettings
+from hage_transfer.probes.config import CrossCheckSettings, ProbeTrainSettings
+from hage_transfer.running.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from probes.rows import FeatureRows
+    from hage_transfer.probes.rows import FeatureRows
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def run_probe_job(work: ProbeJob) -> None:
     Raises:
         DataError: features that cannot be read, or training that ended in NaN.
     """
-    from probes.rows import open_rows
+    from hage_transfer.probes.rows import open_rows
 
     with _one_thread(), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
         of_heads = _probabilities(work, features)
@@ -124,10 +124,10 @@ def work_sha256(paths: Sequence[Path], labels: LabelTable, training: np.ndarray,
 
 
 def _probabilities(work: ProbeJob, features: "FeatureRows") -> Float[np.ndarray, "head row class"]:
-    from probes.class_mean import class_mean_probabilities
-    from probes.linear import train_probes
-    from probes.logistic import train_logistic
-    from probes.neighbours import neighbour_probabilities
+    from hage_transfer.probes.class_mean import class_mean_probabilities
+    from hage_transfer.probes.linear import train_probes
+    from hage_transfer.probes.logistic import train_logistic
+    from hage_transfer.probes.neighbours import neighbour_probabilities
 
     rows, wanted, options = (features, work.labels, work.training), work.wanted, work.cross_checks
     n_classes, device = work.n_classes, work.device

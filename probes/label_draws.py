@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from hage_transfer.data.labels import LabelTable
-from probes.config import LearningCurveSettings
-from probes.folds import ProbeFold
+from hage_transfer.probes.config import LearningCurveSettings
+from hage_transfer.probes.folds import ProbeFold
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probes.batches import shuffled_batches
-from probes.moments import Moments, training_moments
-from probes.rows import FeatureRows
+from hage_transfer.probes.batches import shuffled_batches
+from hage_transfer.probes.moments import Moments, training_moments
+from hage_transfer.probes.rows import FeatureRows
 
 EPS = 1e-6
 """Of AdamW. A balanced batch has no slope in the biases at the start but for rounding, and at torch's 1e-8 the sign of

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probes.linear import LinearProbes
-from probes.lockstep import in_lockstep
-from probes.moments import Moments, training_moments
-from probes.rows import FeatureRows
+from hage_transfer.probes.linear import LinearProbes
+from hage_transfer.probes.lockstep import in_lockstep
+from hage_transfer.probes.moments import Moments, training_moments
+from hage_transfer.probes.rows import FeatureRows
 
 CHUNK_ROWS = 512  # in float32 these stay in the processor's cache
 Penalty = Literal["squared", "norm"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hage_transfer.data.feature_scale import feature_scale
 from hage_transfer.errors import SplitError
-from probes.rows import FeatureRows
+from hage_transfer.probes.rows import FeatureRows
 
 CHUNK_ROWS = 512  # in float64 these stay in the processor's cache
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.atomic import write_csv
+from hage_transfer.compare.classification import classification_metrics
+from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
+from hage_transfer.compare.records import MEAN, STD
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.metrics.classification import classification_metrics
-from hage_transfer.metrics.out_of_fold import OutOfFold, classification_records
-from hage_transfer.records import MEAN, STD
-from probes.label_draws import LabelDraw
+from hage_transfer.probes.label_draws import LabelDraw
+from hage_transfer.running.atomic import write_csv
 
 Trial = tuple[str, int | None]
 

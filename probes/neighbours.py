@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from probes.directions import as_array, blocks, directions, training_centres
-from probes.rows import FeatureRows
+from hage_transfer.probes.directions import as_array, blocks, directions, training_centres
+from hage_transfer.probes.rows import FeatureRows
 
 QUERY_ROWS, TRAINING_ROWS = 4096, 4096
 

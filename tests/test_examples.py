@@ -10,16 +10,16 @@ import hage_transfer
 
 MODULES = (
     "hage_transfer.data.feature_file",
-    "hage_transfer.differences",
-    "hage_transfer.metrics.auc_influence",
-    "hage_transfer.metrics.bootstrap",
-    "hage_transfer.metrics.classification",
-    "hage_transfer.metrics.fold_tests",
-    "hage_transfer.metrics.genes",
+    "hage_transfer.compare.differences",
+    "hage_transfer.compare.auc_influence",
+    "hage_transfer.compare.bootstrap",
+    "hage_transfer.compare.classification",
+    "hage_transfer.compare.fold_tests",
+    "hage_transfer.compare.genes",
     "hage_transfer.models.gene_informed",
-    "hage_transfer.results",
-    "pretrain.clustering",
-    "pretrain.losses",
+    "hage_transfer.compare.results",
+    "hage_transfer.pretrain.clustering",
+    "hage_transfer.pretrain.losses",
 )
 WITHOUT = {"__version__", "ExpressionModel"}
 """Exported names without an example of their own: a text, and a class that is made by training."""
@@ -40,7 +40,7 @@ def test_an_exported_name_has_an_example_that_is_run(name):
 
 
 @pytest.mark.parametrize(
-    "module", ["hage_transfer.metrics.genes", "hage_transfer.metrics.bootstrap", "pretrain.losses"]
+    "module", ["hage_transfer.compare.genes", "hage_transfer.compare.bootstrap", "hage_transfer.pretrain.losses"]
 )
 def test_every_function_of_metrics_and_losses_has_an_example(module):
     functions = inspect.getmembers(importlib.import_module(module), inspect.isfunction)

@@ -58,9 +58,9 @@ def _row(parameter: Any) -> str:
 
 def config_keys() -> str:
     """Every key of the three configs: default and what it decides."""
-    from mil.config import MilConfig
-    from pretrain.config import PretrainConfig
-    from probes.config import ProbeConfig
+    from hage_transfer.mil.config import MilConfig
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.probes.config import ProbeConfig
 
     parts = []
     for title, model in (

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hage_transfer.results import Results
+    from hage_transfer.compare.results import Results
 
 COLUMNS = (
     {"accuracy": "accuracy", "auc": "AUC", "recall": "recall"},
@@ -27,7 +27,7 @@ CLASSIFIERS = {
 
 def show_table(results: "Results", console: Console) -> None:
     """Prints each source's mean and std over folds: of its trials' mean score, then of the trials as one classifier."""
-    from hage_transfer.records import MEAN, STD
+    from hage_transfer.compare.records import MEAN, STD
 
     meta = results.meta
     counts = ", ".join(f"{number} {name}" for name, number in meta["class_counts"].items())
@@ -50,7 +50,7 @@ def show_table(results: "Results", console: Console) -> None:
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
-    from hage_transfer.records import MEAN, STD
+    from hage_transfer.compare.records import MEAN, STD
 
     table = Table("source", "trials", *metrics.values(), **STYLE)
     for source in results.sources:

@@ -16,9 +16,9 @@ from hage_transfer.heatmap_files import HEATMAPS_FOLDER
 
 if TYPE_CHECKING:
     from hage_transfer.demo.files import DemoFiles, DemoSize
-    from mil.config import MilConfig
-    from pretrain.config import PretrainConfig
-    from probes.config import ProbeConfig
+    from hage_transfer.mil.config import MilConfig
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.probes.config import ProbeConfig
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
         ConfigError: ``out`` holds a demo of another seed, and ``overwrite`` is not set.
     """
     from hage_transfer.cli.classify import show_differences, show_table
-    from hage_transfer.cli.encode import encode_sections
     from hage_transfer.cli.gene_tables import show_gene_table
     from hage_transfer.cli.mil import run_mil
     from hage_transfer.cli.pretrain import run_pretrain
     from hage_transfer.cli.probe import run_probe
     from hage_transfer.demo.files import FULL, write_demo_files
+    from hage_transfer.encode.sections_and_patches import encode_sections
     from hage_transfer.report.page import write_report
 
     start = time.monotonic()
@@ -101,9 +101,9 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
 
 def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: int) -> None:
     """Heatmaps of the first slides of each class, for the gene-informed source."""
-    from hage_transfer.cli.heatmap.run import HeatmapOptions, run_heatmap
     from hage_transfer.data.labels import read_labels
-    from hage_transfer.devices import resolve_device
+    from hage_transfer.explain.run import HeatmapOptions, run_heatmap
+    from hage_transfer.running.devices import resolve_device
 
     labels = read_labels(config.features / "labels.csv")
     first = [name for label in labels.classes for name in labels.keys[labels.labels == label][:EXPLAINED_PER_CLASS]]
@@ -123,9 +123,9 @@ def demo_configs(out: Path, files: "DemoFiles", *, seed: int) -> DemoConfigs:
     """The demo's recipes with paths below ``out`` and the given seed."""
     from hage_transfer.config import load_config
     from hage_transfer.demo.recipes import demo_recipe
-    from mil.config import MilConfig
-    from pretrain.config import PretrainConfig
-    from probes.config import ProbeConfig
+    from hage_transfer.mil.config import MilConfig
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.probes.config import ProbeConfig
 
     encoders = f"sources.hage.encoder={_quoted(out / 'pretrain' / 'encoders' / '*' / 'trial_*')}"
 

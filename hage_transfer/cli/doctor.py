@@ -49,7 +49,7 @@ def doctor(
 def _facts(*, ask_hub: bool) -> dict[str, Any]:
     from hage_transfer.cli.missing import missing
     from hage_transfer.encoders.registry import entries
-    from hage_transfer.run_directory import environment
+    from hage_transfer.running.run_directory import environment
 
     encoders, versions = entries(), environment()
     return {
@@ -75,7 +75,7 @@ def _machine() -> dict[str, str]:
 
     import torch
 
-    from hage_transfer.devices import available_devices
+    from hage_transfer.running.devices import available_devices
 
     facts = {}
     for device in available_devices():

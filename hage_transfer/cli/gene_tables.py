@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hage_transfer.results import Results
+    from hage_transfer.compare.results import Results
 
 COLUMNS = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG", "mse": "MSE", "mae": "MAE"}
 RETRIEVED = 10
@@ -113,7 +113,7 @@ def _show_quoted(results: "Results", console: Console) -> None:
 
 
 def _over_folds(results: "Results", source: str, metric: str) -> str:
-    from hage_transfer.records import MEAN, STD
+    from hage_transfer.compare.records import MEAN, STD
 
     found = {r.fold: r.value for r in results.select(source=source, metric=metric, trial=None, section=None)}
     mean, std = found.get(MEAN), found.get(STD)
@@ -121,7 +121,7 @@ def _over_folds(results: "Results", source: str, metric: str) -> str:
 
 
 def _mean(results: "Results", source: str, metric: str) -> float | None:
-    from hage_transfer.records import MEAN
+    from hage_transfer.compare.records import MEAN
 
     found = results.select(source=source, metric=metric, trial=None, section=None, fold=MEAN)
     return found[0].value if found else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hage_transfer.data.gene_embeddings import Coverage, GeneEmbeddings
     from hage_transfer.data.gene_names import GeneNames
     from hage_transfer.data.genes import Panel
-    from pretrain.config import PretrainConfig
+    from hage_transfer.pretrain.config import PretrainConfig
 
 genes_app = typer.Typer(
     name="genes", help="Gene panel, gene embeddings, and how far the one covers the other.", no_args_is_help=True
@@ -52,8 +52,8 @@ def panel_command(
 ) -> None:
     """Choose the panel by the config's rule; prints how many genes each rule drops."""
     from hage_transfer.config import load_config
-    from pretrain.config import PretrainConfig
-    from pretrain.genes import choose_panel, judge_embeddings, read_names
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.pretrain.genes import choose_panel, judge_embeddings, read_names
 
     settings = load_config(PretrainConfig, config, set_ or ())
     paths = None if out is None else _panel_paths(out, overwrite=overwrite)
@@ -84,8 +84,8 @@ def embed_command(
     """Train embeddings of the config's panel from the co-expression of its sections; usable as genes.embeddings."""
     from hage_transfer.config import load_config
     from hage_transfer.data.gene_embeddings import train_coexpression, write_gene2vec
-    from pretrain.config import PretrainConfig
-    from pretrain.genes import choose_panel, read_names
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.pretrain.genes import choose_panel, read_names
 
     overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
     settings = load_config(PretrainConfig, config, overrides)
@@ -147,8 +147,8 @@ def measure_coverage(
     from hage_transfer.data.gene_embeddings import read_gene2vec
     from hage_transfer.data.genes import read_symbols
     from hage_transfer.errors import ConfigError
-    from pretrain.config import GeneSettings, PretrainConfig
-    from pretrain.genes import choose_panel, cover_panel, read_named_sections, read_names
+    from hage_transfer.pretrain.config import GeneSettings, PretrainConfig
+    from hage_transfer.pretrain.genes import choose_panel, cover_panel, read_named_sections, read_names
 
     if config is None and (panel is None or embeddings is None or overrides):
         raise ConfigError("give a config, or both --panel FILE and --embeddings FILE (and no --set)")
@@ -222,7 +222,7 @@ def _chosen_sections(
 ) -> "tuple[list[AnnData], str]":
     """The sections to choose genes on, and a line that says whether they hold held-out ones."""
     from hage_transfer.errors import SplitError
-    from pretrain.genes import gene_folds, gene_sections, read_named_sections
+    from hage_transfer.pretrain.genes import gene_folds, gene_sections, read_named_sections
 
     sections = {section.uns["section"]["name"]: section for section in read_named_sections(config.data, names)}
     if fold is None and not training_only:
@@ -261,15 +261,15 @@ def _check_free(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _write_panel(paths: tuple[Path, Path], panel: "Panel") -> None:
-    from hage_transfer.atomic import write_text
-    from pretrain.genes import write_panel_report
+    from hage_transfer.pretrain.genes import write_panel_report
+    from hage_transfer.running.atomic import write_text
 
     write_panel_report(paths[1], panel)
     write_text(paths[0], "".join(f"{symbol}\n" for symbol in panel.symbols))
 
 
 def _write_coverage(path: Path, coverage: "Coverage", near: dict[str, tuple[str, ...]]) -> None:
-    from hage_transfer.atomic import write_csv
+    from hage_transfer.running.atomic import write_csv
 
     covered = [
         {"gene": symbol, "covered": True, "embedding": coverage.renamed.get(symbol, symbol)}

@@ -12,8 +12,8 @@ from rich.table import Table
 from hage_transfer.cli.classify import STYLE
 
 if TYPE_CHECKING:
+    from hage_transfer.compare.split_files import SplitFile, SplitSurvey
     from hage_transfer.data.labels import LabelTable
-    from hage_transfer.data.split_files import SplitFile, SplitSurvey
 
 _NAMED = 5
 
@@ -65,8 +65,8 @@ def check(
     names: Annotated[bool, typer.Option("--names", help="All names, not the first few.")] = False,
 ) -> None:
     """Count slides, classes, patients and sites; find unknown slides, and patients on two sides of a split."""
+    from hage_transfer.compare.split_files import read_split_files, survey_split
     from hage_transfer.data.labels import read_labels
-    from hage_transfer.data.split_files import read_split_files, survey_split
 
     labels = read_labels(table)
     console = Console()

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from hage_transfer.cli.options import PACKAGES
 from hage_transfer.errors import HageError, ItemsFailedError
+from hage_transfer.running.progress import PACKAGE
 
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -73,8 +73,7 @@ def run(arguments: list[str]) -> int:
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    for name in PACKAGES:
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
         code = app(arguments, standalone_mode=False)
     except UsageError as error:

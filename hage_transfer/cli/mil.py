@@ -12,9 +12,9 @@ from hage_transfer.cli.classify import COLUMNS, STYLE, show_differences, show_ta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hage_transfer.compare.results import Results
     from hage_transfer.data.labels import LabelTable
-    from hage_transfer.results import Results
-    from mil.config import MilConfig
+    from hage_transfer.mil.config import MilConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Compare slide feature sources with AB-MIL on the same folds and seeds."""
         from hage_transfer.config import load_config
-        from mil.config import MilConfig
+        from hage_transfer.mil.config import MilConfig
 
         overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
         settings = load_config(MilConfig, config, overrides)
@@ -53,17 +53,17 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         InputError: config, features, labels or encoders that are wrong; the message says which.
         ItemsFailedError: some trainings failed; they are in ``failures.csv``.
     """
-    from hage_transfer.cli.encode import encode_bags
-    from hage_transfer.cli.progress import job_progress, run_log
-    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+    from hage_transfer.compare.classification import positive_class
     from hage_transfer.config import FeatureSetSettings, SlideSetSettings
     from hage_transfer.data.labels import read_labels
-    from hage_transfer.devices import resolve_device
-    from hage_transfer.metrics.classification import positive_class
-    from hage_transfer.run_directory import RunDirectory
-    from mil.bags import open_bags
-    from mil.evaluate import evaluate_mil
-    from mil.folds import mil_folds
+    from hage_transfer.encode.bags import encode_bags
+    from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+    from hage_transfer.mil.bags import open_bags
+    from hage_transfer.mil.evaluate import evaluate_mil
+    from hage_transfer.mil.folds import mil_folds
+    from hage_transfer.running.devices import resolve_device
+    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
     check_sources(config.sources)

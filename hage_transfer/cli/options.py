@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-PACKAGES = ("hage_transfer", "pretrain", "probes", "mil")
-"""Packages whose log is shown and kept."""
-
 Config = Annotated[Path, typer.Argument(help="YAML recipe; configs/ holds one for each task.")]
 Set = Annotated[
     list[str] | None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hage_transfer.data.image_hashes import PixelCheck
     from hage_transfer.data.labels import LabelTable
     from hage_transfer.data.patch_set import PatchSet
-    from probes.config import ProbeConfig
+    from hage_transfer.probes.config import ProbeConfig
 
 DUPLICATES_FILE = "duplicates.csv"
 
@@ -41,7 +41,7 @@ def check_command(
     labels, listed in failures.csv and duplicates.csv; 2: the set or its folds cannot be used as they are.
     """
     from hage_transfer.config import load_config
-    from probes.config import ProbeConfig
+    from hage_transfer.probes.config import ProbeConfig
 
     folder = out or Path("runs") / f"check-{config.stem}"
     check_patches(load_config(ProbeConfig, config, set_ or ()), out=folder, n_threads=jobs, pixels=pixels)
@@ -74,7 +74,7 @@ def check_patches(config: "ProbeConfig", *, out: Path, n_threads: int = 1, pixel
     from hage_transfer.data.image_hashes import check_pixels
     from hage_transfer.data.labels import LabelTable, map_labels
     from hage_transfer.data.patches import read_patch_set
-    from probes.folds import probe_folds
+    from hage_transfer.probes.folds import probe_folds
 
     patches = read_patch_set(config.data)
     labels = map_labels(LabelTable(patches.keys, patches.labels, patches.groups), config.label_map)
@@ -113,9 +113,9 @@ def _show_counts(labels: "LabelTable", console: Console) -> None:
 
 
 def _report(checked: "PixelCheck", patches: "PatchSet", *, out: Path, console: Console) -> None:
-    from hage_transfer.atomic import write_csv
     from hage_transfer.errors import ItemsFailedError
-    from hage_transfer.run_directory import FAILURES_FILE
+    from hage_transfer.running.atomic import write_csv
+    from hage_transfer.running.run_directory import FAILURES_FILE
 
     rows = _duplicate_rows(checked, patches)
     across = sum(one.across_groups for one in checked.duplicates)

@@ -11,9 +11,9 @@ from hage_transfer.cli.gene_tables import show_gene_table, show_paired_differenc
 from hage_transfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hage_transfer.jobs import Engine
-    from hage_transfer.results import Results
-    from pretrain.config import PretrainConfig
+    from hage_transfer.compare.results import Results
+    from hage_transfer.pretrain.config import PretrainConfig
+    from hage_transfer.running.jobs import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
         from hage_transfer.config import load_config
-        from pretrain.config import PretrainConfig
+        from hage_transfer.pretrain.config import PretrainConfig
 
         overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
         overrides += method_overrides(methods) + variant_overrides(variants)
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 def method_overrides(methods: str | None) -> list[str]:
     """``--methods`` as an override of the config."""
-    from pretrain.config import METHOD_NAMES
+    from hage_transfer.pretrain.config import METHOD_NAMES
 
     if methods is None:
         return []
@@ -108,11 +108,11 @@ def run_pretrain(
     address: str | None = None,
 ) -> "Results":
     """Runs (or resumes) a pretraining run in ``out``."""
-    from hage_transfer.cli.progress import job_progress, run_log
-    from hage_transfer.devices import resolve_device
-    from hage_transfer.run_directory import RunDirectory
-    from pretrain.inputs import read_inputs
-    from pretrain.run import pretrain
+    from hage_transfer.pretrain.inputs import read_inputs
+    from hage_transfer.pretrain.run import pretrain
+    from hage_transfer.running.devices import resolve_device
+    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
     if engine == "ray" and ":" in resolved:

@@ -10,8 +10,8 @@ from hage_transfer.cli import options
 from hage_transfer.cli.classify import show_cross_checks, show_curve, show_differences, show_table
 
 if TYPE_CHECKING:
-    from hage_transfer.results import Results
-    from probes.config import ProbeConfig
+    from hage_transfer.compare.results import Results
+    from hage_transfer.probes.config import ProbeConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +31,9 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Compare patch feature sources with the linear probe on the same folds and seeds."""
-        from hage_transfer.cli import selection
         from hage_transfer.config import load_config
-        from probes.config import ProbeConfig
+        from hage_transfer.encode import selection
+        from hage_transfer.probes.config import ProbeConfig
 
         overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
         settings = load_config(ProbeConfig, config, overrides)
@@ -65,15 +65,15 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
         InputError: config, features, labels or encoders that are wrong; the message says which.
         ItemsFailedError: some probes failed; they are in ``failures.csv``.
     """
-    from hage_transfer.cli.encode import encode_patches
-    from hage_transfer.cli.progress import job_progress, run_log
-    from hage_transfer.cli.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+    from hage_transfer.compare.classification import positive_class
     from hage_transfer.data.labels import map_labels, read_labels
-    from hage_transfer.devices import resolve_device
-    from hage_transfer.metrics.classification import positive_class
-    from hage_transfer.run_directory import RunDirectory
-    from probes.evaluate import evaluate_probes
-    from probes.folds import probe_folds, read_parts
+    from hage_transfer.encode.sections_and_patches import encode_patches
+    from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+    from hage_transfer.probes.evaluate import evaluate_probes
+    from hage_transfer.probes.folds import probe_folds, read_parts
+    from hage_transfer.running.devices import resolve_device
+    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
     check_sources(config.sources)

@@ -8,7 +8,7 @@ import typer
 from hage_transfer.cli import options
 
 if TYPE_CHECKING:
-    from hage_transfer.cli.tissue_survey import Surveyed
+    from hage_transfer.encode.tissue_survey import Surveyed
 
 Inputs = Annotated[
     list[Path],
@@ -36,11 +36,11 @@ def tissue(
     """
     from rich.console import Console
 
-    from hage_transfer.atomic import write_csv
-    from hage_transfer.cli.progress import job_progress
-    from hage_transfer.cli.tissue_survey import FAILURE_COLUMNS, SUMMARY, slide_jobs, survey_all, table_columns
+    from hage_transfer.encode.tissue_survey import FAILURE_COLUMNS, SUMMARY, slide_jobs, survey_all, table_columns
     from hage_transfer.errors import ItemsFailedError
-    from hage_transfer.run_directory import FAILURES_FILE
+    from hage_transfer.running.atomic import write_csv
+    from hage_transfer.running.progress import job_progress
+    from hage_transfer.running.run_directory import FAILURES_FILE
 
     overrides = options.with_mpp(set_, mpp)
     work, failed = slide_jobs(inputs, overrides)

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import atomic_path
 
 SCHEMA_VERSION = 1
 

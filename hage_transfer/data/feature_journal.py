@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float32
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import atomic_path
 
 ENDING = ".unfinished"
 _HEAD = struct.Struct("<II")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.data.co_expression import GeneEmbeddings
 from hage_transfer.data.section_form import check_unique
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import atomic_path
 
 
 def read_gene2vec(path: Path) -> GeneEmbeddings:

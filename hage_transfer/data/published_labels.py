@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.atomic import write_csv
 from hage_transfer.csv_table import CsvTable, csv_table, refuse_in_place
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import write_csv
 from hage_transfer.slide_names import slide_name
 
 TCGA_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})-[A-Z0-9]{4}(-|$)")

@@ -8,9 +8,9 @@ table has, among others, the columns ``file`` (the tile's path), ``class`` (``tu
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hage_transfer.atomic import write_csv
 from hage_transfer.csv_table import csv_table, refuse_in_place
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import write_csv
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
 """Names of a published split's parts to ours; any case."""

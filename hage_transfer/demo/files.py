@@ -4,11 +4,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hage_transfer.atomic import write_json
 from hage_transfer.demo.patches import write_patches
 from hage_transfer.demo.sections import write_sections
 from hage_transfer.demo.slides import write_slides
 from hage_transfer.errors import ConfigError
+from hage_transfer.running.atomic import write_json
 
 VERSION = 1
 

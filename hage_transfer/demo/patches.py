@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from hage_transfer.atomic import atomic_path, write_csv
 from hage_transfer.demo.paint import paint
 from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import CELL_PX, TissueMap, make_tissue
+from hage_transfer.running.atomic import atomic_path, write_csv
 
 SIDE_PX = 1152
 PATCH_PX = 96

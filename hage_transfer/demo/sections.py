@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.demo.counts import draw_counts, draw_patient_shift
 from hage_transfer.demo.paint import paint
 from hage_transfer.demo.programs import SYMBOLS
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import TissueMap, TissueTraits, disc_means, make_tissue
+from hage_transfer.running.atomic import atomic_path
 
 SPACING_PX = 150  # 75 um at 0.5 um per px
 STREAM = 1

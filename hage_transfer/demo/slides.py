@@ -7,11 +7,11 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt8
 
-from hage_transfer.atomic import atomic_path, write_csv
 from hage_transfer.demo.paint import paint
 from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, TissueTraits, make_tissue
+from hage_transfer.running.atomic import atomic_path, write_csv
 
 TILE_PX = 256
 PIXELS_PER_CM = 10_000 / MPP_UM_PER_PX

@@ -4,11 +4,11 @@ import difflib
 from dataclasses import dataclass
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.devices import resolve_device
 from hage_transfer.encoders import embedded, timm_any, timm_models
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.weights import WeightsFile
 from hage_transfer.errors import ConfigError, WeightsError
+from hage_transfer.running.devices import resolve_device
 
 TIMM_PREFIX = "timm:"
 

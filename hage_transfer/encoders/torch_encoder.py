@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hage_transfer.encoders.base import Pending, Preprocessing, one_lane
 from hage_transfer.encoders.preprocess import preprocess
-from hage_transfer.memory import keep_freed_memory
+from hage_transfer.running.memory import keep_freed_memory
 
 CPU_PIECE = 4
 """Images per forward pass on a CPU, one core each. Measured with the embedded encoder and memory kept (see ``memory``):

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hage_transfer.atomic import TEMPORARY_MARK, write_json, write_text
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
 from hage_transfer.models.model_card import model_card
+from hage_transfer.running.atomic import TEMPORARY_MARK, write_json, write_text
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 PREDICTOR_FILE = "predictor.safetensors"

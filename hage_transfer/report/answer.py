@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from hage_transfer.differences import METRIC_NAMES, Difference, t_quantile, verdict_of
+from hage_transfer.compare.differences import METRIC_NAMES, Difference, t_quantile, verdict_of
 from hage_transfer.report.runs import Run
 from hage_transfer.report.verdict import difference, differences
 

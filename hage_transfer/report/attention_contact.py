@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import STYLE
+from hage_transfer.running.atomic import atomic_path
 
 _TILE_INCHES, _GAP_INCHES, _CAPTION_INCHES, _HEAD_INCHES, _TITLE_INCHES = 1.35, 0.12, 0.36, 0.3, 0.42
 _FOOT_INCHES, _LINE_INCHES = 0.26, 0.15

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import STYLE
 from hage_transfer.report.scale_bar import add_scale_bar
 from hage_transfer.report.thumbnail import Thumbnail
+from hage_transfer.running.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.atomic import write_csv
 from hage_transfer.models.region_attention import HeadAttention, RegionAttention
+from hage_transfer.running.atomic import write_csv
 
 COLUMNS = (
     "region", "n_spots", "encoder", "head", "gene", "attention", "times_uniform", "attention_elsewhere",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from hage_transfer.records import mean_and_std
+from hage_transfer.compare.records import mean_and_std
 
 MISSING = "–"
 

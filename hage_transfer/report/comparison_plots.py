@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hage_transfer.differences import Difference
+from hage_transfer.compare.differences import Difference
 from hage_transfer.report.plots import HATCHES, INK, Plot, colour, draw_svg, shortened
 from hage_transfer.report.runs import Run
 from hage_transfer.report.tables import CLASSIFIER_METRICS

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.report.cells import Number, Table
 from hage_transfer.report.layout import Section
 from hage_transfer.report.pictures import QUALITY, Picture, read_picture

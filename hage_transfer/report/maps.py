@@ -14,11 +14,11 @@ import anndata as ad
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.atomic import atomic_path
 from hage_transfer.report.plots import OKABE_ITO, STYLE
 from hage_transfer.report.prediction_file import UNITS, thumbnail_of
 from hage_transfer.report.scale_bar import add_scale_bar
 from hage_transfer.report.thumbnail import Thumbnail
+from hage_transfer.running.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

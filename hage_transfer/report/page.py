@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hage_transfer.atomic import write_text
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.report.answer import answer_of
 from hage_transfer.report.comparison_plots import comparison_plots
@@ -31,6 +30,7 @@ from hage_transfer.report.run_tables import read_curves, read_predictions
 from hage_transfer.report.runs import Run, Unfinished, is_unfinished, read_run, read_unfinished, with_labels
 from hage_transfer.report.slide_attention import slide_section
 from hage_transfer.report.tables import comparison_table
+from hage_transfer.running.atomic import write_text
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32
 
-from hage_transfer.atomic import atomic_path
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.models.ensemble import Expression
 from hage_transfer.report.thumbnail import Thumbnail, read_thumbnail
+from hage_transfer.running.atomic import atomic_path
 
 SCHEMA_VERSION = 1
 IMAGE_MAX_PX = 1000

@@ -7,7 +7,7 @@ from typing import Any
 from hage_transfer.config import file_sha256
 from hage_transfer.report.layout import Reproduction
 from hage_transfer.report.runs import Run
-from hage_transfer.run_directory import RESULTS_FILE
+from hage_transfer.running.run_directory import RESULTS_FILE
 
 UNKNOWN = "not recorded"
 

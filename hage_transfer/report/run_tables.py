@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hage_transfer.compare.out_of_fold import check_prediction_rows
 from hage_transfer.errors import DataError
-from hage_transfer.metrics.out_of_fold import check_prediction_rows
 from hage_transfer.report.runs import Run
 
 OWN = "hage"

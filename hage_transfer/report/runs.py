@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.compare.records import MEAN, STD, Record
+from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
-from hage_transfer.records import MEAN, STD, Record
-from hage_transfer.results import Results
-from hage_transfer.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, FAILURES_FILE, LOG_FILE, RESULTS_FILE
+from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, FAILURES_FILE, LOG_FILE, RESULTS_FILE
 
 BASELINE = "frozen"
 PREDICT_FILE = "predict.json"

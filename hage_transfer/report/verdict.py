@@ -1,6 +1,6 @@
 """How the sources of one run differ: what the page's cards, tables and answer are made of."""
 
-from hage_transfer.differences import Difference, paired_difference
+from hage_transfer.compare.differences import Difference, paired_difference
 from hage_transfer.report.runs import BASELINE, Run
 
 

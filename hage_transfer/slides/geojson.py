@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.atomic import write_text
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import write_text
 from hage_transfer.slides.polygons import Piece, Ring, self_crossing
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hage_transfer.atomic import atomic_path
+from hage_transfer.running.atomic import atomic_path
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from hage_transfer.config import TissueSettings
 from hage_transfer.errors import ConfigError
-from hage_transfer.memory import keep_freed_memory
+from hage_transfer.running.memory import keep_freed_memory
 from hage_transfer.slides.auto_tissue import tissue_mask
 from hage_transfer.slides.clam_tissue import clam_mask, clam_parameters
 from hage_transfer.slides.geojson import read_geojson

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hage_transfer.errors import DataError
-from hage_transfer.run_directory import CONFIG_FILE
+from hage_transfer.running.run_directory import CONFIG_FILE
 from hage_transfer.viewer.contents import Contents
 from hage_transfer.viewer.mil_run import is_heatmap_folder, read_heatmap_folder, read_mil_run
 from hage_transfer.viewer.prediction_folder import read_predictions

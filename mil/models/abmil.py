@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mil.models.tiles import Tiles
-from mil.models.tilewise import Kept, TilewiseMIL, Weights, dropped
+from hage_transfer.mil.models.tiles import Tiles
+from hage_transfer.mil.models.tilewise import Kept, TilewiseMIL, Weights, dropped
 
 
 class ABMIL(TilewiseMIL):

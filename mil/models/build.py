@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mil.models.abmil import ABMIL
-from mil.models.clam import ClamMB, ClamSB
-from mil.models.pooling import MaxMIL, MeanMIL
-from mil.models.tilewise import TilewiseMIL
-from mil.models.transmil import TransMIL
+from hage_transfer.mil.models.abmil import ABMIL
+from hage_transfer.mil.models.clam import ClamMB, ClamSB
+from hage_transfer.mil.models.pooling import MaxMIL, MeanMIL
+from hage_transfer.mil.models.tilewise import TilewiseMIL
+from hage_transfer.mil.models.transmil import TransMIL
 
 BagClassifier = TilewiseMIL | TransMIL
 MODELS: Mapping[str, Callable[..., BagClassifier]] = {

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mil.models.abmil import ABMIL
-from mil.models.tilewise import Weights
+from hage_transfer.mil.models.abmil import ABMIL
+from hage_transfer.mil.models.tilewise import Weights
 
 InstanceLoss = Literal["cross_entropy", "smooth_svm"]
 

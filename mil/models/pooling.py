@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mil.models.tiles import Tiles
-from mil.models.tilewise import Kept, TilewiseMIL, Weights
+from hage_transfer.mil.models.tiles import Tiles
+from hage_transfer.mil.models.tilewise import Kept, TilewiseMIL, Weights
 
 
 class _LinearMIL(TilewiseMIL):

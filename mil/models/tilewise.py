@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hage_transfer.errors import DataError
-from mil.models.output import MILOutput
-from mil.models.tiles import OwnTiles, SharedTiles, Tiles
+from hage_transfer.mil.models.output import MILOutput
+from hage_transfer.mil.models.tiles import OwnTiles, SharedTiles, Tiles
 
 Weights = Mapping[str, Tensor]
 """Parameters by name, each with a leading axis of folds."""

@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hage_transfer.errors import ConfigError, DataError
-from mil.models.output import MILOutput
-from mil.models.tilewise import refuse_empty
+from hage_transfer.mil.models.output import MILOutput
+from hage_transfer.mil.models.tilewise import refuse_empty
 
 MOST_EXPLAINED_TILES = 4096
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from hage_transfer.compare.records import Record
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from hage_transfer.records import Record
-from pretrain.dataset import FoldData
-from pretrain.module import HageModule
-from pretrain.section_rows import over_trials, section_rows
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 GROUP = "attention"
 _SPOTS_AT_A_TIME = 1024

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.records import MEAN, STD, Record
+from hage_transfer.compare.records import MEAN, STD, Record
 
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hage_transfer.metrics.bootstrap import Interval, cluster_bootstrap, paired_bootstrap
-from hage_transfer.records import Record
+from hage_transfer.compare.bootstrap import Interval, cluster_bootstrap, paired_bootstrap
+from hage_transfer.compare.records import Record
 
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated", "pcc_unseen")
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from hage_transfer.compare.records import MEAN, Record
 from hage_transfer.config import config_sha256, file_sha256
-from hage_transfer.records import MEAN, Record
-from pretrain.audit.differences import differences_meta
-from pretrain.audit.intervals import against_meta, intervals_meta
-from pretrain.audit.quoted import quoted_rows
-from pretrain.config import PretrainConfig
-from pretrain.controls.zero_shot import zero_shot_meta
-from pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
-from pretrain.inputs import FoldInputs, Inputs
-from pretrain.methods.registry import METHODS
-from pretrain.trial_files import HAGE
+from hage_transfer.pretrain.audit.differences import differences_meta
+from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
+from hage_transfer.pretrain.audit.quoted import quoted_rows
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.controls.zero_shot import zero_shot_meta
+from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
+from hage_transfer.pretrain.inputs import FoldInputs, Inputs
+from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.trial_files import HAGE
 
 AT_CHANCE = 0.95
 EVEN = 0.999

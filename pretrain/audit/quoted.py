@@ -43,7 +43,7 @@ def quoted_rows(*, table: int | None = None, dataset: str | None = None) -> list
 
 @cache
 def _read() -> tuple[QuotedRow, ...]:
-    text = resources.files("pretrain.audit").joinpath("quoted.json").read_text(encoding="utf-8")
+    text = resources.files("hage_transfer.pretrain.audit").joinpath("quoted.json").read_text(encoding="utf-8")
     return tuple(
         QuotedRow(
             table=row["table"],

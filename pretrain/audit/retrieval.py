@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from hage_transfer.records import Record
-from pretrain.dataset import FoldData
-from pretrain.module import HageModule
-from pretrain.section_rows import over_trials, section_rows
+from hage_transfer.compare.records import Record
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 KS = (1, 5, 10, 50)
 GROUP = "retrieval"

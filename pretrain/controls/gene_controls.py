@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
-from pretrain.dataset import FoldData
+from hage_transfer.pretrain.dataset import FoldData
 
 Control = Literal["none", "random", "mean", "permuted"]
 

@@ -16,8 +16,8 @@ from jaxtyping import Float32, Int
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.errors import ConfigError
-from pretrain.config import PretrainConfig
-from pretrain.genes import FoldGenes
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.genes import FoldGenes
 
 _SALT = 7  # keeps this draw apart from others of the same seed
 

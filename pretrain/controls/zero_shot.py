@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from hage_transfer.metrics.genes import gene_pcc, pcc_mean
+from hage_transfer.compare.genes import gene_pcc, pcc_mean
+from hage_transfer.compare.records import Record
 from hage_transfer.models.expression import GeneConditionedPredictor
-from hage_transfer.records import Record
-from pretrain.config import PretrainConfig
-from pretrain.controls.gene_controls import controlled
-from pretrain.dataset import FoldData
-from pretrain.genes import FoldGenes
-from pretrain.module import HageModule
-from pretrain.section_rows import over_trials, section_rows
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.controls.gene_controls import controlled
+from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.genes import FoldGenes
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.dataset import FoldData
 
 
 @dataclass(frozen=True)

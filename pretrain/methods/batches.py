@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from hage_transfer.errors import ConfigError
-from pretrain.dataset import Spots
-from pretrain.methods.spot_grid import grid_positions, nearest_spots
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.spot_grid import grid_positions, nearest_spots
 
 MAX_SECTION_SPOTS = 10_000
 N_NEIGHBOURS = 4

@@ -7,10 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.contrastive import TwoTowers, fit_retrieval
-from pretrain.methods.layers import ProjectionHead, Standardise
-from pretrain.methods.regression import training_features
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
+from hage_transfer.pretrain.methods.layers import ProjectionHead, Standardise
+from hage_transfer.pretrain.methods.regression import training_features
 
 
 class Bleep(TwoTowers):

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from pretrain.dataset import Spots
-from pretrain.fit import VALIDATION_PCC
-from pretrain.methods.base import Task, Trained
-from pretrain.methods.batches import SpotBatch, row_loader, spot_grid
-from pretrain.methods.learning import learn, seeded
-from pretrain.methods.regression import Optimiser
-from pretrain.methods.retrieval import match, mean_expression
-from pretrain.methods.score import section_pcc
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.fit import VALIDATION_PCC
+from hage_transfer.pretrain.methods.base import Task, Trained
+from hage_transfer.pretrain.methods.batches import SpotBatch, row_loader, spot_grid
+from hage_transfer.pretrain.methods.learning import learn, seeded
+from hage_transfer.pretrain.methods.regression import Optimiser
+from hage_transfer.pretrain.methods.retrieval import match, mean_expression
+from hage_transfer.pretrain.methods.score import section_pcc
 
 
 class TwoTowers(nn.Module):

@@ -7,15 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.batches import SpotBatch, SpotInputs
-from pretrain.methods.layers import GraphSage, GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import (
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.batches import SpotBatch, SpotInputs
+from hage_transfer.pretrain.methods.layers import GraphSage, GridEmbedding, Standardise, TransformerBlock
+from hage_transfer.pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,
 )
-from pretrain.methods.zinb import zinb_nll
+from hage_transfer.pretrain.methods.zinb import zinb_nll
 
 
 class Hist2ST(ExpressionNetwork):

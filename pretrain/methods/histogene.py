@@ -5,10 +5,10 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.batches import SpotInputs
-from pretrain.methods.layers import GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import (
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.batches import SpotInputs
+from hage_transfer.pretrain.methods.layers import GridEmbedding, Standardise, TransformerBlock
+from hage_transfer.pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,

@@ -8,10 +8,10 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler, normalize
 from threadpoolctl import threadpool_limits
 
-from pretrain.dataset import Spots
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.retrieval import Matches, mean_expression
-from pretrain.methods.selection import Rows, Setting, choose
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.retrieval import Matches, mean_expression
+from hage_transfer.pretrain.methods.selection import Rows, Setting, choose
 
 KS = (1, 5, 10, 25, 50, 100, 200)
 METRICS = ("euclidean", "cosine")

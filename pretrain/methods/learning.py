@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from hage_transfer.errors import ConfigError
-from pretrain.fit import BestEpoch, fit, one_thread
-from pretrain.methods.base import Task
+from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
+from hage_transfer.pretrain.methods.base import Task
 
 
 @contextmanager

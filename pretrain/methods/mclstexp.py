@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pretrain.losses import pair_loss
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.contrastive import TwoTowers, fit_retrieval
-from pretrain.methods.layers import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
-from pretrain.methods.regression import n_positions, training_features
+from hage_transfer.pretrain.losses import pair_loss
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
+from hage_transfer.pretrain.methods.layers import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
+from hage_transfer.pretrain.methods.regression import n_positions, training_features
 
 SMALL_PANEL = 300
 

@@ -10,10 +10,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from pretrain.baselines import ALPHAS
-from pretrain.dataset import Spots
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.selection import Rows, Setting, choose
+from hage_transfer.pretrain.baselines import ALPHAS
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.selection import Rows, Setting, choose
 
 N_COMPONENTS = (8, 16, 32, 64, 128, 256)
 

@@ -1,7 +1,7 @@
 """The compared systems by name, in the order of the paper's Table 1, then the references."""
 
-from pretrain.methods import bleep, hist2st, histogene, knn, mclstexp, pca_ridge, stnet, thitogene
-from pretrain.methods.base import Method
+from hage_transfer.pretrain.methods import bleep, hist2st, histogene, knn, mclstexp, pca_ridge, stnet, thitogene
+from hage_transfer.pretrain.methods.base import Method
 
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD

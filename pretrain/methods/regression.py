@@ -10,10 +10,10 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from pretrain.dataset import Spots
-from pretrain.fit import VALIDATION_PCC, BestEpoch
-from pretrain.methods.base import Task, Trained
-from pretrain.methods.batches import (
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.fit import VALIDATION_PCC, BestEpoch
+from hage_transfer.pretrain.methods.base import Task, Trained
+from hage_transfer.pretrain.methods.batches import (
     LaidSection,
     SpotBatch,
     lay_sections,
@@ -22,8 +22,8 @@ from pretrain.methods.batches import (
     section_loader,
     spot_grid,
 )
-from pretrain.methods.learning import learn, seeded
-from pretrain.methods.score import section_pcc
+from hage_transfer.pretrain.methods.learning import learn, seeded
+from hage_transfer.pretrain.methods.score import section_pcc
 
 Optimiser = Callable[[Iterable[Parameter]], torch.optim.Optimizer]
 SECTION_STEPS = 31

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.metrics.genes import gene_pcc, pcc_mean
+from hage_transfer.compare.genes import gene_pcc, pcc_mean
 
 
 def section_pcc(

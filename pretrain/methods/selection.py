@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from sklearn.model_selection import GroupKFold, KFold
 
 from hage_transfer.errors import SplitError
-from pretrain.dataset import Spots
-from pretrain.methods.score import section_pcc
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.score import section_pcc
 
 Rows = Int[np.ndarray, " row"]
 Setting = tuple[float, ...]

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.batches import SpotBatch, SpotInputs
-from pretrain.methods.layers import Standardise
-from pretrain.methods.regression import ExpressionNetwork, fit_spots, training_features
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.batches import SpotBatch, SpotInputs
+from hage_transfer.pretrain.methods.layers import Standardise
+from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_spots, training_features
 
 
 class StNet(ExpressionNetwork):

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pretrain.methods.base import Method, Task, Trained
-from pretrain.methods.batches import SpotInputs
-from pretrain.methods.layers import GraphAttention, GridEmbedding, Standardise, TransformerBlock
-from pretrain.methods.regression import (
+from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.batches import SpotInputs
+from hage_transfer.pretrain.methods.layers import GraphAttention, GridEmbedding, Standardise, TransformerBlock
+from hage_transfer.pretrain.methods.regression import (
     SECTION_STEPS,
     ExpressionNetwork,
     fit_sections,

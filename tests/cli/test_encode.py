@@ -8,17 +8,18 @@ import scipy.sparse
 import yaml
 from PIL import Image
 
-from hage_transfer.cli.encode import encode_bags, encode_patches, encode_sections
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data import pcam
 from hage_transfer.data import sections as sections_module
 from hage_transfer.data.feature_file import read_features
+from hage_transfer.encode.bags import encode_bags
+from hage_transfer.encode.sections_and_patches import encode_patches, encode_sections
 from hage_transfer.encoders import embedded
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError, WeightsError
-from mil.config import MilConfig
-from pretrain.config import PretrainConfig
-from probes.config import ProbeConfig
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.probes.config import ProbeConfig
 
 HOW = {"device": "cpu", "overwrite": False}
 

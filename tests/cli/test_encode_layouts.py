@@ -7,12 +7,12 @@ import tifffile
 import torch
 import yaml
 
-from hage_transfer.cli.encode.layouts import Layout
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.feature_layouts import find_feature_files, open_features
-from hage_transfer.encoders.status import StatusBook
+from hage_transfer.encode.layouts import Layout
+from hage_transfer.encode.status import StatusBook
 from hage_transfer.errors import ConfigError
 
 

@@ -8,20 +8,20 @@ import pytest
 import tifffile
 import yaml
 
-from hage_transfer import atomic
-from hage_transfer.cli.encode.bags import Workers, _write_table
-from hage_transfer.cli.encode.bags import encode_bags as encode_all
-from hage_transfer.cli.encode.slides import slide_items
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.data.feature_file import read_features
 from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.labels import read_labels
-from hage_transfer.encoders.status import StatusBook
+from hage_transfer.encode.bags import Workers, _write_table
+from hage_transfer.encode.bags import encode_bags as encode_all
+from hage_transfer.encode.slide_items import slide_items
+from hage_transfer.encode.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
-from hage_transfer.locks import try_lock
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.running import atomic
+from hage_transfer.running.locks import try_lock
 from hage_transfer.slides.geojson import read_geojson
-from mil.config import MilConfig
 
 
 def rows_of(path):
@@ -227,7 +227,7 @@ def test_encode_slides_goes_on_at_the_batch_where_it_was_stopped(slides, tmp_pat
 
 def test_encode_slides_drops_unfinished_rows_of_another_batch_size(slides, monkeypatch, caplog):
     caplog.set_level("INFO", "hage_transfer")
-    monkeypatch.setattr("hage_transfer.encoders.worker.write_blocks", lambda *args, **how: 1 / 0)
+    monkeypatch.setattr("hage_transfer.encode.worker.write_blocks", lambda *args, **how: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         encode_all(slides, **PLAIN)
     monkeypatch.undo()

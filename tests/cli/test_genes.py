@@ -10,7 +10,7 @@ from hage_transfer.data.co_expression import train_coexpression
 from hage_transfer.data.gene2vec import read_gene2vec
 from hage_transfer.data.genes import read_symbols
 from hage_transfer.data.sections import read_sections
-from pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import PretrainConfig
 
 HVG = [
     "--set",

@@ -13,9 +13,9 @@ from PIL import Image
 from hage_transfer import ExpressionModel, GeneInformedEncoder
 from hage_transfer.cli.main import run
 from hage_transfer.data.feature_file import FeatureMeta, write_features
-from hage_transfer.locks import try_lock
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.expression_model import GeneLines
+from hage_transfer.running.locks import try_lock
 
 GENES = ("FLAT1", "FLAT2", "MARK", "OTHER", "ANTI")
 SIDE, ROWS, COLUMNS, N_SLIDES = 16, 6, 8, 12

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from hage_transfer import ExpressionModel, GeneInformedEncoder
-from hage_transfer.cli.heatmap.genes import gene_quality, tile_genes
-from hage_transfer.metrics.genes import gene_pcc
+from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
+from hage_transfer.explain.genes import gene_quality, tile_genes
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.expression_model import GeneLines
 from hage_transfer.models.region_attention import region_attention
-from hage_transfer.records import Record
-from hage_transfer.results import Results
 
 GENES = ("ERBB2", "KRT8", "CD3E")
 

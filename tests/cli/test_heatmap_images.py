@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hage_transfer.cli.heatmap.images import level0_mpp, slide_images, tile_places
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import DataError
+from hage_transfer.explain.images import level0_mpp, slide_images, tile_places
 from hage_transfer.slides.reader import open_slide
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hage_transfer.cli.heatmap.over_slides import _of_class
+from hage_transfer.explain.over_slides import _of_class
 
 
 def table(effect, g):

@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from hage_transfer.cli.main import run
+from hage_transfer.compare.records import MEAN
+from hage_transfer.compare.results import Results
 from hage_transfer.data.feature_file import FeatureMeta, write_features
-from hage_transfer.records import MEAN
-from hage_transfer.results import Results
 
 META = FeatureMeta("set", "embedded", "a" * 64, "Apache-2.0", 224, 224, None, "float32", "settings")
 

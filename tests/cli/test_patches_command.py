@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from hage_transfer.cli.main import run
-from hage_transfer.records import MEAN
-from hage_transfer.results import Results
+from hage_transfer.compare.records import MEAN
+from hage_transfer.compare.results import Results
 
 write_pcam = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "synthetic_pcam.py"))["write_pcam"]
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from hage_transfer import GeneInformedEncoder
 from hage_transfer.cli.main import run
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.data.feature_file import FeatureMeta, write_features
-from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.models.checkpoint import PREDICTOR_FILE
 
 PRETRAIN = ["pretrain", "pretrain.yaml", "--device", "cpu", "--out", "runs/st"]

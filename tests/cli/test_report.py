@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from hage_transfer.cli.main import run
-from hage_transfer.records import Record
-from hage_transfer.results import Results
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
 
 
 def test_report_command_writes_both_pages(tmp_path: Path) -> None:

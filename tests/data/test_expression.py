@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from hage_transfer.compare.genes import gene_pcc, highly_expressed, mae, mse, pcc_mean
 from hage_transfer.data.expression import PRESETS, normalise
 from hage_transfer.data.genes import panel_counts, read_symbols
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.metrics.genes import gene_pcc, highly_expressed, mae, mse, pcc_mean
 
 COUNTS = arrays(np.int64, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.integers(0, 5000))
 

@@ -1,8 +1,8 @@
 from hage_transfer.config import load_config
 from hage_transfer.demo.recipes import demo_recipe
-from mil.config import MilConfig
-from pretrain.config import PretrainConfig
-from probes.config import ProbeConfig
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.probes.config import ProbeConfig
 
 
 def test_demo_recipes_are_valid_configs() -> None:

@@ -17,9 +17,9 @@ import typer
 
 from hage_transfer.cli.main import app, run
 from hage_transfer.config import load_config, read_yaml
-from mil.config import MilConfig
-from pretrain.config import PretrainConfig
-from probes.config import ProbeConfig
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.probes.config import ProbeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hage_transfer.cli.main import COMMANDS
-from pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,8 @@ import torch
 from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
-from mil.bags import open_bags
-from mil.scaling import fold_moments
+from hage_transfer.mil.bags import open_bags
+from hage_transfer.mil.scaling import fold_moments
 
 
 def test_open_bags_follow_the_order_of_the_labels(slides):
@@ -190,10 +190,10 @@ def test_open_bags_say_that_an_encoder_is_not_recorded(slides, tmp_path, caplog)
 def test_open_bags_say_nothing_where_told(slides, tmp_path, caplog):
     folder, labels = slides
     some = replace(labels, keys=labels.keys[2:], labels=labels.labels[2:], groups=labels.groups[2:])
-    with caplog.at_level("INFO", logger="mil.bags"):
+    with caplog.at_level("INFO", logger="hage_transfer.mil.bags"):
         open_bags(folder, some, quiet=True)
     assert not caplog.records
-    with caplog.at_level("INFO", logger="mil.bags"):
+    with caplog.at_level("INFO", logger="hage_transfer.mil.bags"):
         open_bags(folder, some)
     assert len(caplog.records) == 1
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from hage_transfer.errors import DataError
-from mil.checkpoint import FoldModel, fold_models, model_path, read_fold_model, save_fold_model
-from mil.models import build_model
+from hage_transfer.mil.checkpoint import FoldModel, fold_models, model_path, read_fold_model, save_fold_model
+from hage_transfer.mil.models import build_model
 
 SIZES = {"hidden_dim": 5, "attention_dim": 4, "gated": True, "dropout": 0.25}
 

@@ -6,7 +6,7 @@ import pytest
 
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError
-from mil.config import MilConfig
+from hage_transfer.mil.config import MilConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "configs" / "mil").glob("*.yaml"))
 

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hage_transfer.errors import DataError
-from mil import deciding_genes
-from mil.deciding_genes import deciding_tiles, directions, gene_effects, order_by_effect
+from hage_transfer.mil import deciding_genes
+from hage_transfer.mil.deciding_genes import deciding_tiles, directions, gene_effects, order_by_effect
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mil.deciding_genes import deciding_tiles
-from mil.deciding_shifts import MIN_SHIFTS, Shifted, shift_p_values, shifted_patterns
+from hage_transfer.mil.deciding_genes import deciding_tiles
+from hage_transfer.mil.deciding_shifts import MIN_SHIFTS, Shifted, shift_p_values, shifted_patterns
 
 SIDE = 24
 

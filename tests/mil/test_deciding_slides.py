@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import DataError
-from mil.deciding_slides import consistent_genes
+from hage_transfer.mil.deciding_slides import consistent_genes
 
 
 def effects(n_slides, n_genes=40, seed=0):

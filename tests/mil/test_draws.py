@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mil.draws import generator_of, kept_tiles
+from hage_transfer.mil.draws import generator_of, kept_tiles
 
 
 def kept(n_tiles, *, seed=0, share_dropped=0.0, most=None):

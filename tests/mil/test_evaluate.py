@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from hage_transfer.compare.records import MEAN
 from hage_transfer.errors import InputError, SplitError
-from hage_transfer.records import MEAN
-from hage_transfer.run_directory import RunDirectory
-from mil.bags import open_bags
-from mil.checkpoint import fold_models, read_fold_model
-from mil.config import MilConfig, MilSplitSettings
-from mil.evaluate import evaluate_mil
-from mil.folds import mil_folds
+from hage_transfer.mil.bags import open_bags
+from hage_transfer.mil.checkpoint import fold_models, read_fold_model
+from hage_transfer.mil.config import MilConfig, MilSplitSettings
+from hage_transfer.mil.evaluate import evaluate_mil
+from hage_transfer.mil.folds import mil_folds
+from hage_transfer.running.run_directory import RunDirectory
 
 CONFIG = MilConfig.model_validate(
     {

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable, read_labels
 from hage_transfer.data.published_labels import Columns, write_label_table
-from hage_transfer.data.splits import write_split
 from hage_transfer.errors import SplitError
-from mil.config import MilConfig
-from mil.folds import mil_folds
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.folds import mil_folds
 
 
 def config(validation=0.2, **split):

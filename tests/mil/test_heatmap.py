@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
-from hage_transfer.results import Results
-from mil.checkpoint import FoldModel
-from mil.deciding_genes import deciding_tiles
-from mil.heatmap import HeldOutSlide, explain, read_held_out
-from mil.models import build_model
+from hage_transfer.mil.checkpoint import FoldModel
+from hage_transfer.mil.deciding_genes import deciding_tiles
+from hage_transfer.mil.heatmap import HeldOutSlide, explain, read_held_out
+from hage_transfer.mil.models import build_model
 
 CLASSES = ("normal", "tumour")
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from hage_transfer.mil.heatmap_geojson import write_attention_geojson
 from hage_transfer.slides.polygons import self_crossing
-from mil.heatmap_geojson import write_attention_geojson
 
 CORNERS = np.array([[0, 0], [443, 0], [0, 443], [443, 443]])
 MEASURED = {"attention": np.array([0.1, 0.2, 0.3, 0.4]), "probability x": np.array([0.5, np.nan, 0.1, 1.0])}

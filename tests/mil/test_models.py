@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hage_transfer.errors import DataError
-from mil.models import ABMIL
+from hage_transfer.mil.models import ABMIL
 
 
 def model(seed=0, **options):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hage_transfer.errors import ConfigError, DataError
-from mil.models import MODELS, MILOutput, build_model
-from mil.models.clam import ClamMB, ClamSB
+from hage_transfer.mil.models import MODELS, MILOutput, build_model
+from hage_transfer.mil.models.clam import ClamMB, ClamSB
 
 SIZES = {"hidden_dim": 5, "attention_dim": 4, "dropout": 0.25}
 TILEWISE = [kind for kind in MODELS if kind != "transmil"]

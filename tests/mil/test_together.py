@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mil import bag_pass
-from mil.bags import open_bags
-from mil.config import MilModelSettings, MilTrainSettings
-from mil.train import FoldBags, train_folds
+from hage_transfer.mil import bag_pass
+from hage_transfer.mil.bags import open_bags
+from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+from hage_transfer.mil.train import FoldBags, train_folds
 
 KINDS = [
     {"kind": "abmil"},

@@ -6,10 +6,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from hage_transfer.errors import SplitError
-from mil.bags import open_bags
-from mil.config import MilModelSettings, MilTrainSettings
-from mil.fold_stack import FoldStack
-from mil.train import FoldBags, train_folds
+from hage_transfer.mil.bags import open_bags
+from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+from hage_transfer.mil.fold_stack import FoldStack
+from hage_transfer.mil.train import FoldBags, train_folds
 
 SMALL = MilModelSettings(hidden_dim=16, attention_dim=8)
 FAST = MilTrainSettings(epochs=15, validation=0, bags_per_step=4, learning_rate=5e-3)

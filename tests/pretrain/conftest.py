@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hage_transfer.data.feature_file import FeatureMeta, write_features
-from pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import PretrainConfig
 
 SECTIONS = ("A2", "A3", "B1", "B2")
 N_SPOTS, N_GENES, N_FEATURES = 64, 40, 12

@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from hage_transfer.metrics.genes import gene_pcc
-from pretrain.baselines import all_zero, choose_alpha, gene_mean, gene_median, ridge, spot_depth
-from pretrain.dataset import Spots
+from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.pretrain.baselines import all_zero, choose_alpha, gene_mean, gene_median, ridge, spot_depth
+from hage_transfer.pretrain.dataset import Spots
 
 
 def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots:

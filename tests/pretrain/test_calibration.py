@@ -1,7 +1,7 @@
 import numpy as np
 
-from hage_transfer.metrics.genes import gene_pcc, mse
-from pretrain.calibration import calibrate
+from hage_transfer.compare.genes import gene_pcc, mse
+from hage_transfer.pretrain.calibration import calibrate
 
 
 def rows(n: int, *, seed: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 import torch
 
-from pretrain.centroid_bank import CentroidBank
-from pretrain.losses import centroids, clip_loss
+from hage_transfer.pretrain.centroid_bank import CentroidBank
+from hage_transfer.pretrain.losses import centroids, clip_loss
 
 CLUSTERS = torch.tensor([0, 0, 2, 2, 2, 5, 5, 0, 2, 5])  # 1, 3 and 4 are empty
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
-from pretrain import clustering
-from pretrain.clustering import hierarchical_clusters
+from hage_transfer.pretrain import clustering
+from hage_transfer.pretrain.clustering import hierarchical_clusters
 
 
 def blobs(centres: int, each: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

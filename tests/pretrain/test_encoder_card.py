@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from hage_transfer.models.checkpoint import read_card
-from hage_transfer.run_directory import RunDirectory
-from pretrain.inputs import read_inputs
-from pretrain.run import pretrain
+from hage_transfer.pretrain.inputs import read_inputs
+from hage_transfer.pretrain.run import pretrain
+from hage_transfer.running.run_directory import RunDirectory
 
 
 def test_each_trials_card_carries_its_own_held_out_scores(config, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from hage_transfer.jobs import Engine
-from hage_transfer.records import Record
-from hage_transfer.run_directory import RunDirectory
-from pretrain.config import PretrainConfig
-from pretrain.inputs import STORE, read_inputs
-from pretrain.run import pretrain
+from hage_transfer.compare.records import Record
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.inputs import STORE, read_inputs
+from hage_transfer.pretrain.run import pretrain
+from hage_transfer.running.jobs import Engine
+from hage_transfer.running.run_directory import RunDirectory
 
 
 def records(config: PretrainConfig, out: Path, *, n_jobs: int, engine: Engine = "processes") -> list[Record]:

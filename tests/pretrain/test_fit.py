@@ -9,8 +9,8 @@ import torch
 from threadpoolctl import threadpool_info
 from torch.utils.data import DataLoader
 
-from pretrain.config import TrainSettings
-from pretrain.fit import VALIDATION_PCC, BestEpoch, fit, one_thread
+from hage_transfer.pretrain.config import TrainSettings
+from hage_transfer.pretrain.fit import VALIDATION_PCC, BestEpoch, fit, one_thread
 
 
 class Scripted(lightning.LightningModule):

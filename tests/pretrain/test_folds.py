@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hage_transfer.errors import SplitError
-from pretrain.config import FoldSettings
-from pretrain.folds import leave_out_folds, validation_split
+from hage_transfer.pretrain.config import FoldSettings
+from hage_transfer.pretrain.folds import leave_out_folds, validation_split
 
 PATIENTS = {"B4": "B", "C2": "C", "C3": "C", "C4": "C", "C5": "C"}
 

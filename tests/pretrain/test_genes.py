@@ -6,8 +6,8 @@ import scipy.sparse as sp
 
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
-from pretrain.config import FoldSettings, GeneSettings
-from pretrain.genes import (
+from hage_transfer.pretrain.config import FoldSettings, GeneSettings
+from hage_transfer.pretrain.genes import (
     choose_panel,
     fold_genes,
     gene_folds,

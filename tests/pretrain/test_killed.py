@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pretrain.config import PretrainConfig
-from pretrain.inputs import STORE
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.inputs import STORE
 
 log = logging.getLogger(__name__)
 N_KILLS = int(os.environ.get("HAGE_TEST_KILLS", "2"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-from pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
+from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.centroid_bank import CentroidBank
-from pretrain.config import LossSettings, TrainSettings
-from pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
-from pretrain.module import Embedded, HageModule
-from pretrain.spot_batches import Batch
+from hage_transfer.pretrain.centroid_bank import CentroidBank
+from hage_transfer.pretrain.config import LossSettings, TrainSettings
+from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
+from hage_transfer.pretrain.module import Embedded, HageModule
+from hage_transfer.pretrain.spot_batches import Batch
 
 N_SPOTS, N_GENES = 12, 6
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hage_transfer.metrics.genes import gene_pcc, pcc_mean
-from pretrain.running_pcc import RunningPcc
+from hage_transfer.compare.genes import gene_pcc, pcc_mean
+from hage_transfer.pretrain.running_pcc import RunningPcc
 
 
 def spots(n: int, *, seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pretrain.section_rows import over_trials, section_rows
+from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 
 def test_the_folds_row_is_the_mean_of_the_defined_sections():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from pretrain import spot_batches
-from pretrain.dataset import Spots
-from pretrain.joined_rows import joined_rows
-from pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
+from hage_transfer.pretrain import spot_batches
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.joined_rows import joined_rows
+from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 
 
 def spots(n: int) -> Spots:

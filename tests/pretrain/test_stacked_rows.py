@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pretrain.stacked_rows import StackedRows, mapped
+from hage_transfer.pretrain.stacked_rows import StackedRows, mapped
 
 
 def stacked(folder: Path, *, in_memory_bytes: int, parts: list[np.ndarray]) -> np.ndarray:

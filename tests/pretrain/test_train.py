@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
-from pretrain import encoder_directory, stacked_rows, train
-from pretrain.config import PretrainConfig
-from pretrain.inputs import fold_inputs, read_inputs
-from pretrain.trial_files import TrialPaths
+from hage_transfer.pretrain import encoder_directory, stacked_rows, train
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
+from hage_transfer.pretrain.trial_files import TrialPaths
 
 
 def trial(config: PretrainConfig, run: Path) -> tuple[bytes, dict[str, np.ndarray]]:

@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import distributed
 
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.errors import ConfigError, HageError
-from hage_transfer.metrics.genes import gene_pcc
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.centroid_bank import CentroidBank
-from pretrain.config import LossSettings, PretrainConfig, TrainSettings
-from pretrain.inputs import fold_inputs, read_inputs
-from pretrain.joined_rows import ShareOfBatches, n_devices
-from pretrain.module import HageModule
-from pretrain.ranks import check_devices, on_ranks
-from pretrain.spot_batches import Batch
-from pretrain.train import train_trial
-from pretrain.trial_files import TrialPaths
+from hage_transfer.pretrain.centroid_bank import CentroidBank
+from hage_transfer.pretrain.config import LossSettings, PretrainConfig, TrainSettings
+from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
+from hage_transfer.pretrain.joined_rows import ShareOfBatches, n_devices
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.ranks import check_devices, on_ranks
+from hage_transfer.pretrain.spot_batches import Batch
+from hage_transfer.pretrain.train import train_trial
+from hage_transfer.pretrain.trial_files import TrialPaths
 
 N_SPOTS, N_GENES, N_FEATURES = 24, 9, 6
 SIZES = (16, 7, 1)  # shared evenly, unevenly, and with nothing for one of them

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from probes import batches
-from probes.batches import epoch_windows, shuffled_batches
-from probes.rows import FeatureRows, _Columns
+from hage_transfer.probes import batches
+from hage_transfer.probes.batches import epoch_windows, shuffled_batches
+from hage_transfer.probes.rows import FeatureRows, _Columns
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError
-from probes.config import ProbeConfig
+from hage_transfer.probes.config import ProbeConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "configs" / "probes").glob("*.yaml"))
 

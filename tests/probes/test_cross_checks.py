@@ -11,11 +11,11 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch.nn import functional
 
 from hage_transfer.errors import SplitError
-from probes import directions, neighbours
-from probes.class_mean import class_mean_probabilities
-from probes.lockstep import in_lockstep
-from probes.logistic import train_logistic
-from probes.neighbours import neighbour_probabilities
+from hage_transfer.probes import directions, neighbours
+from hage_transfer.probes.class_mean import class_mean_probabilities
+from hage_transfer.probes.lockstep import in_lockstep
+from hage_transfer.probes.logistic import train_logistic
+from hage_transfer.probes.neighbours import neighbour_probabilities
 
 N, WIDTH, CLASSES = 400, 12, 3
 
@@ -162,7 +162,7 @@ def test_cross_checks_change_nothing_but_the_column_where_classes_are_renamed(da
 
 def test_directions_are_of_length_one_about_the_training_rows(data):
     features, _, training = data
-    from probes.rows import FeatureRows
+    from hage_transfer.probes.rows import FeatureRows
 
     rows = FeatureRows.of(features)
     (centre,) = directions.training_centres(rows, training[:1], device="cpu")

@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
+from hage_transfer.compare.records import MEAN
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
-from hage_transfer.records import MEAN
-from hage_transfer.run_directory import RunDirectory
-from probes.config import ProbeConfig
-from probes.evaluate import evaluate_probes
+from hage_transfer.probes.config import ProbeConfig
+from hage_transfer.probes.evaluate import evaluate_probes
+from hage_transfer.running.run_directory import RunDirectory
 
 CONFIG = ProbeConfig.model_validate({"split": {"folds": 3}, "train": {"batch_size": 16, "learning_rate": 0.02}})
 
@@ -86,7 +86,7 @@ def test_a_run_that_ends_between_its_tables_and_its_results_leaves_no_old_result
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hage_transfer.data.cross_validation.source_intervals", interrupted)
+    monkeypatch.setattr("hage_transfer.compare.cross_validation.source_intervals", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate(tmp_path, labels, {"frozen": [path]})
     assert (tmp_path / "run" / "predictions.csv").exists()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, SplitError
-from probes.config import ProbeSplitSettings
-from probes.folds import probe_folds
+from hage_transfer.probes.config import ProbeSplitSettings
+from hage_transfer.probes.folds import probe_folds
 
 OFFICIAL = ProbeSplitSettings(mode="official")
 

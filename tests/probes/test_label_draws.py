@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hage_transfer.data.labels import LabelTable
-from probes.config import LearningCurveSettings, ProbeSplitSettings
-from probes.folds import probe_folds
-from probes.label_draws import label_draws
+from hage_transfer.probes.config import LearningCurveSettings, ProbeSplitSettings
+from hage_transfer.probes.folds import probe_folds
+from hage_transfer.probes.label_draws import label_draws
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from hage_transfer.errors import SplitError
-from probes.linear import EPS, train_probes
+from hage_transfer.probes.linear import EPS, train_probes
 
 
 def rows(n=120, n_features=6, n_classes=3, seed=0):

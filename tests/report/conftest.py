@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hage_transfer.records import Record, summarise
-from hage_transfer.results import Results
+from hage_transfer.compare.records import Record, summarise
+from hage_transfer.compare.results import Results
 
 BASELINES = {"ridge": 0.21, "gene_mean": 0.0, "gene_median": 0.0, "all_zero": 0.0, "spot_depth": 0.17}
 

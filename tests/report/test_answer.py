@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from hage_transfer.differences import interval_margin
-from hage_transfer.records import Record
+from hage_transfer.compare.differences import interval_margin
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
 from hage_transfer.report.answer import answer_of, pool
 from hage_transfer.report.runs import Run
 from hage_transfer.report.verdict import differences
-from hage_transfer.results import Results
 
 FROZEN = [0.80, 0.82, 0.84, 0.86, 0.88]
 NOISY = [0.03, -0.01, 0.02, -0.02, 0.03]

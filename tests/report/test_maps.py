@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hage_transfer.metrics.genes import gene_pcc
+from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.models.ensemble import Expression
 from hage_transfer.report.maps import draw_attention, draw_gene
 from hage_transfer.report.prediction_file import (

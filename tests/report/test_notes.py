@@ -1,10 +1,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from hage_transfer.records import Record
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
 from hage_transfer.report.notes import notes_of
 from hage_transfer.report.runs import Run, Unfinished, read_run
-from hage_transfer.results import Results
 
 
 def run_of(name: str, *, accuracy: float = 0.9, **meta: object) -> Run:

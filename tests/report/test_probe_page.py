@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hage_transfer.data.cross_validation import compared
+from hage_transfer.compare.cross_validation import compared
+from hage_transfer.compare.out_of_fold import OutOfFold
+from hage_transfer.compare.results import Results
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.metrics.out_of_fold import OutOfFold
 from hage_transfer.report.page import make_page
 from hage_transfer.report.probe_tables import curve_table, paired_table
 from hage_transfer.report.runs import read_run
-from hage_transfer.results import Results
 
 
 def finished_run(folder, n_classes):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hage_transfer.cli.main import run as hage
-from hage_transfer.cli.progress import run_log
 from hage_transfer.errors import DataError, SplitError
 from hage_transfer.report.page import write_report
 from hage_transfer.report.runs import is_unfinished, read_run, read_unfinished, with_labels
-from hage_transfer.run_directory import RunDirectory
+from hage_transfer.running.progress import run_log
+from hage_transfer.running.run_directory import RunDirectory
 
 HOSTILE = "<script>alert(1)</script>"
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hage_transfer.records import Record, summarise
+from hage_transfer.compare.records import Record, summarise
+from hage_transfer.compare.results import Results
 from hage_transfer.report.cells import MISSING, Number, Table, number, spread
 from hage_transfer.report.gene_tables import (
     QUOTED_METRICS,
@@ -15,7 +16,6 @@ from hage_transfer.report.gene_tables import (
 )
 from hage_transfer.report.runs import Run, read_run
 from hage_transfer.report.tables import comparison_table, task_title
-from hage_transfer.results import Results
 
 
 def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path]) -> None:

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hage_transfer.differences import interval_margin
-from hage_transfer.records import Record
+from hage_transfer.compare.differences import interval_margin
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
 from hage_transfer.report.runs import Run
 from hage_transfer.report.verdict import difference, differences
-from hage_transfer.results import Results
 
 
 def run_of(frozen: list[float], hage: list[float]) -> Run:

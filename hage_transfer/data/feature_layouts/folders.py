@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hage_transfer.atomic import TEMPORARY_MARK
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import TEMPORARY_MARK
 
 _ENDINGS = (".h5", ".pt")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hage_transfer.atomic import TEMPORARY_MARK, atomic_path
 from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 
 if TYPE_CHECKING:
     from torch import Tensor

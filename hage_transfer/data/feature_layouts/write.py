@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hage_transfer.atomic import TEMPORARY_MARK, atomic_path
 from hage_transfer.config import config_sha256
 from hage_transfer.data.feature_file import Features
 from hage_transfer.data.feature_layouts.opened import (
@@ -21,6 +20,7 @@ from hage_transfer.data.feature_layouts.opened import (
 )
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor, write_tensor
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 
 LAYOUTS = ("hage", "clam", "trident", "pt")
 CONVERTED_FROM = "converted_from"

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hage_transfer.atomic import TEMPORARY_MARK
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, write_features
 from hage_transfer.data.feature_layouts import (
     TridentGrid,
@@ -20,6 +19,7 @@ from hage_transfer.data.feature_layouts import (
     write_layout,
 )
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.running.atomic import TEMPORARY_MARK
 
 ROWS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 COORDS = np.stack([np.arange(7) * 512, np.arange(7) * 1024], axis=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.audit.attention_use import attention_records, attention_use
+from hage_transfer.pretrain.audit.attention_use import attention_records, attention_use
 
 N_GENES = 6
 

@@ -1,7 +1,7 @@
 import pytest
 
-from hage_transfer.records import Record
-from pretrain.audit.intervals import against_meta, intervals_meta
+from hage_transfer.compare.records import Record
+from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
 
 PATIENTS = {"A2": "A", "A3": "A", "B1": "B", "C1": "C", "D1": "D"}
 

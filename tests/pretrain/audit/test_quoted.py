@@ -1,7 +1,7 @@
 import pytest
 
-from pretrain.audit.quoted import METRICS, quoted_rows
-from pretrain.config import METHOD_NAMES
+from hage_transfer.pretrain.audit.quoted import METRICS, quoted_rows
+from hage_transfer.pretrain.config import METHOD_NAMES
 
 
 def test_every_row_of_the_three_tables_is_there():

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from pretrain.audit import retrieval
-from pretrain.audit.retrieval import chance_at_k, retrieval_at_k, retrieval_records
+from hage_transfer.pretrain.audit import retrieval
+from hage_transfer.pretrain.audit.retrieval import chance_at_k, retrieval_at_k, retrieval_records
 
 
 def rows(n: int, *, seed: int, width: int = 16) -> torch.Tensor:

@@ -4,7 +4,7 @@ import torch
 
 from hage_transfer.models.expression import GeneConditionedPredictor
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.controls.gene_controls import controlled, derangement
+from hage_transfer.pretrain.controls.gene_controls import controlled, derangement
 
 
 @pytest.fixture

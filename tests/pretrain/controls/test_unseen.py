@@ -6,9 +6,9 @@ import pytest
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.errors import ConfigError
-from pretrain.controls.unseen import set_apart, split_genes
-from pretrain.genes import FoldGenes
-from pretrain.inputs import FoldInputs, fold_inputs, read_inputs
+from hage_transfer.pretrain.controls.unseen import set_apart, split_genes
+from hage_transfer.pretrain.genes import FoldGenes
+from hage_transfer.pretrain.inputs import FoldInputs, fold_inputs, read_inputs
 
 
 @pytest.fixture

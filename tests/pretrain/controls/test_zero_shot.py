@@ -7,22 +7,22 @@ import torch
 
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from pretrain.config import LossSettings, PretrainConfig, TrainSettings
-from pretrain.controls.gene_controls import control_genes
-from pretrain.controls.unseen import UnseenGenes
-from pretrain.controls.zero_shot import (
+from hage_transfer.pretrain.config import LossSettings, PretrainConfig, TrainSettings
+from hage_transfer.pretrain.controls.gene_controls import control_genes
+from hage_transfer.pretrain.controls.unseen import UnseenGenes
+from hage_transfer.pretrain.controls.zero_shot import (
     nearest_genes,
     write_zero_shot,
     zero_shot_meta,
     zero_shot_predictions,
     zero_shot_records,
 )
-from pretrain.dataset import FoldData, Spots
-from pretrain.folds import LeftOut
-from pretrain.genes import FoldGenes
-from pretrain.module import HageModule
-from pretrain.train import train_trial
-from pretrain.trial_files import TrialPaths
+from hage_transfer.pretrain.dataset import FoldData, Spots
+from hage_transfer.pretrain.folds import LeftOut
+from hage_transfer.pretrain.genes import FoldGenes
+from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.train import train_trial
+from hage_transfer.pretrain.trial_files import TrialPaths
 
 N_SEEN, N_UNSEEN, WIDTH = 40, 10, 3
 META = FeatureMeta("A1", "embedded", "abc", "Apache-2.0", 16, 16, None, "float32", "hash")

@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta
-from pretrain.config import PretrainConfig
-from pretrain.dataset import FoldData, Spots
-from pretrain.folds import LeftOut
-from pretrain.methods.base import Task
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.dataset import FoldData, Spots
+from hage_transfer.pretrain.folds import LeftOut
+from hage_transfer.pretrain.methods.base import Task
 
 N_GENES, SIDE, PITCH_PX = 20, 8, 256.0
 MakeTask = Callable[..., Task]

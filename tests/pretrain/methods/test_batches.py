@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
-from pretrain.dataset import Spots
-from pretrain.methods.batches import lay_sections, row_loader, section_loader, spot_grid
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.batches import lay_sections, row_loader, section_loader, spot_grid
 
 
 def test_neighbours_never_cross_sections(sections: Callable[..., Spots]):

@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
-from pretrain.dataset import Spots
-from pretrain.methods.batches import spot_grid
-from pretrain.methods.bleep import Bleep, smoothed_clip_loss
-from pretrain.methods.contrastive import Library
-from pretrain.methods.mclstexp import MclSTExp, n_matches
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.batches import spot_grid
+from hage_transfer.pretrain.methods.bleep import Bleep, smoothed_clip_loss
+from hage_transfer.pretrain.methods.contrastive import Library
+from hage_transfer.pretrain.methods.mclstexp import MclSTExp, n_matches
 
 
 def mclstexp(*, library_run: int = 4) -> MclSTExp:

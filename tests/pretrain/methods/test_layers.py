@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional
 
-from pretrain.methods.layers import (
+from hage_transfer.pretrain.methods.layers import (
     GraphAttention,
     GraphSage,
     GridEmbedding,

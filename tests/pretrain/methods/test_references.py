@@ -11,12 +11,12 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pretrain.dataset import Spots
-from pretrain.methods.base import Task
-from pretrain.methods.knn import fit_knn
-from pretrain.methods.pca_ridge import fit_pca_ridge
-from pretrain.methods.score import section_pcc
-from pretrain.methods.selection import choose, held_out_parts
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.base import Task
+from hage_transfer.pretrain.methods.knn import fit_knn
+from hage_transfer.pretrain.methods.pca_ridge import fit_pca_ridge
+from hage_transfer.pretrain.methods.score import section_pcc
+from hage_transfer.pretrain.methods.selection import choose, held_out_parts
 
 
 def test_pca_ridge_equals_scikit_learn_at_its_choice(make_task: Callable[..., Task]):

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hage_transfer.metrics.genes import gene_pcc
-from pretrain.dataset import Spots
-from pretrain.methods.base import Task, Trained
-from pretrain.methods.registry import METHODS
-from pretrain.methods.score import section_pcc
+from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.base import Task, Trained
+from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.methods.score import section_pcc
 
 EPOCHS = {"stnet": 15, "bleep": 15, "mclstexp": 15, "histogene": 8, "hist2st": 8, "thitogene": 6}
 SMALL = {"width": 32, "depth": 1, "n_heads": 2}  # of section heads, for the sake of time

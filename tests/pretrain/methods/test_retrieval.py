@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from pretrain.methods.retrieval import match, mean_expression
+from hage_transfer.pretrain.methods.retrieval import match, mean_expression
 
 LIBRARY = torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.0, 3.0], [-1.0, 0.0]])
 QUERY = torch.tensor([[1.0, 1.0]])

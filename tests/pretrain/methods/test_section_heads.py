@@ -3,12 +3,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pretrain.dataset import Spots
-from pretrain.methods.batches import SpotBatch, lay_sections, section_loader
-from pretrain.methods.hist2st import Hist2ST, size_factors
-from pretrain.methods.histogene import HisToGene
-from pretrain.methods.regression import ExpressionNetwork
-from pretrain.methods.thitogene import THItoGene
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods.batches import SpotBatch, lay_sections, section_loader
+from hage_transfer.pretrain.methods.hist2st import Hist2ST, size_factors
+from hage_transfer.pretrain.methods.histogene import HisToGene
+from hage_transfer.pretrain.methods.regression import ExpressionNetwork
+from hage_transfer.pretrain.methods.thitogene import THItoGene
 
 FEATURES = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
 SIZES = {"n_genes": 20, "n_positions": 8, "width": 16, "depth": 1, "n_heads": 2, "dropout": 0.0}

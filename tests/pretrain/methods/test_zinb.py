@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.stats import nbinom
 
-from pretrain.methods.zinb import zinb_nll
+from hage_transfer.pretrain.methods.zinb import zinb_nll
 
 
 def test_zinb_nll_equals_scipys_mixture():

@@ -1,0 +1,93 @@
+"""`hage encode st|patches|slides`: frozen features of ST sections, labelled patches, slides and images as bags."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from hage_transfer.cli import options
+
+Shard = Annotated[
+    str | None, typer.Option(metavar="I/N", help="This worker's part of the slides (job arrays); 1/4 to 4/4.")
+]
+
+OtherLayout = Annotated[
+    Literal["clam", "trident"] | None,
+    typer.Option("--layout", help="Write features/<slide>.h5 and also this tool's folders, in <features>/<layout>/."),
+]
+Magnification = Annotated[
+    float | None,
+    typer.Option(help="--layout trident: magnification of the tiles; else 10 / data.mpp_um_per_px.", min=1e-6),
+]
+
+encode_app = typer.Typer(
+    name="encode", help="Frozen features: ST sections, labelled patches, slides.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `hage`."""
+    app.add_typer(encode_app)
+
+
+@encode_app.command("st")
+def st_command(
+    config: options.Config,
+    overrides: options.Set = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Patch features of ST sections: one file per section, a row per spot (config of `hage pretrain`)."""
+    from hage_transfer.config import load_config
+    from hage_transfer.encode.sections_and_patches import encode_sections
+    from hage_transfer.pretrain.config import PretrainConfig
+
+    encode_sections(load_config(PretrainConfig, config, overrides or ()), device=device, overwrite=overwrite)
+
+
+@encode_app.command("patches")
+def patches_command(
+    config: options.Config,
+    overrides: options.Set = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Features of labelled patches: features.h5 and labels.csv (config of `hage probe`)."""
+    from hage_transfer.config import load_config
+    from hage_transfer.encode.sections_and_patches import encode_patches
+    from hage_transfer.probes.config import ProbeConfig
+
+    encode_patches(load_config(ProbeConfig, config, overrides or ()), device=device, overwrite=overwrite)
+
+
+@encode_app.command("slides")
+def slides_command(
+    config: options.Config,
+    overrides: options.Set = None,
+    device: options.Device = "auto",
+    mpp: options.Mpp = None,
+    shard: Shard = None,
+    jobs: options.Jobs = 1,
+    engine: options.Engine = "processes",
+    address: options.Address = None,
+    layout: OtherLayout = None,
+    magnification: Magnification = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Features of slides, or of images as bags: features/<slide>.h5, status.csv, labels.csv (config of `hage mil`).
+
+    Any number of workers may be started on one list; each takes what is free, and what a killed one held.
+    """
+    from hage_transfer.config import load_config
+    from hage_transfer.encode.bags import Workers, encode_bags
+    from hage_transfer.encode.layouts import Layout
+    from hage_transfer.mil.config import MilConfig
+
+    workers = Workers(shard=shard, jobs=jobs, engine=engine, address=address)
+    encode_bags(
+        load_config(MilConfig, config, options.with_mpp(overrides, mpp)),
+        device=device,
+        overwrite=overwrite,
+        workers=workers,
+        labels_needed=False,
+        layout=None if layout is None else Layout(layout, magnification),
+    )

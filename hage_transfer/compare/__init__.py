@@ -1,0 +1,1 @@
+"""Comparing sources: results, records, folds, metrics, differences, intervals, verdicts."""

@@ -1,0 +1,141 @@
+"""What a cross-validated comparison leaves behind, whatever the classifier: predictions, records, tests, their meta."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from hage_transfer.compare.classification import per_class_rows
+from hage_transfer.compare.comparison import ScoredRows, paired_tests, source_intervals
+from hage_transfer.compare.out_of_fold import (
+    PREDICTION_ROWS,
+    OutOfFold,
+    classification_records,
+    pooled_metrics,
+    trials_as_one,
+    write_predictions,
+)
+from hage_transfer.compare.records import Record
+from hage_transfer.compare.results import Results
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.running.atomic import write_csv
+from hage_transfer.running.run_directory import RESULTS_FILE
+
+BASELINE = "frozen"
+
+
+def compared(
+    predictions: Sequence[OutOfFold],
+    labels: LabelTable,
+    *,
+    task: str,
+    test_rows: Mapping[str, np.ndarray],
+    positive: int | None,
+    by_group: bool,
+    folder: Path,
+    meta: Mapping[str, Any],
+) -> Results:
+    """Scores every source, trial and fold, and tests the sources against each other.
+
+    Writes into ``folder``: ``predictions.csv``, and as tables ``intervals.csv``, ``paired_tests.csv``,
+    ``per_class.csv``, ``confusion.csv``. Tests are against the source ``frozen``, or the first where none has that
+    name. An earlier ``results.json`` there is removed first: beside new tables it would speak of old ones, and a run
+    that ends in between has no results yet.
+
+    Args:
+        predictions: out-of-fold probabilities of each source and trial.
+        labels: of the rows.
+        task: ``probe`` or ``mil``.
+        test_rows: each fold's test rows.
+        positive: place of the class that AUC and recall speak of; None: means over classes.
+        by_group: whether the folds kept groups together.
+        folder: the run directory.
+        meta: what the task adds to the results' meta.
+    """
+    (folder / RESULTS_FILE).unlink(missing_ok=True)
+    n_rows = write_predictions(
+        folder / "predictions.csv",
+        predictions,
+        key_column=labels.key_column,
+        keys=labels.keys.tolist(),
+        labels=labels.class_indices,
+        classes=labels.classes,
+        test_rows=test_rows,
+    )
+    tested = ScoredRows(labels.class_indices, test_rows, labels.group_indices, positive)
+    records = classification_records(
+        predictions, task=task, labels=tested.labels, test_rows=test_rows, positive=positive
+    )
+    claims = _claims(predictions, records, tested)
+    for name, table in claims.items():
+        _write_table(folder / f"{name}.csv", table)
+    _write_table(folder / "per_class.csv", per_class(predictions, labels, tested))
+    _write_table(folder / "confusion.csv", confusion(predictions, labels, tested))
+    tested_counts = np.bincount(tested.labels[tested.all_rows], minlength=len(labels.classes)).tolist()
+    shared = {
+        "task": task,
+        **labels.meta(positive=positive),
+        "test_class_counts": dict(zip(labels.classes, tested_counts, strict=True)),
+        "folds_by": "group" if by_group else "row",
+        PREDICTION_ROWS: n_rows,
+        "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
+        "trials_as_one": _as_one(trials_as_one(predictions), tested, task=task),
+        **claims,
+    }
+    return Results(records, {**shared, **meta})
+
+
+def _claims(
+    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: ScoredRows
+) -> dict[str, list[dict[str, Any]]]:
+    names = list(dict.fromkeys(prediction.source for prediction in predictions))
+    baseline = BASELINE if BASELINE in names else names[0]
+    return {
+        "intervals": source_intervals(predictions, tested),
+        "paired_tests": paired_tests(predictions, records, tested, baseline=baseline),
+    }
+
+
+def _as_one(predictions: Sequence[OutOfFold], tested: ScoredRows, *, task: str) -> dict[str, Any]:
+    """Records, intervals and tests of sources whose trials vote together; empty where none has several."""
+    if not predictions:
+        return {}
+    records = classification_records(
+        predictions, task=task, labels=tested.labels, test_rows=tested.folds, positive=tested.positive
+    )
+    return {"records": [asdict(record) for record in records], **_claims(predictions, records, tested)}
+
+
+def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and AUC of every class over all test rows, a row for each source, trial and class."""
+    rows = tested.all_rows
+    return [
+        {"source": p.source, "trial": p.trial, **row}
+        for p in predictions
+        for row in per_class_rows(tested.labels[rows], p.probabilities[rows], labels.classes)
+    ]
+
+
+def confusion(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+    """Test rows of every true class by the class that was predicted, a row for each source, trial and true class."""
+    rows, n_classes = tested.all_rows, len(labels.classes)
+    found = []
+    for p in predictions:
+        table = confusion_matrix(tested.labels[rows], p.probabilities[rows].argmax(axis=1), labels=range(n_classes))
+        for number, name in enumerate(labels.classes):
+            counts = {
+                f"predicted_{other}": int(count) for other, count in zip(labels.classes, table[number], strict=True)
+            }
+            found.append({"source": p.source, "trial": p.trial, "label": name, **counts})
+    return found
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if rows:
+        write_csv(path, columns, rows)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,239 @@
+"""Results of a run: flat records, their file, their summary over folds, and the tables they show themselves as.
+
+The file form (``results.json``) is documented in docs/file-formats.md and versioned by ``SCHEMA_VERSION``.
+"""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hage_transfer.compare.differences import Difference, paired_difference
+from hage_transfer.compare.records import MEAN, STD, Record, mean_and_std, read_record
+from hage_transfer.errors import DataError
+from hage_transfer.running.atomic import write_json
+from hage_transfer.running.run_directory import RESULTS_FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+MAIN_METRICS = (
+    "accuracy",
+    "auc",
+    "recall",
+    "pcc_all",
+    "pcc_heg50",
+    "mse",
+    "mae",
+    "mse_calibrated",
+    "mae_calibrated",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """Records, and what they mean as a whole (preset, split unit, hashes, warnings) in ``meta``.
+
+    In a notebook it shows itself as a table.
+
+    Attributes:
+        records: every number.
+        meta: of the whole run.
+        name: of the run's folder, where it was read from one.
+
+    >>> rows = [Record("probe", name, "test", str(k), None, "auc", v + k / 100)
+    ...         for name, v in (("frozen", 0.80), ("hage", 0.83)) for k in range(3)]
+    >>> results = Results(rows)
+    >>> round(results.compare("hage", "frozen").mean, 3)
+    0.03
+    >>> results
+    probe: mean ± std over 3 folds
+                      auc
+    frozen  0.810 ± 0.010
+    hage    0.840 ± 0.010
+    """
+
+    records: Sequence[Record]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    name: str = field(default="", compare=False)
+
+    def save(self, path: Path) -> None:
+        """Writes ``results.json`` atomically."""
+        records = [
+            {k: v for k, v in asdict(record).items() if k != "section" or v is not None} for record in self.records
+        ]
+        write_json(path, {"schema_version": SCHEMA_VERSION, "records": records, "meta": dict(self.meta)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Results":
+        """Reads ``results.json``.
+
+        Raises:
+            DataError: missing, not JSON, of a later schema version, or a record that is none.
+        """
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            version = tree["schema_version"]
+            if type(version) is not int:
+                raise ValueError(f"schema_version {version!r} is no whole number")
+            if version > SCHEMA_VERSION:
+                raise DataError(
+                    f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade"
+                )
+            return cls(
+                [read_record(record) for record in tree["records"]], dict(tree["meta"]), path.resolve().parent.name
+            )
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; is the run finished?") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error})") from None
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a results file: {error}") from None
+
+    def select(self, **wanted: Any) -> list[Record]:
+        """The records whose fields equal ``wanted``, in order."""
+        return [r for r in self.records if all(getattr(r, key) == value for key, value in wanted.items())]
+
+    def value(self, **wanted: Any) -> float:
+        """The one value that matches ``wanted``.
+
+        Raises:
+            LookupError: none or several match, or it is undefined.
+        """
+        found = self.select(**wanted)
+        if len(found) != 1 or found[0].value is None:
+            raise LookupError(f"{len(found)} records match {wanted}")
+        return found[0].value
+
+    @property
+    def sources(self) -> list[str]:
+        """Feature sources, or methods of a gene table, in order."""
+        return list(dict.fromkeys(record.source for record in self.records))
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, in order."""
+        return list(dict.fromkeys(record.metric for record in self.records))
+
+    @property
+    def trials_as_one(self) -> "Results | None":
+        """The same with a source's trials as one classifier, their probabilities averaged; None where none has several.
+
+        Raises:
+            DataError: the meta's ``trials_as_one`` holds no records.
+        """
+        tree = self.meta.get("trials_as_one")
+        if not tree:
+            return None
+        try:
+            records = [read_record(record) for record in tree["records"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"trials_as_one of {self.name or 'these results'}: not records: {error}") from None
+        return Results(records, {key: value for key, value in tree.items() if key != "records"}, self.name)
+
+    def trials(self, source: str) -> list[int]:
+        """Numbers of a source's trials; empty where it has one row only."""
+        return sorted({r.trial for r in self.records if r.source == source and r.trial is not None})
+
+    def fold_values(self, source: str, metric: str, *, trial: int | None = None) -> dict[str, float]:
+        """A metric in each test fold where it is defined; ``trial`` None: the row over trials."""
+        found = self.select(source=source, metric=metric, trial=trial, split="test", section=None)
+        return {r.fold: r.value for r in found if r.fold not in (MEAN, STD) and r.value is not None}
+
+    def folds(self, metric: str) -> "pd.DataFrame":
+        """A metric by fold (rows) and source (columns); trials are averaged.
+
+        Raises:
+            LookupError: no record is of that metric.
+        """
+        import pandas as pd
+
+        self._check(metric, self.metrics, "metric")
+        columns = {source: self.fold_values(source, metric) for source in self.sources}
+        names = dict.fromkeys(fold for values in columns.values() for fold in values)
+        table = pd.DataFrame({s: pd.Series(v, dtype=float) for s, v in columns.items() if v}, index=list(names))
+        return table.rename_axis(index="fold", columns=metric)
+
+    def table(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Source (rows) by metric (columns), "mean ± std" over folds; trials are averaged within each fold.
+
+        Args:
+            metrics: columns; None: the main ones (accuracy, AUC, recall; PCC, MSE, MAE), or all where there are none.
+
+        Raises:
+            LookupError: no record is of one of them.
+        """
+        import pandas as pd
+
+        wanted = list(metrics or [m for m in MAIN_METRICS if m in self.metrics] or self.metrics)
+        for metric in wanted:
+            self._check(metric, self.metrics, "metric")
+        rows = {s: [mean_and_std(list(self.fold_values(s, m).values())) for m in wanted] for s in self.sources}
+        kept = {source: cells for source, cells in rows.items() if any(cells)}
+        return pd.DataFrame.from_dict(kept, orient="index", columns=wanted)
+
+    def compare(self, source: str, baseline: str, metric: str = "auc") -> Difference:
+        """A source less another, paired by fold; its ``sentence()`` says it with its uncertainty.
+
+        Raises:
+            LookupError: no such source or metric, or no fold has both.
+        """
+        for name in (source, baseline):
+            self._check(name, self.sources, "source")
+        self._check(metric, self.metrics, "metric")
+        found = paired_difference(
+            self.fold_values(source, metric),
+            self.fold_values(baseline, metric),
+            metric=metric,
+            source=source,
+            baseline=baseline,
+            task=self.records[0].task,
+            run=self.name,
+            trials=[self.fold_values(source, metric, trial=trial) for trial in self.trials(source)],
+        )
+        if found is None:
+            raise LookupError(f"no fold has {metric} of both {source} and {baseline}")
+        return found
+
+    def __repr__(self) -> str:
+        if not self.records:
+            return "Results without a record"
+        return f"{self._caption()}\n{self.table().to_string()}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        if not self.records:
+            return "<p>Results without a record</p>"
+        return f"<p>{html.escape(self._caption())}</p>{self.table().to_html(escape=True)}"
+
+    def _caption(self) -> str:
+        folds = {r.fold for r in self.records if r.split == "test"} - {MEAN, STD}
+        name = self.records[0].task + (f" ({self.name})" if self.name else "")
+        return f"{name}: mean ± std over {len(folds)} fold{'s' * (len(folds) != 1)}"
+
+    @staticmethod
+    def _check(name: str, known: Sequence[str], what: str) -> None:
+        if name not in known:
+            raise LookupError(f"no {what} {name!r} here; there are {', '.join(known) or 'none'}")
+
+
+def read_results(run: Path | str) -> Results:
+    """Reads the results of a run.
+
+    Args:
+        run: a run directory, or its ``results.json``.
+
+    Raises:
+        DataError: no finished run there, or its results cannot be read.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Results([Record("mil", "frozen", "test", "0", None, "auc", 0.9)]).save(folder / "results.json")
+    >>> read_results(folder).table().loc["frozen", "auc"]
+    '0.900'
+    """
+    path = Path(run)
+    return Results.load(path / RESULTS_FILE if path.is_dir() else path)

@@ -1,0 +1,1 @@
+"""Sections, patches and slides to feature files; embeddings; conversion between layouts."""

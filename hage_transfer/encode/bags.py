@@ -1,0 +1,223 @@
+"""`hage encode slides`: slides or images as bags, by one worker or several, with a status of every one."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hage_transfer.config import PatchSetSettings, SlideSetSettings
+from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
+from hage_transfer.running.devices import available_devices, resolve_device
+from hage_transfer.running.jobs import Engine, Job, run_jobs
+from hage_transfer.running.locks import leave, try_lock
+
+if TYPE_CHECKING:
+    from hage_transfer.encode.items import Item
+    from hage_transfer.encode.layouts import Layout
+    from hage_transfer.encode.status import Outcome, StatusBook
+    from hage_transfer.mil.config import MilConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who encodes.
+
+    Attributes:
+        shard: ``i/n``: this command's part of the slides; None: all.
+        jobs: workers that this command starts.
+        engine: where they run.
+        address: of a Ray cluster.
+    """
+
+    shard: str | None = None
+    jobs: int = 1
+    engine: Engine = "processes"
+    address: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process does the work itself."""
+        return self.engine == "processes" and self.jobs == 1
+
+
+def encode_bags(
+    config: "MilConfig",
+    *,
+    device: str,
+    overwrite: bool,
+    workers: Workers | None = None,
+    labels_needed: bool = True,
+    layout: "Layout | None" = None,
+) -> None:
+    """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
+
+    Args:
+        config: of `hage mil`.
+        device: see ``resolve_device``.
+        overwrite: make all anew.
+        workers: None: this process.
+        labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
+        layout: another tool's form, to be written as well.
+
+    Raises:
+        ConfigError: the bags are feature files already, or single patches; a layout that such tiles do not have.
+        InputError: the table, the encoder or a feature file that is there already is not right.
+        ItemsFailedError: some slides failed; they are in ``failures.csv``, the rest are done.
+    """
+    from hage_transfer.encode.status import StatusBook
+    from hage_transfer.encoders.registry import find_weights
+
+    workers = workers or Workers()
+    if layout is not None:
+        layout.grid(config.data)  # before hours of encoding
+    if workers.engine == "processes":
+        resolve_device(device)  # before minutes of reading; a cluster's workers look for themselves
+    find_weights(config.encoder)
+    items, own = _items(config, workers.shard)
+    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    _write_table(config, items, book, labels_needed=labels_needed)
+    if overwrite:
+        _remove(config, own, book)
+    if workers.is_here:
+        _encode(config, own, device=device, book=book)
+    else:
+        _spread(config, device=device, workers=workers)
+    outcomes = book.write()
+    mine = [one for one in outcomes if one.slide in {item.name for item in own}]
+    if layout is not None and isinstance(config.data, SlideSetSettings):
+        done = {one.slide for one in mine if one.status == "done"}
+        files = [item.path for item in own if item.name in done]
+        layout.write(config.data, files, config.features, book=book, overwrite=overwrite)
+    _report(config.features, mine)
+
+
+def work(config: "MilConfig", device: str, shard: str | None) -> None:
+    """One worker, wherever an engine runs it: it loads the encoder once and takes slides while there are free ones."""
+    from hage_transfer.encode.status import StatusBook
+
+    items, own = _items(config, shard)
+    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    _encode(config, own, device=device, book=book)
+
+
+def _encode(config: "MilConfig", items: "list[Item]", *, device: str, book: "StatusBook") -> None:
+    from hage_transfer.encode.items import encode_items
+    from hage_transfer.running.progress import encode_progress
+
+    with encode_progress() as track:
+        encode_items(items, config.encoder, device=device, overwrite=False, track=track, book=book)
+
+
+def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
+    """Workers that share the list by its locks, each a job that is done only when all is."""
+    never = config.features / "locks"
+    gpus = int((resolve_device(device) if device == "auto" else device).startswith("cuda"))
+    jobs = [
+        Job(f"worker {number}", never / f"worker {number}.done", work, (config, own, workers.shard), gpus)
+        for number, own in enumerate(_devices(device, workers), start=1)
+    ]
+    ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)
+    failed = [f"{name}: {reason}" for name, reason in ran if reason is not None]
+    if len(failed) == len(jobs):
+        raise InputError(failed[0])
+    for reason in failed:
+        log.error("%s; the others did its part", reason)
+
+
+def _devices(device: str, workers: Workers) -> list[str]:
+    """Each worker's device: this machine's GPUs in turn; Ray gives each worker one, which it sees as the only one."""
+    if device not in ("auto", "cuda") or workers.engine == "ray":
+        return [device] * workers.jobs
+    here = [name for name in available_devices() if name.startswith("cuda")] or [resolve_device(device)]
+    return [here[number % len(here)] for number in range(workers.jobs)]
+
+
+def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[Item]]":
+    """All items, and those of this command."""
+    if isinstance(config.data, SlideSetSettings):
+        from hage_transfer.encode.slide_items import slide_items
+
+        return slide_items(config.data, config.features, shard=shard)
+    if not isinstance(config.data, PatchSetSettings):
+        raise ConfigError("data.layout features: these bags are encoded already; run `hage mil`")
+    if config.data.layout == "pcam":
+        raise ConfigError("data.layout pcam: single patches make no bags; use `hage probe`")
+    from hage_transfer.data.patches import read_patch_set
+    from hage_transfer.encode.section_and_patch_items import image_bag_items
+    from hage_transfer.encode.slide_items import part
+
+    items = image_bag_items(read_patch_set(config.data), config.features)
+    return items, part(items, shard)
+
+
+def _write_table(config: "MilConfig", items: "list[Item]", book: "StatusBook", *, labels_needed: bool) -> None:
+    """``labels.csv`` under the names of the feature files; a user's own slide table of this place and name stays."""
+    from hage_transfer.data.labels import read_labels
+    from hage_transfer.data.patches import read_patch_set
+    from hage_transfer.encode.labels_table import LABELS_FILE, refuse_manifest_at, write_labels
+    from hage_transfer.encode.status import remove_leftovers
+
+    target = config.features / LABELS_FILE
+    labels: Iterable[str]
+    groups: Iterable[str] | None
+    if isinstance(config.data, SlideSetSettings):
+        if not labels_needed and not _has_labels(config.data.labels):
+            log.info(
+                "%s has no column label: the slides are encoded, and no %s is written", config.data.labels, "labels.csv"
+            )
+            return
+        table = read_labels(config.data.labels)
+        if target.exists() and target.samefile(config.data.labels):
+            return
+        labels, groups = table.labels, table.groups
+    else:
+        refuse_manifest_at(target, config.data)
+        patches = read_patch_set(config.data)  # type: ignore[arg-type]
+        first = [source.rows.start for source in patches.sources]
+        labels, groups = patches.labels[first], None if patches.groups is None else patches.groups[first]
+    with book.table_lock(LABELS_FILE):  # other workers write it too
+        remove_leftovers(target)
+        write_labels(config.features, "slide", [item.name for item in items], labels, groups)
+    leave(book.locks)
+
+
+def _has_labels(path: Path) -> bool:
+    from hage_transfer.csv_table import csv_table
+    from hage_transfer.data.labels import LABEL_COLUMNS
+
+    with csv_table(path, absent="no such slide table") as table:
+        return any(name in table.columns for name in LABEL_COLUMNS)
+
+
+def _remove(config: "MilConfig", items: "list[Item]", book: "StatusBook") -> None:
+    """What an earlier run left of these items, hand-drawn tissue excepted; not what another worker makes just now."""
+    from hage_transfer.data.feature_journal import journal_path
+    from hage_transfer.encode.slide_items import GEOJSON
+
+    drawn = isinstance(config.data, SlideSetSettings) and config.data.tissue.method == "geojson"
+    for item in items:
+        lock = try_lock(book.locks, item.name)
+        if lock is None:
+            continue
+        with lock:
+            geojson = () if drawn else (config.features / GEOJSON / f"{item.name}.geojson",)
+            for path in (item.path, journal_path(item.path), book.record_path(item.name), *geojson):
+                path.unlink(missing_ok=True)
+    leave(book.locks)
+
+
+def _report(folder: Path, outcomes: "list[Outcome]") -> None:
+    failed = [one for one in outcomes if one.failed]
+    elsewhere = [one for one in outcomes if one.status == "running elsewhere"]
+    if elsewhere:
+        log.warning(
+            "%d slides are at work elsewhere (first: %s, %s)", len(elsewhere), elsewhere[0].slide, elsewhere[0].reason
+        )
+    if failed:
+        raise ItemsFailedError(
+            f"{len(failed)} of {len(outcomes)} slides failed, see {folder / 'failures.csv'}; the rest are done"
+        )
+    log.info("features of %d slides in %s", sum(one.status == "done" for one in outcomes), folder)

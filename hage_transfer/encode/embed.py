@@ -1,0 +1,73 @@
+"""Feature files through a gene-informed encoder."""
+
+import logging
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hage_transfer.data.feature_file import read_features, read_meta, write_features
+from hage_transfer.errors import DataError, HageError
+from hage_transfer.models.checkpoint import encoder_sha256
+from hage_transfer.models.embedding import embed_features
+from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.running.atomic import TEMPORARY_MARK
+
+log = logging.getLogger(__name__)
+
+
+def embed_path(features: Path, *, encoder: Path, out: Path, device: str, overwrite: bool = False) -> int:
+    """Embeds a feature file into the file ``out``, or every `.h5` below a folder into the folder ``out``.
+
+    An embedding file that these features and this encoder (by the hash of its weights) made is kept; any other is
+    replaced, so a re-trained encoder never leaves stale embeddings behind.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        DataError: nothing at ``features``; features of another frozen encoder or width; no encoder directory.
+    """
+    if features.resolve() == out.resolve():
+        raise DataError(f"{out}: embeddings would take the place of their features; give another --out")
+    if features.is_dir():
+        found = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
+        pairs = [(path, out / path.relative_to(features)) for path in found]
+    else:
+        pairs = [(features, out)]
+    if not pairs:
+        raise DataError(f"{features}: holds no feature file (*.h5); `hage encode` makes them")
+    sha256 = encoder_sha256(encoder)
+    left = [(path, target) for path, target in pairs if overwrite or not _is_current(path, target, sha256)]
+    if left:
+        model = GeneInformedEncoder.from_pretrained(encoder)
+        for path, target in left:
+            _embed_file(path, target, model, folder=encoder, device=device)
+        log.info("%s: %d of %d files embedded by %s", out, len(left), len(pairs), encoder)
+    return len(left)
+
+
+def _embed_file(path: Path, target: Path, model: GeneInformedEncoder, *, folder: Path, device: str) -> None:
+    try:
+        embedded = embed_features(read_features(path), model, folder=folder, device=device)
+    except HageError as error:
+        error.add_note(f"while embedding {path}")
+        raise
+    write_features(target, embedded.features, embedded.meta, keys=embedded.keys, coords=embedded.coords)
+
+
+def _is_current(path: Path, target: Path, sha256: str) -> bool:
+    """Whether ``target`` holds the embeddings of just these features by just this encoder."""
+    if not target.is_file():
+        return False
+    features, embeddings = read_meta(path), read_meta(target)
+    if embeddings.encoder_sha256 != sha256 or any(
+        getattr(features, name) != getattr(embeddings, name) for name in ("source", "config_sha256")
+    ):
+        return False
+    with h5py.File(path, "r") as before, h5py.File(target, "r") as after:
+        return len(before["features"]) == len(after["features"]) and all(
+            name in after and np.array_equal(before[name][...], after[name][...])
+            for name in ("keys", "coords")
+            if name in before
+        )

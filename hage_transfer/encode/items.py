@@ -1,0 +1,171 @@
+"""Feature files of sections, slides, patch sets: what is to be encoded, what decides its rows, and by which encoder."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hage_transfer.config import EncoderSettings, config_sha256
+from hage_transfer.data.feature_file import read_meta
+from hage_transfer.data.feature_journal import journal_path
+from hage_transfer.encode.extract import ImageRows
+from hage_transfer.encode.status import Outcome, StatusBook
+from hage_transfer.encode.worker import Worker
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
+from hage_transfer.encoders.surround import CentreAndSurround
+from hage_transfer.encoders.views import AveragedViews
+from hage_transfer.errors import ConfigError, DataError, InputError
+from hage_transfer.running.devices import resolve_device
+
+log = logging.getLogger(__name__)
+
+# (item's name, number of its images) -> called with the number of images done since
+Track = Callable[[str, int], Callable[[int], None]]
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The images of an item that is open, and what its feature file says of them.
+
+    Attributes:
+        images: by their places; none where the item is empty.
+        keys: row names, or None.
+        coords: level-0 top-left of each, or None.
+        patch_size_px: side that the encoder is given.
+        patch_size_level0_px: side at level 0.
+        mpp_um_per_px: resolution that the encoder is given; None where it is not known.
+        why_empty: why there are no images.
+        tissue_mm2: area of tissue, for the status table.
+        slide_mpp_um_per_px: resolution of level 0, likewise.
+    """
+
+    images: ImageRows
+    keys: np.ndarray | None
+    coords: np.ndarray | None
+    patch_size_px: int
+    patch_size_level0_px: int
+    mpp_um_per_px: float | None
+    why_empty: str = ""
+    tissue_mm2: float | None = None
+    slide_mpp_um_per_px: float | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One feature file to be: ``inputs()`` decide its rows together with the encoder, ``open()`` gives them.
+
+    Both may raise an ``InputError`` or ``OSError``, which is then the item's own failure.
+    """
+
+    name: str
+    path: Path
+    inputs: Callable[[], Mapping[str, Any]]
+    open: Callable[[], AbstractContextManager[Rows]]
+
+
+def encode_items(
+    items: Sequence[Item],
+    settings: EncoderSettings,
+    *,
+    device: str,
+    overwrite: bool,
+    track: Track,
+    book: StatusBook | None = None,
+) -> list[Outcome]:
+    """Makes the feature files that are not there yet; several workers may be given the same items at once.
+
+    A file that is there and was made of the same inputs by the same encoder is kept, and the log says so. A killed
+    run's unfinished files are gone on with at the batch where it was.
+
+    Args:
+        items: what to encode.
+        settings: the frozen encoder; it is loaded only where something is left to do.
+        device: see ``resolve_device``.
+        overwrite: remove what is there first.
+        track: progress.
+        book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
+
+    Returns:
+        What became of each item as far as this worker knows.
+
+    Raises:
+        ConfigError: a file is there that was made of other inputs.
+        WeightsError: the encoder cannot be had.
+        InputError: an item cannot be read, or another process encodes it (without a book).
+    """
+    weights_sha256 = find_weights(settings).sha256
+
+    def sha256(item: Item) -> str:
+        try:
+            return item_sha256(item, settings, weights_sha256)
+        except OSError as error:
+            raise DataError(f"{error.filename or item.name}: cannot be read ({error.strerror or error})") from None
+
+    if overwrite:
+        for item in items:
+            item.path.unlink(missing_ok=True)
+            journal_path(item.path).unlink(missing_ok=True)
+    _refuse_stale([item for item in items if item.path.is_file()], sha256, keep_going=book is not None)
+    left = [item for item in items if not item.path.is_file()]
+    if len(left) < len(items):
+        log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
+    if not left:
+        return [Outcome(item.name, "done") for item in items]
+    device = resolve_device(device)
+    encoder = open_encoder(settings, device=device)
+    log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
+    worker = Worker(
+        left,
+        encoder,
+        settings,
+        sha256=sha256,
+        arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device)}",
+        track=track,
+        book=book,
+    )
+    done = {outcome.slide: outcome for outcome in worker.run()}
+    return [done.get(item.name, Outcome(item.name, "done")) for item in items]
+
+
+def open_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
+    """The encoder with the views and the surround that a config asks for; errors as ``load_encoder``."""
+    encoder: FrozenEncoder = load_encoder(settings, device=device)
+    if settings.surround:
+        encoder = CentreAndSurround(encoder)
+    if settings.views > 1:
+        encoder = AveragedViews(encoder)
+    return encoder
+
+
+def item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
+    """Hash of all that decides the rows of an item: a file that states it is kept."""
+    encoder = {"encoder": settings.name, "weights": weights_sha256, "precision": settings.precision}
+    if settings.views > 1:
+        encoder["views"] = str(settings.views)
+    if settings.surround:
+        encoder["surround"] = "yes"
+    return config_sha256({**encoder, **item.inputs()})
+
+
+def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str], *, keep_going: bool) -> None:
+    stale = []
+    for item in items:
+        try:
+            if read_meta(item.path).config_sha256 != sha256(item):
+                stale.append(item)
+        except InputError as error:
+            if not keep_going:
+                raise
+            log.warning("%s is kept, though it cannot be compared with its source: %s", item.path, error)
+    if stale:
+        more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
+        raise ConfigError(
+            f"{', '.join(str(item.path) for item in stale[:_NAMED])}{more}: made by another encoder, at another patch "
+            "size or resolution, or of another image; pass --overwrite to encode anew, or --set features=..."
+        )

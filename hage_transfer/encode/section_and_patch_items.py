@@ -1,0 +1,143 @@
+"""What `hage encode` encodes: the items of ST sections, of a patch set, of images as bags."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+
+from hage_transfer.data.patch_images import file_stamp
+from hage_transfer.data.patch_set import PatchSet, PatchSource
+from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
+from hage_transfer.encode.extract import StreamedRows
+from hage_transfer.encode.items import Item, Rows
+from hage_transfer.errors import DataError
+
+log = logging.getLogger(__name__)
+
+FEATURES_FILE, FEATURES_FOLDER = "features.h5", "features"
+
+
+def section_items(
+    sections: Sequence[ad.AnnData], folder: Path, *, size_px: int, mpp_um_per_px: float | None
+) -> list[Item]:
+    """One item per section that has an image; the others are named in the log.
+
+    Raises:
+        DataError: no section has an image.
+    """
+    names = [section.uns["section"]["name"] for section in sections]
+    without = [name for name, section in zip(names, sections, strict=True) if not section.uns["section"]["image_path"]]
+    if len(without) == len(sections):
+        raise DataError(f"none of the sections has an image ({', '.join(names)}), so there is nothing to encode")
+    if without:
+        log.warning("no image of sections %s: they are not encoded", ", ".join(without))
+    return [
+        _section_item(section, folder, size_px, mpp_um_per_px)
+        for section in sections
+        if section.uns["section"]["image_path"]
+    ]
+
+
+def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px: float | None) -> Item:
+    facts = section.uns["section"]
+    level0_px = patch_size_level0_px(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px)
+    spots = np.asarray(section.obs_names, dtype=object)
+    own_mpp = None if np.isnan(facts["mpp_um_per_px"]) else float(facts["mpp_um_per_px"])
+
+    @contextmanager
+    def rows() -> Iterator[Rows]:
+        def images(first: int) -> Iterator[np.ndarray]:
+            return islice(iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px), first, None)
+
+        yield Rows(StreamedRows(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
+
+    places = np.ascontiguousarray(section.obsm["spatial"], dtype=np.float64)
+
+    def inputs() -> dict[str, Any]:
+        return {
+            "size_px": size_px,
+            "level0_px": level0_px,
+            "image": file_stamp(Path(facts["image_path"])),
+            "spots": _hash("\n".join(spots.tolist()).encode(), places.tobytes()),
+        }
+
+    return Item(facts["name"], folder / f"{facts['name']}.h5", inputs, rows)
+
+
+def patch_set_item(patches: PatchSet, folder: Path) -> Item:
+    """The one item of a patch set."""
+
+    @contextmanager
+    def rows() -> Iterator[Rows]:
+        images = StreamedRows(len(patches), patches.images)
+        yield Rows(images, patches.keys, patches.coords, *_sizes(patches), None)
+
+    inputs = {
+        "keys": _hash("\n".join(patches.keys.tolist()).encode()),
+        "images": _hash("\n".join(source.stamp for source in patches.sources).encode()),
+        "patch_px": patches.patch_px,
+    }
+    return Item(patches.name, folder / FEATURES_FILE, lambda: inputs, rows)
+
+
+def image_bag_items(patches: PatchSet, folder: Path) -> list[Item]:
+    """One item per image of a patch set that is cut into tiles; a bag is named by its image's stem.
+
+    Raises:
+        DataError: two images of one stem.
+    """
+    names = [bag_name(source) for source in patches.sources]
+    refuse_doubles(names, [source.key for source in patches.sources])
+    return [
+        _image_bag_item(patches, source, folder / FEATURES_FOLDER / f"{name}.h5")
+        for name, source in zip(names, patches.sources, strict=True)
+    ]
+
+
+def bag_name(source: PatchSource) -> str:
+    """Name of the bag that an image becomes."""
+    return Path(source.key).stem
+
+
+def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
+    places = slice(source.rows.start, source.rows.stop)
+    coords = None if patches.coords is None else patches.coords[places]
+
+    @contextmanager
+    def rows() -> Iterator[Rows]:
+        images = StreamedRows(len(source.rows), source.read)
+        yield Rows(images, patches.keys[places], coords, *_sizes(patches), None)
+
+    inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
+    return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px}, rows)
+
+
+def _sizes(patches: PatchSet) -> tuple[int, int]:
+    """Side given to the encoder and side at level 0: the same, and 0 where whole images differ in size."""
+    return patches.patch_px or 0, patches.patch_px or 0
+
+
+def refuse_doubles(names: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuses two bags of one name.
+
+    Raises:
+        DataError: the first such name and its files.
+    """
+    double = next((name for name, times in Counter(names).items() if times > 1), None)
+    if double is not None:
+        both = [path for name, path in zip(names, paths, strict=True) if name == double]
+        raise DataError(f"{', '.join(both)}: one name, {double}, for {len(both)} bags; rename one of them")
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,103 @@
+"""`selected.json`: which encoder directory did best in a probe, and by which numbers; `hage mil` takes it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hage_transfer.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from hage_transfer.compare.results import Results
+    from hage_transfer.compare.source_settings import SourceSettings
+
+SELECTED_FILE = "selected.json"
+RULE = (
+    "The encoder of the best mean {metric} over {what} of this probe; the paper takes the best on PCAM to its slides."
+)
+HONEST = {
+    "validation": "The validation part trained nothing and is not the test part, so the test numbers stay honest.",
+    "test": (
+        "These are the probe's own test folds: the selected encoder's numbers there are the best of several and no "
+        "estimate any more. On other data (slides) the choice is fair."
+    ),
+}
+
+
+def candidates(sources: Mapping[str, "SourceSettings"]) -> list[tuple[str, int | None, Path]]:
+    """Source, trial and encoder directory of everything that can be selected.
+
+    Raises:
+        ConfigError: no source has an encoder.
+        DataError: an encoder that is not there.
+    """
+    from hage_transfer.encode.sources import find_encoders
+
+    found: list[tuple[str, int | None, Path]] = []
+    for name, source in sources.items():
+        if source.encoder is not None:
+            paths = find_encoders(name, source.encoder)
+            found += [(name, None if len(paths) == 1 else trial, path) for trial, path in enumerate(paths)]
+    if not found:
+        raise ConfigError("--select chooses among encoder directories, and no source has an encoder")
+    return found
+
+
+def select(
+    results: "Results", among: Sequence[tuple[str, int | None, Path]], *, metric: str, run: Path
+) -> dict[str, Any]:
+    """Writes ``selected.json`` into the run and returns what it says.
+
+    Validation rows decide where the split has them, else the test folds; the file says which.
+
+    Raises:
+        DataError: the metric is defined for no candidate.
+    """
+    from hage_transfer.compare.records import MEAN
+    from hage_transfer.models.checkpoint import encoder_sha256
+    from hage_transfer.running.atomic import write_json
+
+    split = "validation" if results.select(split="validation") else "test"
+    scored: list[dict[str, Any]] = []
+    for source, trial, encoder in among:
+        found = results.select(source=source, trial=trial, metric=metric, split=split, fold=MEAN)
+        value = found[0].value if found else None
+        scored.append({"source": source, "trial": trial, "encoder": encoder.as_posix(), metric: value})
+    known = [row for row in scored if row[metric] is not None]
+    if not known:
+        raise DataError(f"{run}: {metric} is defined for no encoder; choose another with --set select_by=...")
+    best = max(known, key=lambda row: row[metric])
+    what = "the validation part" if split == "validation" else "the test folds"
+    selected = {
+        "schema_version": 1,
+        **best,
+        "encoder_sha256": encoder_sha256(Path(best["encoder"])),
+        "selected_by": {"metric": metric, "rows": split, "rule": RULE.format(metric=metric, what=what)},
+        "read_with_care": HONEST[split],
+        "probe": run.as_posix(),
+        "candidates": scored,
+    }
+    write_json(run / SELECTED_FILE, selected)
+    return selected
+
+
+def read_selection(path: Path) -> Path:
+    """The encoder directory that a ``selected.json`` names.
+
+    Raises:
+        DataError: no such file, not one of these, its encoder is not there, or was trained again since.
+    """
+    from hage_transfer.models.checkpoint import encoder_sha256
+
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        encoder, sha256 = Path(tree["encoder"]), str(tree["encoder_sha256"])
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `hage probe ... --select` writes it") from None
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a file of `hage probe --select`: {error}") from None
+    if not encoder.is_dir():
+        raise DataError(f"{path}: names the encoder {encoder}, and no such folder is here; run from the same folder")
+    if encoder_sha256(encoder) != sha256:
+        raise DataError(f"{path}: {encoder} has been trained again since it was selected; run `hage probe --select`")
+    return encoder

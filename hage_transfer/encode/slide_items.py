@@ -1,0 +1,158 @@
+"""The slides of a table as items of `hage encode slides`: tissue, pictures, tiles, and which of them are whose."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from hage_transfer.config import SlideSetSettings
+from hage_transfer.data.patch_images import file_stamp
+from hage_transfer.encode.items import Item, Rows
+from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse_doubles
+from hage_transfer.encode.status import remove_leftovers
+from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.slide_names import slide_name
+from hage_transfer.slides.geojson import is_edited, write_geojson
+from hage_transfer.slides.outline import draw_outline, write_picture
+from hage_transfer.slides.reader import find_slide
+from hage_transfer.slides.slide import Slide
+from hage_transfer.slides.survey import level0_pieces, open_config_slide, tissue_inputs
+from hage_transfer.slides.table import SlideRow, read_slide_table
+from hage_transfer.slides.tiles import TileGrid, cut_tiles, iter_tiles
+from hage_transfer.slides.tissue import TissueMask, find_tissue
+
+OUTLINES, GEOJSON = "outlines", "geojson"
+_NAMED = 3
+_UM2_PER_MM2 = 1e6
+
+
+@dataclass(frozen=True)
+class SlideTiles:
+    """The tiles of an open slide; see ``ImageRows``. Slides are read by several threads at a time."""
+
+    slide: Slide
+    grid: TileGrid
+    in_any_order: bool = True
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.grid)
+
+    def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
+        """See ``ImageRows.read``."""
+        return list(iter_tiles(self.slide, replace(self.grid, coords=self.grid.coords[start:stop])))
+
+
+@dataclass(frozen=True)
+class NoTiles:
+    """What a slide without tissue or tiles is read as."""
+
+    count: int = 0
+    in_any_order: bool = True
+
+    def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
+        """See ``ImageRows.read``: there is nothing."""
+        return []
+
+
+def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None = None) -> tuple[list[Item], list[Item]]:
+    """The slides of a table in its order: all, and those of this worker.
+
+    A slide that is not there is an item that fails when it is opened.
+
+    Args:
+        settings: root, table, tissue and tiles.
+        folder: of the features, outlines and GeoJSON files.
+        shard: ``i/n``, this worker's part, i from 1 to n; None: all.
+
+    Raises:
+        DataError: a wrong table, no slide there at all, or two of one stem.
+        ConfigError: a wrong shard.
+    """
+    rows = read_slide_table(settings.labels)
+    paths: list[Path | None] = []
+    faults = []
+    for row in rows:
+        try:
+            paths.append(find_slide(settings.root, row.name))
+        except DataError as error:
+            paths.append(None)
+            faults.append(str(error))
+    if len(faults) == len(rows):
+        raise DataError("; ".join(faults[:_NAMED]) + (f"; and {len(faults) - _NAMED} more" if faults[_NAMED:] else ""))
+    names = [slide_name(row.name) if path is None else path.stem for row, path in zip(rows, paths, strict=True)]
+    refuse_doubles(names, [row.name if path is None else str(path) for row, path in zip(rows, paths, strict=True)])
+    items = [
+        _slide_item(row, path, settings, folder / FEATURES_FOLDER / f"{name}.h5", folder)
+        for row, path, name in zip(rows, paths, names, strict=True)
+    ]
+    return items, part(items, shard)
+
+
+def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, out: Path, folder: Path) -> Item:
+    def path() -> Path:
+        return find_slide(settings.root, row.name) if found is None else found
+
+    def inputs() -> dict[str, Any]:
+        own = tissue_inputs(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px)
+        return {**own, "image": file_stamp(path())}
+
+    @contextmanager
+    def rows() -> Iterator[Rows]:
+        with open_config_slide(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px) as slide:
+            tissue = find_tissue(slide, settings.tissue)
+            grid, why = _grid(slide, tissue, settings)
+            _show(slide, tissue, grid, settings, folder)
+            found = _rows(slide, tissue, grid, why)
+            del tissue  # tens of MB that nothing needs while the slide is encoded
+            yield found
+
+    return Item(out.stem, out, inputs, rows)
+
+
+def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple[TileGrid | None, str]:
+    try:
+        return cut_tiles(slide, tissue, settings), ""
+    except DataError as error:
+        return None, str(error)
+
+
+def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> Rows:
+    mm2, mpp = None, None
+    if slide.resolution is not None:
+        px_um2 = tissue.px_area_level0 * slide.resolution.x_um_per_px * slide.resolution.y_um_per_px
+        mm2, mpp = float(tissue.mask.sum()) * px_um2 / _UM2_PER_MM2, slide.resolution.mean_um_per_px
+    if grid is None:
+        return Rows(NoTiles(), None, None, 0, 0, None, why, mm2, mpp)
+    sizes = grid.tile_px, round(grid.size_level0_px)
+    return Rows(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp)
+
+
+def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: SlideSetSettings, folder: Path) -> None:
+    """Writes the picture of the outline, and the tissue as GeoJSON where there is none that may have been edited."""
+    picture, geojson = folder / OUTLINES / f"{slide.name}.png", folder / GEOJSON / f"{slide.name}.geojson"
+    remove_leftovers(picture, geojson)
+    pieces = level0_pieces(tissue)
+    write_picture(picture, draw_outline(slide, tissue, pieces, grid))
+    if settings.tissue.method != "geojson" and not (geojson.is_file() and is_edited(geojson)):
+        write_geojson(geojson, pieces, origin_px=slide.origin_px)
+
+
+def part(items: Sequence[Item], shard: str | None) -> list[Item]:
+    """Every n-th item from the i-th on, where ``shard`` is ``i/n``; all where it is None.
+
+    Raises:
+        ConfigError: a shard of another form.
+    """
+    if shard is None:
+        return list(items)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"--shard {shard}: wanted i/n with i from 1 to n, for example 3/8")
+    return list(items[int(match[1]) - 1 :: int(match[2])])

@@ -1,0 +1,276 @@
+"""One worker over a list of items that others may share: takes what is free, resumes what a killed one left."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hage_transfer.config import EncoderSettings
+from hage_transfer.data.feature_file import FeatureMeta, write_blocks
+from hage_transfer.data.feature_journal import FeatureJournal, journal_path
+from hage_transfer.encode.extract import Opened, Part, encode_sources
+from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.errors import DataError, InputError
+from hage_transfer.running.atomic import NO_ROOM
+from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
+
+if TYPE_CHECKING:
+    from hage_transfer.encode.items import Item, Rows, Track
+
+log = logging.getLogger(__name__)
+
+_TABLE_SECONDS = 30.0
+
+
+@dataclass
+class _Work:
+    """An item at work: what it holds until it is done."""
+
+    item: "Item"
+    rows: "Rows"
+    lock: Lock
+    journal: FeatureJournal
+    sha256: str
+    began: float
+    advance: Callable[[int], None] | None = None
+    failed: bool = False
+
+
+class Worker:
+    """Encodes the items of a list that are free, each under its lock."""
+
+    def __init__(
+        self,
+        items: Sequence["Item"],
+        encoder: FrozenEncoder,
+        settings: EncoderSettings,
+        *,
+        sha256: Callable[["Item"], str],
+        arithmetic: str,
+        track: "Track",
+        book: StatusBook | None,
+    ) -> None:
+        """Takes the items that are left; ``arithmetic`` is what decides rows to the last bit besides ``sha256``."""
+        self._items, self._encoder, self._settings = items, encoder, settings
+        self._sha256, self._track, self._book = sha256, track, book
+        self._arithmetic = f"{arithmetic} batch {settings.batch_size}"
+        self._began = 0.0 if book is None else shared_time(book.folder)
+        self._finished = time.perf_counter()
+        self._table_written = time.monotonic()
+        self._works: list[_Work] = []
+        self._outcomes: dict[str, Outcome] = {}
+        self._error: InputError | None = None
+
+    def run(self) -> list[Outcome]:
+        """Encodes what is free and returns what became of each item.
+
+        Raises:
+            InputError: the first failure, where there is no book to keep it.
+            OSError: what is made cannot be written: the disk is full.
+        """
+        settings = self._settings
+        try:
+            with closing(
+                encode_sources(self._encoder, self._sources(), batch_size=settings.batch_size, readers=settings.readers)
+            ) as parts:
+                for part in parts:
+                    self._take(part)
+                    if self._error is not None:
+                        raise self._error
+            if self._error is not None:
+                raise self._error
+        finally:
+            for work in self._works:  # interrupted: their journals stay for the next run
+                work.journal.close()
+                work.lock.release()
+            for folder in {self._locks(item) for item in self._items}:
+                leave(folder)
+        return list(self._outcomes.values())
+
+    def _sources(self) -> Iterator[Opened[_Work]]:
+        """Opens one free item after the other; what others hold is looked at again at the end."""
+        held = []
+        for item in self._items:
+            if (opened := self._open(item)) is not None:
+                yield opened
+            elif item.name not in self._outcomes:
+                held.append(item)
+            if self._error is not None:
+                return
+        for item in held:
+            if (opened := self._open(item)) is not None:
+                yield opened
+            elif item.name not in self._outcomes:
+                self._leave_to_holder(item)
+
+    def _open(self, item: "Item") -> Opened[_Work] | None:
+        """An item that is free and not done; None with an outcome where there is nothing to do, without where held."""
+        lock = try_lock(self._locks(item), item.name)
+        if lock is None:
+            return None
+        with ExitStack() as stack:
+            stack.callback(lock.release)
+            if self._is_settled(item):
+                return None
+            began = time.perf_counter()
+            records = () if self._book is None else (self._book.record_path(item.name),)
+            remove_leftovers(item.path, journal_path(item.path), *records)
+            with ExitStack() as inputs:
+                try:
+                    sha256 = self._sha256(item)
+                    rows = inputs.enter_context(item.open())
+                except (InputError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno in NO_ROOM:
+                        raise
+                    self._settle(item, "failed", _reason(error), error=error)
+                    return None
+                if not rows.images.count:
+                    self._settle(item, "empty", rows.why_empty, rows=rows)
+                    return None
+                close = inputs.pop_all().close
+            journal = self._journal(item, sha256, rows.images.count)
+            stack.pop_all()
+        work = _Work(item, rows, lock, journal, sha256, began)
+        self._works.append(work)
+        return Opened(work, rows.images, journal.rows, close)
+
+    def _is_settled(self, item: "Item") -> bool:
+        """Whether another worker made the item's file, or failed at it, since this one began."""
+        if item.path.is_file():
+            self._outcomes[item.name] = Outcome(item.name, "done")
+            return True
+        record = None if self._book is None else self._book.read(item.name)
+        if record is not None and record.failed and record.time >= self._began:
+            self._outcomes[item.name] = record
+            return True
+        return False
+
+    def _journal(self, item: "Item", sha256: str, count: int) -> FeatureJournal:
+        identity = f"{sha256} {count} rows {self._arithmetic}"
+        journal = FeatureJournal(item.path, identity=identity, width=self._encoder.width)
+        if journal.rows:
+            log.info("%s: %d of %d rows are there from a run that was stopped", item.name, journal.rows, count)
+        return journal
+
+    def _take(self, part: Part[_Work]) -> None:
+        work = part.key
+        if work.failed:
+            return
+        try:
+            if part.error is not None:
+                raise part.error
+            if part.rows is not None:
+                work.journal.append(part.rows)
+                self._advance(work, len(part.rows))
+            if part.last:
+                self._finish(work)
+        except InputError as error:
+            work.failed = True
+            work.journal.discard()
+            self._settle(work.item, "failed", _reason(error), error=error, rows=work.rows)
+            self._let_go(work)
+        if part.last:
+            self._write_table()
+
+    def _finish(self, work: _Work) -> None:
+        item, rows, encoder = work.item, work.rows, self._encoder
+        if not work.lock.held():
+            work.journal.close()
+            self._leave_to_holder(item)
+            self._let_go(work)
+            return
+        now = time.perf_counter()
+        seconds = now - max(work.began, self._finished)
+        self._finished = now
+        self._settle(item, "done", "", rows=rows, seconds=seconds)  # before the file, which says that all is done
+        meta = FeatureMeta(
+            source=item.name,
+            encoder=encoder.name,
+            encoder_sha256=encoder.sha256,
+            encoder_licence=encoder.licence,
+            patch_size_px=rows.patch_size_px,
+            patch_size_level0_px=rows.patch_size_level0_px,
+            mpp_um_per_px=rows.mpp_um_per_px,
+            precision=encoder.precision,
+            config_sha256=work.sha256,
+            views=self._settings.views,
+            surround=self._settings.surround,
+        )
+        shape = rows.images.count, encoder.width
+        write_blocks(
+            item.path,
+            work.journal.blocks(),
+            meta,
+            shape=shape,
+            dtype=np.dtype(np.float32),
+            keys=rows.keys,
+            coords=rows.coords,
+        )
+        work.journal.discard()
+        self._let_go(work)
+        log.info("%s: %d rows in %.1f s", item.name, shape[0], seconds)
+
+    def _settle(
+        self,
+        item: "Item",
+        status: State,
+        reason: str,
+        *,
+        rows: "Rows | None" = None,
+        seconds: float | None = None,
+        error: InputError | OSError | None = None,
+    ) -> None:
+        outcome = Outcome(item.name, status, seconds=seconds, reason=reason)
+        if rows is not None:
+            outcome = replace(
+                outcome, tiles=rows.images.count, tissue_mm2=rows.tissue_mm2, mpp_um_per_px=rows.slide_mpp_um_per_px
+            )
+        self._outcomes[item.name] = outcome
+        if self._book is not None:
+            self._book.record(outcome)
+        if status == "done":
+            return
+        if self._book is not None:
+            log.error("%s %s: %s", item.name, status, reason)
+        elif isinstance(error, InputError):
+            self._error = error
+        else:
+            self._error = DataError(f"{item.name}: {reason}")
+
+    def _leave_to_holder(self, item: "Item") -> None:
+        owner = holder(self._locks(item), item.name)
+        who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
+        self._outcomes[item.name] = Outcome(item.name, "running elsewhere", reason=who)
+        if self._book is None:
+            self._error = DataError(f"{item.path}: {who} is at work on it; wait for it, or stop it")
+
+    def _let_go(self, work: _Work) -> None:
+        self._works.remove(work)
+        work.lock.release()
+
+    def _advance(self, work: _Work, count: int) -> None:
+        if work.advance is None:
+            work.advance = self._track(work.item.name, work.rows.images.count)
+            work.advance(work.journal.rows - count)
+        work.advance(count)
+
+    def _write_table(self) -> None:
+        """Now and then, since it reads every item's record."""
+        if self._book is not None and time.monotonic() - self._table_written > _TABLE_SECONDS:
+            self._book.write()
+            self._table_written = time.monotonic()
+
+    def _locks(self, item: "Item") -> Path:
+        return item.path.parent / "locks" if self._book is None else self._book.locks
+
+
+def _reason(error: InputError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the file'} cannot be read ({error.strerror or error})"
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])

@@ -1,0 +1,213 @@
+"""The work of `hage heatmap`: which slides and models there are, each slide's folder, and tables over slides."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+
+from hage_transfer.config import load_config
+from hage_transfer.errors import ConfigError, DataError, HageError, ItemsFailedError
+from hage_transfer.explain.images import SlideImage, slide_images
+from hage_transfer.explain.over_slides import show_genes, write_over_slides
+from hage_transfer.explain.slide import explain_slide
+from hage_transfer.explain.sources import Explained, explained_sources
+from hage_transfer.explain.task import SlideTask
+from hage_transfer.mil.checkpoint import FOLDER
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
+from hage_transfer.running.atomic import write_csv
+from hage_transfer.running.jobs import Job, run_jobs
+from hage_transfer.running.locks import Lock, try_lock
+from hage_transfer.running.progress import job_progress
+from hage_transfer.running.run_directory import CONFIG_FILE, FAILURES_FILE, RESULTS_FILE
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeatmapOptions:
+    """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders."""
+
+    sources: tuple[str, ...]
+    slides: tuple[str, ...]
+    top: int
+    share: float
+    genes: bool
+    encoders: tuple[str, ...]
+    slide_folder: Path | None
+
+
+def run_heatmap(run: Path, options: HeatmapOptions, *, out: Path, device: str, jobs: int, overwrite: bool) -> None:
+    """Explains slides; what an earlier run made of the same inputs is kept.
+
+    Raises:
+        InputError: no MIL run, an unknown source or slide, encoders that do not fit; found before anything is written.
+        ItemsFailedError: some slides failed; they are in ``failures.csv`` and the rest are done.
+    """
+    config = open_mil_run(run)
+    names = _chosen(options.sources, tuple(config.sources), "source", run)
+    tested = {name: read_held_out(run, name) for name in names}
+    slides = list(dict.fromkeys(slide for found in tested.values() for slide in found))
+    _chosen(options.slides, tuple(slides), "slide", run)
+    images = slide_images(config.data, options.slide_folder, slides)
+    if all(image is None for image in images.values()):
+        log.warning("the run was made of feature files: tables only; --slides FOLDER adds maps, GeoJSON and tiles")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: is a file; --out names a folder")
+    console = Console()
+    failures: dict[str, str] = {}
+    n_wanted = 0
+    sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
+    first = next(sources)  # finds what is wrong with encoders before anything is written
+    with _only_writer(out):
+        for source in chain([first], sources):
+            tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
+            wanted = [tasks[slide] for slide in (options.slides or tasks) if slide in tasks]
+            n_wanted += len(wanted)
+            failed = _explain(wanted, jobs=jobs, overwrite=overwrite, source=source.name)
+            failures |= {f"{source.name}/{slide}": reason for slide, reason in failed.items()}
+            done = _current(tasks, failed)
+            if done:
+                genes = write_over_slides(out / source.name, done, source.groups)
+                show_genes(genes, source.name, console)
+        _close(out, failures, n_wanted)
+    console.print(f"heatmaps: {out}", markup=False, soft_wrap=True)
+
+
+def _only_writer(out: Path) -> Lock:
+    lock = try_lock(out, "heatmap")
+    if lock is None:
+        raise ConfigError(f"{out}: another `hage heatmap` writes there now; wait for it, or give another --out")
+    return lock
+
+
+def open_mil_run(run: Path) -> MilConfig:
+    """The config of a finished MIL run that kept its models.
+
+    Raises:
+        DataError: no such folder, no run, a run of another task, an unfinished one, or one without models.
+        ConfigError: a config that does not fit the present form.
+    """
+    if not run.is_dir():
+        raise DataError(f"{run}: no such folder; give the run directory of `hage mil`")
+    if not (run / CONFIG_FILE).is_file():
+        raise DataError(f"{run}: is no run directory ({CONFIG_FILE} is missing); `hage mil` makes one")
+    task = _task(run)
+    if task != "mil":
+        raise DataError(f"{run}: is a run of `hage {task}`; heatmaps explain runs of `hage mil`")
+    if not (run / FOLDER).is_dir():
+        raise DataError(
+            f"{run}: keeps no models ({FOLDER}/ is missing), since an earlier version made it; run `hage mil` again "
+            f"with its {CONFIG_FILE} and a new --out (the features are kept)"
+        )
+    return load_config(MilConfig, run / CONFIG_FILE)
+
+
+def _task(run: Path) -> str:
+    path = run / RESULTS_FILE
+    if not path.is_file():
+        raise DataError(f"{run}: has no {RESULTS_FILE}; run `hage mil` to its end first")
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+        return str(records[0]["task"])
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read as results ({error!r}); run `hage mil` again") from None
+
+
+def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -> tuple[str, ...]:
+    for name in wanted:
+        if name not in there:
+            near = get_close_matches(name, there, n=3, cutoff=0.0)
+            raise DataError(f"--{what} {name}: {run} has no such {what}; nearest: {', '.join(near)}")
+    return tuple(dict.fromkeys(wanted)) or tuple(there)
+
+
+def _tasks(
+    run: Path,
+    source: Explained,
+    tested: Mapping[str, HeldOutSlide],
+    images: Mapping[str, SlideImage | None],
+    options: HeatmapOptions,
+    *,
+    out: Path,
+    device: str,
+) -> dict[str, SlideTask]:
+    place = {slide: number for number, slide in enumerate(source.bags[0].slides)}
+    missing = [slide for slide in tested if slide not in place]
+    if missing:
+        raise DataError(f"{run}: slide {missing[0]} was tested and is not among the labels now; run `hage mil` again")
+    return {
+        slide: SlideTask(
+            run=run,
+            source=source.name,
+            slide=one,
+            bags=tuple(replace(bags) for bags in source.bags),
+            bag=place[slide],
+            frozen=None if source.genes is None else source.frozen.get(slide),
+            genes=source.genes,
+            why_no_genes=source.why_no_genes,
+            image=images[slide],
+            top=options.top,
+            share=options.share,
+            out=out / source.name / slide,
+            device=device,
+        )
+        for slide, one in tested.items()
+    }
+
+
+def _explain(tasks: Sequence[SlideTask], *, jobs: int, overwrite: bool, source: str) -> dict[str, str]:
+    """Explains what is left; slides that failed, with their reasons."""
+    failed: dict[str, str] = {}
+    left = []
+    for task in tasks:
+        try:
+            if not overwrite and task.is_current():
+                continue
+        except HageError as error:
+            failed[task.slide.name] = str(error)
+            continue
+        task.record.unlink(missing_ok=True)
+        left.append(Job(task.slide.name, task.record, explain_slide, (task,)))
+    if len(left) + len(failed) < len(tasks):
+        log.info("source %s: %d of %d slides are kept", source, len(tasks) - len(left) - len(failed), len(tasks))
+    with job_progress(f"heatmap {source}") as progress:
+        for number, (name, reason) in enumerate(run_jobs(left, n_jobs=jobs), start=1):
+            progress(name, number, len(left))
+            if reason is not None:
+                failed[name] = reason
+    for name, reason in failed.items():
+        log.warning("%s failed: %s", name, reason)
+    return failed
+
+
+def _current(tasks: Mapping[str, SlideTask], failed: Mapping[str, str]) -> dict[str, SlideTask]:
+    """Every slide whose files are of the present inputs, those of earlier calls among them."""
+    found = {}
+    for slide, task in tasks.items():
+        if slide in failed or not task.record.is_file():
+            continue
+        try:
+            current = task.is_current()
+        except HageError as error:
+            log.warning("%s is left out of the tables over slides: %s", slide, error)
+            continue
+        if current:
+            found[slide] = task
+    return found
+
+
+def _close(out: Path, failures: Mapping[str, str], n_wanted: int) -> None:
+    path = out / FAILURES_FILE
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    if len(failures) == n_wanted:  # nothing was to be had from this input
+        raise DataError(next(iter(failures.values())))
+    write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
+    raise ItemsFailedError(f"{len(failures)} of {n_wanted} slides failed, see {path}; the rest are done")

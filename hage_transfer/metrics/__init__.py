@@ -1,1 +1,0 @@
-"""Metrics of predicted expression (``genes``) and of classifiers (``classification``)."""

@@ -1,0 +1,1 @@
+"""Expression of sections and slides by trained encoders."""

@@ -1,0 +1,185 @@
+"""What `hage predict` predicts: ST sections of a config, or slides by their feature files."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+
+from hage_transfer.config import load_config
+from hage_transfer.data.expression import normalise
+from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_meta
+from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.section_form import some, spacing_px
+from hage_transfer.errors import DataError
+from hage_transfer.report.prediction_file import Place
+from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.slides.reader import find_slide
+
+if TYPE_CHECKING:
+    from hage_transfer.pretrain.config import PretrainConfig
+
+log = logging.getLogger(__name__)
+
+SPOT_DIAMETER_UM: Mapping[str, float] = {"her2st": 100.0, "gse144240": 110.0, "space_ranger": 55.0}
+"""By the arrays' makers; an AnnData section's spots are drawn half as wide as they lie apart."""
+Target = Callable[[Sequence[str], str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An item's rows.
+
+    Attributes:
+        features: of the frozen encoder, (spot, feature).
+        place: what they are and where they lie.
+        target: (genes, preset) -> measured expression; None for a slide.
+    """
+
+    features: np.ndarray
+    place: Place
+    target: Target | None
+
+
+@dataclass(frozen=True)
+class PredictItem:
+    """One section or slide.
+
+    Attributes:
+        name: also of its output files.
+        path: feature file.
+        load: reads its rows.
+        obs_column: the section's own obs column of a name; None where it has none.
+        stamp: what decides its prediction besides features and encoders.
+    """
+
+    name: str
+    path: Path
+    load: Callable[[], Loaded]
+    obs_column: Callable[[str], pd.Series | None]
+    stamp: Mapping[str, Any]
+
+    def facts(self) -> tuple[FeatureMeta, int]:
+        """Meta and width of the features, without reading them."""
+        meta = read_meta(self.path)
+        with h5py.File(self.path, "r") as file:
+            return meta, int(file["features"].shape[-1])
+
+
+def section_items(
+    config: Path, overrides: Sequence[str], names: Sequence[str], *, spot_diameter_um: float | None
+) -> list[PredictItem]:
+    """The sections that have an image, or those of ``names``.
+
+    Raises:
+        InputError: the config, a section or its features are not right.
+    """
+    from hage_transfer.pretrain.config import ContextSettings, PretrainConfig
+    from hage_transfer.pretrain.dataset import attach_features
+    from hage_transfer.pretrain.genes import read_named_sections, read_names
+
+    settings = load_config(PretrainConfig, config, overrides)
+    if names:
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sections": tuple(names)})})
+    sections = read_named_sections(settings.data, read_names(settings.genes))
+    without = [s.uns["section"]["name"] for s in sections if not s.uns["section"]["image_path"]]
+    if without and (names or len(without) == len(sections)):
+        raise DataError(f"{', '.join(without)}: no image, so no features to predict from; leave them out of --sections")
+    sections = [section for section in sections if section.uns["section"]["image_path"]]
+    attach_features(sections, settings.features, ContextSettings())  # the encoders say which context they want
+    return [_section_item(section, settings, spot_diameter_um) for section in sections]
+
+
+def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
+    """One item a feature file; with ``slides``, each with its slide's picture.
+
+    Raises:
+        DataError: no feature file, two of one name, or a slide that is not there.
+    """
+    if features.is_dir():
+        paths = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
+    else:
+        paths = [features]
+    if not paths:
+        raise DataError(f"{features}: holds no feature file (*.h5); `hage encode slides` makes them")
+    names = [path.stem for path in paths]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        both = [str(path) for path in paths if path.stem == double]
+        raise DataError(f"{', '.join(both)}: one name, {double}, for two slides; predict their folders one by one")
+    return [_slide_item(path, None if slides is None else find_slide(slides, path.stem)) for path in paths]
+
+
+def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: float | None) -> PredictItem:
+    from hage_transfer.pretrain.dataset import FEATURES
+    from hage_transfer.pretrain.inputs import section_sha256
+
+    facts = section.uns["section"]
+    name, mpp = facts["name"], float(facts["mpp_um_per_px"])
+    centres = np.asarray(section.obsm["spatial"], dtype=np.float64)
+    wanted_um = diameter_um or SPOT_DIAMETER_UM.get(settings.data.layout)
+    diameter_px = wanted_um / mpp if wanted_um is not None and np.isfinite(mpp) else spacing_px(centres) / 2
+    if not np.isfinite(diameter_px):
+        raise DataError(f"section {name}: one spot and no resolution, so a spot's size is not known; leave it out")
+    obs = section.obs[["section", "patient"]].astype("category")
+    image = Path(facts["image_path"])
+    place = Place(name, obs, centres, diameter_px, "circle", image, mpp)
+
+    def load() -> Loaded:
+        return Loaded(
+            np.asarray(section.obsm[FEATURES]),
+            place,
+            lambda genes, preset: normalise(panel_counts(section, genes), preset),
+        )
+
+    def obs_column(column: str) -> pd.Series | None:
+        if settings.data.layout != "anndata":
+            return None
+        return _anndata_obs(settings.data.root, name, section, column)
+
+    stamp = {"section": section_sha256(section), "diameter_px": diameter_px, "image": image}
+    return PredictItem(name, settings.features / f"{name}.h5", load, obs_column, stamp)
+
+
+def _anndata_obs(root: Path, name: str, section: ad.AnnData, column: str) -> pd.Series | None:
+    from anndata.io import read_elem
+
+    from hage_transfer.data import anndata_files
+
+    with h5py.File(anndata_files.find(root)[name], "r") as file:
+        obs = read_elem(file["obs"])
+    if column not in obs:
+        return None
+    return obs[column].reindex(section.obs_names) if obs.index.is_unique else None
+
+
+def _slide_item(path: Path, image: Path | None) -> PredictItem:
+    def load() -> Loaded:
+        features = read_features(path)
+        return Loaded(features.features, _slide_place(path, features, image), None)
+
+    return PredictItem(path.stem, path, load, lambda column: None, {"image": image})
+
+
+def _slide_place(path: Path, features: Features, image: Path | None) -> Place:
+    if features.coords is None:
+        raise DataError(f"{path}: has no `coords` (tiles of a slide); sections are predicted with CONFIG")
+    meta, coords = features.meta, features.coords
+    side = meta.patch_size_level0_px
+    if side <= 0:
+        raise DataError(f"{path}: patch_size_level0_px is {side}; encode it again with `hage encode slides`")
+    obs = pd.DataFrame(
+        {"slide": pd.Categorical([path.stem] * len(coords)), "x_level0_px": coords[:, 0], "y_level0_px": coords[:, 1]},
+        index=[f"{x}_{y}" for x, y in coords],
+    )
+    if not obs.index.is_unique:
+        raise DataError(
+            f"{path}: {some(list(obs.index[obs.index.duplicated()]))} is the place of two tiles; encode again"
+        )
+    mpp = float("nan") if meta.mpp_um_per_px is None else meta.mpp_um_per_px * meta.patch_size_px / side
+    return Place(path.stem, obs, coords + side / 2, float(side), "square", image, mpp)

@@ -1,0 +1,154 @@
+"""The run directory: one folder per run that says what was run, on what, with what result.
+
+``config.yaml`` (resolved), ``environment.json``, ``log.txt``, ``results.json``, ``failures.csv`` and the task's own
+folders. Opening an existing one resumes it; opening it with another config is refused.
+"""
+
+import importlib.metadata
+import logging
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from hage_transfer.config import Settings, dump_config
+from hage_transfer.errors import ConfigError
+from hage_transfer.running.atomic import remove_partial, write_csv, write_json, write_text
+
+CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
+FAILURES_FILE, RESULTS_FILE = "failures.csv", "results.json"
+_PACKAGES = (
+    "hage-transfer",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnxruntime",
+    "lightning",
+    "scikit-learn",
+    "anndata",
+    "scanpy",
+    "numpy",
+    "pandas",
+    "h5py",
+    "openslide-python",
+)
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run's folder; see the module for what is in it."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path, config: Settings, *, overwrite: bool = False) -> "RunDirectory":
+        """Creates the folder, or opens it again to do what is left.
+
+        Raises:
+            ConfigError: the folder holds a run of another config (the differing keys are named), or other files.
+        """
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path}: is a file; --out names a folder")
+        if overwrite and (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists():
+            shutil.rmtree(path)
+        if (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists() and _has_work(path):
+            differing = _differing_keys(path / CONFIG_FILE, config)
+            if differing:
+                raise ConfigError(
+                    f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
+                    "give another --out, or --overwrite to delete that run"
+                )
+        elif path.is_dir() and _has_work(path):
+            raise ConfigError(f"{path}: exists and is no run directory; give another --out")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
+        remove_partial(path)
+        write_json(path / ENVIRONMENT_FILE, environment())
+        write_text(path / CONFIG_FILE, dump_config(config))
+        return cls(path)
+
+    @property
+    def results_path(self) -> Path:
+        """Where ``results.json`` is or will be."""
+        return self.path / RESULTS_FILE
+
+    def log_handler(self) -> logging.Handler:
+        """A handler that appends to ``log.txt``; the caller adds it to a logger and closes it."""
+        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        return handler
+
+    def write_failures(self, failures: dict[str, str]) -> None:
+        """Writes ``failures.csv`` (item, reason); removes it where nothing failed."""
+        path = self.path / FAILURES_FILE
+        if failures:
+            write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _has_work(path: Path) -> bool:
+    """Whether the folder holds more than what opening it wrote: a run that failed at its input blocks nothing."""
+    return any(entry.name not in (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE) for entry in path.iterdir())
+
+
+def environment() -> dict[str, Any]:
+    """Versions, platform, command line and commit that a run was made with."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
+    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def _differing_keys(path: Path, config: Settings) -> list[str]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: is not the config of a run; give another --out")
+    try:  # a key that is new since then has its default
+        tree = type(config).model_validate(tree).model_dump(mode="json")
+    except ValidationError:
+        log.debug("%s does not fit the present form of its config; compared as it stands", path)
+    before = _flatten(tree)
+    now = _flatten(config.model_dump(mode="json"))
+    return sorted(key for key in before.keys() | now.keys() if before.get(key, "") != now.get(key, ""))
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from hage_transfer.running.atomic import atomic_path, remove_partial, write_csv, write_json, write_text
+
+
+def test_an_interrupted_write_is_invisible(tmp_path):
+    write_text(tmp_path / "a.txt", "before")
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "before"
+
+
+def test_a_write_makes_its_folder_and_leaves_one_file(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"value": 1})
+    assert json.loads((tmp_path / "new" / "a.json").read_text()) == {"value": 1}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert (tmp_path / "a.json").read_text() == "1\n"
+
+
+def test_csv_quotes_what_needs_it(tmp_path):
+    write_csv(tmp_path / "a.csv", ["item", "reason"], [{"item": "s,1", "reason": 'no "tile"'}])
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["item,reason", '"s,1","no ""tile"""']
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".partial-abc-a.h5").write_text("half")
+    (tmp_path / "jobs" / ".partial-abc-encoder").mkdir(parents=True)
+    (tmp_path / "a.h5").write_text("whole")
+    remove_partial(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.h5", "jobs"]
