@@ -67,7 +67,7 @@ def backward(
     target: int,
     *,
     dropout: Dropout,
-    loss_weight: Float[Tensor, "fold"],
+    loss_weight: Float[Tensor, " fold"],
 ) -> None:
     """Adds the gradients of each fold's weighted loss on a bag to the folds' weights."""
     if folds.model.is_hard:
@@ -84,7 +84,7 @@ def backward(
         _backward_in_chunks(folds, rows, target, dropout, loss_weight)
 
 
-def _bag_loss(folds: Folds, pooled: Float[Tensor, "fold branch hidden"], target: int) -> Float[Tensor, "fold"]:
+def _bag_loss(folds: Folds, pooled: Float[Tensor, "fold branch hidden"], target: int) -> Float[Tensor, " fold"]:
     logits = folds.classify(pooled)
     targets = torch.full((len(logits),), target, device=logits.device)
     return folds.model.bag_weight * functional.cross_entropy(logits, targets, reduction="none")

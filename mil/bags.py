@@ -39,7 +39,7 @@ class BagSet:
 
     slides: tuple[str, ...]
     paths: tuple[Path, ...]
-    n_tiles: Int[np.ndarray, "bag"]
+    n_tiles: Int[np.ndarray, " bag"]
     feature_dim: int
     meta: FeatureMeta
     sha256: str
@@ -52,7 +52,7 @@ class BagSet:
     def __len__(self) -> int:
         return len(self.slides)
 
-    def load(self, bag: int, tiles: Int[np.ndarray, "tile"] | None = None) -> Float[np.ndarray, "tile feature"]:
+    def load(self, bag: int, tiles: Int[np.ndarray, " tile"] | None = None) -> Float[np.ndarray, "tile feature"]:
         """Features of one bag's tiles, float32.
 
         Features are kept as they are stored. A bag that was read before and is too large to be kept is read anew, but
@@ -77,7 +77,7 @@ class BagSet:
                 self._too_large.add(bag)
         return (rows if tiles is None else rows[tiles]).astype(np.float32, copy=False)
 
-    def _read_tiles(self, bag: int, tiles: Int[np.ndarray, "tile"]) -> Float[np.ndarray, "tile feature"]:
+    def _read_tiles(self, bag: int, tiles: Int[np.ndarray, " tile"]) -> Float[np.ndarray, "tile feature"]:
         """Some rows as stored, of a bag that was found sound before."""
         if self.parts:
             return np.concatenate([part._read_tiles(bag, tiles) for part in self.parts], axis=1)

@@ -38,8 +38,8 @@ class FoldModel:
     """
 
     model: nn.Module
-    mean: Float[Tensor, "feature"]
-    std: Float[Tensor, "feature"]
+    mean: Float[Tensor, " feature"]
+    std: Float[Tensor, " feature"]
     classes: tuple[str, ...]
     source: str
     trial: int

@@ -21,14 +21,14 @@ def generator_of(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def epoch_order(n_bags: int, *, seed: int, epoch: int) -> Int[np.ndarray, "bag"]:
+def epoch_order(n_bags: int, *, seed: int, epoch: int) -> Int[np.ndarray, " bag"]:
     """The order of all bags in an epoch; a fold passes over those that it does not train on."""
     return torch.randperm(n_bags, generator=generator_of(seed, epoch)).numpy()
 
 
 def kept_tiles(
     n_tiles: int, *, share_dropped: float, most: int | None, generator: torch.Generator
-) -> Int[np.ndarray, "kept"] | None:
+) -> Int[np.ndarray, " kept"] | None:
     """Which tiles a visit sees, ascending: at least one, so many in every visit; None: all of them."""
     n_kept = max(round(n_tiles * (1 - share_dropped)), 1)
     n_kept = n_kept if most is None else min(n_kept, most)
@@ -62,7 +62,7 @@ class Dropout:
         return cls(masks, 1 - level / _LEVELS)
 
     def kept(
-        self, places: slice | Int[Tensor, "chosen"], device: torch.device
+        self, places: slice | Int[Tensor, " chosen"], device: torch.device
     ) -> dict[str, Float[Tensor, "chosen width"]]:
         """Factors of some tiles' units: 0, or 1 / (share kept)."""
         return {name: mask[places].to(device).float().div_(self.share_kept) for name, mask in self.masks.items()}

@@ -54,7 +54,7 @@ class FoldStack:
         *,
         dropout_p: float,
         generator: torch.Generator,
-        loss_weight: Float[Tensor, "fold"],
+        loss_weight: Float[Tensor, " fold"],
     ) -> None:
         """Adds the gradients of some folds' weighted losses on one bag to what is pending."""
         first = self.models[0]

@@ -24,9 +24,9 @@ class MilFold:
     """Slides of one fold: training, validation inside the training side, test."""
 
     name: str
-    train: Int[np.ndarray, "slide"]
-    validation: Int[np.ndarray, "slide"]
-    test: Int[np.ndarray, "slide"]
+    train: Int[np.ndarray, " slide"]
+    validation: Int[np.ndarray, " slide"]
+    test: Int[np.ndarray, " slide"]
 
 
 def shared_groups(folds: Sequence[MilFold], labels: LabelTable) -> list[str]:
@@ -149,7 +149,7 @@ def _fold_of_file(file: SplitFile, labels: LabelTable, split: MilSplitSettings, 
     return MilFold(file.name, train, validation, test)
 
 
-def _rows(names: Sequence[str], places: dict[str, int]) -> Int[np.ndarray, "slide"]:
+def _rows(names: Sequence[str], places: dict[str, int]) -> Int[np.ndarray, " slide"]:
     return np.sort(np.array([places[name] for name in names if name in places], dtype=np.int64))
 
 

@@ -15,7 +15,7 @@ from hage_transfer.mil.bags import BagSet
 AHEAD = 2
 
 
-Rows = Callable[[int], Int[np.ndarray, "kept"] | None]
+Rows = Callable[[int], Int[np.ndarray, " kept"] | None]
 """Which of a bag's tiles are wanted, ascending; None: all."""
 
 

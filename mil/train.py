@@ -35,8 +35,8 @@ _OF_TILES = 1
 class FoldBags:
     """Bags (places in the bag set) of one fold: training, and validation for early stop, which may be empty."""
 
-    train: Int[np.ndarray, "train"]
-    validation: Int[np.ndarray, "validation"]
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TrainedFolds:
         return self.stack.models[fold].eval()
 
     def probabilities(
-        self, bags: BagSet, rows: Sequence[Int[np.ndarray, "rows"]]
+        self, bags: BagSet, rows: Sequence[Int[np.ndarray, " rows"]]
     ) -> list[Float[np.ndarray, "rows class"]]:
         """Class probabilities of some bags of each fold; a bag that several folds want is read once."""
         wanted = _wanted(rows, range(len(rows)))
@@ -75,7 +75,7 @@ class TrainedFolds:
 
 def train_folds(
     bags: BagSet,
-    labels: Int[np.ndarray, "bag"],
+    labels: Int[np.ndarray, " bag"],
     folds: Sequence[FoldBags],
     *,
     n_classes: int,
@@ -166,7 +166,7 @@ class _Training:
             progress.position += 1
             file.save_if_due(progress, self.stack)
 
-    def _rows(self, epoch: int, bag: int) -> Int[np.ndarray, "kept"] | None:
+    def _rows(self, epoch: int, bag: int) -> Int[np.ndarray, " kept"] | None:
         """The tiles that a visit trains on: the same for all folds."""
         return kept_tiles(
             int(self.bags.n_tiles[bag]),
@@ -267,7 +267,7 @@ def _new_model(
         return build_model(feature_dim=feature_dim, n_classes=n_classes, **model.sizes(positive=positive))
 
 
-def _wanted(rows: Sequence[Int[np.ndarray, "rows"]], folds: Sequence[int]) -> dict[int, list[int]]:
+def _wanted(rows: Sequence[Int[np.ndarray, " rows"]], folds: Sequence[int]) -> dict[int, list[int]]:
     """Which of some folds want each bag."""
     wanted: dict[int, list[int]] = {}
     for fold in folds:
@@ -276,7 +276,7 @@ def _wanted(rows: Sequence[Int[np.ndarray, "rows"]], folds: Sequence[int]) -> di
     return wanted
 
 
-def _class_weights(labels: np.ndarray, n_classes: int, options: MilTrainSettings) -> Float[Tensor, "class"]:
+def _class_weights(labels: np.ndarray, n_classes: int, options: MilTrainSettings) -> Float[Tensor, " class"]:
     """``balanced``: a class with half the mean number of bags counts twice; their mean over the bags is 1."""
     if options.class_weights == "none":
         return torch.ones(n_classes)

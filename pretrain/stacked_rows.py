@@ -30,7 +30,7 @@ class StackedRows:
         self._length, self._bytes = 0, 0
         self._file: IO[bytes] | None = None
 
-    def append(self, part: Shaped[np.ndarray, "row *column"]) -> None:
+    def append(self, part: Shaped[np.ndarray, "row ..."]) -> None:
         """Adds rows below those that are there."""
         part = np.ascontiguousarray(part)
         self._length, self._bytes = self._length + len(part), self._bytes + part.nbytes
@@ -45,7 +45,7 @@ class StackedRows:
                 self._file.write(kept.data)
             self._parts = [part[:0]]  # type and width are read off it
 
-    def finish(self) -> Shaped[np.ndarray, "row *column"]:
+    def finish(self) -> Shaped[np.ndarray, "row ..."]:
         """The whole array, writable (changes to a mapped one stay in memory)."""
         if self._file is None:
             return np.concatenate(self._parts)
@@ -55,7 +55,7 @@ class StackedRows:
             return np.memmap(self._file, dtype=kind.dtype, mode="c", shape=(self._length, *kind.shape[1:]))
 
 
-def mapped(dataset: h5py.Dataset) -> Shaped[np.ndarray, "row *column"]:
+def mapped(dataset: h5py.Dataset) -> Shaped[np.ndarray, "row ..."]:
     """A dataset's values, mapped from its file where they lie there in one piece, which outlives the open file."""
     offset = dataset.id.get_offset()
     if offset is None:  # in chunks, or empty

@@ -22,10 +22,10 @@ WINDOW_ROWS = 16_384
 BLOCK_ROWS = 128
 AHEAD = 2
 
-Batch = tuple[Int[np.ndarray, "batch"], Float[Tensor, "batch feature"]]
+Batch = tuple[Int[np.ndarray, " batch"], Float[Tensor, "batch feature"]]
 
 
-def epoch_windows(n_rows: int, *, batch_size: int, generator: torch.Generator) -> Iterator[Int[np.ndarray, "window"]]:
+def epoch_windows(n_rows: int, *, batch_size: int, generator: torch.Generator) -> Iterator[Int[np.ndarray, " window"]]:
     """The rows of one epoch in random order, a window at a time; every row comes once.
 
     Args:
@@ -47,7 +47,7 @@ def epoch_windows(n_rows: int, *, batch_size: int, generator: torch.Generator) -
 def shuffled_batches(
     features: FeatureRows,
     *,
-    shift: Float[Tensor, "feature"],
+    shift: Float[Tensor, " feature"],
     epochs: int,
     batch_size: int,
     generator: torch.Generator,
@@ -72,7 +72,9 @@ def shuffled_batches(
 class _Window:
     """A window's rows as stored, read in the file's order by the first batch that needs them, dropped by the last."""
 
-    def __init__(self, features: FeatureRows, rows: Int[np.ndarray, "window"], shift: Float[Tensor, "feature"]) -> None:
+    def __init__(
+        self, features: FeatureRows, rows: Int[np.ndarray, " window"], shift: Float[Tensor, " feature"]
+    ) -> None:
         self._features, self._rows, self._shift = features, rows, shift
         self._ascending = np.sort(rows)
         self._stored: list[np.ndarray] | None = None

@@ -10,7 +10,7 @@ from hage_transfer.probes.rows import CHUNK_ROWS, FeatureRows
 
 def class_mean_probabilities(
     features: FeatureRows | Float[np.ndarray, "row feature"],
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     wanted: Bool[np.ndarray, "fold row"],
     *,

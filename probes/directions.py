@@ -26,13 +26,13 @@ def training_centres(
 
 
 def directions(
-    features: FeatureRows, rows: Int[np.ndarray, "chosen"], centre: Float[Tensor, "feature"]
+    features: FeatureRows, rows: Int[np.ndarray, " chosen"], centre: Float[Tensor, " feature"]
 ) -> Float[Tensor, "chosen feature"]:
     """Chosen rows less the centre, of length one (a row at the centre stays zero)."""
     return functional.normalize(features.take(rows).to(centre.device) - centre, dim=1)
 
 
-def blocks(rows: Int[np.ndarray, "row"], size: int) -> list[Int[np.ndarray, "block"]]:
+def blocks(rows: Int[np.ndarray, " row"], size: int) -> list[Int[np.ndarray, " block"]]:
     """Rows in pieces of at most ``size``."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 

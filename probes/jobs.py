@@ -50,7 +50,7 @@ class ProbeJob:
     classifier: str
     paths: tuple[Path, ...]
     keys: np.ndarray
-    labels: Int[np.ndarray, "row"]
+    labels: Int[np.ndarray, " row"]
     n_classes: int
     training: Bool[np.ndarray, "head row"]
     wanted: Bool[np.ndarray, "head row"]

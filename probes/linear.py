@@ -34,7 +34,7 @@ class LinearProbes:
 
     weights: Float[Tensor, "head class feature"]
     biases: Float[Tensor, "head class"]
-    shift: Float[Tensor, "feature"]
+    shift: Float[Tensor, " feature"]
 
     def probabilities(
         self, features: FeatureRows | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
@@ -55,7 +55,7 @@ class LinearProbes:
 
 def train_probes(
     features: FeatureRows | Float[np.ndarray, "row feature"],
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "head row"],
     *,
     n_classes: int,
@@ -137,7 +137,7 @@ class _Heads:
     def set_gradients(
         self,
         centred: Float[Tensor, "batch feature"],
-        targets: Int[Tensor, "batch"],
+        targets: Int[Tensor, " batch"],
         kept: Bool[Tensor, "batch head"],
     ) -> None:
         """Gradients of every head's mean cross-entropy over its kept rows.

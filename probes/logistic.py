@@ -19,12 +19,12 @@ from hage_transfer.probes.rows import FeatureRows
 
 CHUNK_ROWS = 512  # in float32 these stay in the processor's cache
 Penalty = Literal["squared", "norm"]
-ValueAndSlope = tuple[float, Float[Tensor, "parameter"]]
+ValueAndSlope = tuple[float, Float[Tensor, " parameter"]]
 
 
 def train_logistic(
     features: FeatureRows | Float[np.ndarray, "row feature"],
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     *,
     n_classes: int,
@@ -76,7 +76,7 @@ def train_logistic(
 
 def _minimise(
     start: Tensor, ask: Callable[[Tensor], ValueAndSlope], *, max_iterations: int, tolerance: float
-) -> Float[Tensor, "parameter"]:
+) -> Float[Tensor, " parameter"]:
     point = start.requires_grad_()
     optimiser = torch.optim.LBFGS(
         [point], max_iter=max_iterations, tolerance_grad=tolerance, history_size=20, line_search_fn="strong_wolfe"
@@ -99,7 +99,7 @@ class _Objective:
     def __init__(
         self,
         features: FeatureRows,
-        labels: Int[np.ndarray, "row"],
+        labels: Int[np.ndarray, " row"],
         training: Bool[np.ndarray, "fold row"],
         *,
         n_classes: int,
@@ -115,7 +115,7 @@ class _Objective:
         self._shift = moments.shift.to(device)
         self._mean, self._scale = moments.mean.double(), moments.scale.double()
 
-    def start(self) -> Float[Tensor, "parameter"]:
+    def start(self) -> Float[Tensor, " parameter"]:
         return torch.zeros(self._n_classes * (self._features.n_features + 1), dtype=torch.float64)
 
     def for_raw_rows(

@@ -25,7 +25,7 @@ class Moments:
         scale: their standard deviation; infinite for a constant feature, see ``feature_scale``.
     """
 
-    shift: Float[Tensor, "feature"]
+    shift: Float[Tensor, " feature"]
     mean: Float[Tensor, "head feature"]
     scale: Float[Tensor, "head feature"]
 

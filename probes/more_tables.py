@@ -21,7 +21,7 @@ def cross_check_table(
     predictions: Mapping[str, Sequence[OutOfFold]],
     labels: LabelTable,
     *,
-    test_rows: Mapping[str, Int[np.ndarray, "test"]],
+    test_rows: Mapping[str, Int[np.ndarray, " test"]],
     positive: int | None,
 ) -> list[dict[str, Any]]:
     """Mean and std over folds of every classifier, the linear probe first; trials are averaged in each fold.
@@ -56,7 +56,7 @@ def curve_table(
     draws: Sequence[LabelDraw],
     labels: LabelTable,
     *,
-    test_rows: Mapping[str, Int[np.ndarray, "test"]],
+    test_rows: Mapping[str, Int[np.ndarray, " test"]],
     positive: int | None,
 ) -> list[dict[str, Any]]:
     """Metrics of every share of the labels: one row a source, share, draw, fold and metric; trials are averaged.

@@ -14,7 +14,7 @@ QUERY_ROWS, TRAINING_ROWS = 4096, 4096
 
 def neighbour_probabilities(
     features: FeatureRows | Float[np.ndarray, "row feature"],
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     wanted: Bool[np.ndarray, "fold row"],
     *,
@@ -44,8 +44,8 @@ def neighbour_probabilities(
 def _nearest(
     features: FeatureRows,
     queries: Float[Tensor, "query feature"],
-    training: list[Int[np.ndarray, "block"]],
-    centre: Float[Tensor, "feature"],
+    training: list[Int[np.ndarray, " block"]],
+    centre: Float[Tensor, " feature"],
     *,
     k: int,
 ) -> Int[Tensor, "query k"]:

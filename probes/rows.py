@@ -33,7 +33,7 @@ class _Columns:
     """
 
     values: np.ndarray | h5py.Dataset
-    places: Int[np.ndarray, "row"] | None
+    places: Int[np.ndarray, " row"] | None
     name: str
 
 
@@ -56,11 +56,11 @@ class FeatureRows:
         """Width of a row: the sum of the files' widths."""
         return sum(int(part.values.shape[1]) for part in self.columns)
 
-    def stored(self, rows: Int[np.ndarray, "chosen"]) -> list[np.ndarray]:
+    def stored(self, rows: Int[np.ndarray, " chosen"]) -> list[np.ndarray]:
         """The chosen rows as the files store them (float16 stays so), one array a file, in the order of ``rows``."""
         return [_pick(part, rows) for part in self.columns]
 
-    def take(self, rows: Int[np.ndarray, "chosen"]) -> Float[Tensor, "chosen feature"]:
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> Float[Tensor, "chosen feature"]:
         """The chosen rows as float32 on the CPU, in the order of ``rows``."""
         return as_float32(self.stored(rows))
 
@@ -120,7 +120,7 @@ def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> 
         yield FeatureRows(tuple(parts), len(keys))
 
 
-def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray, "row"] | None:
+def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray, " row"] | None:
     if "keys" not in file:
         raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
     if h5py.check_string_dtype(file["keys"].dtype) is None:

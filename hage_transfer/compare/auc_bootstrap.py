@@ -10,15 +10,15 @@ MAX_GROUPS = 2000
 
 
 def auc_draws(
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     trials: Sequence[Float[np.ndarray, "row class"]],
-    test_rows: Mapping[str, Int[np.ndarray, "test"]],
-    groups: Int[np.ndarray, "row"],
+    test_rows: Mapping[str, Int[np.ndarray, " test"]],
+    groups: Int[np.ndarray, " row"],
     *,
     positive: int | None,
     n_resamples: int,
     seed: int,
-) -> Float[np.ndarray, "resample"]:
+) -> Float[np.ndarray, " resample"]:
     """AUC (mean over trials, then folds) of every draw of groups; NaN where no fold of a draw holds every class.
 
     Groups are drawn from the whole set, as many as there are, not fold by fold: a fold of two groups would be drawn
@@ -64,7 +64,7 @@ def auc_draws(
 
 def _weighted_auc(
     is_positive: np.ndarray, scores: np.ndarray, places: np.ndarray, weights: Float[np.ndarray, "resample group"]
-) -> Float[np.ndarray, "resample"]:
+) -> Float[np.ndarray, " resample"]:
     pairs = _ordered_pairs(is_positive, scores, places, weights.shape[1])
     positives = np.bincount(places[is_positive], minlength=weights.shape[1])
     negatives = np.bincount(places[~is_positive], minlength=weights.shape[1])

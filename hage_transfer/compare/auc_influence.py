@@ -27,14 +27,14 @@ class AucInfluence:
     """
 
     value: float
-    influence: Float[np.ndarray, "row"]
+    influence: Float[np.ndarray, " row"]
     fewest_units: int
 
     def __sub__(self, other: "AucInfluence") -> "AucInfluence":
         fewest = min(self.fewest_units, other.fewest_units)
         return AucInfluence(self.value - other.value, self.influence - other.influence, fewest)
 
-    def standard_error(self, groups: Int[np.ndarray, "row"] | None) -> float:
+    def standard_error(self, groups: Int[np.ndarray, " row"] | None) -> float:
         """Standard error where groups (None: rows) are independent of one another."""
         totals = self.influence if groups is None else np.bincount(groups, weights=self.influence)
         return float(np.sqrt((totals**2).sum()))
@@ -50,11 +50,11 @@ class AucTest:
 
 
 def auc_influence(
-    labels: Int[np.ndarray, "row"],
+    labels: Int[np.ndarray, " row"],
     scores: Float[np.ndarray, "row class"],
-    rows: Int[np.ndarray, "test"],
+    rows: Int[np.ndarray, " test"],
     *,
-    groups: Int[np.ndarray, "row"] | None,
+    groups: Int[np.ndarray, " row"] | None,
     positive: int | None,
 ) -> AucInfluence | None:
     """AUC of one fold's test rows and the influence of every row on it; None where a class is missing.
@@ -97,8 +97,8 @@ def delong_test(
     one: AucInfluence,
     other: AucInfluence,
     *,
-    groups: Int[np.ndarray, "row"] | None,
-    folds: Sequence[Int[np.ndarray, "test"]] = (),
+    groups: Int[np.ndarray, " row"] | None,
+    folds: Sequence[Int[np.ndarray, " test"]] = (),
 ) -> AucTest:
     """Test of two AUCs on the same rows; the p-value is None where neither moves with any row.
 
@@ -130,8 +130,8 @@ def delong_test(
 
 
 def _binary(
-    is_positive: Bool[np.ndarray, "row"], scores: Float[np.ndarray, "row"], groups: np.ndarray
-) -> tuple[float, Float[np.ndarray, "row"], int]:
+    is_positive: Bool[np.ndarray, " row"], scores: Float[np.ndarray, " row"], groups: np.ndarray
+) -> tuple[float, Float[np.ndarray, " row"], int]:
     """AUC; each row's placement less the AUC over the number of its class; groups of the class that fewest hold."""
     n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
     ranks = rankdata(scores)

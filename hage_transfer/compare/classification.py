@@ -49,7 +49,7 @@ def positive_class(classes: Sequence[str], positive: str | None) -> int | None:
 
 
 def classification_metrics(
-    labels: Int[np.ndarray, "batch"], probabilities: Float[np.ndarray, "batch class"], *, positive: int | None
+    labels: Int[np.ndarray, " batch"], probabilities: Float[np.ndarray, "batch class"], *, positive: int | None
 ) -> dict[str, float | None]:
     """The metrics of some test rows, in the range 0 to 1; see the module for their meaning.
 
@@ -83,7 +83,7 @@ def classification_metrics(
 
 
 def calibration_error(
-    labels: Int[np.ndarray, "batch"], probabilities: Float[np.ndarray, "batch class"]
+    labels: Int[np.ndarray, " batch"], probabilities: Float[np.ndarray, "batch class"]
 ) -> float | None:
     """Expected calibration error of the predicted class, 15 equal bins.
 
@@ -101,7 +101,7 @@ def calibration_error(
 
 
 def per_class_rows(
-    labels: Int[np.ndarray, "batch"], probabilities: Float[np.ndarray, "batch class"], classes: Sequence[str]
+    labels: Int[np.ndarray, " batch"], probabilities: Float[np.ndarray, "batch class"], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """One row a class: precision, recall, F1, AUC against the rest, and how many rows are of it."""
     precision, recall, f1, support = precision_recall_fscore_support(

@@ -31,18 +31,18 @@ class ScoredRows:
         positive: of two classes, the one that AUC speaks of; None with more.
     """
 
-    labels: Int[np.ndarray, "row"]
-    folds: Mapping[str, Int[np.ndarray, "test"]]
-    groups: Int[np.ndarray, "row"] | None
+    labels: Int[np.ndarray, " row"]
+    folds: Mapping[str, Int[np.ndarray, " test"]]
+    groups: Int[np.ndarray, " row"] | None
     positive: int | None
 
     @property
-    def all_rows(self) -> Int[np.ndarray, "test"]:
+    def all_rows(self) -> Int[np.ndarray, " test"]:
         """Test rows of all folds, ascending."""
         return np.sort(np.concatenate(list(self.folds.values())))
 
     @property
-    def units(self) -> Int[np.ndarray, "row"]:
+    def units(self) -> Int[np.ndarray, " row"]:
         """What is drawn again: groups, or rows where there are none."""
         return np.arange(len(self.labels)) if self.groups is None else self.groups
 
@@ -143,7 +143,7 @@ def _fold_values(records: Sequence[Record], source: str, metric: str) -> dict[st
     }
 
 
-def _right(trials: Sequence[np.ndarray], tested: ScoredRows) -> Float[np.ndarray, "test"]:
+def _right(trials: Sequence[np.ndarray], tested: ScoredRows) -> Float[np.ndarray, " test"]:
     """Share of trials that are right about each test row."""
     rows = tested.all_rows
     return np.mean([shares[rows].argmax(axis=1) == tested.labels[rows] for shares in trials], axis=0)
@@ -159,7 +159,7 @@ def _influence(trials: Sequence[np.ndarray], tested: ScoredRows) -> AucInfluence
     return mean_influence(parts) if parts else None
 
 
-def _draws(trials: Sequence[np.ndarray], tested: ScoredRows, *, seed: int) -> Float[np.ndarray, "resample"] | None:
+def _draws(trials: Sequence[np.ndarray], tested: ScoredRows, *, seed: int) -> Float[np.ndarray, " resample"] | None:
     if not tested.few_units():
         return None
     return auc_draws(
@@ -174,7 +174,7 @@ def _draws(trials: Sequence[np.ndarray], tested: ScoredRows, *, seed: int) -> Fl
 
 
 def _auc_interval(
-    influence: AucInfluence, draws: Float[np.ndarray, "resample"] | None, tested: ScoredRows
+    influence: AucInfluence, draws: Float[np.ndarray, " resample"] | None, tested: ScoredRows
 ) -> dict[str, Any]:
     n_units = len(np.unique(tested.units[tested.all_rows]))
     facts: dict[str, Any] = {"mean": influence.value, "low": None, "high": None, "level": LEVEL, "n_units": n_units}
@@ -192,7 +192,7 @@ def _auc_interval(
     return facts | {"low": float(low), "high": float(high), "method": method, "reason": None}
 
 
-def _mean_interval(values: Float[np.ndarray, "test"], tested: ScoredRows, *, seed: int) -> dict[str, Any]:
+def _mean_interval(values: Float[np.ndarray, " test"], tested: ScoredRows, *, seed: int) -> dict[str, Any]:
     units = tested.units[tested.all_rows]
     if tested.groups is not None or tested.few_units():
         interval = cluster_bootstrap(values, units.tolist(), level=LEVEL, n_resamples=N_RESAMPLES, seed=seed)

@@ -16,7 +16,7 @@ N_HIGHLY_EXPRESSED = 50
 
 def gene_pcc(
     predicted: Float[np.ndarray, "spot gene"], target: Float[np.ndarray, "spot gene"]
-) -> Float[np.ndarray, "gene"]:
+) -> Float[np.ndarray, " gene"]:
     """Pearson correlation of each gene over the spots of one section.
 
     Args:
@@ -41,7 +41,7 @@ def gene_pcc(
     return pcc
 
 
-def pcc_mean(pcc: Float[np.ndarray, "gene"], genes: Int[np.ndarray, "gene"] | None = None) -> float:
+def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " gene"] | None = None) -> float:
     """Mean of ``gene_pcc`` over genes (or the ones at ``genes``), constant targets left out; NaN where all are.
 
     >>> pcc_mean(np.array([0.25, np.nan, 0.5]))
@@ -53,8 +53,8 @@ def pcc_mean(pcc: Float[np.ndarray, "gene"], genes: Int[np.ndarray, "gene"] | No
 
 
 def highly_expressed(
-    mean_expression: Float[np.ndarray, "gene"], n: int = N_HIGHLY_EXPRESSED
-) -> Int[np.ndarray, "gene"]:
+    mean_expression: Float[np.ndarray, " gene"], n: int = N_HIGHLY_EXPRESSED
+) -> Int[np.ndarray, " gene"]:
     """Indices of the ``n`` genes of highest mean, highest first; ties in the panel's order; all where fewer.
 
     >>> highly_expressed(np.array([0.1, 3.0, 2.0]), n=2).tolist()
@@ -97,7 +97,7 @@ class GeneScores:
 def gene_table(
     predicted: Float[np.ndarray, "spot gene"],
     target: Float[np.ndarray, "spot gene"],
-    heg: Int[np.ndarray, "gene"],
+    heg: Int[np.ndarray, " gene"],
 ) -> dict[str, float]:
     """Every gene metric of one section under its name in the results.
 

@@ -36,8 +36,8 @@ def classification_records(
     predictions: Sequence[OutOfFold],
     *,
     task: str,
-    labels: Int[np.ndarray, "batch"],
-    test_rows: Mapping[str, Int[np.ndarray, "rows"]],
+    labels: Int[np.ndarray, " batch"],
+    test_rows: Mapping[str, Int[np.ndarray, " rows"]],
     positive: int | None,
     split: str = "test",
 ) -> list[Record]:
@@ -81,7 +81,7 @@ def trials_as_one(predictions: Sequence[OutOfFold]) -> list[OutOfFold]:
 
 
 def pooled_metrics(
-    predictions: Sequence[OutOfFold], *, labels: Int[np.ndarray, "batch"], rows: np.ndarray, positive: int | None
+    predictions: Sequence[OutOfFold], *, labels: Int[np.ndarray, " batch"], rows: np.ndarray, positive: int | None
 ) -> list[dict[str, Any]]:
     """Metrics over the test rows of all folds at once, for sets whose folds are a handful of rows.
 
@@ -103,9 +103,9 @@ def write_predictions(
     *,
     key_column: str,
     keys: Sequence[str],
-    labels: Int[np.ndarray, "batch"],
+    labels: Int[np.ndarray, " batch"],
     classes: Sequence[str],
-    test_rows: Mapping[str, Int[np.ndarray, "rows"]],
+    test_rows: Mapping[str, Int[np.ndarray, " rows"]],
 ) -> int:
     """Writes `predictions.csv`: source, trial, key (or slide), fold, label, predicted, a probability per class.
 

@@ -82,7 +82,7 @@ def _split(path: Path, raw: bytes) -> tuple[list[str], list[bytes]]:
     return header, lines[1:]
 
 
-def _read_row(path: Path, body: bytes, *, line: int, spot: str, genes: list[str]) -> Float[np.ndarray, "gene"]:
+def _read_row(path: Path, body: bytes, *, line: int, spot: str, genes: list[str]) -> Float[np.ndarray, " gene"]:
     values = _parse_digits(body)
     if values is None:
         values = _parse_numbers(path, body, spot=spot, genes=genes)
@@ -93,7 +93,7 @@ def _read_row(path: Path, body: bytes, *, line: int, spot: str, genes: list[str]
     return values
 
 
-def _parse_digits(body: bytes) -> Float[np.ndarray, "gene"] | None:
+def _parse_digits(body: bytes) -> Float[np.ndarray, " gene"] | None:
     """Whole numbers between tabs, several times as fast as pandas; None where there is anything but digits."""
     characters = np.frombuffer(body + b"\t", dtype=np.uint8)
     ends = np.flatnonzero(characters == _TAB)
@@ -111,7 +111,7 @@ def _parse_digits(body: bytes) -> Float[np.ndarray, "gene"] | None:
     return values
 
 
-def _parse_numbers(path: Path, body: bytes, *, spot: str, genes: list[str]) -> Float[np.ndarray, "gene"]:
+def _parse_numbers(path: Path, body: bytes, *, spot: str, genes: list[str]) -> Float[np.ndarray, " gene"]:
     """Values such as `1.0` or `2e3`; names the first that is no number."""
     words = pd.Series(body.decode("utf-8", errors="replace").split("\t"))
     numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)

@@ -48,7 +48,7 @@ def _read(path: Path, lines: Iterable[tuple[int, str]]) -> tuple[list[str], Floa
         rows = _put_back(first, rows)
     dim = declared[1] if declared else None
     symbols: list[str] = []
-    vectors: list[Float[np.ndarray, "gene_dim"]] = []
+    vectors: list[Float[np.ndarray, " gene_dim"]] = []
     for number, words in rows:
         dim = len(words) - 1 if dim is None else dim
         if len(words) != dim + 1 or not dim:
@@ -88,7 +88,7 @@ def _declared(words: list[str]) -> tuple[int, int] | None:
     return None
 
 
-def _numbers(path: Path, line: int, words: list[str]) -> Float[np.ndarray, "gene_dim"]:
+def _numbers(path: Path, line: int, words: list[str]) -> Float[np.ndarray, " gene_dim"]:
     try:
         with np.errstate(over="ignore"):  # a number past float32 is the infinity that is refused below
             values = np.array(list(map(float, words[1:])), dtype=np.float32)

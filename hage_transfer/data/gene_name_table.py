@@ -4,11 +4,14 @@ import csv
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from hage_transfer.data.gene_names import ID_SEPARATOR, GeneNames
 from hage_transfer.data.section_form import some
 from hage_transfer.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def _read(path: Path, handle: TextIO) -> tuple[list[tuple[str, str]], set[str]]:
     raise DataError(f"{path}: the header has the columns {some(columns, 8)}; {_WANTED}")
 
 
-def _rows(path: Path, reader: "csv._reader", columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, reader: "Reader", columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     for cells in reader:
         line = reader.line_num + 1  # the header was read before
         if not cells:

@@ -18,7 +18,7 @@ def draw_counts(
     tissue: TissueMap,
     centres_px: Float[np.ndarray, "spot 2"],
     *,
-    patient_shift: Float[np.ndarray, "gene"],
+    patient_shift: Float[np.ndarray, " gene"],
 ) -> Int[np.ndarray, "spot gene"]:
     """Negative-binomial counts of ``SYMBOLS`` in spots at ``centres_px`` (x, y).
 
@@ -44,14 +44,14 @@ def draw_counts(
     return rng.poisson(means * rng.gamma(1 / DISPERSION, DISPERSION, means.shape))
 
 
-def draw_patient_shift(rng: np.random.Generator) -> Float[np.ndarray, "gene"]:
+def draw_patient_shift(rng: np.random.Generator) -> Float[np.ndarray, " gene"]:
     """Log factors that one patient's genes have against the next one's."""
     return rng.normal(0, 0.30, len(SYMBOLS))
 
 
 def program_score(
     counts: Float[np.ndarray, "spot gene"], symbols: list[str], program: str
-) -> Float[np.ndarray, "spot"]:
+) -> Float[np.ndarray, " spot"]:
     """Mean of log1p of the counts per 10,000 over a program's genes that are among ``symbols``."""
     columns = [symbols.index(gene) for gene in PROGRAMS[program] if gene in symbols]
     scaled = 1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1)

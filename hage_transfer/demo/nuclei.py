@@ -61,7 +61,7 @@ def stamp_all(
     kind: str,
     rng: np.random.Generator,
     *,
-    angles: Float[np.ndarray, "nucleus"] | None = None,
+    angles: Float[np.ndarray, " nucleus"] | None = None,
 ) -> None:
     """Stamps nuclei of a kind at ``centres_px`` (x, y), in place; ``angles`` (radians) or any at random."""
     library = stamps(kind)

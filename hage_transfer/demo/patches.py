@@ -58,7 +58,7 @@ def _write_split(root: Path, split: str, slides: range, *, seed: int, per_slide:
 
 def _slide_patches(
     rng: np.random.Generator, wanted: int
-) -> tuple[UInt8[np.ndarray, "patch 96 96 3"], Bool[np.ndarray, "patch"], np.ndarray]:
+) -> tuple[UInt8[np.ndarray, "patch 96 96 3"], Bool[np.ndarray, " patch"], np.ndarray]:
     tissue = make_tissue(rng, (SIDE_PX, SIDE_PX), patient_traits(rng), fills=True)
     image = paint(tissue, draw_stain(rng), rng)
     image = cv2.resize(image, None, fx=1 / DOWNSAMPLE, fy=1 / DOWNSAMPLE, interpolation=cv2.INTER_AREA)

@@ -22,9 +22,9 @@ class Stain:
         blur_px: sigma of the optics, in px.
     """
 
-    haematoxylin: Float[np.ndarray, "3"]
-    eosin: Float[np.ndarray, "3"]
-    glass: Float[np.ndarray, "3"]
+    haematoxylin: Float[np.ndarray, " 3"]
+    eosin: Float[np.ndarray, " 3"]
+    glass: Float[np.ndarray, " 3"]
     blur_px: float = 0.7
 
 

@@ -109,7 +109,7 @@ def make_tissue(
 
 def disc_means(
     field: Float[np.ndarray, "row column"], centres_px: Float[np.ndarray, "spot 2"], *, diameter_px: float
-) -> Float[np.ndarray, "spot"]:
+) -> Float[np.ndarray, " spot"]:
     """Mean of a map's field over a disc of ``diameter_px`` around each centre (x, y) in px."""
     side = 2 * round(diameter_px / CELL_PX / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.float32)

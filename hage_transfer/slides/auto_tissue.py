@@ -75,7 +75,7 @@ def stain_strength(
 
 def glass_colour(
     thumbnail: UInt8[np.ndarray, "height width 3"], *, seen: Bool[np.ndarray, "height width"]
-) -> Float[np.ndarray, "3"]:
+) -> Float[np.ndarray, " 3"]:
     """Colour of bare glass: the median of the brighter quarter of all pale pixels, white where there is no pale one.
 
     Pure white is left out: it is what a reader puts where a scanner took nothing. A large thumbnail is looked at in

@@ -70,7 +70,7 @@ def self_crossing(ring: Ring) -> tuple[float, float] | None:
     return None
 
 
-def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> Bool[np.ndarray, "edge"]:
+def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> Bool[np.ndarray, " edge"]:
     """Which segments c-d cross the segment a-b at an inner point of both."""
 
     def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ def iter_tiles(slide: Slide, grid: TileGrid) -> Iterator[UInt8[np.ndarray, "tile
         )
 
 
-def _starts(length_px: int, size_px: float, step_px: float) -> Int[np.ndarray, "start"]:
+def _starts(length_px: int, size_px: float, step_px: float) -> Int[np.ndarray, " start"]:
     count = int(np.floor((length_px - size_px) / step_px + 1e-9)) + 1
     places = np.floor(np.arange(max(count, 0)) * step_px + 0.5).astype(np.int64)
     return places[places + size_px <= length_px + 1e-6]
@@ -164,7 +164,7 @@ def _with_tissue(
 ) -> Int[np.ndarray, "kept 2"]:
     share = tissue.share(coords, size_level0_px=sizes)
     # a tile without any tissue is never wanted, even where the least share is 0
-    kept: Bool[np.ndarray, "tile"] = (share >= min_tissue - 1e-9) & (share > 1e-9)
+    kept: Bool[np.ndarray, " tile"] = (share >= min_tissue - 1e-9) & (share > 1e-9)
     if not kept.any():
         most = f"the most tissue in one is {share.max():.2f}" if len(coords) else "the slide is smaller than a tile"
         raise DataError(

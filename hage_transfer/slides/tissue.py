@@ -51,7 +51,7 @@ class TissueMask:
 
     def share(
         self, coords: Int[np.ndarray, "tile 2"], *, size_level0_px: float | tuple[float, float]
-    ) -> Float[np.ndarray, "tile"]:
+    ) -> Float[np.ndarray, " tile"]:
         """Share of tissue in each rectangle with top-left ``coords``, 0 to 1: exact at fractions of a mask pixel.
 
         Args:
@@ -144,8 +144,8 @@ def _scale(slide: Slide, thumbnail: UInt8[np.ndarray, "height width 3"]) -> tupl
 
 
 def _sum_to(
-    sums: Float[np.ndarray, "height1 width1"], x: Float[np.ndarray, "tile"], y: Float[np.ndarray, "tile"]
-) -> Float[np.ndarray, "tile"]:
+    sums: Float[np.ndarray, "height1 width1"], x: Float[np.ndarray, " tile"], y: Float[np.ndarray, " tile"]
+) -> Float[np.ndarray, " tile"]:
     """Integral of the mask over [0, x] x [0, y]: bilinear between the corners of its pixels, which is exact."""
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
     x, y = np.clip(x, 0, width), np.clip(y, 0, height)

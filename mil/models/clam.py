@@ -68,7 +68,7 @@ class ClamSB(ABMIL):
 
     def instance_loss(
         self, weights: Weights, hidden: Float[Tensor, "fold chosen hidden"], target: int
-    ) -> Float[Tensor, "fold"]:
+    ) -> Float[Tensor, " fold"]:
         """Mean loss of the chosen tiles, of each class's tile classifier and then over classes."""
         n_sets = 2 + (self.n_classes - 1 if self.subtyping else 0)
         k = hidden.shape[1] // n_sets
@@ -88,7 +88,7 @@ class ClamSB(ABMIL):
     def _others(self, target: int) -> list[int]:
         return [number for number in range(self.n_classes) if number != target]
 
-    def _loss(self, logits: Float[Tensor, "fold chosen 2"], marks: Int[Tensor, "chosen"]) -> Float[Tensor, "fold"]:
+    def _loss(self, logits: Float[Tensor, "fold chosen 2"], marks: Int[Tensor, " chosen"]) -> Float[Tensor, " fold"]:
         """Cross-entropy; or its smooth SVM form, in which the wrong class has a margin of 1."""
         if self.smooth:
             logits = logits + (1 - functional.one_hot(marks, 2))

@@ -108,7 +108,7 @@ class TilewiseMIL(nn.Module, ABC):
 
     def instance_loss(
         self, weights: Weights, hidden: Float[Tensor, "fold chosen hidden"], target: int
-    ) -> Float[Tensor, "fold"]:
+    ) -> Float[Tensor, " fold"]:
         """That loss."""
         raise NotImplementedError
 

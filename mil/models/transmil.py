@@ -39,7 +39,7 @@ class TransMIL(nn.Module):
         self.network = Network((feature_dim,), att_dim=hidden_dim, n_heads=n_heads, dropout=dropout, feat_ext=first)
         self.network.classifier = nn.Linear(hidden_dim, n_classes)
 
-    def logits(self, tiles: Float[Tensor, "tile feature"]) -> Float[Tensor, "class"]:
+    def logits(self, tiles: Float[Tensor, "tile feature"]) -> Float[Tensor, " class"]:
         """Logits of one bag of any size."""
         return self.network(tiles[None])[0]
 
