@@ -40,3 +40,17 @@ def test_no_source_loads_a_pickle():
     pickle = re.compile(r"pickle\.load|allow_pickle\s*=\s*True|weights_only\s*=\s*False|joblib\.load")
     assert len(sources) > 50
     assert [path.name for path in sources if pickle.search(path.read_text())] == []
+
+
+def test_version_is_the_distributions():
+    from importlib.metadata import version
+
+    assert hage_transfer.__version__ == version("hage-transfer")
+
+
+def test_no_module_of_ours_is_imported_by_a_name_that_another_distribution_may_own():
+    ours = (
+        "hage_transfer.cli.main, hage_transfer.mil.config, hage_transfer.probes.config, hage_transfer.pretrain.config"
+    )
+    loaded = python(f"import sys; import {ours}; print(sorted({{'mil', 'probes', 'pretrain'}} & set(sys.modules)))")
+    assert loaded.strip() == "[]"

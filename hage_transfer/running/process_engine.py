@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
-import joblib
-from joblib.externals.loky import ProcessPoolExecutor
+from loky import ProcessPoolExecutor, cpu_count
 
 from hage_transfer.running.jobs import TRIES, Job, attempt, death_reason
 
@@ -19,8 +18,8 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[tuple[str, str | None]]:
     """Runs ``jobs``, ``n_jobs`` at a time; yields (name, reason of failure or None) as each ends.
 
-    One pool of several workers would break as a whole when one of them dies. Here each worker is joblib's (loky) in a
-    pool of its own; a broken one is replaced, and its job is tried again.
+    One pool of several workers would break as a whole when one of them dies. Here each worker is loky's, in a pool of
+    its own; a broken one is replaced, and its job is tried again.
     """
     waiting = deque((job, 1) for job in jobs)
     idle = [_pool(n_jobs) for _ in range(min(n_jobs, len(jobs)))]
@@ -55,5 +54,5 @@ def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[tuple[str,
 
 def _pool(n_jobs: int) -> ProcessPoolExecutor:
     """A worker whose libraries share the cores with ``n_jobs - 1`` others, unless the user has set their threads."""
-    threads = str(max(joblib.cpu_count() // n_jobs, 1))
+    threads = str(max(cpu_count() // n_jobs, 1))
     return ProcessPoolExecutor(max_workers=1, env={name: os.environ.get(name, threads) for name in _THREAD_VARIABLES})
