@@ -1,13 +1,14 @@
 """Tissue as GeoJSON that QuPath opens, and what a pathologist made of it there.
 
-A FeatureCollection; one annotation a piece of tissue, class Tissue, in level-0 pixels, holes as inner rings. A hash of
-its features tells whether anyone edited it. QuPath crops the empty border of MRXS slides and counts from the crop's
-corner: those files are moved by it, both ways.
+A FeatureCollection; one annotation a piece of tissue, class Tissue, in level-0 pixels, holes as inner rings, valid by
+OGC's rules. A hash of its features tells whether anyone edited it. QuPath crops the empty border of MRXS slides and
+counts from the crop's corner: those files are moved by it, both ways.
 """
 
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_text
-from hage_transfer.slides.polygons import Piece, Ring, self_crossing
+from hage_transfer.slides.polygons import Piece, Ring
+from hage_transfer.slides.valid_polygons import crossing_of, valid_pieces
 
 log = logging.getLogger(__name__)
 
 TISSUE_CLASS = "Tissue"
+_ANNOTATION = "annotation"
+_KINDS = ("detection", "cell", "tile", "tmacore", "root")
 _COLOUR = [0, 150, 90]
 _DECIMALS = 2
 _HEAD, _MIDDLE, _END = '{"type": "FeatureCollection", "features_sha256": "', '", "features": [\n', "\n]}\n"
@@ -34,7 +38,9 @@ def write_geojson(path: Path, pieces: Sequence[Piece], *, origin_px: tuple[int, 
         pieces: outer ring and holes of each.
         origin_px: level-0 place of the viewer's origin, see ``Slide.origin_px``.
     """
-    features = [_feature(piece, number, origin_px) for number, piece in enumerate(pieces, start=1)]
+    rounded = [[np.round(ring - origin_px, _DECIMALS) for ring in piece] for piece in pieces]
+    valid = [piece for one in rounded for piece in valid_pieces(one[0], one[1:])]
+    features = [_feature(piece, number) for number, piece in enumerate(valid, start=1)]
     lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in features)
     write_text(path, f"{_HEAD}{_hash(lines)}{_MIDDLE}{lines}{_END}")
 
@@ -52,7 +58,8 @@ def is_edited(path: Path) -> bool:
 def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[int, int] = (0, 0)) -> list[Piece]:
     """Reads the tissue of a slide as a viewer wrote it: a FeatureCollection, a list of features, or one feature.
 
-    Annotations of class Tissue or of no class count; those of other classes are left out, and the log says how many.
+    Annotations of class Tissue or of no class count. Those of other classes are left out, and so is what QuPath finds
+    and does not draw (detections, cells, tiles, TMA cores); the log says how many.
 
     Args:
         path: the file.
@@ -60,24 +67,35 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
         height_px: of the slide.
         origin_px: see ``write_geojson``.
 
+    Returns:
+        The drawn areas, each with its holes; none where the file has no feature at all.
+
     Raises:
-        DataError: missing, no GeoJSON, a geometry that has no area or crosses itself, or one outside the slide.
+        DataError: missing, no GeoJSON, features of which none is tissue, a geometry that has no area or crosses
+            itself, or one outside the slide.
     """
     features = _features(path)
     pieces: list[Piece] = []
-    others: dict[str, int] = {}
+    others: Counter[str] = Counter()
     for number, feature in enumerate(features, start=1):
         where = f"{path}: feature {number}"
-        if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
-            raise DataError(f"{where} has no geometry; export annotations from QuPath as GeoJSON")
-        name = _class_name(feature)
-        if name is not None and name.lower() != TISSUE_CLASS.lower():
-            others[name] = others.get(name, 0) + 1
+        if not isinstance(feature, dict):
+            raise DataError(f"{where} is no feature; export annotations from QuPath as GeoJSON")
+        other = _other_than_tissue(feature)
+        if other is not None:
+            others[other] += 1
             continue
+        if not isinstance(feature.get("geometry"), dict):
+            raise DataError(f"{where} has no geometry; export annotations from QuPath as GeoJSON")
         pieces += [[ring + origin_px for ring in piece] for piece in _pieces(feature["geometry"], where)]
+    left = ", ".join(f"{count} of {name}" for name, count in sorted(others.items()))
+    if features and not pieces:
+        raise DataError(
+            f"{path}: no annotation of class {TISSUE_CLASS} or of no class in it, so no tissue, only {left}; give what "
+            f"is tissue the class {TISSUE_CLASS} in QuPath"
+        )
     if others:
-        left = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
-        log.info("%s: annotations of other classes than %s are left out: %s", path.name, TISSUE_CLASS, left)
+        log.info("%s: what is no annotation of class %s is left out: %s", path.name, TISSUE_CLASS, left)
     for piece in pieces:
         low, high = piece[0].min(axis=0), piece[0].max(axis=0)
         if (high <= 0).any() or low[0] >= width_px or low[1] >= height_px:
@@ -88,12 +106,12 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
     return pieces
 
 
-def _feature(piece: Piece, number: int, origin_px: tuple[int, int]) -> dict[str, Any]:
+def _feature(piece: Piece, number: int) -> dict[str, Any]:
     return {
         "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": [_closed(ring - origin_px) for ring in piece]},
+        "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in piece]},
         "properties": {
-            "objectType": "annotation",
+            "objectType": _ANNOTATION,
             "name": f"tissue {number}",
             "classification": {"name": TISSUE_CLASS, "color": _COLOUR},
         },
@@ -105,13 +123,13 @@ def _hash(features: str) -> str:
 
 
 def _closed(ring: Ring) -> list[list[float]]:
-    points = np.round(ring, _DECIMALS).tolist()
+    points = ring.tolist()
     return [*points, points[0]]
 
 
 def _features(path: Path) -> list[Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto"
@@ -126,6 +144,26 @@ def _features(path: Path) -> list[Any]:
     if kind == "Feature":
         return [tree]
     raise DataError(f"{path}: wanted a GeoJSON FeatureCollection, this is {kind or type(tree).__name__}")
+
+
+def _other_than_tissue(feature: dict[str, Any]) -> str | None:
+    """What a feature is where it is no drawn tissue, in words; None for tissue."""
+    kind = _kind(feature)
+    name = _class_name(feature)
+    if kind != _ANNOTATION:
+        return f"objectType {kind}" + ("" if name is None else f" (class {name})")
+    return None if name is None or name.lower() == TISSUE_CLASS.lower() else f"class {name}"
+
+
+def _kind(feature: dict[str, Any]) -> str:
+    """QuPath's ``objectType`` (0.3: ``object_type``); before, ``id`` said it (``PathDetectionObject``)."""
+    properties = feature.get("properties")
+    given = properties if isinstance(properties, dict) else {}
+    kind = given.get("objectType", given.get("object_type"))
+    if isinstance(kind, str):
+        return kind
+    old = str(feature.get("id", "")).lower().replace("_", "")
+    return next((name for name in _KINDS if old in (f"path{name}object", f"{name}object")), _ANNOTATION)
 
 
 def _class_name(feature: dict[str, Any]) -> str | None:
@@ -149,19 +187,28 @@ def _pieces(geometry: dict[str, Any], where: str) -> list[Piece]:
         )
     if not polygons or not all(isinstance(polygon, list) and polygon for polygon in polygons):
         raise DataError(f"{where}: a {kind} without rings; draw it again")
-    return [[_ring(points, where) for points in polygon] for polygon in polygons]
+    return [piece for polygon in polygons for piece in _polygon(polygon, where)]
+
+
+def _polygon(rings: list[Any], where: str) -> list[Piece]:
+    """One polygon's area as pieces that are valid: its holes take away, and what of them sticks out adds nothing."""
+    read = [_ring(points, where) for points in rings]
+    found = valid_pieces(read[0], read[1:])
+    if not found:
+        raise DataError(f"{where}: an outline without an area, or with nothing but holes; draw it again")
+    return found
 
 
 def _ring(points: Any, where: str) -> Ring:
     try:
         ring = np.array([[float(point[0]), float(point[1])] for point in points])
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         raise DataError(f"{where}: a ring is a list of [x, y] numbers; export it from QuPath again") from None
     if len(ring) < 4 or not np.isfinite(ring).all():
         raise DataError(f"{where}: a ring needs four finite points or more, this has {len(ring)}; draw it again")
     if not np.array_equal(ring[0], ring[-1]):
         raise DataError(f"{where}: a ring that is not closed (its last point must be its first); export it again")
-    crossing = self_crossing(ring[:-1])
+    crossing = crossing_of(ring[:-1])
     if crossing is not None:
         raise DataError(
             f"{where}: its outline crosses itself near ({crossing[0]:g}, {crossing[1]:g}); mend it in QuPath"

@@ -22,7 +22,7 @@ def trace_pieces(mask: Bool[np.ndarray, "height width"]) -> list[Piece]:
     """The pieces of a mask (pixels that share an edge) with their holes, largest first.
 
     ``fill_pieces`` of the result is the mask again. Pixels that touch at a corner alone are two pieces, so no ring
-    crosses or touches itself along an edge.
+    crosses itself or touches itself along an edge; at a corner it may (see ``valid_pieces``).
     """
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     areas = np.bincount(labels.ravel())
@@ -49,36 +49,6 @@ def fill_pieces(pieces: Sequence[Piece], *, height_px: int, width_px: int) -> Bo
             moved = [ring - (left, top) for ring in piece]
             mask[top:bottom, left:right] |= _even_odd(moved, bottom - top, right - left)
     return mask
-
-
-def self_crossing(ring: Ring) -> tuple[float, float] | None:
-    """Where a ring crosses itself, or None: two edges that are not neighbours and properly intersect."""
-    starts, ends = ring, np.roll(ring, -1, axis=0)
-    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
-    order = np.argsort(low[:, 0], kind="stable")
-    low, high, starts, ends = low[order], high[order], starts[order], ends[order]
-    last = np.searchsorted(low[:, 0], high[:, 0], side="left")  # edges that begin before this one ends, along x
-    for i in range(len(ring)):
-        others = slice(i + 1, int(last[i]))
-        near = (low[others, 1] < high[i, 1]) & (high[others, 1] > low[i, 1])
-        if near.any():
-            rivals = np.flatnonzero(near) + i + 1
-            crossed = _cross(starts[i], ends[i], starts[rivals], ends[rivals])
-            if crossed.any():
-                x, y = starts[rivals[np.argmax(crossed)]]
-                return float(x), float(y)
-    return None
-
-
-def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> Bool[np.ndarray, " edge"]:
-    """Which segments c-d cross the segment a-b at an inner point of both."""
-
-    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
-        return np.sign(
-            (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (r[..., 0] - p[..., 0])
-        )
-
-    return (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
 
 
 def _rings(mask: Bool[np.ndarray, "height width"]) -> list[tuple[Ring, tuple[int, int]]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.errors import DataError
 from hage_transfer.slides.geojson import read_geojson, write_geojson
-from hage_transfer.slides.polygons import fill_pieces, self_crossing, trace_pieces
+from hage_transfer.slides.polygons import fill_pieces, trace_pieces
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.survey import level0_pieces
 from hage_transfer.slides.tiles import cut_tiles
@@ -42,11 +42,6 @@ def test_fill_follows_slanted_edges():
     mask = fill_pieces([[triangle]], height_px=10, width_px=10)
     y, x = np.mgrid[:10, :10]
     np.testing.assert_array_equal(mask, x + y + 1 < 10)
-
-
-def test_self_crossing_finds_a_bow_tie_and_no_square():
-    assert self_crossing(np.array([[0, 0], [4, 4], [4, 0], [0, 4]], float)) is not None
-    assert self_crossing(np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)) is None
 
 
 def feature(coordinates, kind="Polygon", **properties):

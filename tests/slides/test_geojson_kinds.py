@@ -1,0 +1,92 @@
+"""What of a viewer's file is tissue: annotations of class Tissue or of none; everything else is named."""
+
+import json
+import logging
+
+import pytest
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.geojson import read_geojson
+
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [50, 0], [50, 50], [0, 50], [0, 0]]]}
+
+
+def feature(properties=None, **more):
+    return {"type": "Feature", "geometry": SQUARE, "properties": properties or {}, **more}
+
+
+TISSUE = {
+    "QuPath's annotation": feature({"objectType": "annotation"}),
+    "QuPath 0.3": feature({"object_type": "annotation"}),
+    "QuPath before 0.3": feature({"isLocked": False}, id="PathAnnotationObject"),
+    "a uuid for id": feature(id="3f1c9b1e-aaaa-4444-8888-000000000000"),
+    "class in capitals": feature({"classification": {"name": "TISSUE"}}),
+    "names of a class": feature({"classification": {"names": ["Tissue"]}}),
+    "no properties": {"type": "Feature", "geometry": SQUARE, "properties": None},
+}
+OTHERS = {
+    "detection": feature({"objectType": "detection"}),
+    "detection of class Tissue": feature({"objectType": "detection", "classification": {"name": "Tissue"}}),
+    "cell": feature({"objectType": "cell", "classification": {"name": "Tumor"}}),
+    "tile": feature({"objectType": "tile"}),
+    "tmaCore": feature({"objectType": "tmaCore", "isMissing": True}),
+    "tma_core": feature({"object_type": "tma_core"}),
+    "old detection": feature(id="PathDetectionObject"),
+    "old cell": feature(id="PathCellObject"),
+    "old tile": feature(id="PathTileObject"),
+    "old TMA core": feature(id="TMACoreObject"),
+    "a cell that is a point": {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [1, 2]},
+        "properties": {"objectType": "cell"},
+    },
+    "class Tumor": feature({"classification": {"name": "Tumor"}}),
+    "a class as text": feature({"classification": "Tumor"}),
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reader(*features, start=b""):
+        path = tmp_path / "s.geojson"
+        path.write_bytes(start + json.dumps({"type": "FeatureCollection", "features": features}).encode())
+        return read_geojson(path, width_px=100, height_px=100)
+
+    return reader
+
+
+@pytest.mark.parametrize("kind", TISSUE)
+def test_annotations_of_tissue_or_of_no_class_are_tissue(read, kind):
+    assert len(read(TISSUE[kind], start=b"\xef\xbb\xbf")) == 1
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_annotation_of_tissue_is_left_out_and_named(read, kind, caplog):
+    with caplog.at_level(logging.INFO):
+        assert len(read(feature(), OTHERS[kind])) == 1
+    assert "left out: 1 of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("class Tumor", "1 of class Tumor"),
+        ("cell", "objectType cell"),
+        ("tmaCore", "objectType tmaCore"),
+        ("old tile", "objectType tile"),
+    ],
+)
+def test_a_file_without_tissue_says_what_is_drawn_in_it(read, kind, said):
+    with pytest.raises(
+        DataError, match=rf"no annotation of class Tissue .*only .*{said}.*give what is tissue the class"
+    ):
+        read(OTHERS[kind])
+
+
+def test_a_file_in_which_nothing_is_drawn_is_no_tissue(read):
+    assert read() == []
+
+
+def test_numbers_past_floats_are_refused(read):
+    with pytest.raises(DataError, match="list of"):
+        read({"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[10**400, 0]] * 4]}})
