@@ -4,13 +4,19 @@ import csv
 import io
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from hage_transfer.errors import DataError
+
+MISSING = frozenset(
+    {"nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "#n/a n/a", "nat", "null", "1.#qnan", "-1.#ind"}
+)
+"""How pandas, R, SQL and spreadsheets write a cell that holds nothing, in small letters."""
+_BRACKETED = frozenset({"[not available]", "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,36 @@ class CsvTable:
         twice = sorted({name for name in wanted if self.columns.count(name) > 1})
         if twice:
             raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty, or holds what a program wrote for an empty one (cBioPortal: [Not Available]).
+
+    ``None`` is Python's; ``none`` in small letters may be a class.
+    """
+    return cell in ("", "None") or cell.casefold() in MISSING | _BRACKETED
+
+
+def refuse_missing(
+    path: Path, line: int, cells: Mapping[str, str], *, remedy: str = "fill it, or leave the row out"
+) -> None:
+    """Refuses a row with a cell that ``is_missing``.
+
+    Args:
+        path: of the table, for the message.
+        line: of the row.
+        cells: by the names of their columns.
+        remedy: what to do.
+
+    Raises:
+        DataError: the first such cells are named.
+    """
+    empty = [name for name, cell in cells.items() if not cell]
+    if empty:
+        raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}; {remedy}")
+    for name, cell in cells.items():
+        if is_missing(cell):
+            raise DataError(f"{path}: line {line}: {name} {cell!r} is a missing value that was written out; {remedy}")
 
 
 def is_plain_name(name: str) -> bool:

@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, read_meta, written
+from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header, written
 from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import match_names, nearest_name
 
 log = logging.getLogger(__name__)
 
@@ -166,14 +167,20 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
     found = find_feature_files(folder)
     slides = tuple(labels.keys.tolist())
-    missing = [slide for slide in slides if slide not in found]
+    names = match_names(slides, list(found))
+    missing = [slide for slide in slides if slide not in names]
     if missing:
+        nearest = nearest_name(missing[0], found)
         raise DataError(
             f"{folder}: {len(missing)} of {len(slides)} labelled slides have no feature file "
-            f"(first: {missing[0]}.h5); encode them, or take them out of the label table"
+            f"(first: {missing[0]}; nearest there: {'none' if nearest is None else found[nearest].name}); encode "
+            "them, or take them out of the label table"
         )
-    paths = tuple(found[slide] for slide in slides)
-    unlabelled = len(found.keys() - set(slides))
+    other = [slide for slide in slides if names[slide] != slide]
+    if other and not quiet:
+        log.info("%s: %d slides by another name (first: %s is %s)", folder, len(other), other[0], names[other[0]])
+    paths = tuple(found[names[slide]] for slide in slides)
+    unlabelled = len(found) - len(slides)
     if unlabelled and not quiet:
         log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
     headers = [_header(path) for path in paths]
@@ -211,12 +218,12 @@ class _Header:
 
 
 def _header(path: Path) -> _Header:
-    is_own = is_own_file(path)
-    if is_own and (meta := read_meta(path)).mpp_um_per_px is not None:
-        return _Header(meta, _shape(path))
+    if is_own_file(path):
+        meta, shape = read_header(path)
+        if meta.mpp_um_per_px is not None:
+            return _Header(meta, shape)
     source = open_features(path)
-    shape = _shape(path) if is_own else (source.n_rows, source.width)
-    return _Header(source.meta, shape, source.coord_attributes.get("target_magnification"))
+    return _Header(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
 
 
 def _say_unknown(folder: Path, meta: FeatureMeta) -> None:
@@ -241,20 +248,6 @@ def _say_scales(folder: Path, metas: Sequence[FeatureMeta]) -> None:
             min(known),
             max(known),
         )
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    try:
-        with h5py.File(path, "r") as file:
-            shape = file["features"].shape
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: is not a feature file ({error}); encode the slide again") from None
-    if len(shape) != 2 or shape[0] == 0:
-        raise DataError(
-            f"{path}: an empty bag: features have shape {shape}, wanted (tiles, features) with at least one tile; "
-            "take the slide out of the label table, or encode it with less tissue wanted (data.min_tissue)"
-        )
-    return int(shape[0]), int(shape[1])
 
 
 def _same_scale(header: _Header, first: _Header) -> bool:

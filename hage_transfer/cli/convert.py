@@ -28,6 +28,12 @@ Level0 = Annotated[
     float | None,
     typer.Option("--level0-magnification", help="trident: of level 0; else from the two patch sizes.", min=1e-6),
 ]
+SlideMpp = Annotated[
+    float | None, typer.Option("--slide-mpp", help="um per px of level 0, for coords in um (STAMP).", min=1e-6)
+]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", help="h5: name of the rows where it is neither features nor feats.")
+]
 Overlap = Annotated[int | None, typer.Option(help="trident: overlap of neighbouring tiles, px.", min=0)]
 
 
@@ -51,6 +57,8 @@ def convert(
     magnification: Magnification = None,
     level0_magnification: Level0 = None,
     overlap: Overlap = None,
+    slide_mpp: SlideMpp = None,
+    dataset: Dataset = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that hold something else.")] = False,
 ) -> None:
     """Convert feature files between layouts; rows and coords stay as they are, nothing is guessed.
@@ -70,6 +78,8 @@ def convert(
         mpp_um_per_px=mpp,
         patch_size_px=patch_size,
         patch_size_level0_px=patch_size_level0,
+        slide_mpp_um_per_px=slide_mpp,
+        dataset=dataset,
     )
     grid = TridentGrid(target_magnification=magnification, overlap=overlap, level0_magnification=level0_magnification)
     written, total = convert_path(features, to=to, out=out, given=given, grid=grid, coords=coords, overwrite=overwrite)

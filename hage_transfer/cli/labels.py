@@ -40,16 +40,20 @@ def make(
     keep: Annotated[
         list[str] | None, typer.Option("--keep", help="Class to keep; may be repeated. Without: all.")
     ] = None,
+    drop_empty: Annotated[
+        bool, typer.Option("--drop-empty", help="Leave out rows without a class (empty, nan, NA), as --keep does.")
+    ] = False,
 ) -> None:
     """Write a label table from a published one.
 
     TCGA-BRCA as CLAM has it: hage labels make tcga_brca_subset.csv.zip --out labels.csv --label oncotree_code
     --group case_id --site tcga --keep IDC --keep ILC
     """
-    from hage_transfer.data.published_labels import Columns, write_label_table
+    from hage_transfer.data.published_labels import NO_LABEL, Columns, write_label_table
 
-    counts = write_label_table(table, out, Columns(slide, label, group, site), keep=keep or ())
-    kept = {name: count for name, count in counts.items() if not keep or name in keep}
+    counts = write_label_table(table, out, Columns(slide, label, group, site), keep=keep or (), drop_empty=drop_empty)
+    kept = {name: n for name, n in counts.items() if name in keep} if keep else dict(counts)
+    kept.pop(NO_LABEL, None)
     left = {name: count for name, count in counts.items() if name not in kept}
     console = Console()
     console.print(f"{out}: {sum(kept.values())} slides ({_counts(kept)})", markup=False, soft_wrap=True)

@@ -71,6 +71,8 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
         frozen, table = config.data.root, config.data.labels
     else:
         frozen, table = config.features / "features", config.features / "labels.csv"
+        if isinstance(config.data, SlideSetSettings):
+            mil_folds(config, with_sites(read_labels(config.data.labels), config))  # before hours of encoding
         if needs_frozen(config.sources):
             encode_bags(config, device=resolved, overwrite=False)
         elif isinstance(config.data, SlideSetSettings):

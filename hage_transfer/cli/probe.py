@@ -80,7 +80,12 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     if config.split.parts is not None:
         read_parts(config.split.parts)
     if needs_frozen(config.sources):
-        encode_patches(config, device=resolved, overwrite=False)
+        encode_patches(
+            config,
+            device=resolved,
+            overwrite=False,
+            check=lambda labels: probe_folds(config.split, map_labels(labels, config.label_map)),
+        )
     labels = map_labels(read_labels(config.features / "labels.csv"), config.label_map)
     positive_class(labels.classes, config.positive)
     probe_folds(config.split, labels)

@@ -8,15 +8,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
+from hage_transfer.data.h5_file import check_memory, open_h5, stored_dataset, text_rows
+from hage_transfer.data.tile_coords import coords_of
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import atomic_path
 
 SCHEMA_VERSION = 1
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -146,49 +150,59 @@ def read_features(path: Path | str) -> Features:
     """
     path = Path(path)
     with _open(path) as file:
-        meta = _read_meta(path, file)
+        meta, (n_rows, _) = _read_header(path, file)
+        check_memory(path, file["features"].size * file["features"].dtype.itemsize)
         features = file["features"][...]
-        keys = file["keys"].asstr()[...] if "keys" in file else None
-        coords = file["coords"][...] if "coords" in file else None
-    if features.ndim != 2 or not len(features):
-        raise DataError(f"{path}: features are (N, D) with N > 0, these have shape {features.shape}")
+        keys = stored_dataset(path, file, "keys", kinds="T")
+        keys = None if keys is None else text_rows(path, keys)
+        coords = coords_of(path, file)
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
         raise DataError(
-            f"{path}: {len(rows)} of {len(features)} rows hold NaN or infinity (first row {rows[0]}); encode it again"
+            f"{path}: {len(rows)} of {n_rows} rows hold NaN or infinity (first row {rows[0]}); encode it again"
         )
-    return Features(features, keys, coords, meta)
+    return Features(features, keys, None if coords is None else coords.values, meta)
 
 
 def read_meta(path: Path) -> FeatureMeta:
     """Reads the attributes alone; errors as ``read_features``."""
+    return read_header(path)[0]
+
+
+def read_header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:
+    """Reads the attributes and (N, D) of the rows, without the rows; errors as ``read_features``."""
     with _open(path) as file:
-        return _read_meta(path, file)
+        header = _read_header(path, file)
+        coords_of(path, file)
+        return header
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such feature file; `hage encode` makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            if "features" not in file:
-                raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")
-            _check_form(path, file["features"])
-            yield file
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as h5 ({error}); encode it again") from None
+    with open_h5(path, absent="no such feature file; `hage encode` makes it") as file:
+        yield file
 
 
-def _check_form(path: Path, features: object) -> None:
-    if (
-        not isinstance(features, h5py.Dataset)
-        or features.ndim != 2
-        or not features.shape[1]
-        or features.dtype.kind != "f"
-    ):
-        met = f"{features.dtype} of shape {features.shape}" if isinstance(features, h5py.Dataset) else "a group"
-        raise DataError(f"{path}: features are (N, D) floats, these are {met}; encode it again")
+def _read_header(path: Path, file: h5py.File) -> tuple[FeatureMeta, tuple[int, int]]:
+    features = stored_dataset(path, file, "features", kinds="f")
+    if features is None:
+        raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")
+    if features.ndim != 2 or not features.shape[1]:
+        raise DataError(
+            f"{path}: features are (N, D) floats, these are {features.dtype} of shape {features.shape}; encode it again"
+        )
+    n_rows, width = map(int, features.shape)
+    meta = _read_meta(path, file)
+    if not n_rows:
+        raise DataError(
+            f"{path}: an empty bag: features have shape {features.shape}, wanted (N, D) with N > 0; leave it out, or "
+            "encode it with less tissue wanted (data.min_tissue)"
+        )
+    for name in ("keys", "coords"):
+        found = stored_dataset(path, file, name, kinds="T" if name == "keys" else "iuf")
+        if found is not None and found.shape[:1] != (n_rows,):
+            raise DataError(f"{path}: {name} of shape {found.shape} for {n_rows} rows of features; encode it again")
+    return meta, (n_rows, width)
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
@@ -196,29 +210,49 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
-    values = {name: file.attrs[name] for name in wanted}
-    if not isinstance(values["schema_version"], int | np.integer):
-        raise DataError(
-            f"{path}: schema_version is {values['schema_version']!r}, wanted a whole number; encode it again"
-        )
-    if values["schema_version"] > SCHEMA_VERSION:
-        raise DataError(f"{path}: schema_version {values['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
-    mpp = float(values["mpp_um_per_px"])
+    version = _whole(path, file, "schema_version")
+    if version > SCHEMA_VERSION:
+        raise DataError(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}; upgrade")
     return FeatureMeta(
-        source=str(values["source"]),
-        encoder=str(values["encoder"]),
-        encoder_sha256=str(values["encoder_sha256"]),
-        encoder_licence=str(values["encoder_licence"]),
-        patch_size_px=int(values["patch_size_px"]),
-        patch_size_level0_px=int(values["patch_size_level0_px"]),
-        mpp_um_per_px=None if np.isnan(mpp) else mpp,
-        precision=str(values["precision"]),
-        config_sha256=str(values["config_sha256"]),
-        frozen_encoder=str(values["frozen_encoder"]),
-        views=int(file.attrs.get("views", 1)),
-        surround=bool(file.attrs.get("surround", False)),
-        schema_version=int(values["schema_version"]),
+        source=_text(path, file, "source"),
+        encoder=_text(path, file, "encoder"),
+        encoder_sha256=_text(path, file, "encoder_sha256"),
+        encoder_licence=_text(path, file, "encoder_licence"),
+        patch_size_px=_whole(path, file, "patch_size_px"),
+        patch_size_level0_px=_whole(path, file, "patch_size_level0_px"),
+        mpp_um_per_px=_mpp(path, file),
+        precision=_text(path, file, "precision"),
+        config_sha256=_text(path, file, "config_sha256"),
+        frozen_encoder=_text(path, file, "frozen_encoder"),
+        views=_whole(path, file, "views") if "views" in file.attrs else 1,
+        surround=bool(_whole(path, file, "surround")) if "surround" in file.attrs else False,
+        schema_version=version,
     )
+
+
+def _text(path: Path, file: h5py.File, name: str) -> str:
+    value = file.attrs[name]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else _refuse_attribute(path, name, value, "text")
+
+
+def _whole(path: Path, file: h5py.File, name: str) -> int:
+    value = file.attrs[name]
+    if isinstance(value, int | np.integer | np.bool_) and 0 <= value <= _MOST:
+        return int(value)
+    return _refuse_attribute(path, name, value, f"a whole number of 0 to {_MOST}")
+
+
+def _mpp(path: Path, file: h5py.File) -> float | None:
+    value = file.attrs["mpp_um_per_px"]
+    if not isinstance(value, int | float | np.integer | np.floating) or not (np.isnan(value) or 0 < value < np.inf):
+        return _refuse_attribute(path, "mpp_um_per_px", value, "a positive number, or NaN where it is not known")
+    return None if np.isnan(value) else float(value)
+
+
+def _refuse_attribute(path: Path, name: str, value: object, wanted: str) -> NoReturn:
+    raise DataError(f"{path}: attribute {name} is {str(value)[:60]!r}, wanted {wanted}; encode it again")
 
 
 def written(path: Path) -> str:

@@ -23,7 +23,7 @@ def read_gene2vec(path: Path) -> GeneEmbeddings:
             the numbers (each with its line), or a gene twice.
     """
     try:
-        with path.open(encoding="utf-8") as handle:
+        with path.open(encoding="utf-8-sig") as handle:
             symbols, vectors = _read(path, enumerate(handle, start=1))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file of gene embeddings; without one, leave genes.embeddings out") from None

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.slide_names import slide_name
 
@@ -20,6 +20,7 @@ KEY_COLUMNS = ("key", "slide", "slide_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
+_REMEDY = "leave the row out (`hage labels make --drop-empty` does), or give it a name that is meant"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def read_labels(path: Path) -> LabelTable:
     found = _table(path, rows, key_column=key, label_column=label, group_column=group)
     if SITE_COLUMN not in columns:
         return found
-    return replace(found, sites=_all_or_none(path, found.keys, [row[SITE_COLUMN].strip() for _, row in rows], "site"))
+    sites = [_group(path, line, SITE_COLUMN, row) for line, row in rows]
+    return replace(found, sites=_all_or_none(path, found.keys, sites, "site"))
 
 
 def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
@@ -142,14 +144,13 @@ def _table(
     is_slide = key_column != "key"
     for line, row in rows:
         key, label = row[key_column].strip(), row[label_column].strip()
-        if not key or not label:
-            raise DataError(f"{path}: line {line} has no {key_column if not key else label_column}")
+        refuse_missing(path, line, {key_column: key, label_column: label}, remedy=_REMEDY)
         key = slide_name(key) if is_slide else key
         if key in labels:
             detail = "" if labels[key] == label else f", as {labels[key]} and as {label}"
             raise DataError(f"{path}: {key_column} {key} is listed twice{detail} (line {line}); keep one row")
         labels[key] = label
-        groups.append("" if group_column is None else (row[group_column] or "").strip())
+        groups.append("" if group_column is None else _group(path, line, group_column, row))
     keys = np.array(list(labels))
     return LabelTable(
         keys=keys,
@@ -157,6 +158,14 @@ def _table(
         groups=_all_or_none(path, keys, groups, "group"),
         key_column="slide" if is_slide else "key",
     )
+
+
+def _group(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
+    """A cell that may be empty, but is no missing value that was written out: it would make strangers one group."""
+    cell = (row[column] or "").strip()
+    if cell:
+        refuse_missing(path, line, {column: cell}, remedy=_REMEDY)
+    return cell
 
 
 def _all_or_none(path: Path, keys: np.ndarray, values: Sequence[str], what: str) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from hage_transfer.config import PatchSetSettings, file_sha256
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError
@@ -133,9 +133,8 @@ def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
 
 def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
     for line, row in rows:
-        empty = [name for name in ("path", "label") if not row[name]]
-        if empty:
-            raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}")
+        group = {"group": row["group"]} if row.get("group") else {}
+        refuse_missing(path, line, {"path": row["path"], "label": row["label"], **group})
     without = [line for line, row in rows if not row.get("group")]
     if 0 < len(without) < len(rows):
         raise DataError(

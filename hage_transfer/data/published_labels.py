@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.csv_table import CsvTable, csv_table, refuse_in_place
+from hage_transfer.csv_table import CsvTable, csv_table, is_missing, refuse_in_place, refuse_missing
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.slide_names import slide_name
 
 TCGA_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})-[A-Z0-9]{4}(-|$)")
 TCGA = "tcga"
+NO_LABEL = "without a label"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Columns:
     site: str | None = None
 
 
-def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequence[str] = ()) -> dict[str, int]:
+def write_label_table(
+    table: Path, out: Path, columns: Columns, *, keep: Sequence[str] = (), drop_empty: bool = False
+) -> dict[str, int]:
     """Writes `slide,label[,group][,site]`.
 
     Args:
@@ -39,9 +42,10 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
         out: label table to write.
         columns: of the published table.
         keep: classes to keep; empty: all.
+        drop_empty: leave out rows without a label, as ``keep`` does; False: such a row is an error.
 
     Returns:
-        Rows of each class of the published table, those that were left out among them.
+        Rows of each class of the published table, those that were left out among them, and of ``NO_LABEL``.
 
     Raises:
         DataError: the table is missing, not csv, lacks a column, has an empty cell, names a slide twice, or has no row
@@ -55,6 +59,10 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
     with csv_table(table, absent="no such table", kind="csv, or as a zip of one", zipped=True) as opened:
         _check_columns(table, opened, wanted)
         for line, row in opened.rows:
+            label = (row.get(columns.label) or "").strip()
+            if is_missing(label) and (keep or drop_empty):
+                counts[NO_LABEL] = counts.get(NO_LABEL, 0) + 1
+                continue
             found = _row(table, line, row, wanted)
             counts[found["label"]] = counts.get(found["label"], 0) + 1
             other = labels.setdefault(found["slide"], found["label"])
@@ -68,7 +76,8 @@ def write_label_table(table: Path, out: Path, columns: Columns, *, keep: Sequenc
                 rows[found["slide"]] = found
     absent = [name for name in keep if name not in counts]
     if absent or not rows:
-        raise DataError(f"{table}: no slide of class {', '.join(absent)}; the classes are {', '.join(sorted(counts))}")
+        what = f"of class {', '.join(absent)}" if absent else "with a label"
+        raise DataError(f"{table}: no slide {what}; the classes are {', '.join(sorted(counts)) or 'none'}")
     write_csv(out, list(wanted), rows.values())
     return counts
 
@@ -106,9 +115,9 @@ def _check_columns(path: Path, opened: CsvTable, wanted: Mapping[str, str]) -> N
 def _row(path: Path, line: int, row: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     found = {name: (row.get(column) or "").strip() for name, column in wanted.items()}
     found["slide"] = slide_name(found["slide"])
-    if wanted.get("site") == TCGA:
+    if wanted.get("site") == TCGA and not is_missing(found["slide"]):
         found["site"] = tcga_site(found["slide"])
-    empty = [wanted[name] for name, value in found.items() if not value]
-    if empty:
-        raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}")
+    cells = {wanted[name]: value for name, value in found.items()}
+    remedy = "fill it, or leave rows without a class out with --drop-empty or --keep"
+    refuse_missing(path, line, cells, remedy=remedy if is_missing(found["label"]) else "fill it, or leave the row out")
     return found

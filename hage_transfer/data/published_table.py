@@ -8,7 +8,7 @@ table has, among others, the columns ``file`` (the tile's path), ``class`` (``tu
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table, refuse_in_place
+from hage_transfer.csv_table import csv_table, refuse_in_place, refuse_missing
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_csv
 
@@ -56,9 +56,7 @@ def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
         opened.refuse_repeated(columns.values(), path=table)
         for line, row in opened.rows:
             found = {name: (row[column] or "").strip() for name, column in columns.items()}
-            empty = [columns[name] for name, value in found.items() if not value]
-            if empty:
-                raise DataError(f"{table}: line {line} has no {' and no '.join(empty)}")
+            refuse_missing(table, line, {columns[name]: value for name, value in found.items()})
             if found.get("part", "train").lower() not in PARTS:
                 raise DataError(f"{table}: line {line}: {columns['part']} is train, valid or test, not {found['part']}")
             yield found

@@ -47,6 +47,11 @@ def convert_path(
         raise DataError(f"{out}: is where the features to convert are; give another --out")
     if out.is_file():
         raise DataError(f"{out}: is a file; --out names a folder")
+    if features.suffix.lower() == ".npy" and not features.is_dir():
+        raise DataError(
+            f"{features}: an npy alone can be any array, of features, coords or labels; give the folder of the slides' "
+            "features (torchmil: features/), and that of their coords with --coords"
+        )
     files = find_feature_files(features) if features.is_dir() else {features.stem: features}
     if coords is not None and not coords.exists():
         raise DataError(f"{coords}: no such file or folder of coords (--coords)")

@@ -30,5 +30,5 @@ def refuse_manifest_at(target: Path, data: Settings) -> None:
         ConfigError: they are one file.
     """
     manifest = getattr(data, "manifest", None)
-    if manifest is not None and target.exists() and target.samefile(manifest):
+    if manifest is not None and target.exists() and manifest.exists() and target.samefile(manifest):
         raise ConfigError(f"data.manifest {manifest}: labels would be written in its place; move it, or set features")

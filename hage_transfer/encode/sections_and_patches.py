@@ -1,7 +1,9 @@
 """ST sections and labelled patches to feature files."""
 
 import logging
+from collections.abc import Callable
 
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.sections import read_sections
 from hage_transfer.encode.items import encode_items
@@ -33,8 +35,16 @@ def encode_sections(config: PretrainConfig, *, device: str, overwrite: bool) -> 
     log.info("features of %d sections in %s", len(items), config.features)
 
 
-def encode_patches(config: ProbeConfig, *, device: str, overwrite: bool) -> None:
+def encode_patches(
+    config: ProbeConfig, *, device: str, overwrite: bool, check: Callable[[LabelTable], object] | None = None
+) -> None:
     """Writes ``features.h5`` and ``labels.csv`` (key, label, group) to ``config.features``.
+
+    Args:
+        config: of `hage probe`.
+        device: torch device.
+        overwrite: make it anew.
+        check: is given the labels before anything is encoded; what it raises goes on up.
 
     Raises:
         InputError: the patch set, the encoder or a feature file that is there already is not right.
@@ -42,6 +52,8 @@ def encode_patches(config: ProbeConfig, *, device: str, overwrite: bool) -> None
     find_weights(config.encoder)
     refuse_manifest_at(config.features / LABELS_FILE, config.data)
     patches = read_patch_set(config.data)
+    if check is not None:
+        check(LabelTable(patches.keys, patches.labels, patches.groups))
     item = patch_set_item(patches, config.features)
     with encode_progress() as track:
         encode_items([item], config.encoder, device=device, overwrite=overwrite, track=track)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hage_transfer.config import load_config
 from hage_transfer.data.expression import normalise
-from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_meta
+from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_header
 from hage_transfer.data.genes import panel_counts
 from hage_transfer.data.section_form import some, spacing_px
 from hage_transfer.errors import DataError
@@ -66,9 +66,8 @@ class PredictItem:
 
     def facts(self) -> tuple[FeatureMeta, int]:
         """Meta and width of the features, without reading them."""
-        meta = read_meta(self.path)
-        with h5py.File(self.path, "r") as file:
-            return meta, int(file["features"].shape[-1])
+        meta, (_, width) = read_header(self.path)
+        return meta, width
 
 
 def section_items(

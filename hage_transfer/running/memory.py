@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from functools import lru_cache
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +39,13 @@ def keep_freed_memory(*, everything: bool = False) -> None:
     )
     if not all(mallopt(option, value) for option, value in wanted.items()):
         log.debug("the C library keeps its own memory thresholds")
+
+
+def available_bytes() -> int | None:
+    """Memory that a process can take without swapping; None where the system does not say (not Linux)."""
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:
+            found = next(line for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    return int(found.split()[1]) * 1024

@@ -113,3 +113,32 @@ def test_probe_runs_pcam_in_its_published_form_in_one_command(tmp_path, monkeypa
     assert "the published train, valid and test parts" in capsys.readouterr().out
     records = json.loads((tmp_path / "official" / "results.json").read_text())["records"]
     assert {record["split"] for record in records} == {"test", "validation"}
+
+
+def test_probe_finds_a_class_that_an_official_test_part_lacks_before_it_encodes(images, capsys):
+    rows = [
+        "path,label,group,part",
+        "a/1.png,a,p1,train",
+        "a/2.png,a,p2,test",
+        "b/1.png,b,p3,train",
+        "b/2.png,b,p4,train",
+    ]
+    (images / "one.csv").write_text("\n".join(rows) + "\n")
+    for row in rows[1:]:
+        path = images / "images" / row.partition(",")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), "pink").save(path)
+    data = f"data={{layout: manifest, root: {images / 'images'}, manifest: one.csv}}"
+    official = ["--set", data, "--set", "split={mode: official, parts: one.csv}", "--set", "features=f1"]
+    assert run(["probe", "probe.yaml", *official, "--out", "lacking"]) == 2
+    assert "the official test part has no row of class b" in " ".join(capsys.readouterr().err.split())
+    assert not (images / "f1" / "features.h5").exists()
+
+
+def test_a_manifest_that_is_gone_is_a_message_also_where_labels_were_written_before(images, capsys):
+    (images / "f2").mkdir()
+    (images / "f2" / "labels.csv").write_text("key,label,group\n")
+    gone = ["--set", "data={layout: manifest, manifest: gone.csv}", "--set", "features=f2"]
+    for command in (["probe", "probe.yaml", "--out", "o"], ["encode", "patches", "probe.yaml"]):
+        assert run([*command, *gone]) == 2
+        assert "gone.csv: no such manifest" in capsys.readouterr().err

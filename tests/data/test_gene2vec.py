@@ -27,6 +27,13 @@ def test_write_gene2vec_writes_the_published_form(tmp_path):
     assert (tmp_path / "g.txt").read_text() == "TP53\t0.5 -2.0\n"
 
 
+def test_read_gene2vec_loses_no_gene_to_a_byte_order_mark(tmp_path):
+    (tmp_path / "g.txt").write_bytes(b"\xef\xbb\xbfTP53\t0.5 -2.0\nMYC\t1 2\n")
+    assert read_gene2vec(tmp_path / "g.txt").symbols == ("TP53", "MYC")
+    (tmp_path / "g.txt").write_bytes(b"\xef\xbb\xbf1 2\nTP53 0.5 -2.0\n")
+    assert read_gene2vec(tmp_path / "g.txt").symbols == ("TP53",)
+
+
 def test_read_gene2vec_refuses_a_number_past_float32(tmp_path):
     (tmp_path / "g.txt").write_text("TP53\t1 1e300\n")
     with pytest.raises(DataError, match=r"line 1 \(TP53\) holds NaN or infinity"):

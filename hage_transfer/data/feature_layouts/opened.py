@@ -14,17 +14,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_meta, written
-from hage_transfer.data.feature_layouts.coords_file import (
-    TileCoords,
-    coords_of,
-    find_coords_file,
-    open_h5,
-    patch_sizes,
-    plain_attributes,
-    read_coords,
-)
+from hage_transfer.data.feature_layouts.array_file import load_array
+from hage_transfer.data.feature_layouts.coords_file import find_coords_file, patch_sizes, read_coords
+from hage_transfer.data.feature_layouts.folders import slide_of_file
 from hage_transfer.data.feature_layouts.recorded import Given, complete_own, foreign_meta, own_attributes
+from hage_transfer.data.feature_layouts.rows_dataset import (
+    STAMP_ROWS,
+    recorded_by_stamp,
+    rows_name,
+    slide_mpp_of_coords,
+)
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor
+from hage_transfer.data.h5_file import check_memory, open_h5, plain_attributes, stored_dataset, text_rows
+from hage_transfer.data.tile_coords import TileCoords, coords_of
 from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class FeatureSource:
 
     Attributes:
         path: the file; for rows in memory, the name of what was encoded.
-        layout: ``hage``, ``clam``, ``trident`` or ``pt``, by the file's content.
+        layout: ``hage``, ``clam``, ``trident``, ``stamp``, ``pt`` or ``npy``, by the file's content.
         n_rows: rows, at least one.
         width: numbers a row.
         dtype: float16 or float32.
@@ -67,7 +69,7 @@ class FeatureSource:
     @property
     def slide(self) -> str:
         """The slide's name."""
-        return self.path.stem if self.path.suffix in (".h5", ".pt") else self.path.name
+        return slide_of_file(self.path)
 
     def blocks(self) -> Iterator[Float[np.ndarray, "batch feature"]]:
         """The rows in order, a few MB at a time.
@@ -87,6 +89,7 @@ class FeatureSource:
 
     def read(self) -> Features:
         """All of it in memory; errors as ``blocks``."""
+        check_memory(self.path, self.n_rows * self.width * self.dtype.itemsize)
         rows = np.empty((self.n_rows, self.width), self.dtype)
         start = 0
         for block in self.blocks():
@@ -108,49 +111,70 @@ def is_own_file(path: Path) -> bool:
 
 
 def open_features(path: Path, *, given: Given | None = None, coords: Path | None = None) -> FeatureSource:
-    """Opens a feature file of this project, of CLAM or of TRIDENT, or a tensor; its content says which it is.
+    """Opens a feature file of this project or of another tool, a tensor or an array; its content says which it is.
 
     Args:
-        path: h5 or tensor file of one slide.
+        path: h5, tensor or array file of one slide.
         given: what the user says of a file that does not say it.
         coords: file of coordinates, or folder of them, for files that hold none or not their patch size; None: looked
             for in ``patches`` beside the file's folder.
 
     Raises:
-        DataError: missing, neither h5 nor tensor, without ``features``, of a wrong shape or type, empty, with another
-            number of coords than rows, a pickled object, or contradicted by what the user says.
+        DataError: missing, neither h5 nor tensor nor array, without rows, of a wrong shape or type, empty, with
+            another number of coords than rows, a pickled object, or contradicted by what the user says.
     """
     given = given or Given()
     if not path.is_file():
         raise DataError(f"{path}: no such feature file")
-    if path.suffix in (".pt", ".pth") and not h5py.is_hdf5(path):
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        return _open_array(path, given, coords)
+    if ending in (".pt", ".pth") and not h5py.is_hdf5(path):
         return _open_tensor(path, given, coords)
-    with open_h5(path) as file:
-        _check_names(path, file)
-        n_rows, width = _shape(path, file["features"])
-        own = own_attributes(file.attrs)
-        found = coords_of(path, file)
-        kept = json.loads(file.attrs[KEPT_ATTRIBUTES]) if own and KEPT_ATTRIBUTES in file.attrs else None
-        dtype = _dtype(
-            path, str(file.attrs[KEPT_DTYPE]) if own and KEPT_DTYPE in file.attrs else file["features"].dtype
-        )
-        keys = file["keys"].asstr()[...] if own and "keys" in file else None
-        named = plain_attributes(file["features"].attrs)
+    return _open_h5(path, given, coords)
+
+
+def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
     stamps = [path.name, written(path), json.dumps(asdict(given))]
-    if own:
-        meta, attributes, layout = complete_own(path, read_meta(path), given), kept or {}, "hage"
-    else:
-        found = _with_patch_size(path, found, coords, stamps)
-        attributes = {} if found is None else found.attributes
-        layout = "trident" if named or "target_magnification" in attributes else "clam"
-        meta = _meta(path, attributes, given, stamps, encoder=named.get("encoder", ""))
+    with open_h5(path) as file:
+        if own_attributes(file.attrs):
+            return _open_own(path, file, given, stamps)
+        name = rows_name(path, file, given.dataset)
+        rows = _rows(path, file, name)
+        mpp = slide_mpp_of_coords(path, file, given)
+        found = coords_of(path, file, um_per_px=mpp)
+        named, dtype = plain_attributes(rows.attrs), _dtype(path, rows.dtype)
+        n_rows, width = _shape(path, rows)
+        stamp_facts = recorded_by_stamp(path, file, mpp) if name == STAMP_ROWS else {}
+    found = found if name == STAMP_ROWS else _with_patch_size(path, found, coords, stamps)
+    attributes = {} if found is None else found.attributes
+    foreign = "trident" if named or "target_magnification" in attributes else "clam"
+    meta = _meta(path, attributes, given, stamps, recorded={"encoder": named.get("encoder", ""), **stamp_facts})
     values = None if found is None else found.values
-    for name, rows in (("coords", values), ("keys", keys)):
-        if rows is not None and len(rows) != n_rows:
-            raise DataError(f"{path}: {len(rows)} {name} for {n_rows} rows of features; encode it again")
-    stamp = hashlib.sha256("\n".join(stamps).encode()).hexdigest()
+    _check_count(path, "coords", values, n_rows)
+    layout = "stamp" if name == STAMP_ROWS else foreign
     return FeatureSource(
-        path, layout, n_rows, width, dtype, keys, values, attributes, meta, stamp, lambda: _h5_rows(path)
+        path, layout, n_rows, width, dtype, None, values, attributes, meta, _stamp(stamps), lambda: _h5_rows(path, name)
+    )
+
+
+def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> FeatureSource:
+    """A file of this project: whatever layout it also follows, its attributes say all."""
+    rows = _rows(path, file, "features")
+    n_rows, width = _shape(path, rows)
+    found = coords_of(path, file)
+    text = stored_dataset(path, file, "keys", kinds="T")
+    keys = None if text is None else text_rows(path, text)
+    kept = json.loads(file.attrs[KEPT_ATTRIBUTES]) if KEPT_ATTRIBUTES in file.attrs else {}
+    dtype = _dtype(path, str(file.attrs[KEPT_DTYPE]) if KEPT_DTYPE in file.attrs else rows.dtype)
+    if not isinstance(kept, dict):
+        raise DataError(f"{path}: attribute {KEPT_ATTRIBUTES} is {kept!r:.40}, wanted a mapping; convert it again")
+    values = None if found is None else found.values
+    _check_count(path, "coords", values, n_rows)
+    _check_count(path, "keys", keys, n_rows)
+    meta = complete_own(path, read_meta(path), given)
+    return FeatureSource(
+        path, "hage", n_rows, width, dtype, keys, values, kept, meta, _stamp(stamps), lambda: _h5_rows(path, "features")
     )
 
 
@@ -177,23 +201,47 @@ def source_of(features: Features) -> FeatureSource:
 
 def _open_tensor(path: Path, given: Given, coords: Path | None) -> FeatureSource:
     tensor = load_tensor(path)
-    n_rows, width = _checked(path, tuple(tensor.shape))
-    stamps = [path.name, written(path), json.dumps(asdict(given))]
-    found = _with_patch_size(path, None, coords, stamps)
-    if found is not None and len(found.values) != n_rows:
-        raise DataError(f"{path}: {n_rows} rows, but its file of coords holds {len(found.values)}; see --coords")
-    attributes = {} if found is None else found.attributes
-    meta = _meta(path, attributes, given, stamps, encoder="")
 
     @contextmanager
     def rows() -> Iterator[RowReader]:
         loaded = load_tensor(path)
         yield lambda start, stop: loaded[start:stop].numpy()
 
-    dtype = _dtype(path, str(tensor.dtype).removeprefix("torch."))
-    values = None if found is None else found.values
-    stamp = hashlib.sha256("\n".join(stamps).encode()).hexdigest()
-    return FeatureSource(path, "pt", n_rows, width, dtype, None, values, attributes, meta, stamp, rows)
+    return _without_facts(
+        path, "pt", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), given, coords, rows
+    )
+
+
+def _open_array(path: Path, given: Given, coords: Path | None) -> FeatureSource:
+    array = load_array(path, kinds="f")
+
+    @contextmanager
+    def rows() -> Iterator[RowReader]:
+        yield lambda start, stop: np.asarray(array[start:stop])
+
+    return _without_facts(path, "npy", array.shape, array.dtype, given, coords, rows)
+
+
+def _without_facts(
+    path: Path,
+    layout: str,
+    shape: tuple[int, ...],
+    dtype: Any,
+    given: Given,
+    coords: Path | None,
+    rows: Callable[[], AbstractContextManager[RowReader]],
+) -> FeatureSource:
+    """Rows alone, of a file that says nothing of them."""
+    n_rows, width = _checked(path, shape)
+    stamps = [path.name, written(path), json.dumps(asdict(given))]
+    found = _with_patch_size(path, None, coords, stamps)
+    if found is not None and len(found.values) != n_rows:
+        raise DataError(f"{path}: {n_rows} rows, but its file of coords holds {len(found.values)}; see --coords")
+    attributes, values = ({}, None) if found is None else (found.attributes, found.values)
+    meta = _meta(path, attributes, given, stamps, recorded={})
+    return FeatureSource(
+        path, layout, n_rows, width, _dtype(path, dtype), None, values, attributes, meta, _stamp(stamps), rows
+    )
 
 
 def _with_patch_size(path: Path, found: TileCoords | None, given: Path | None, stamps: list[str]) -> TileCoords | None:
@@ -210,30 +258,38 @@ def _with_patch_size(path: Path, found: TileCoords | None, given: Path | None, s
     return coords
 
 
-def _meta(path: Path, attributes: dict[str, Any], given: Given, stamps: list[str], *, encoder: str) -> FeatureMeta:
+def _meta(
+    path: Path, attributes: dict[str, Any], given: Given, stamps: list[str], *, recorded: dict[str, Any]
+) -> FeatureMeta:
     size_px, level0_px = patch_sizes(path, attributes)
-    recorded = {"encoder": str(encoder), "patch_size_px": size_px, "patch_size_level0_px": level0_px}
+    facts = {"patch_size_px": size_px, "patch_size_level0_px": level0_px, **recorded}
+    encoder = str(facts.get("encoder", ""))
     if encoder and given.encoder not in (None, encoder):
         log.info("%s: records encoder %s; taken as %s, as you say", path, encoder, given.encoder)
-    return foreign_meta(path, recorded=recorded, given=given, inputs="\n".join(stamps))
+    return foreign_meta(path, recorded={**facts, "encoder": encoder}, given=given, inputs="\n".join(stamps))
+
+
+def _stamp(stamps: list[str]) -> str:
+    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
+
+
+def _check_count(path: Path, name: str, values: np.ndarray | None, n_rows: int) -> None:
+    if values is not None and len(values) != n_rows:
+        raise DataError(f"{path}: {len(values)} {name} for {n_rows} rows of features; encode it again")
 
 
 @contextmanager
-def _h5_rows(path: Path) -> Iterator[RowReader]:
+def _h5_rows(path: Path, name: str) -> Iterator[RowReader]:
     with open_h5(path) as file:
-        rows = file["features"]
+        rows = file[name]
         yield (lambda start, stop: rows[0, start:stop]) if rows.ndim == 3 else (lambda start, stop: rows[start:stop])
 
 
-def _check_names(path: Path, file: h5py.File) -> None:
-    if "features" in file and isinstance(file["features"], h5py.Dataset):
-        return
-    if "coords" in file:
-        raise DataError(
-            f"{path}: holds coords and no features: a file of patches; give the features made from it "
-            "(CLAM: h5_files, TRIDENT: features_<encoder>), and this folder as --coords where they need it"
-        )
-    raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file of CLAM or TRIDENT")
+def _rows(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    rows = stored_dataset(path, file, name, kinds="f")
+    if rows is None:
+        raise DataError(f"{path}: has no dataset `{name}`, only {sorted(file)}; not a feature file")
+    return rows
 
 
 def _shape(path: Path, features: h5py.Dataset) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 """What a feature file of another tool records of itself, what the user says of it, and what stays unknown."""
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.feature_layouts.folders import slide_of_file
 from hage_transfer.errors import DataError
 
 UNKNOWN = "unknown"
@@ -24,7 +25,12 @@ OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the user says of files that do not say it; None: nothing said. Names and units as in ``FeatureMeta``."""
+    """What the user says of files that do not say it; None: nothing said. Names and units as in ``FeatureMeta``.
+
+    Attributes:
+        slide_mpp_um_per_px: level-0 resolution of the slides, for coords in um.
+        dataset: name of the rows, where it is neither ``features`` nor ``feats``.
+    """
 
     encoder: str | None = None
     encoder_sha256: str | None = None
@@ -33,10 +39,12 @@ class Given:
     mpp_um_per_px: float | None = None
     patch_size_px: int | None = None
     patch_size_level0_px: int | None = None
+    slide_mpp_um_per_px: float | None = None
+    dataset: str | None = None
 
     def said(self) -> dict[str, Any]:
-        """The facts that are said, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """The facts of ``FeatureMeta`` that are said, by name."""
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
 
 
 def is_unknown(value: object) -> bool:
@@ -99,7 +107,7 @@ def foreign_meta(
         **{name: value for name, value in recorded.items() if value},
         **said,
     }
-    return FeatureMeta(source=path.stem, config_sha256=hashlib.sha256(inputs.encode()).hexdigest(), **values)
+    return FeatureMeta(source=slide_of_file(path), config_sha256=hashlib.sha256(inputs.encode()).hexdigest(), **values)
 
 
 def _unknown_weights(path: Path) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,22 @@ from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 if TYPE_CHECKING:
     from torch import Tensor
 
+_FAULTS = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    MemoryError,
+    struct.error,
+)
+"""What torch raises on files that are damaged, the parts of its unpickler among them."""
+
 
 def load_tensor(path: Path) -> "Tensor":
     """The (N, D) tensor of a file; its values stay on disk until they are used.
@@ -29,12 +46,19 @@ def load_tensor(path: Path) -> "Tensor":
     tensor = _load(path)
     if not isinstance(tensor, torch.Tensor):
         raise DataError(f"{path}: holds a {type(tensor).__name__}, wanted one tensor (N, D): save the tensor itself")
-    if tensor.ndim == 3 and tensor.shape[0] == 1:
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if plain and tensor.ndim == 3 and tensor.shape[0] == 1:
         tensor = tensor[0]
-    if tensor.ndim != 2 or tensor.layout != torch.strided or not tensor.is_floating_point():
+    if not plain or tensor.ndim != 2 or not tensor.is_floating_point():
         raise DataError(f"{path}: holds a tensor of shape {tuple(tensor.shape)} {tensor.dtype}, wanted (N, D) floats")
+    declared, stored = tensor.numel() * tensor.element_size(), path.stat().st_size
+    if declared > stored:
+        raise DataError(
+            f"{path}: its tensor of shape {tuple(tensor.shape)} takes {declared:,} bytes, the file holds {stored:,}: a "
+            "view that repeats its rows; save a copy, torch.save(tensor.clone(), path)"
+        )
     tensor = tensor.detach()
-    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return tensor if tensor.dtype in (torch.float16, torch.float32, torch.float64) else tensor.float()
 
 
 def _load(path: Path) -> object:
@@ -50,8 +74,9 @@ def _load(path: Path) -> object:
             "Convert the h5 of the same slide (TRIDENT writes numpy arrays into its .pt), or save a tensor where you "
             "trust the file: torch.save(torch.as_tensor(features), path)"
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read by torch ({str(error).splitlines()[0]}); make it again") from None
+    except _FAULTS as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: cannot be read by torch ({why}); make it again") from None
 
 
 def _is_zip(path: Path) -> bool:

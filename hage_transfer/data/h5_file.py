@@ -1,0 +1,141 @@
+"""H5 files that others made, opened with care: what a file links to, declares or never wrote is refused by name."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hage_transfer.errors import DataError
+from hage_transfer.running.memory import available_bytes
+
+_FAULTS = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+"""What h5py raises on files that are damaged, or of types that numpy has not."""
+_PACKED, _ALWAYS_BYTES = 64, 1 << 26
+_GIB = 1 << 30
+
+
+@contextmanager
+def open_h5(path: Path, *, absent: str = "no such file") -> Iterator[h5py.File]:
+    """Opens an h5 file for reading; what h5py raises while it is read becomes one message.
+
+    Args:
+        path: of the file.
+        absent: what the message says where there is none.
+
+    Raises:
+        DataError: missing, not h5, or damaged where it is read.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: {absent}")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except _FAULTS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as h5 ({why}); copy or make it again") from None
+
+
+def stored_dataset(path: Path, file: h5py.File, name: str, *, kinds: str) -> h5py.Dataset | None:
+    """A dataset whose values lie in this very file and are all there; None where the file has none of this name.
+
+    Args:
+        path: of the file, for messages.
+        file: open.
+        name: of the dataset.
+        kinds: numpy's letters of the types that will do (``f``, ``iuf``), ``T`` for text.
+
+    Raises:
+        DataError: a link, a group, values in other files, another type, no values, or more declared than is stored.
+    """
+    link = file.get(name, getlink=True)
+    if link is None:
+        return None
+    if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+        raise DataError(f"{path}: {name} is a link to {link.path}, not data of this file; copy the data into it")
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{path}: {name} is a group, wanted a dataset; make the file again")
+    if found.external or found.is_virtual:
+        raise DataError(
+            f"{path}: {name} lies in other files than this one, which are not opened; copy the data into it"
+        )
+    _check_type(path, name, found, kinds)
+    _check_stored(path, name, found)
+    return found
+
+
+def text_rows(path: Path, found: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset of text.
+
+    Raises:
+        DataError: bytes that are no UTF-8.
+    """
+    try:
+        values: np.ndarray = found.asstr()[...]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {found.name.lstrip('/')} hold bytes that are no UTF-8 ({error.reason})") from None
+    return values
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as plain values; those that are not set (TRIDENT writes the text None) are left out."""
+    plain = {name: _plain(value) for name, value in attributes.items()}
+    return {name: value for name, value in plain.items() if not (value is None or value == "None")}
+
+
+def check_memory(path: Path, n_bytes: int) -> None:
+    """Refuses what does not fit into the memory that is free.
+
+    Raises:
+        DataError: see above.
+    """
+    free = available_bytes()
+    if free is not None and n_bytes > free:
+        raise DataError(
+            f"{path}: its rows take {n_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free; use a "
+            "machine with more, or cut larger tiles"
+        )
+
+
+def _check_type(path: Path, name: str, found: h5py.Dataset, kinds: str) -> None:
+    text = "T" in kinds and h5py.check_string_dtype(found.dtype) is not None
+    if not text and found.dtype.kind not in kinds.replace("T", ""):
+        kind = "text" if h5py.check_string_dtype(found.dtype) is not None else found.dtype
+        wanted = "text" if kinds == "T" else "float32 or float16" if kinds == "f" else "numbers"
+        raise DataError(f"{path}: {name} of type {kind}, wanted {wanted}; encode it again")
+
+
+def _check_stored(path: Path, name: str, found: h5py.Dataset) -> None:
+    """Declared size against the bytes that the file holds: what is not there would be read as zeros, or fill memory."""
+    if found.shape is None:
+        raise DataError(f"{path}: {name} holds no values (a null dataspace); make the file again")
+    declared = math.prod(found.shape) * found.dtype.itemsize
+    stored = found.id.get_storage_size()
+    chunks, places = found.chunks, 1
+    largest = declared
+    if chunks is not None:
+        largest = max(declared, math.prod(chunks) * found.dtype.itemsize)
+        places = math.prod(-(-side // step) for side, step in zip(found.shape, chunks, strict=True))
+    if stored > path.stat().st_size or (declared and not stored) or largest > max(_ALWAYS_BYTES, _PACKED * stored):
+        raise DataError(
+            f"{path}: {name} declares shape {found.shape}, {largest:,} bytes, and the file holds {stored:,} of them; "
+            "is it whole? make it again"
+        )
+    if chunks is not None and declared and found.id.get_num_chunks() < places:
+        raise DataError(
+            f"{path}: {found.id.get_num_chunks()} of {places} pieces of {name} were written; make the file again"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [_plain(part) for part in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value
