@@ -16,6 +16,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_examples.py tests/test_shapes.py
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term

@@ -13,6 +13,9 @@ batch      rows of a batch of any kind
 patch      labelled patches
 bag, tile  slides (bags) and their tiles (instances)
 class      classes of a classifier, in sorted order of their names
+train      rows that a fold trains on; ``validation`` and ``test`` those of its other sides
+chosen     some of the rows or genes that stand beside it
+_          any number, another one at each place
 =========  ==================================================================================
 
 Coordinates are (x, y) in pixels of level 0 unless the name says otherwise; image arrays are (height, width, channel)

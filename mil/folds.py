@@ -24,9 +24,9 @@ class MilFold:
     """Slides of one fold: training, validation inside the training side, test."""
 
     name: str
-    train: Int[np.ndarray, " slide"]
-    validation: Int[np.ndarray, " slide"]
-    test: Int[np.ndarray, " slide"]
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+    test: Int[np.ndarray, " test"]
 
 
 def shared_groups(folds: Sequence[MilFold], labels: LabelTable) -> list[str]:

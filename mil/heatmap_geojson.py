@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from hage_transfer.running.atomic import atomic_path
 
@@ -20,7 +20,7 @@ TENTHS = 10
 
 def write_attention_geojson(
     path: Path,
-    corners_px: Float[np.ndarray, "tile 2"],
+    corners_px: Real[np.ndarray, "tile 2"],
     size_px: tuple[float, float],
     *,
     percentile: Float[np.ndarray, " tile"],

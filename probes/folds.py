@@ -24,9 +24,9 @@ class ProbeFold:
     """Rows of one fold's sides, ascending; ``validation`` is empty but for an official split."""
 
     name: str
-    train: Int[np.ndarray, " row"]
-    validation: Int[np.ndarray, " row"]
-    test: Int[np.ndarray, " row"]
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+    test: Int[np.ndarray, " test"]
 
 
 def probe_folds(split: ProbeSplitSettings, labels: LabelTable) -> list[ProbeFold]:

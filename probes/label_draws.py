@@ -55,7 +55,7 @@ def draw_masks(draws: Sequence[LabelDraw], n_rows: int) -> Bool[np.ndarray, "hea
 
 def _draw(
     unit: str, labels: LabelTable, rows: Int[np.ndarray, " row"], *, share: float, generator: np.random.Generator
-) -> Int[np.ndarray, " row"]:
+) -> Int[np.ndarray, " drawn"]:
     if unit == "row" or labels.groups is None:
         return _draw_rows(labels.class_indices, rows, share=share, generator=generator)
     return _draw_groups(labels.class_indices, labels.groups, rows, share=share, generator=generator)
@@ -63,7 +63,7 @@ def _draw(
 
 def _draw_rows(
     classes: np.ndarray, rows: np.ndarray, *, share: float, generator: np.random.Generator
-) -> Int[np.ndarray, " row"]:
+) -> Int[np.ndarray, " drawn"]:
     chosen = []
     for name in np.unique(classes[rows]):
         own = generator.permutation(rows[classes[rows] == name])
@@ -73,7 +73,7 @@ def _draw_rows(
 
 def _draw_groups(
     classes: np.ndarray, groups: np.ndarray, rows: np.ndarray, *, share: float, generator: np.random.Generator
-) -> Int[np.ndarray, " row"]:
+) -> Int[np.ndarray, " drawn"]:
     names, inverse = np.unique(groups[rows], return_inverse=True)
     counts = np.zeros((len(names), int(classes.max()) + 1), dtype=np.int64)
     np.add.at(counts, (inverse, classes[rows]), 1)

@@ -1,8 +1,11 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shape_checks
 
+shape_checks.install()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does: test workers share the cores
 
 
@@ -14,3 +17,11 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set HAGE_TEST_DATA to the folder that holds her2st, genes, slides, ...")
     return folder
+
+
+@pytest.fixture
+def wrong_shapes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets a test give a wrong shape on purpose: what it wants to meet is the function's own refusal."""
+    shape_checks.paused.append(request.node.nodeid)
+    yield
+    shape_checks.paused.pop()

@@ -1,25 +1,18 @@
 """Every example in the docstrings of the public interface runs and gives what it says."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
+import pkgutil
 
 import pytest
 
 import hage_transfer
 
-MODULES = (
-    "hage_transfer.data.feature_file",
-    "hage_transfer.compare.differences",
-    "hage_transfer.compare.auc_influence",
-    "hage_transfer.compare.bootstrap",
-    "hage_transfer.compare.classification",
-    "hage_transfer.compare.fold_tests",
-    "hage_transfer.compare.genes",
-    "hage_transfer.models.gene_informed",
-    "hage_transfer.compare.results",
-    "hage_transfer.pretrain.clustering",
-    "hage_transfer.pretrain.losses",
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(hage_transfer.__path__, "hage_transfer.")
+    if ">>> " in (importlib.util.find_spec(module.name).loader.get_source(module.name) or "")
 )
 WITHOUT = {"__version__", "ExpressionModel"}
 """Exported names without an example of their own: a text, and a class that is made by training."""

@@ -41,7 +41,7 @@ def gene_pcc(
     return pcc
 
 
-def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " gene"] | None = None) -> float:
+def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " chosen"] | None = None) -> float:
     """Mean of ``gene_pcc`` over genes (or the ones at ``genes``), constant targets left out; NaN where all are.
 
     >>> pcc_mean(np.array([0.25, np.nan, 0.5]))
@@ -54,7 +54,7 @@ def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " gene"] | 
 
 def highly_expressed(
     mean_expression: Float[np.ndarray, " gene"], n: int = N_HIGHLY_EXPRESSED
-) -> Int[np.ndarray, " gene"]:
+) -> Int[np.ndarray, " chosen"]:
     """Indices of the ``n`` genes of highest mean, highest first; ties in the panel's order; all where fewer.
 
     >>> highly_expressed(np.array([0.1, 3.0, 2.0]), n=2).tolist()
@@ -97,7 +97,7 @@ class GeneScores:
 def gene_table(
     predicted: Float[np.ndarray, "spot gene"],
     target: Float[np.ndarray, "spot gene"],
-    heg: Int[np.ndarray, " gene"],
+    heg: Int[np.ndarray, " chosen"],
 ) -> dict[str, float]:
     """Every gene metric of one section under its name in the results.
 

@@ -22,8 +22,8 @@ class Fold:
     """Rows (positions in the label table, ascending) of one fold's two sides."""
 
     name: str
-    train: Int[np.ndarray, " batch"]
-    test: Int[np.ndarray, " batch"]
+    train: Int[np.ndarray, " train"]
+    test: Int[np.ndarray, " test"]
 
 
 def classification_folds(labels: np.ndarray, groups: np.ndarray | None, *, n_folds: int, seed: int) -> list[Fold]:
@@ -77,7 +77,7 @@ def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int) 
 
 def train_validation(
     labels: np.ndarray, groups: np.ndarray | None, *, share: float, seed: int
-) -> tuple[Int[np.ndarray, " batch"], Int[np.ndarray, " batch"]]:
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
     """Divides a training part into training and validation rows (positions in ``labels``, ascending).
 
     Each class gives ``share`` of its rows, at least one. Groups are kept whole, and the share is then met as nearly
@@ -208,7 +208,7 @@ def _missing_class(labels: np.ndarray, fold: Fold) -> str:
 
 def _stratified_share(
     labels: np.ndarray, *, share: float, seed: int
-) -> tuple[Int[np.ndarray, " batch"], Int[np.ndarray, " batch"]]:
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
     generator = np.random.default_rng(seed)
     validation = []
     for name in np.unique(labels):

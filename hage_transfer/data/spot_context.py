@@ -1,7 +1,7 @@
 """What lies around a spot or tile, added to its features; and features standardised within their own section."""
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Real
 from scipy.spatial import cKDTree
 
 REACH = 1.6
@@ -10,7 +10,7 @@ REACH = 1.6
 
 def spot_context(
     features: Float[np.ndarray, "spot feature"],
-    coords_px: Float[np.ndarray, "spot 2"],
+    coords_px: Real[np.ndarray, "spot 2"],
     *,
     neighbours: int = 0,
     standardise: bool = False,
@@ -38,7 +38,7 @@ def spot_context(
 
 
 def _neighbour_mean(
-    rows: Float32[np.ndarray, "spot feature"], coords_px: Float[np.ndarray, "spot 2"], neighbours: int
+    rows: Float32[np.ndarray, "spot feature"], coords_px: Real[np.ndarray, "spot 2"], neighbours: int
 ) -> Float32[np.ndarray, "spot feature"]:
     found = min(neighbours, len(rows) - 1)
     if not found:

@@ -84,7 +84,7 @@ def _image_cutter(path: Path) -> Iterator[tuple[int, int, _Cut]]:
     image = read_image(path)
     height, width = image.shape[:2]
 
-    def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "side side 3"]:
+    def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
         square = np.full((side, side, 3), WHITE, dtype=np.uint8)
         x, y = max(left, 0), max(top, 0)
         inside = image[y : max(top + side, 0), x : max(left + side, 0)]
@@ -100,7 +100,7 @@ def _slide_cutter(path: Path) -> Iterator[tuple[int, int, _Cut]]:
     with open_slide(path) as slide:
         width, height = slide.dimensions
 
-        def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "side side 3"]:
+        def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
             level = slide.get_best_level_for_downsample(max(1.0, side / size_px))
             region_px = max(1, round(side / slide.level_downsamples[level]))
             region = slide.read_region((left, top), level, (region_px, region_px))
@@ -110,7 +110,7 @@ def _slide_cutter(path: Path) -> Iterator[tuple[int, int, _Cut]]:
         yield int(width), int(height), cut
 
 
-def _resample(square: UInt8[np.ndarray, "side side 3"], size_px: int) -> UInt8[np.ndarray, "side side 3"]:
+def _resample(square: UInt8[np.ndarray, "side side 3"], size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
     if len(square) == size_px:
         return square
     # Pillow's bicubic widens its kernel when it shrinks, so fine texture does not alias.

@@ -1,7 +1,7 @@
 """Counts of genes in spots, drawn from the tissue map that the image is painted from."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from hage_transfer.demo.programs import N_HOUSEKEEPING, PROGRAMS, SYMBOLS
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, disc_means
@@ -50,7 +50,7 @@ def draw_patient_shift(rng: np.random.Generator) -> Float[np.ndarray, " gene"]:
 
 
 def program_score(
-    counts: Float[np.ndarray, "spot gene"], symbols: list[str], program: str
+    counts: Real[np.ndarray, "spot gene"], symbols: list[str], program: str
 ) -> Float[np.ndarray, " spot"]:
     """Mean of log1p of the counts per 10,000 over a program's genes that are among ``symbols``."""
     columns = [symbols.index(gene) for gene in PROGRAMS[program] if gene in symbols]

@@ -18,7 +18,8 @@ from jaxtyping import Float32, UInt8
 from hage_transfer.encoders.base import FrozenEncoder, Pending
 from hage_transfer.errors import DataError, InputError
 
-Image = UInt8[np.ndarray, "height width 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
+"""One image, RGB; those of a call may differ in size."""
 _AHEAD = 2
 _LOOK_SECONDS = 0.02
 
@@ -231,7 +232,7 @@ def _settle(batch: _Batch[Key]) -> None:
             call.cancel()
 
 
-def _pieces(images: Sequence[Image], size: int) -> list[UInt8[np.ndarray, "batch height width 3"]]:
+def _pieces(images: Sequence[Image], size: int) -> list[UInt8[np.ndarray, "batch _ _ 3"]]:
     """Stacks of at most ``size`` images; one of another size than its neighbours begins a stack of its own."""
     for image in images:
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-Ring = Float[np.ndarray, "point 2"]
+Ring = Float[np.ndarray, "_ 2"]
 Piece = list[Ring]
 
 # Right, down, left, up, with the mask's pixels on the right-hand side (y grows downwards) ...

@@ -17,7 +17,7 @@ from hage_transfer.mil.models.tiles import OwnTiles, SharedTiles, Tiles
 
 Weights = Mapping[str, Tensor]
 """Parameters by name, each with a leading axis of folds."""
-Kept = Mapping[str, Float[Tensor, "tile width"]]
+Kept = Mapping[str, Float[Tensor, "tile _"]]
 """Dropout: by layer, 0 where a unit is dropped and 1 / (share kept) elsewhere; the same for all folds."""
 
 

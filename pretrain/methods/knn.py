@@ -70,7 +70,7 @@ def _mean(
     return mean_expression(Matches(rows, np.full(rows.shape, 1 / rows.shape[1])), target)
 
 
-def _without_self(rows: Int[np.ndarray, "spot k"]) -> Int[np.ndarray, "spot k"]:
+def _without_self(rows: Int[np.ndarray, "spot k"]) -> Int[np.ndarray, "spot others"]:
     """Neighbours of training spots without the spot itself, or without the last where duplicates crowd it out."""
     if rows.shape[1] == 1:
         return rows

@@ -10,7 +10,8 @@ from hage_transfer.errors import SplitError
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.score import section_pcc
 
-Rows = Int[np.ndarray, " row"]
+Rows = Int[np.ndarray, " _"]
+"""Some rows of the training spots."""
 Setting = tuple[float, ...]
 Predictions = Iterable[tuple[Setting, Float[np.ndarray, "spot gene"]]]
 

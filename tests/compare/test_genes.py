@@ -79,7 +79,7 @@ def test_gene_pcc_refuses_nan(side):
         gene_pcc(predicted, target)
 
 
-def test_gene_pcc_refuses_shapes_that_differ():
+def test_gene_pcc_refuses_shapes_that_differ(wrong_shapes):
     with pytest.raises(DataError, match=r"\(5, 2\) and \(5, 3\)"):
         gene_pcc(np.zeros((5, 2)), np.zeros((5, 3)))
 

@@ -180,7 +180,7 @@ def test_encode_sources_closes_what_is_open_when_it_is_left():
 
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
-def test_encode_sources_refuses_what_is_no_rgb_image(image):
+def test_encode_sources_refuses_what_is_no_rgb_image(wrong_shapes, image):
     (part,) = parts_of(MeanEncoder(), stream(image))
     assert "wanted (height, width, 3) uint8" in str(part.error)
 

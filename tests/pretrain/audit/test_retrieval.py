@@ -52,7 +52,7 @@ def test_chance_is_k_of_n_and_never_above_one():
     assert chance_at_k(20, ks=(1, 5, 50)).tolist() == [0.05, 0.25, 1.0]
 
 
-def test_unequal_and_empty_embeddings_are_refused():
+def test_unequal_and_empty_embeddings_are_refused(wrong_shapes):
     for image, expression in ((rows(3, seed=0), rows(4, seed=0)), (rows(0, seed=0), rows(0, seed=0))):
         with pytest.raises(ValueError, match="differ in shape or are empty"):
             retrieval_at_k(image, expression)
