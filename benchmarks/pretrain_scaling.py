@@ -105,7 +105,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     import numpy as np
 
     from hage_transfer.data.feature_file import FeatureMeta
-    from hage_transfer.pretrain import fit, stacked_rows, train
+    from hage_transfer.pretrain import fit, growing_array, train
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.folds import LeftOut
     from hage_transfer.pretrain.genes import FoldGenes
@@ -113,7 +113,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     from hage_transfer.pretrain.stored_sections import StoredSections
     from hage_transfer.pretrain.trial_files import TrialPaths
 
-    stacked_rows.IN_MEMORY_BYTES = options.memory_mib << 20
+    growing_array.IN_MEMORY_BYTES = options.memory_mib << 20
     n_spots, n_genes = shape(options, size)
     files = sorted(options.folder.glob("*.h5ad"))
     names = tuple(path.stem for path in files)

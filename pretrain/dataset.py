@@ -19,7 +19,7 @@ from hage_transfer.pretrain.config import ContextSettings
 from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
-from hage_transfer.pretrain.stacked_rows import StackedRows
+from hage_transfer.pretrain.growing_array import GrowingArray
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
@@ -120,7 +120,7 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
         scratch: folder for arrays too large for memory; None: the system's for temporary files.
     """
     folder = Path(tempfile.gettempdir()) if scratch is None else scratch
-    features, counts, target, coords_px = (StackedRows(folder) for _ in range(4))
+    features, counts, target, coords_px = (GrowingArray(folder) for _ in range(4))
     names: list[str] = []
     patients: list[str] = []
     spot_names: list[str] = []

@@ -23,11 +23,11 @@ from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.encoder_directory import write_encoder_directory
 from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
 from hage_transfer.pretrain.folds import validation_split
+from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.ranks import check_devices, on_ranks
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
-from hage_transfer.pretrain.stacked_rows import StackedRows
 from hage_transfer.pretrain.trial_files import TrialPaths, write_training
 from hage_transfer.running.atomic import atomic_path
 
@@ -173,8 +173,8 @@ def _fit(
 def predict(
     module: HageModule, features: Float32[np.ndarray, "spot feature"], *, scratch: Path
 ) -> Float32[np.ndarray, "spot gene"]:
-    """Predictions of a module in eval mode, 4,096 spots at a time; kept as ``StackedRows`` in ``scratch``."""
-    rows = StackedRows(scratch)
+    """Predictions of a module in eval mode, 4,096 spots at a time; kept as ``GrowingArray`` in ``scratch``."""
+    rows = GrowingArray(scratch)
     for start in range(0, len(features), _ROWS_AT_A_TIME):
         rows.append(module(torch.from_numpy(np.asarray(features[start : start + _ROWS_AT_A_TIME]))).numpy())
     return rows.finish()

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.pretrain.growing_array import mapped
 from hage_transfer.pretrain.methods.base import Trained
-from hage_transfer.pretrain.stacked_rows import mapped
 from hage_transfer.running.atomic import atomic_path
 
 HAGE = "hage"

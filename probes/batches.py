@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hage_transfer.probes.rows import FeatureRows, as_float32
+from hage_transfer.probes.rows import LabelledFeatures, as_float32
 
 WINDOW_ROWS = 16_384
 BLOCK_ROWS = 128
@@ -45,7 +45,7 @@ def epoch_windows(n_rows: int, *, batch_size: int, generator: torch.Generator) -
 
 
 def shuffled_batches(
-    features: FeatureRows,
+    features: LabelledFeatures,
     *,
     shift: Float[Tensor, " feature"],
     epochs: int,
@@ -73,7 +73,7 @@ class _Window:
     """A window's rows as stored, read in the file's order by the first batch that needs them, dropped by the last."""
 
     def __init__(
-        self, features: FeatureRows, rows: Int[np.ndarray, " window"], shift: Float[Tensor, " feature"]
+        self, features: LabelledFeatures, rows: Int[np.ndarray, " window"], shift: Float[Tensor, " feature"]
     ) -> None:
         self._features, self._rows, self._shift = features, rows, shift
         self._ascending = np.sort(rows)

@@ -5,11 +5,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from hage_transfer.probes.directions import as_array, blocks, directions, training_centres
-from hage_transfer.probes.rows import CHUNK_ROWS, FeatureRows
+from hage_transfer.probes.rows import CHUNK_ROWS, LabelledFeatures
 
 
 def class_mean_probabilities(
-    features: FeatureRows | Float[np.ndarray, "row feature"],
+    features: LabelledFeatures | Float[np.ndarray, "row feature"],
     labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     wanted: Bool[np.ndarray, "fold row"],
@@ -23,7 +23,7 @@ def class_mean_probabilities(
     AUC and accuracy mean something here and the calibration error does not. A class without training rows in a fold
     has probability 0. Rows that are not wanted are NaN.
     """
-    rows = FeatureRows.of(features)
+    rows = LabelledFeatures.of(features)
     centres = training_centres(rows, training, device=device)
     found = np.full((len(training), rows.n_rows, n_classes), np.nan, dtype=np.float32)
     for fold, centre in enumerate(centres):

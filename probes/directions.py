@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from hage_transfer.probes.moments import training_moments
-from hage_transfer.probes.rows import FeatureRows
+from hage_transfer.probes.rows import LabelledFeatures
 
 
 def training_centres(
-    features: FeatureRows, training: Bool[np.ndarray, "fold row"], *, device: str
+    features: LabelledFeatures, training: Bool[np.ndarray, "fold row"], *, device: str
 ) -> Float[Tensor, "fold feature"]:
     """Mean of each fold's training rows.
 
@@ -26,7 +26,7 @@ def training_centres(
 
 
 def directions(
-    features: FeatureRows, rows: Int[np.ndarray, " chosen"], centre: Float[Tensor, " feature"]
+    features: LabelledFeatures, rows: Int[np.ndarray, " chosen"], centre: Float[Tensor, " feature"]
 ) -> Float[Tensor, "chosen feature"]:
     """Chosen rows less the centre, of length one (a row at the centre stays zero)."""
     return functional.normalize(features.take(rows).to(centre.device) - centre, dim=1)

@@ -19,7 +19,7 @@ from hage_transfer.probes.config import CrossCheckSettings, ProbeTrainSettings
 from hage_transfer.running.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from hage_transfer.probes.rows import FeatureRows
+    from hage_transfer.probes.rows import LabelledFeatures
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def work_sha256(paths: Sequence[Path], labels: LabelTable, training: np.ndarray,
     return digest.hexdigest()[:16]
 
 
-def _probabilities(work: ProbeJob, features: "FeatureRows") -> Float[np.ndarray, "head row class"]:
+def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.ndarray, "head row class"]:
     from hage_transfer.probes.class_mean import class_mean_probabilities
     from hage_transfer.probes.linear import train_probes
     from hage_transfer.probes.logistic import train_logistic

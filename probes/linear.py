@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hage_transfer.probes.batches import shuffled_batches
 from hage_transfer.probes.moments import Moments, training_moments
-from hage_transfer.probes.rows import FeatureRows
+from hage_transfer.probes.rows import LabelledFeatures
 
 EPS = 1e-6
 """Of AdamW. A balanced batch has no slope in the biases at the start but for rounding, and at torch's 1e-8 the sign of
@@ -37,10 +37,10 @@ class LinearProbes:
     shift: Float[Tensor, " feature"]
 
     def probabilities(
-        self, features: FeatureRows | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
+        self, features: LabelledFeatures | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
     ) -> Float[np.ndarray, "head row class"]:
         """Class probabilities of the wanted rows of each head, from one pass; rows that are not wanted are NaN."""
-        rows = FeatureRows.of(features)
+        rows = LabelledFeatures.of(features)
         n_heads, n_classes, n_features = self.weights.shape
         found = np.full((n_heads, rows.n_rows, n_classes), np.nan, dtype=np.float32)
         flat = self.weights.reshape(-1, n_features).T
@@ -54,7 +54,7 @@ class LinearProbes:
 
 
 def train_probes(
-    features: FeatureRows | Float[np.ndarray, "row feature"],
+    features: LabelledFeatures | Float[np.ndarray, "row feature"],
     labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "head row"],
     *,
@@ -91,7 +91,7 @@ def train_probes(
         SplitError: a head without training rows.
         DataError: NaN or infinity among the features.
     """
-    rows = FeatureRows.of(features)
+    rows = LabelledFeatures.of(features)
     moments = _on(training_moments(rows, training, standardise=standardise), device)
     heads = _Heads(len(training), n_classes, moments)
     optimiser = heads.optimiser(learning_rate=learning_rate, weight_decay=weight_decay)

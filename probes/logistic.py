@@ -15,7 +15,7 @@ from torch import Tensor
 from hage_transfer.probes.linear import LinearProbes
 from hage_transfer.probes.lockstep import in_lockstep
 from hage_transfer.probes.moments import Moments, training_moments
-from hage_transfer.probes.rows import FeatureRows
+from hage_transfer.probes.rows import LabelledFeatures
 
 CHUNK_ROWS = 512  # in float32 these stay in the processor's cache
 Penalty = Literal["squared", "norm"]
@@ -23,7 +23,7 @@ ValueAndSlope = tuple[float, Float[Tensor, " parameter"]]
 
 
 def train_logistic(
-    features: FeatureRows | Float[np.ndarray, "row feature"],
+    features: LabelledFeatures | Float[np.ndarray, "row feature"],
     labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     *,
@@ -59,7 +59,7 @@ def train_logistic(
         SplitError: a fold without training rows.
         DataError: NaN or infinity among the features.
     """
-    rows = FeatureRows.of(features)
+    rows = LabelledFeatures.of(features)
     moments = training_moments(rows, training)
     cost = rows.n_features * n_classes / 100
     objective = _Objective(
@@ -98,7 +98,7 @@ class _Objective:
 
     def __init__(
         self,
-        features: FeatureRows,
+        features: LabelledFeatures,
         labels: Int[np.ndarray, " row"],
         training: Bool[np.ndarray, "fold row"],
         *,

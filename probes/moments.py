@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hage_transfer.data.feature_scale import feature_scale
 from hage_transfer.errors import SplitError
-from hage_transfer.probes.rows import FeatureRows
+from hage_transfer.probes.rows import LabelledFeatures
 
 CHUNK_ROWS = 512  # in float64 these stay in the processor's cache
 
@@ -31,7 +31,7 @@ class Moments:
 
 
 def training_moments(
-    features: FeatureRows, training: Bool[np.ndarray, "head row"], *, standardise: bool = True
+    features: LabelledFeatures, training: Bool[np.ndarray, "head row"], *, standardise: bool = True
 ) -> Moments:
     """One pass over the rows, sums in float64.
 

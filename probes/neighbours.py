@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from hage_transfer.probes.directions import as_array, blocks, directions, training_centres
-from hage_transfer.probes.rows import FeatureRows
+from hage_transfer.probes.rows import LabelledFeatures
 
 QUERY_ROWS, TRAINING_ROWS = 4096, 4096
 
 
 def neighbour_probabilities(
-    features: FeatureRows | Float[np.ndarray, "row feature"],
+    features: LabelledFeatures | Float[np.ndarray, "row feature"],
     labels: Int[np.ndarray, " row"],
     training: Bool[np.ndarray, "fold row"],
     wanted: Bool[np.ndarray, "fold row"],
@@ -28,7 +28,7 @@ def neighbour_probabilities(
     rows, all of them are neighbours. Rows that are not wanted are NaN. Every wanted row is compared with every
     training row: the work grows with the square of the set.
     """
-    rows = FeatureRows.of(features)
+    rows = LabelledFeatures.of(features)
     centres = training_centres(rows, training, device=device)
     classes = torch.from_numpy(labels).to(device)
     found = np.full((len(training), rows.n_rows, n_classes), np.nan, dtype=np.float32)
@@ -42,7 +42,7 @@ def neighbour_probabilities(
 
 
 def _nearest(
-    features: FeatureRows,
+    features: LabelledFeatures,
     queries: Float[Tensor, "query feature"],
     training: list[Int[np.ndarray, " block"]],
     centre: Float[Tensor, " feature"],

@@ -38,16 +38,16 @@ class _Columns:
 
 
 @dataclass(frozen=True)
-class FeatureRows:
+class LabelledFeatures:
     """Features of labelled rows, from one or several files side by side."""
 
     columns: tuple[_Columns, ...]
     n_rows: int
 
     @classmethod
-    def of(cls, features: "FeatureRows | Float[np.ndarray, 'row feature']") -> "FeatureRows":
+    def of(cls, features: "LabelledFeatures | Float[np.ndarray, 'row feature']") -> "LabelledFeatures":
         """Rows that are in memory already."""
-        if isinstance(features, FeatureRows):
+        if isinstance(features, LabelledFeatures):
             return features
         return cls((_Columns(features, None, "features"),), len(features))
 
@@ -93,7 +93,7 @@ def as_float32(parts: Sequence[np.ndarray]) -> Float[Tensor, "row feature"]:
 
 
 @contextmanager
-def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> Iterator[FeatureRows]:
+def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> Iterator[LabelledFeatures]:
     """Opens feature files for reading by the rows of a label table.
 
     Args:
@@ -117,7 +117,7 @@ def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> 
             _Columns(dataset[...] if in_memory else dataset, place, str(path))
             for dataset, place, path in zip(datasets, places, paths, strict=True)
         ]
-        yield FeatureRows(tuple(parts), len(keys))
+        yield LabelledFeatures(tuple(parts), len(keys))
 
 
 def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray, " row"] | None:

@@ -79,7 +79,7 @@ def slides_command(
     """
     from hage_transfer.config import load_config
     from hage_transfer.encode.bags import Workers, encode_bags
-    from hage_transfer.encode.layouts import Layout
+    from hage_transfer.encode.layouts import ToolLayout
     from hage_transfer.mil.config import MilConfig
 
     workers = Workers(shard=shard, jobs=jobs, engine=engine, address=address)
@@ -89,5 +89,5 @@ def slides_command(
         overwrite=overwrite,
         workers=workers,
         labels_needed=False,
-        layout=None if layout is None else Layout(layout, magnification),
+        layout=None if layout is None else ToolLayout(layout, magnification),
     )

@@ -21,7 +21,7 @@ N_RESAMPLES = 5000
 
 
 @dataclass(frozen=True)
-class ScoredRows:
+class LabelledFolds:
     """What every source was tested on.
 
     Attributes:
@@ -56,7 +56,7 @@ class ScoredRows:
         return len(np.unique(self.units[self.all_rows])) <= MAX_GROUPS
 
 
-def source_intervals(predictions: Sequence[OutOfFold], tested: ScoredRows, *, seed: int = 0) -> list[dict[str, Any]]:
+def source_intervals(predictions: Sequence[OutOfFold], tested: LabelledFolds, *, seed: int = 0) -> list[dict[str, Any]]:
     """Accuracy and AUC of each source with a 95% interval over groups; trials are averaged.
 
     Accuracy counts every test row once; AUC is the mean over folds. ``method`` says how the interval was made; where
@@ -74,7 +74,7 @@ def source_intervals(predictions: Sequence[OutOfFold], tested: ScoredRows, *, se
 
 
 def paired_tests(
-    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: ScoredRows, *, baseline: str, seed: int = 0
+    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: LabelledFolds, *, baseline: str, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Every other source less the baseline, in every metric: over folds, by DeLong (AUC) and by bootstrap over groups.
 
@@ -101,7 +101,7 @@ def paired_tests(
 
 
 def _by_rows(
-    metric: str, one: Sequence[np.ndarray], other: Sequence[np.ndarray], tested: ScoredRows, *, seed: int
+    metric: str, one: Sequence[np.ndarray], other: Sequence[np.ndarray], tested: LabelledFolds, *, seed: int
 ) -> dict[str, Any]:
     """What the rows themselves say of a difference: interval by group, and DeLong's test."""
     if metric == "accuracy":
@@ -143,13 +143,13 @@ def _fold_values(records: Sequence[Record], source: str, metric: str) -> dict[st
     }
 
 
-def _right(trials: Sequence[np.ndarray], tested: ScoredRows) -> Float[np.ndarray, " test"]:
+def _right(trials: Sequence[np.ndarray], tested: LabelledFolds) -> Float[np.ndarray, " test"]:
     """Share of trials that are right about each test row."""
     rows = tested.all_rows
     return np.mean([shares[rows].argmax(axis=1) == tested.labels[rows] for shares in trials], axis=0)
 
 
-def _influence(trials: Sequence[np.ndarray], tested: ScoredRows) -> AucInfluence | None:
+def _influence(trials: Sequence[np.ndarray], tested: LabelledFolds) -> AucInfluence | None:
     found = [
         auc_influence(tested.labels, shares, rows, groups=tested.groups, positive=tested.positive)
         for shares in trials
@@ -159,7 +159,7 @@ def _influence(trials: Sequence[np.ndarray], tested: ScoredRows) -> AucInfluence
     return mean_influence(parts) if parts else None
 
 
-def _draws(trials: Sequence[np.ndarray], tested: ScoredRows, *, seed: int) -> Float[np.ndarray, " resample"] | None:
+def _draws(trials: Sequence[np.ndarray], tested: LabelledFolds, *, seed: int) -> Float[np.ndarray, " resample"] | None:
     if not tested.few_units():
         return None
     return auc_draws(
@@ -174,7 +174,7 @@ def _draws(trials: Sequence[np.ndarray], tested: ScoredRows, *, seed: int) -> Fl
 
 
 def _auc_interval(
-    influence: AucInfluence, draws: Float[np.ndarray, " resample"] | None, tested: ScoredRows
+    influence: AucInfluence, draws: Float[np.ndarray, " resample"] | None, tested: LabelledFolds
 ) -> dict[str, Any]:
     n_units = len(np.unique(tested.units[tested.all_rows]))
     facts: dict[str, Any] = {"mean": influence.value, "low": None, "high": None, "level": LEVEL, "n_units": n_units}
@@ -192,7 +192,7 @@ def _auc_interval(
     return facts | {"low": float(low), "high": float(high), "method": method, "reason": None}
 
 
-def _mean_interval(values: Float[np.ndarray, " test"], tested: ScoredRows, *, seed: int) -> dict[str, Any]:
+def _mean_interval(values: Float[np.ndarray, " test"], tested: LabelledFolds, *, seed: int) -> dict[str, Any]:
     units = tested.units[tested.all_rows]
     if tested.groups is not None or tested.few_units():
         interval = cluster_bootstrap(values, units.tolist(), level=LEVEL, n_resamples=N_RESAMPLES, seed=seed)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from hage_transfer.compare.classification import per_class_rows
-from hage_transfer.compare.comparison import ScoredRows, paired_tests, source_intervals
+from hage_transfer.compare.comparison import LabelledFolds, paired_tests, source_intervals
 from hage_transfer.compare.out_of_fold import (
     PREDICTION_ROWS,
     OutOfFold,
@@ -65,7 +65,7 @@ def compared(
         classes=labels.classes,
         test_rows=test_rows,
     )
-    tested = ScoredRows(labels.class_indices, test_rows, labels.group_indices, positive)
+    tested = LabelledFolds(labels.class_indices, test_rows, labels.group_indices, positive)
     records = classification_records(
         predictions, task=task, labels=tested.labels, test_rows=test_rows, positive=positive
     )
@@ -89,7 +89,7 @@ def compared(
 
 
 def _claims(
-    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: ScoredRows
+    predictions: Sequence[OutOfFold], records: Sequence[Record], tested: LabelledFolds
 ) -> dict[str, list[dict[str, Any]]]:
     names = list(dict.fromkeys(prediction.source for prediction in predictions))
     baseline = BASELINE if BASELINE in names else names[0]
@@ -99,7 +99,7 @@ def _claims(
     }
 
 
-def _as_one(predictions: Sequence[OutOfFold], tested: ScoredRows, *, task: str) -> dict[str, Any]:
+def _as_one(predictions: Sequence[OutOfFold], tested: LabelledFolds, *, task: str) -> dict[str, Any]:
     """Records, intervals and tests of sources whose trials vote together; empty where none has several."""
     if not predictions:
         return {}
@@ -109,7 +109,7 @@ def _as_one(predictions: Sequence[OutOfFold], tested: ScoredRows, *, task: str) 
     return {"records": [asdict(record) for record in records], **_claims(predictions, records, tested)}
 
 
-def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: LabelledFolds) -> list[dict[str, Any]]:
     """Precision, recall, F1 and AUC of every class over all test rows, a row for each source, trial and class."""
     rows = tested.all_rows
     return [
@@ -119,7 +119,7 @@ def per_class(predictions: Sequence[OutOfFold], labels: LabelTable, tested: Scor
     ]
 
 
-def confusion(predictions: Sequence[OutOfFold], labels: LabelTable, tested: ScoredRows) -> list[dict[str, Any]]:
+def confusion(predictions: Sequence[OutOfFold], labels: LabelTable, tested: LabelledFolds) -> list[dict[str, Any]]:
     """Test rows of every true class by the class that was predicted, a row for each source, trial and true class."""
     rows, n_classes = tested.all_rows, len(labels.classes)
     found = []

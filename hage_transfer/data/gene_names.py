@@ -62,7 +62,7 @@ class GeneNames:
 
 
 @dataclass(frozen=True)
-class Resolution:
+class FoundNames:
     """What became of names that were looked up in a list.
 
     Attributes:
@@ -108,7 +108,7 @@ def carried_names(sections: Sequence[ad.AnnData]) -> GeneNames:
     return names
 
 
-def resolve(names: Sequence[str], listed: Iterable[str], table: GeneNames | None) -> Resolution:
+def resolve(names: Sequence[str], listed: Iterable[str], table: GeneNames | None) -> FoundNames:
     """Looks names up in a list: as they are, else by the current symbol that both names stand for.
 
     Args:
@@ -138,7 +138,7 @@ def resolve(names: Sequence[str], listed: Iterable[str], table: GeneNames | None
             unresolved[name] = f"ambiguous: listed as {' and as '.join(candidates)}"
         else:
             unresolved[name] = "not listed" if stands_for == (name,) else f"stands for {stands_for[0]}, not listed"
-    return Resolution(found, unresolved)
+    return FoundNames(found, unresolved)
 
 
 def rename_to_current(sections: Sequence[ad.AnnData], table: GeneNames) -> None:

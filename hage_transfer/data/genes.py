@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hage_transfer.data.gene_names import LISTED_AS, GeneNames, Resolution, carried_names, resolve
+from hage_transfer.data.gene_names import LISTED_AS, FoundNames, GeneNames, carried_names, resolve
 from hage_transfer.data.gene_variability import judge_variable_genes
 from hage_transfer.data.section_form import check_unique, some
 from hage_transfer.errors import DataError
@@ -140,7 +140,7 @@ def _from_file(path: Path, sections: Sequence[ad.AnnData], names: GeneNames | No
     return Panel(tuple(symbols), report)
 
 
-def _check_one_row_a_gene(path: Path, resolution: Resolution) -> None:
+def _check_one_row_a_gene(path: Path, resolution: FoundNames) -> None:
     rows: dict[str, list[str]] = {}
     for name, symbol in resolution.found.items():
         rows.setdefault(symbol, []).append(name)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Layout:
+class SectionLayout:
     """A layout's three functions.
 
     Attributes:
@@ -32,10 +32,10 @@ class Layout:
 
 
 LAYOUTS = {
-    "her2st": Layout(her2st.find, her2st.read, her2st.default),
-    "gse144240": Layout(gse144240.find, gse144240.read, gse144240.default),
-    "space_ranger": Layout(space_ranger.find, space_ranger.read),
-    "anndata": Layout(anndata_files.find, anndata_files.read),
+    "her2st": SectionLayout(her2st.find, her2st.read, her2st.default),
+    "gse144240": SectionLayout(gse144240.find, gse144240.read, gse144240.default),
+    "space_ranger": SectionLayout(space_ranger.find, space_ranger.read),
+    "anndata": SectionLayout(anndata_files.find, anndata_files.read),
 }
 
 

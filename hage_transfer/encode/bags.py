@@ -14,7 +14,7 @@ from hage_transfer.running.locks import leave, try_lock
 
 if TYPE_CHECKING:
     from hage_transfer.encode.items import Item
-    from hage_transfer.encode.layouts import Layout
+    from hage_transfer.encode.layouts import ToolLayout
     from hage_transfer.encode.status import Outcome, StatusBook
     from hage_transfer.mil.config import MilConfig
 
@@ -50,7 +50,7 @@ def encode_bags(
     overwrite: bool,
     workers: Workers | None = None,
     labels_needed: bool = True,
-    layout: "Layout | None" = None,
+    layout: "ToolLayout | None" = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
 

@@ -24,7 +24,7 @@ _AHEAD = 2
 _LOOK_SECONDS = 0.02
 
 
-class ImageRows(Protocol):
+class ImageSequence(Protocol):
     """Images by their places."""
 
     @property
@@ -45,8 +45,8 @@ class ImageRows(Protocol):
         """
 
 
-class StreamedRows:
-    """``ImageRows`` of a stream that goes forward only."""
+class ImageStream:
+    """``ImageSequence`` of a stream that goes forward only."""
 
     in_any_order = False
 
@@ -56,7 +56,7 @@ class StreamedRows:
         self._stream: Iterator[Image] | None = None
 
     def read(self, start: int, stop: int) -> list[Image]:
-        """See ``ImageRows.read``."""
+        """See ``ImageSequence.read``."""
         if self._stream is None:
             self._stream = iter(self._images(start))
         found = list(islice(self._stream, stop - start))
@@ -74,7 +74,7 @@ class Opened(Generic[Key]):
     """A source that is ready to be read from row ``first`` on; ``close`` is called when its last image was read."""
 
     key: Key
-    rows: ImageRows
+    rows: ImageSequence
     first: int = 0
     close: Callable[[], None] = lambda: None
 
@@ -103,7 +103,7 @@ class _Pools:
     stream: Executor
     encoder: FrozenEncoder = field(repr=False)
 
-    def submit(self, rows: ImageRows, start: int, stop: int) -> "Future[list[Future[Pending]]]":
+    def submit(self, rows: ImageSequence, start: int, stop: int) -> "Future[list[Future[Pending]]]":
         """Reads rows and has them encoded as soon as they are there."""
         pool = self.read if rows.in_any_order else self.stream
 

@@ -12,7 +12,7 @@ import numpy as np
 from hage_transfer.config import EncoderSettings, config_sha256
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.feature_journal import journal_path
-from hage_transfer.encode.extract import ImageRows
+from hage_transfer.encode.extract import ImageSequence
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.base import FrozenEncoder
@@ -30,7 +30,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Rows:
+class OpenItem:
     """The images of an item that is open, and what its feature file says of them.
 
     Attributes:
@@ -45,7 +45,7 @@ class Rows:
         slide_mpp_um_per_px: resolution of level 0, likewise.
     """
 
-    images: ImageRows
+    images: ImageSequence
     keys: np.ndarray | None
     coords: np.ndarray | None
     patch_size_px: int
@@ -66,7 +66,7 @@ class Item:
     name: str
     path: Path
     inputs: Callable[[], Mapping[str, Any]]
-    open: Callable[[], AbstractContextManager[Rows]]
+    open: Callable[[], AbstractContextManager[OpenItem]]
 
 
 def encode_items(

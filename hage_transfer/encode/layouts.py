@@ -20,7 +20,7 @@ _UM_PER_PX_AT_1X = 10.0
 
 
 @dataclass(frozen=True)
-class Layout:
+class ToolLayout:
     """Another tool's form of the features, written to ``<features>/<name>/``.
 
     Attributes:

@@ -15,8 +15,8 @@ import numpy as np
 from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
-from hage_transfer.encode.extract import StreamedRows
-from hage_transfer.encode.items import Item, Rows
+from hage_transfer.encode.extract import ImageStream
+from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
     own_mpp = None if np.isnan(facts["mpp_um_per_px"]) else float(facts["mpp_um_per_px"])
 
     @contextmanager
-    def rows() -> Iterator[Rows]:
+    def rows() -> Iterator[OpenItem]:
         def images(first: int) -> Iterator[np.ndarray]:
             return islice(iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px), first, None)
 
-        yield Rows(StreamedRows(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
+        yield OpenItem(ImageStream(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
 
     places = np.ascontiguousarray(section.obsm["spatial"], dtype=np.float64)
 
@@ -75,9 +75,9 @@ def patch_set_item(patches: PatchSet, folder: Path) -> Item:
     """The one item of a patch set."""
 
     @contextmanager
-    def rows() -> Iterator[Rows]:
-        images = StreamedRows(len(patches), patches.images)
-        yield Rows(images, patches.keys, patches.coords, *_sizes(patches), None)
+    def rows() -> Iterator[OpenItem]:
+        images = ImageStream(len(patches), patches.images)
+        yield OpenItem(images, patches.keys, patches.coords, *_sizes(patches), None)
 
     inputs = {
         "keys": _hash("\n".join(patches.keys.tolist()).encode()),
@@ -111,9 +111,9 @@ def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
     coords = None if patches.coords is None else patches.coords[places]
 
     @contextmanager
-    def rows() -> Iterator[Rows]:
-        images = StreamedRows(len(source.rows), source.read)
-        yield Rows(images, patches.keys[places], coords, *_sizes(patches), None)
+    def rows() -> Iterator[OpenItem]:
+        images = ImageStream(len(source.rows), source.read)
+        yield OpenItem(images, patches.keys[places], coords, *_sizes(patches), None)
 
     inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
     return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px}, rows)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.data.patch_images import file_stamp
-from hage_transfer.encode.items import Item, Rows
+from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError
@@ -33,7 +33,7 @@ _UM2_PER_MM2 = 1e6
 
 @dataclass(frozen=True)
 class SlideTiles:
-    """The tiles of an open slide; see ``ImageRows``. Slides are read by several threads at a time."""
+    """The tiles of an open slide; see ``ImageSequence``. Slides are read by several threads at a time."""
 
     slide: Slide
     grid: TileGrid
@@ -45,7 +45,7 @@ class SlideTiles:
         return len(self.grid)
 
     def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
-        """See ``ImageRows.read``."""
+        """See ``ImageSequence.read``."""
         return list(iter_tiles(self.slide, replace(self.grid, coords=self.grid.coords[start:stop])))
 
 
@@ -57,7 +57,7 @@ class NoTiles:
     in_any_order: bool = True
 
     def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
-        """See ``ImageRows.read``: there is nothing."""
+        """See ``ImageSequence.read``: there is nothing."""
         return []
 
 
@@ -104,7 +104,7 @@ def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, o
         return {**own, "image": file_stamp(path())}
 
     @contextmanager
-    def rows() -> Iterator[Rows]:
+    def rows() -> Iterator[OpenItem]:
         with open_config_slide(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px) as slide:
             tissue = find_tissue(slide, settings.tissue)
             grid, why = _grid(slide, tissue, settings)
@@ -123,15 +123,15 @@ def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple
         return None, str(error)
 
 
-def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> Rows:
+def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> OpenItem:
     mm2, mpp = None, None
     if slide.resolution is not None:
         px_um2 = tissue.px_area_level0 * slide.resolution.x_um_per_px * slide.resolution.y_um_per_px
         mm2, mpp = float(tissue.mask.sum()) * px_um2 / _UM2_PER_MM2, slide.resolution.mean_um_per_px
     if grid is None:
-        return Rows(NoTiles(), None, None, 0, 0, None, why, mm2, mpp)
+        return OpenItem(NoTiles(), None, None, 0, 0, None, why, mm2, mpp)
     sizes = grid.tile_px, round(grid.size_level0_px)
-    return Rows(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp)
+    return OpenItem(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp)
 
 
 def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: SlideSetSettings, folder: Path) -> None:

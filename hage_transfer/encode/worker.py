@@ -21,7 +21,7 @@ from hage_transfer.running.atomic import NO_ROOM
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
 
 if TYPE_CHECKING:
-    from hage_transfer.encode.items import Item, Rows, Track
+    from hage_transfer.encode.items import Item, OpenItem, Track
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class _Work:
     """An item at work: what it holds until it is done."""
 
     item: "Item"
-    rows: "Rows"
+    rows: "OpenItem"
     lock: Lock
     journal: FeatureJournal
     sha256: str
@@ -222,7 +222,7 @@ class Worker:
         status: State,
         reason: str,
         *,
-        rows: "Rows | None" = None,
+        rows: "OpenItem | None" = None,
         seconds: float | None = None,
         error: InputError | OSError | None = None,
     ) -> None:

@@ -110,7 +110,7 @@ def section_loader(
     )
 
 
-class _Rows(Dataset[SpotBatch]):
+class _SpotDataset(Dataset[SpotBatch]):
     """Batches by lists of positions in ``rows``; grid positions of the whole section, no neighbours."""
 
     def __init__(self, spots: Spots, rows: Int[np.ndarray, " row"], grid: Int[np.ndarray, "spot 2"]) -> None:
@@ -150,7 +150,7 @@ def row_loader(
     spots: Spots, rows: Int[np.ndarray, " row"], grid: Int[np.ndarray, "spot 2"], *, batch_size: int, seed: int | None
 ) -> DataLoader[SpotBatch]:
     """Batches of single spots, shuffled where there is a seed."""
-    data = _Rows(spots, rows, grid)
+    data = _SpotDataset(spots, rows, grid)
     order = (
         SequentialSampler(data) if seed is None else RandomSampler(data, generator=torch.Generator().manual_seed(seed))
     )

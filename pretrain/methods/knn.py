@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
 from hage_transfer.pretrain.methods.retrieval import Matches, mean_expression
-from hage_transfer.pretrain.methods.selection import Rows, Setting, choose
+from hage_transfer.pretrain.methods.selection import Positions, Setting, choose
 
 KS = (1, 5, 10, 25, 50, 100, 200)
 METRICS = ("euclidean", "cosine")
@@ -55,7 +55,7 @@ def nearest(
 
 
 def _settings(
-    train: Spots, fitted: Rows, held_out: Rows, ks: tuple[int, ...]
+    train: Spots, fitted: Positions, held_out: Positions, ks: tuple[int, ...]
 ) -> Iterator[tuple[Setting, Float[np.ndarray, "spot gene"]]]:
     possible = [k for k in ks if k <= len(fitted)]
     for cosine, metric in enumerate(METRICS):

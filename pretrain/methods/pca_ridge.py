@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from hage_transfer.pretrain.baselines import ALPHAS
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
-from hage_transfer.pretrain.methods.selection import Rows, Setting, choose
+from hage_transfer.pretrain.methods.selection import Positions, Setting, choose
 
 N_COMPONENTS = (8, 16, 32, 64, 128, 256)
 
@@ -39,7 +39,7 @@ def fit_pca_ridge(task: Task, *, n_components: tuple[int, ...] = N_COMPONENTS) -
 
 
 def _settings(
-    train: Spots, fitted: Rows, held_out: Rows, n_components: tuple[int, ...]
+    train: Spots, fitted: Positions, held_out: Positions, n_components: tuple[int, ...]
 ) -> Iterator[tuple[Setting, Float[np.ndarray, "spot gene"]]]:
     most = min(len(fitted) - 1, train.features.shape[1])
     if most < 1:  # a part without enough spots for one component; the others decide

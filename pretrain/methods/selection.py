@@ -10,13 +10,13 @@ from hage_transfer.errors import SplitError
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.score import section_pcc
 
-Rows = Int[np.ndarray, " _"]
+Positions = Int[np.ndarray, " _"]
 """Some rows of the training spots."""
 Setting = tuple[float, ...]
 Predictions = Iterable[tuple[Setting, Float[np.ndarray, "spot gene"]]]
 
 
-def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Rows, Rows]]:
+def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Positions, Positions]]:
     """Rows to fit on and rows held out, for ridge's alpha and every other hyperparameter.
 
     Parts are left out as the test is: whole patients where ``unit`` is ``patient`` and two or more train, else
@@ -30,7 +30,7 @@ def held_out_parts(train: Spots, *, unit: str) -> list[tuple[Rows, Rows]]:
     return list(KFold(5).split(train.features))
 
 
-def choose(train: Spots, predict: Callable[[Rows, Rows], Predictions], *, unit: str) -> tuple[Setting, float]:
+def choose(train: Spots, predict: Callable[[Positions, Positions], Predictions], *, unit: str) -> tuple[Setting, float]:
     """The setting of best PCC, and its mean PCC over the held-out parts; the first of equals.
 
     Args:

@@ -11,7 +11,7 @@ from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.feature_layouts import find_feature_files, open_features
-from hage_transfer.encode.layouts import Layout
+from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.encode.status import StatusBook
 from hage_transfer.errors import ConfigError
 
@@ -83,7 +83,7 @@ def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
     data = SlideSetSettings(labels="none.csv")
 
     def write(_):
-        Layout("clam").write(data, [path], folder, book=StatusBook(folder, ()), overwrite=True)
+        ToolLayout("clam").write(data, [path], folder, book=StatusBook(folder, ()), overwrite=True)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(write, range(24)))
@@ -94,9 +94,9 @@ def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
 
 def test_layout_trident_takes_the_magnification_that_is_said():
     data = SlideSetSettings(labels="t.csv", tile_level0_px=256)
-    assert Layout("trident", 40.0).grid(data).target_magnification == 40.0
+    assert ToolLayout("trident", 40.0).grid(data).target_magnification == 40.0
     with pytest.raises(ConfigError, match="--magnification"):
-        Layout("trident").grid(data)
+        ToolLayout("trident").grid(data)
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_layout_trident_takes_the_magnification_that_is_said():
 )
 def test_layout_that_such_tiles_do_not_have_is_refused(data, message):
     with pytest.raises(ConfigError, match=message):
-        Layout("trident").grid(data)
+        ToolLayout("trident").grid(data)

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from hage_transfer.compare.auc_bootstrap import auc_draws
-from hage_transfer.compare.comparison import ScoredRows, paired_tests, source_intervals
+from hage_transfer.compare.comparison import LabelledFolds, paired_tests, source_intervals
 from hage_transfer.compare.fold_tests import fold_test
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records, trials_as_one
 
@@ -18,7 +18,7 @@ def tested():
     groups = np.arange(N) // (N // GROUPS)
     labels = np.random.default_rng(0).integers(2, size=N)
     folds = {str(fold): np.flatnonzero(groups % 4 == fold) for fold in range(4)}
-    return ScoredRows(labels, folds, groups, positive=1)
+    return LabelledFolds(labels, folds, groups, positive=1)
 
 
 def source(tested, signal, *, seed=0, name="frozen", trial=None):
@@ -58,7 +58,7 @@ def test_source_intervals_hold_their_value_and_name_their_units(tested):
 
 
 def test_source_intervals_by_group_are_wider_where_a_source_fails_on_whole_groups(tested):
-    by_row = ScoredRows(tested.labels, tested.folds, None, positive=1)
+    by_row = LabelledFolds(tested.labels, tested.folds, None, positive=1)
     found = source(tested, 3.0)
     failed = np.isin(tested.groups, np.arange(0, GROUPS, 3))
     shares = np.where(failed[:, None], found.probabilities[:, ::-1], found.probabilities)
@@ -69,7 +69,7 @@ def test_source_intervals_by_group_are_wider_where_a_source_fails_on_whole_group
 
 
 def test_source_intervals_of_two_groups_say_why_there_is_none(tested):
-    few = ScoredRows(tested.labels, {"0": np.arange(N)}, np.arange(N) // (N // 2), positive=1)
+    few = LabelledFolds(tested.labels, {"0": np.arange(N)}, np.arange(N) // (N // 2), positive=1)
     rows = source_intervals([source(tested, 1.0)], few)
     assert all(row["low"] is None and "2 " in row["reason"] for row in rows)
 
@@ -77,7 +77,7 @@ def test_source_intervals_of_two_groups_say_why_there_is_none(tested):
 def test_source_intervals_of_many_rows_without_groups_are_delongs(tested, monkeypatch):
     from hage_transfer.compare import comparison
 
-    by_row = ScoredRows(tested.labels, tested.folds, None, positive=1)
+    by_row = LabelledFolds(tested.labels, tested.folds, None, positive=1)
     drawn = source_intervals([source(tested, 1.0)], by_row)
     monkeypatch.setattr(comparison, "MAX_GROUPS", 10)
     normal = source_intervals([source(tested, 1.0)], by_row)

@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from hage_transfer.encode.extract import Opened, StreamedRows, encode_sources
+from hage_transfer.encode.extract import ImageStream, Opened, encode_sources
 from hage_transfer.encoders.base import one_lane
 from hage_transfer.errors import DataError
 
@@ -41,7 +41,7 @@ def flat(value, side=8):
 
 
 def stream(*images):
-    return StreamedRows(len(images), lambda first: images[first:])
+    return ImageStream(len(images), lambda first: images[first:])
 
 
 def parts_of(encoder, *sources, batch_size=4, readers=2):
@@ -187,4 +187,4 @@ def test_encode_sources_refuses_what_is_no_rgb_image(wrong_shapes, image):
 
 def test_streamed_rows_that_end_early_are_an_error():
     with pytest.raises(DataError, match="3 images where 5 were announced"):
-        StreamedRows(5, lambda first: [flat(0)] * 3).read(0, 5)
+        ImageStream(5, lambda first: [flat(0)] * 3).read(0, 5)

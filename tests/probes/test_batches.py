@@ -7,7 +7,7 @@ import torch
 
 from hage_transfer.probes import batches
 from hage_transfer.probes.batches import epoch_windows, shuffled_batches
-from hage_transfer.probes.rows import FeatureRows, _Columns
+from hage_transfer.probes.rows import LabelledFeatures, _Columns
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def test_epoch_windows_hold_a_whole_batch(small_windows):
 
 
 def test_shuffled_batches_differ_from_epoch_to_epoch(small_windows):
-    found = all_batches(FeatureRows.of(np.ones((30, 2), np.float32)), batch_size=30)
+    found = all_batches(LabelledFeatures.of(np.ones((30, 2), np.float32)), batch_size=30)
     assert len(found) == 2
     assert not np.array_equal(found[0][0], found[1][0])
 
 
 def test_shuffled_batches_bring_the_rows_they_name(small_windows):
     features = np.arange(403, dtype=np.float32)[:, None]
-    for rows, batch in all_batches(FeatureRows.of(features)):
+    for rows, batch in all_batches(LabelledFeatures.of(features)):
         np.testing.assert_array_equal(batch[:, 0], rows)
 
 
@@ -63,8 +63,8 @@ def test_shuffled_batches_from_disk_are_those_in_memory(small_windows, tmp_path)
         stored = np.empty_like(features)
         stored[places] = features
         dataset = file.create_dataset("features", data=stored)
-        streamed = FeatureRows((_Columns(dataset, places, "f.h5"),), 403)
-        pairs = zip(all_batches(FeatureRows.of(features)), all_batches(streamed), strict=True)
+        streamed = LabelledFeatures((_Columns(dataset, places, "f.h5"),), 403)
+        pairs = zip(all_batches(LabelledFeatures.of(features)), all_batches(streamed), strict=True)
         for (rows, batch), (other_rows, other) in pairs:
             np.testing.assert_array_equal(rows, other_rows)
             assert torch.equal(batch, other)
@@ -78,4 +78,4 @@ def test_shuffled_batches_hand_on_what_reading_raises(small_windows):
             raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        all_batches(FeatureRows((_Columns(Broken(), None, "broken"),), 100))
+        all_batches(LabelledFeatures((_Columns(Broken(), None, "broken"),), 100))

@@ -162,9 +162,9 @@ def test_cross_checks_change_nothing_but_the_column_where_classes_are_renamed(da
 
 def test_directions_are_of_length_one_about_the_training_rows(data):
     features, _, training = data
-    from hage_transfer.probes.rows import FeatureRows
+    from hage_transfer.probes.rows import LabelledFeatures
 
-    rows = FeatureRows.of(features)
+    rows = LabelledFeatures.of(features)
     (centre,) = directions.training_centres(rows, training[:1], device="cpu")
     found = directions.directions(rows, np.arange(N), centre).numpy()
     np.testing.assert_allclose(found, unit(features, training[0]), atol=1e-5)

@@ -4,11 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
-from hage_transfer.pretrain.stacked_rows import StackedRows, mapped
+from hage_transfer.pretrain.growing_array import GrowingArray, mapped
 
 
 def stacked(folder: Path, *, in_memory_bytes: int, parts: list[np.ndarray]) -> np.ndarray:
-    rows = StackedRows(folder, in_memory_bytes=in_memory_bytes)
+    rows = GrowingArray(folder, in_memory_bytes=in_memory_bytes)
     for part in parts:
         rows.append(part)
     return rows.finish()

@@ -12,7 +12,7 @@ IN_MEMORY_BYTES = 512 << 20
 """An array above this is kept in a file and mapped into memory, where the system may drop what is not in use."""
 
 
-class StackedRows:
+class GrowingArray:
     """An array that grows by parts of one type and width.
 
     The file has no name: it is gone with the process that made it, however that ends. It lies in ``folder`` and takes
