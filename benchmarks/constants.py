@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hage_transfer.compare.genes import gene_pcc
-from hage_transfer.data import her2st
+from hage_transfer.config import SectionsSettings
 from hage_transfer.data.expression import PRESETS, normalise
+from hage_transfer.data.sections import her2st
 
 
 def main() -> None:
@@ -46,10 +47,11 @@ def main() -> None:
 
 def read_counts(root: Path, panel: list[str]) -> dict[str, np.ndarray]:
     """Counts of the panel in each section of the published comparisons; a gene that a section lacks is 0."""
-    paths = her2st.find(root)
+    settings = SectionsSettings(root=root)
+    paths = her2st.find(settings)
     found = {}
     for name in her2st.default(sorted(paths)):
-        raw = her2st.read(root, name, paths[name])
+        raw = her2st.read(settings, name, paths[name])
         place = {gene: column for column, gene in enumerate(raw.genes)}
         dense = np.zeros((len(raw.spots), len(panel)))
         there = [(row, place[gene]) for row, gene in enumerate(panel) if gene in place]

@@ -50,16 +50,29 @@ class EncoderSettings(Settings):
 class SectionsSettings(Settings):
     """Spatial-transcriptomics sections: where they are, in which layout, and at which resolution."""
 
-    layout: Literal["her2st", "gse144240", "space_ranger", "anndata"] = "her2st"
+    layout: Literal["her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata"] = "her2st"
     root: Path = Field(description="folder of the data set (her2st: the one that holds ST-cnts)")
     sections: tuple[str, ...] | None = Field(
         None,
         description="section names; None: those of the field (her2st: without A1, H1 to H3), or all that are there",
     )
-    spot_spacing_um: float = Field(
-        200.0, gt=0, description="centre-to-centre distance of spots; gives um per px where the image records none"
+    mpp_um_per_px: float | None = Field(
+        None, gt=0, description="resolution of the images, 0.05 to 20; None: by the data set, see how-to/formats"
     )
-    mpp_um_per_px: float | None = Field(None, gt=0, description="resolution of the images; None: from spots or file")
+    spot_spacing_um: float | None = Field(
+        None,
+        gt=0,
+        description="centre-to-centre distance of spots, which gives um per px where nothing else does; "
+        "her2st, gse144240: in place of their 200",
+    )
+    bin_um: float | None = Field(
+        None,
+        gt=0,
+        description="Visium HD: the bin size that is read (None: 8); Xenium: side of the bins, the spots (None: 100)",
+    )
+    max_off_image: float = Field(
+        0.05, ge=0, lt=1, description="share of spots that may lie off the image; they are left out and counted"
+    )
 
 
 class PatchSetSettings(Settings):

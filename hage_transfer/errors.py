@@ -15,6 +15,8 @@ A message says what failed, the value met, the value wanted, and the remedy. A c
 slide's name) adds it with ``add_note``; the command line prints message and notes.
 """
 
+from collections.abc import Sequence
+
 
 class HageError(Exception):
     """Base of every error of this project."""
@@ -46,3 +48,9 @@ class SharingError(InputError):
 
 class ItemsFailedError(HageError):
     """Some items of a long list failed and are listed in ``failures.csv``; the rest are done. Exit code 1."""
+
+
+def some(names: Sequence[object], n: int = 5) -> str:
+    """The first names of a list for a message, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:n])
+    return shown if len(names) <= n else f"{shown} and {len(names) - n} more"

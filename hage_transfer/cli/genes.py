@@ -196,7 +196,7 @@ def show_coverage(
     coverage: "Coverage", found: "GeneEmbeddings", near: dict[str, tuple[str, ...]], console: Console
 ) -> None:
     """Prints how many genes are covered, the resolved names, and the missing genes with near names."""
-    from hage_transfer.data.section_form import some
+    from hage_transfer.errors import some
 
     n_genes = len(coverage.symbols) + len(coverage.missing)
     share = len(coverage.symbols) / n_genes

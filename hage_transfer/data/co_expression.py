@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.genes import panel_counts
-from hage_transfer.data.section_form import some
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hage_transfer.data.co_expression import GeneEmbeddings
-from hage_transfer.data.section_form import check_unique
+from hage_transfer.data.sections.form import check_unique
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import atomic_path
 

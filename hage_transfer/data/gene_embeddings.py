@@ -15,8 +15,7 @@ from jaxtyping import Float
 from hage_transfer.data.co_expression import GeneEmbeddings, train_coexpression
 from hage_transfer.data.gene2vec import read_gene2vec, write_gene2vec
 from hage_transfer.data.gene_names import GeneNames, resolve
-from hage_transfer.data.section_form import some
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 __all__ = [
     "Coverage",

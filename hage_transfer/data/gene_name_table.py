@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hage_transfer.data.gene_names import ID_SEPARATOR, GeneNames
-from hage_transfer.data.section_form import some
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 if TYPE_CHECKING:
     from _csv import Reader

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import anndata as ad
 import pandas as pd
 
-from hage_transfer.data.section_form import some
+from hage_transfer.errors import some
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from hage_transfer.data.gene_names import LISTED_AS, FoundNames, GeneNames, carried_names, resolve
 from hage_transfer.data.gene_variability import judge_variable_genes
-from hage_transfer.data.section_form import check_unique, some
-from hage_transfer.errors import DataError
+from hage_transfer.data.sections.form import check_unique
+from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 

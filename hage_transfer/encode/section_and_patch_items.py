@@ -21,6 +21,7 @@ from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
 
+ENLARGED_BEYOND = 1.5
 FEATURES_FILE, FEATURES_FOLDER = "features.h5", "features"
 
 
@@ -49,6 +50,14 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
     facts = section.uns["section"]
     level0_px = patch_size_level0_px(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px)
     spots = np.asarray(section.obs_names, dtype=object)
+    if size_px > ENLARGED_BEYOND * level0_px:
+        log.warning(
+            "section %s: patches of %d px of the image are enlarged to %d px (%.1f times), so they show no more detail",
+            facts["name"],
+            level0_px,
+            size_px,
+            size_px / level0_px,
+        )
     own_mpp = None if np.isnan(facts["mpp_um_per_px"]) else float(facts["mpp_um_per_px"])
 
     @contextmanager

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -15,8 +14,9 @@ from hage_transfer.config import load_config
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_header
 from hage_transfer.data.genes import panel_counts
-from hage_transfer.data.section_form import some, spacing_px
-from hage_transfer.errors import DataError
+from hage_transfer.data.sections import anndata_files
+from hage_transfer.data.sections.grid import spacing_px
+from hage_transfer.errors import DataError, some
 from hage_transfer.report.prediction_file import Place
 from hage_transfer.running.atomic import TEMPORARY_MARK
 from hage_transfer.slides.reader import find_slide
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPOT_DIAMETER_UM: Mapping[str, float] = {"her2st": 100.0, "gse144240": 110.0, "space_ranger": 55.0}
-"""By the arrays' makers; an AnnData section's spots are drawn half as wide as they lie apart."""
 Target = Callable[[Sequence[str], str], np.ndarray]
 
 
@@ -121,8 +119,9 @@ def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: 
     facts = section.uns["section"]
     name, mpp = facts["name"], float(facts["mpp_um_per_px"])
     centres = np.asarray(section.obsm["spatial"], dtype=np.float64)
-    wanted_um = diameter_um or SPOT_DIAMETER_UM.get(settings.data.layout)
-    diameter_px = wanted_um / mpp if wanted_um is not None and np.isfinite(mpp) else spacing_px(centres) / 2
+    wanted_um = diameter_um or float(facts["spot_diameter_um"])
+    # a spot of unknown size is drawn half as wide as spots lie apart
+    diameter_px = wanted_um / mpp if np.isfinite(wanted_um) and np.isfinite(mpp) else spacing_px(centres) / 2
     if not np.isfinite(diameter_px):
         raise DataError(f"section {name}: one spot and no resolution, so a spot's size is not known; leave it out")
     obs = section.obs[["section", "patient"]].astype("category")
@@ -137,24 +136,12 @@ def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: 
         )
 
     def obs_column(column: str) -> pd.Series | None:
-        if settings.data.layout != "anndata":
+        if settings.data.layout not in ("anndata", "hest"):
             return None
-        return _anndata_obs(settings.data.root, name, section, column)
+        return anndata_files.obs_column(settings.data, name, column, section.obs_names)
 
     stamp = {"section": section_sha256(section), "diameter_px": diameter_px, "image": image}
     return PredictItem(name, settings.features / f"{name}.h5", load, obs_column, stamp)
-
-
-def _anndata_obs(root: Path, name: str, section: ad.AnnData, column: str) -> pd.Series | None:
-    from anndata.io import read_elem
-
-    from hage_transfer.data import anndata_files
-
-    with h5py.File(anndata_files.find(root)[name], "r") as file:
-        obs = read_elem(file["obs"])
-    if column not in obs:
-        return None
-    return obs[column].reindex(section.obs_names) if obs.index.is_unique else None
 
 
 def _slide_item(path: Path, image: Path | None) -> PredictItem:

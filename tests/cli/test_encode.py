@@ -11,8 +11,8 @@ from PIL import Image
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data import pcam
-from hage_transfer.data import sections as sections_module
 from hage_transfer.data.feature_file import read_features
+from hage_transfer.encode import sections_and_patches
 from hage_transfer.encode.bags import encode_bags
 from hage_transfer.encode.sections_and_patches import encode_patches, encode_sections
 from hage_transfer.encoders import embedded
@@ -59,7 +59,7 @@ def sections(tmp_path, monkeypatch):
         section.obsm["spatial"] = np.array([[120.0, 130.0], [170.0, 130.0]])
         section.uns["section"] = {"name": name, "patient": name[0], "image_path": str(path), "mpp_um_per_px": 0.5}
         found.append(section)
-    monkeypatch.setattr(sections_module, "read_sections", lambda settings: found)
+    monkeypatch.setattr(sections_and_patches, "read_sections", lambda settings: found)
     return found
 
 

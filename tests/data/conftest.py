@@ -32,7 +32,9 @@ def make_section() -> Callable[..., ad.AnnData]:
             obs=pd.DataFrame({"section": name, "patient": name[0]}, index=[f"{i}x1" for i in range(len(counts))]),
             var=pd.DataFrame(index=genes),
         )
-        section.obsm["spatial"] = np.zeros((len(counts), 2)) if coords is None else np.asarray(coords, float)
+        section.obsm["spatial"] = (
+            np.c_[np.arange(len(counts)) * 10.0, np.zeros(len(counts))] if coords is None else np.asarray(coords, float)
+        )
         section.uns["section"] = {
             "name": name,
             "patient": name[0],

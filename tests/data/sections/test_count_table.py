@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from hage_transfer.data.count_table import read_count_table
+from hage_transfer.data.sections.count_table import read_count_table
 from hage_transfer.errors import DataError
 
 

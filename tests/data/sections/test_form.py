@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hage_transfer.data.section_form import spacing_px
+from hage_transfer.data.sections.grid import spacing_px
 
 
 def grid(n: int = 8) -> np.ndarray:

@@ -11,7 +11,7 @@ from hage_transfer.data.sections import read_sections, section_names
 from hage_transfer.errors import DataError
 
 HEADER = "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres\n"
-POSITIONS = "AAA-1,1,0,0,10,40\nCCC-1,1,1,1,20,50\nGGG-1,0,2,2,30,60\n"
+POSITIONS = "AAA-1,1,0,0,10,40\nCCC-1,1,0,2,10,240\nGGG-1,0,0,4,10,440\n"
 
 
 def write_outs(folder, *, symbols=("EPCAM", "CD8A"), header=True):
@@ -45,7 +45,7 @@ def test_space_ranger_section_is_in_the_one_form(tmp_path, header):
     root = write_outs(tmp_path / "brain", header=header)
     (section,) = read_sections(settings(root))
     assert section.X.toarray().tolist() == [[1, 2], [0, 4]]
-    assert section.obsm["spatial"].tolist() == [[40, 10], [50, 20]]  # (x, y) are column, row
+    assert section.obsm["spatial"].tolist() == [[40, 10], [240, 10]]  # (x, y) are column, row
     assert section.uns["section"]["patient"] == "brain"
     assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5)
     assert section.uns["section"]["mismatches"]["unselected_spots"] == 1
@@ -85,7 +85,7 @@ def test_space_ranger_sums_features_of_one_symbol(tmp_path):
 
 def test_space_ranger_takes_the_image_beside_the_matrix(tmp_path):
     root = write_outs(tmp_path / "s1")
-    Image.new("RGB", (100, 100)).save(root / "slide.tif")
+    Image.new("RGB", (300, 100)).save(root / "slide.tif")
     (section,) = read_sections(settings(root))
     assert section.uns["section"]["image_path"] == str(root / "slide.tif")
 
@@ -94,26 +94,34 @@ def test_space_ranger_asks_which_of_two_images(tmp_path):
     root = write_outs(tmp_path / "s1")
     for name in ("a.tif", "b.jpg"):
         Image.new("RGB", (100, 100)).save(root / name)
-    with pytest.raises(DataError, match=r"2 images \(a\.tif, b\.jpg\); name the full-resolution one image"):
+    with pytest.raises(
+        DataError, match=r"2 images \(a\.tif, b\.jpg\) for one section; name the full-resolution one image"
+    ):
         read_sections(settings(root))
 
 
-def test_space_ranger_without_scale_factors_does_not_guess_the_resolution(tmp_path, caplog):
+def test_space_ranger_without_scale_factors_takes_the_pitch_of_its_spots(tmp_path, caplog):
     root = write_outs(tmp_path / "s1")
     (root / "spatial" / "scalefactors_json.json").unlink()
     (section,) = read_sections(settings(root))
-    assert np.isnan(section.uns["section"]["mpp_um_per_px"])
-    assert "data.mpp_um_per_px can give it" in caplog.text
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5)
+    assert "no scalefactors_json.json" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("filtered_feature_bc_matrix.h5", "junk", "cannot be read as a Space Ranger matrix"),
+        ("filtered_feature_bc_matrix.h5", "junk", "cannot be read as a 10x matrix"),
         ("spatial/tissue_positions.csv", "barcode,in_tissue\nAAA-1,1\n", "column array_row"),
         ("spatial/tissue_positions.csv", HEADER + "AAA-1,1,0,0,far,40\n", "AAA-1, column pxl_row_in_fullres: 'far'"),
         ("spatial/tissue_positions.csv", HEADER + "TTT-1,1,0,0,1,4\n", "no common spots"),
-        ("spatial/scalefactors_json.json", "{}", "no usable spot_diameter_fullres"),
+        ("spatial/scalefactors_json.json", "[1]", "scale factors are names and numbers"),
+        (
+            "spatial/scalefactors_json.json",
+            '{"spot_diameter_fullres": "wide"}',
+            "no usable spot_diameter_fullres: 'wide'",
+        ),
+        ("spatial/scalefactors_json.json", "{", "not JSON"),
     ],
 )
 def test_space_ranger_names_what_is_wrong(tmp_path, file, text, message):
@@ -133,5 +141,5 @@ def test_space_ranger_names_missing_positions(tmp_path):
 def test_space_ranger_reads_the_real_output(real_data):
     (section,) = read_sections(settings(real_data / "visium"))
     assert section.shape == (100, 100)
-    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.727, abs=1e-3)
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.7252, abs=1e-3)
     assert section.uns["section"]["mismatches"]["unselected_spots"] == 757

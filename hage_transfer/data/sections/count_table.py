@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from hage_transfer.data.section_form import check_unique
+from hage_transfer.data.sections.form import check_unique
 from hage_transfer.errors import DataError
 
 _TAB, _ZERO = ord("\t"), ord("0")

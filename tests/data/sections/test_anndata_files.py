@@ -1,3 +1,5 @@
+import math
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -30,14 +32,21 @@ def test_anndata_of_the_one_form_round_trips(written):
     np.testing.assert_array_equal(section.X.toarray(), wanted.X.toarray())
     np.testing.assert_array_equal(section.obsm["spatial"], wanted.obsm["spatial"])
     assert list(section.obs_names) == list(wanted.obs_names)
-    assert section.uns["section"] == {**wanted.uns["section"], "image_path": str(path.parent / "he.png")}
+    assert section.uns["section"] == {
+        **wanted.uns["section"],
+        "image_path": str(path.parent / "he.png"),
+        "mpp_source": 'uns["section"]',
+        "mpp_candidates": {'uns["section"]': 0.5},
+        "spot_diameter_um": pytest.approx(math.nan, nan_ok=True),
+    }
 
 
 def test_anndata_sections_of_her2st_round_trip(her2st_root, tmp_path):
     (wanted,) = read_sections(SectionsSettings(root=her2st_root, sections=("A2",)))
     wanted.write_h5ad(tmp_path / "any.h5ad")
     (section,) = read_sections(settings(tmp_path / "any.h5ad"))
-    assert section.uns["section"] == wanted.uns["section"]
+    for key in ("name", "patient", "image_path", "mpp_um_per_px", "mpp_source", "spot_diameter_um", "mismatches"):
+        assert section.uns["section"][key] == wanted.uns["section"][key]
     np.testing.assert_array_equal(section.X.toarray(), wanted.X.toarray())
 
 
@@ -48,7 +57,8 @@ def test_anndata_without_names_takes_them_from_the_file(written):
     (read,) = read_sections(settings(path.parent, sections=("mine",)))
     assert (read.uns["section"]["name"], read.uns["section"]["patient"]) == ("mine", "mine")
     assert read.uns["section"]["image_path"] == ""
-    assert read.uns["section"]["mpp_um_per_px"] == pytest.approx(20.0)
+    assert math.isnan(read.uns["section"]["mpp_um_per_px"])
+    assert read.uns["section"]["mpp_source"] == ""
 
 
 def test_anndata_takes_the_image_named_as_the_section(written):

@@ -1,4 +1,4 @@
-"""ST sections of four layouts, read into one form (``section_form``)."""
+"""ST sections of every layout, one file a format, read into one form (``form``)."""
 
 import difflib
 import logging
@@ -9,9 +9,9 @@ from pathlib import Path
 import anndata as ad
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data import anndata_files, gse144240, her2st, space_ranger
-from hage_transfer.data.section_form import RawSection, some, to_anndata
-from hage_transfer.errors import DataError
+from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
+from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
+from hage_transfer.errors import DataError, InputError, some
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ class SectionLayout:
     """A layout's three functions.
 
     Attributes:
-        find: root -> every section and where it is, in the layout's order.
-        read: root, name, where -> the section.
+        find: settings -> every section and where it is, in the layout's order.
+        read: settings, name, where -> the section.
         default: names -> the ones to read where the user names none.
     """
 
-    find: Callable[[Path], dict[str, Path]]
-    read: Callable[[Path, str, Path], RawSection]
+    find: Callable[[SectionsSettings], dict[str, Path]]
+    read: Callable[[SectionsSettings, str, Path], RawSection]
     default: Callable[[list[str]], list[str]] = list
 
 
@@ -36,6 +36,9 @@ LAYOUTS = {
     "gse144240": SectionLayout(gse144240.find, gse144240.read, gse144240.default),
     "space_ranger": SectionLayout(space_ranger.find, space_ranger.read),
     "anndata": SectionLayout(anndata_files.find, anndata_files.read),
+    "hest": SectionLayout(anndata_files.find, anndata_files.read),
+    "xenium": SectionLayout(xenium.find, xenium.read),
+    "spatialdata": SectionLayout(spatialdata_zarr.find, spatialdata_zarr.read),
 }
 
 
@@ -57,8 +60,8 @@ def read_sections(settings: SectionsSettings) -> list[ad.AnnData]:
     layout = LAYOUTS[settings.layout]
     sections = []
     for name, path in _find(settings).items():
-        sections.append(to_anndata(layout.read(settings.root, name, path), settings))
-    _report(sections, settings)
+        sections.append(to_anndata(layout.read(settings, name, path), settings))
+    _report(sections)
     return sections
 
 
@@ -66,9 +69,9 @@ def _find(settings: SectionsSettings) -> dict[str, Path]:
     if not settings.root.exists():
         raise DataError(f"{settings.root}: no such folder; set data.root")
     layout = LAYOUTS[settings.layout]
-    found = layout.find(settings.root)
+    found = layout.find(settings)
     if not found:
-        raise DataError(f"{settings.root}: no section of the {settings.layout} layout in it; check data.root")
+        raise DataError(f"{settings.root}: no section of the {settings.layout} layout in it; {_other_layout(settings)}")
     if settings.sections is None:
         return {name: found[name] for name in layout.default(list(found))}
     for name in settings.sections:
@@ -82,22 +85,36 @@ def _find(settings: SectionsSettings) -> dict[str, Path]:
     return {name: found[name] for name in settings.sections}
 
 
-def _report(sections: list[ad.AnnData], settings: SectionsSettings) -> None:
-    """Logs what was read, what did not fit, and which resolution the images have."""
+def _other_layout(settings: SectionsSettings) -> str:
+    """What is there instead, for the message."""
+    for name, layout in LAYOUTS.items():
+        try:
+            found = layout.find(settings)
+        except InputError:
+            continue
+        if found:
+            return f"it holds {len(found)} of the {name} layout; set data.layout={name}"
+    return "check data.root and data.layout (docs: Formats of ST data)"
+
+
+def _report(sections: list[ad.AnnData]) -> None:
+    """Logs what was read, what did not fit, and which resolution each image has and by what."""
     facts = [section.uns["section"] for section in sections]
     log.info("%d sections, %d spots", len(sections), sum(section.n_obs for section in sections))
     for kind in dict.fromkeys(kind for fact in facts for kind in fact["mismatches"]):
         found = [f"{fact['name']} {fact['mismatches'][kind]}" for fact in facts if fact["mismatches"].get(kind)]
         if found:
-            log.info("left out, %s: %s", kind.replace("_", " "), some(found, 40))
-    mpps = [fact["mpp_um_per_px"] for fact in facts if fact["image_path"]]
-    if mpps:
-        log.info(
-            "images have %.3f to %.3f um/px (data.mpp_um_per_px, else the file's record, else spots %g um apart)",
-            min(mpps),
-            max(mpps),
-            settings.spot_spacing_um,
-        )
+            done = "kept" if kind == KEPT_EMPTY else "left out"
+            log.info("%s, %s: %s", done, kind.replace("_", " "), some(found, 40))
+    for fact in facts:
+        if fact["mpp_source"]:
+            log.info("section %s: %.4g um/px by %s", fact["name"], fact["mpp_um_per_px"], fact["mpp_source"])
+        elif fact["image_path"]:
+            log.warning(
+                "section %s: nothing tells the resolution of %s; data.mpp_um_per_px gives it, or data.spot_spacing_um",
+                fact["name"],
+                fact["image_path"],
+            )
     imageless = [fact["name"] for fact in facts if not fact["image_path"]]
     if imageless:
         log.info(

@@ -4,8 +4,8 @@ import pytest
 import scipy.sparse as sp
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.gene_columns import gene_names_of, merge_symbols
 from hage_transfer.data.sections import read_sections
+from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
 
 IDS = ["ENSG00000141510", "ENSG00000112773.4", "ENSMUSG00000059552"]
 

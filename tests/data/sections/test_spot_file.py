@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from hage_transfer.data.count_table import CountTable
-from hage_transfer.data.spot_file import match_spots, read_spot_file
+from hage_transfer.data.sections.count_table import CountTable
+from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
 from hage_transfer.errors import DataError
 
 PATHS = (Path("A1.tsv"), Path("A1_selection.tsv"))
@@ -50,7 +50,7 @@ def test_match_spots_counts_every_mismatch(tmp_path, write_spots):
     spots = read_spot_file(
         write_spots(
             tmp_path / "s.tsv",
-            [(1, 1, 10, 11, 1), (2, 1, 20, 21, 0), (3, 1, 30, 31, 1), (1, 1, 99, 99, 1), (4, 1, 40, 41, 0)],
+            [(1, 1, 10, 11, 1), (2, 1, 20, 21, 0), (3, 1, 30, 31, 1), (1, 1, 10, 11, 1), (4, 1, 40, 41, 0)],
         )
     )
     matched = match_spots(counts_of(["9x9", "1x1", "2x1"]), spots, paths=PATHS)

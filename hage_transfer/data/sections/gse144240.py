@@ -8,12 +8,16 @@ import logging
 import re
 from pathlib import Path
 
-from hage_transfer.data.her2st import read_text_section
-from hage_transfer.data.section_form import RawSection, some
-from hage_transfer.errors import DataError
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.her2st import read_text_section
+from hage_transfer.data.sections.image_files import the_image
+from hage_transfer.data.sections.patients import listed_patient
+from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
+SPOT_DIAMETER_UM = 110.0
 PATIENTS = ("P2", "P5", "P9", "P10")
 REPLICATES = ("rep1", "rep2", "rep3")
 _PREFIX = r"(?:GSM\d+_)?"
@@ -23,14 +27,14 @@ _SPOTS = re.compile(rf"{_PREFIX}spot_data-selection-{_SECTION}\.tsv(?:\.gz)?")
 _IMAGE = re.compile(rf"{_PREFIX}{_SECTION}(?:[^0-9].*)?\.(?:jpe?g|png|tiff?)(?:\.gz)?", re.IGNORECASE)
 
 
-def find(root: Path) -> dict[str, Path]:
-    """Every section under ``root`` and its count file, by patient number and replicate.
+def find(settings: SectionsSettings) -> dict[str, Path]:
+    """Every section under the root and its count file, by patient number and replicate.
 
     Raises:
         DataError: two count files of one section.
     """
     found: dict[str, Path] = {}
-    for path, match in _matching(root, _COUNTS):
+    for path, match in _matching(settings.root, _COUNTS):
         if match["section"] in found:
             raise DataError(f"{path}: section {match['section']} is also in {found[match['section']]}; keep one")
         found[match["section"]] = path
@@ -47,12 +51,13 @@ def default(names: list[str]) -> list[str]:
     return chosen or names
 
 
-def read(root: Path, name: str, path: Path) -> RawSection:
+def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """Reads one section.
 
     Raises:
         DataError: a file is missing or not in its form, or counts and spots have no name in common.
     """
+    root = settings.root
     spot_files = [found for found, match in _matching(root, _SPOTS) if match["section"] == name]
     if len(spot_files) != 1:
         what = (
@@ -65,10 +70,9 @@ def read(root: Path, name: str, path: Path) -> RawSection:
     packed = [image for image in images if image.suffix == ".gz"]
     if packed:
         raise DataError(f"{packed[0]}: a gzipped image cannot be read in parts; unpack it with gunzip")
-    if len(images) > 1:
-        names = some([image.name for image in images])
-        raise DataError(f"{root}: {len(images)} images of section {name} ({names}); keep the H&E image alone")
-    return read_text_section(name, name.split("_")[0], path, spot_files[0], images[0] if images else None)
+    image = the_image(images, f"{root}: {name}", remedy="keep the H&E image alone")
+    patient = listed_patient(root, name) or name.split("_")[0]
+    return read_text_section(settings, name, patient, (path, spot_files[0]), image, spot_diameter_um=SPOT_DIAMETER_UM)
 
 
 def _matching(root: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

@@ -1,0 +1,224 @@
+"""AnnData files (`*.h5ad`): a folder of them or one file, a section each or several told apart by the file.
+
+Sections of one file are those of ``obs["section"]``, else the libraries that ``obs`` and ``uns["spatial"]`` name.
+Counts are the first of ``layers["counts"]`` (or another usual name of it), ``X`` and ``.raw`` that holds whole numbers.
+Gene symbols are the index of ``var``; where that holds Ensembl ids, as in CELLxGENE files, they are ``feature_name`` or
+another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels; spots whose ``obs["in_tissue"]``
+is 0 are left out. The patient comes from `patients.csv` beside the file, ``obs["patient"]`` or ``obs["donor_id"]``,
+else the section's name is the patient. The image is the one that ``uns["section"]["image_path"]`` names (relative to
+the file), else `<section>.jpg|png|tif|svs|...` beside the file.
+
+HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of each section in `metadata/`.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections import hest
+from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
+from hage_transfer.data.sections.h5ad_counts import counts_of
+from hage_transfer.data.sections.image_files import ENDINGS
+from hage_transfer.data.sections.libraries import Part, parts
+from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.resolution import Candidate
+from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
+from hage_transfer.errors import DataError, some
+
+log = logging.getLogger(__name__)
+
+PATIENT_COLUMNS = ("patient", "patient_id", "donor_id", "donor")
+
+
+def find(settings: SectionsSettings) -> dict[str, Path]:
+    """Every section and the file it is in, in the files' order.
+
+    Raises:
+        DataError: a file cannot be read, or two files hold a section of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in h5ad_files(settings.root):
+        with open_h5ad(path) as file:
+            names = list(parts(file))
+        for name in names:
+            if name in found:
+                raise DataError(f"{path}: section {name} is also in {found[name]}; rename one")
+            found[name] = path
+    return found
+
+
+def h5ad_files(root: Path) -> list[Path]:
+    """The files of a folder, or of its `st/` as HEST-1k is downloaded; the one file that is named itself."""
+    if root.is_file():
+        return [root]
+    folder = root if next(root.glob("*.h5ad"), None) is not None else root / hest.FOLDER
+    return sorted(path for path in folder.glob("*.h5ad") if not path.name.startswith("."))
+
+
+def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
+    """Reads one section of the file ``path``.
+
+    Raises:
+        DataError: not an h5ad file, no counts or positions in it, or several patients in one section.
+    """
+    with open_h5ad(path) as file:
+        part = parts(file)[name]
+        noted = file.mapping("uns/section")
+        in_tissue = _in_tissue(file, part.rows)
+        rows = part.rows & in_tissue
+        found = counts_of(file, rows)
+        coords = _coords(file)[rows]
+        factors = _factors(file, part)
+        spots = list(file.index("obs")[rows])
+        record = hest.record_of(path, name)
+        image = _image(path, name, noted, part)
+        diameter = _number(noted, "spot_diameter_um")
+        array = _array(file, rows)
+        by_factors = [] if factors is None else factors.resolutions(coords, array)
+        return RawSection(
+            name=name,
+            patient=_patient(settings, file, name, part, record),
+            path=path,
+            spots=spots,
+            genes=found.symbols,
+            counts=found.counts,
+            coords_px=coords,
+            image=image,
+            resolutions=[
+                *_own_record(noted),
+                *(by_factors if record is None else record.resolutions(coords, by_factors)),
+            ],
+            spot_size=factors.spot_size if factors is not None and record is None else None,
+            full_size_px=None if record is None else record.full_size_px,
+            spot_diameter_um=diameter or next((told.spot_diameter_um for told in (record, factors) if told), None),
+            mismatches=_mismatches(noted, found.n_merged, int((part.rows & ~in_tissue).sum())),
+            gene_ids=found.ids,
+        )
+
+
+def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Index) -> pd.Series | None:
+    """A column of ``obs`` for a section's spots; None where the file has none."""
+    with open_h5ad(find(settings)[name]) as file:
+        values = file.column("obs", column)
+        index = file.index("obs")
+    return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
+
+
+def _in_tissue(file: H5adFile, rows: np.ndarray) -> np.ndarray:
+    """Mask of the spots under tissue: all where the file does not say."""
+    column = file.column("obs", "in_tissue")
+    if column is None:
+        return np.ones(len(rows), dtype=bool)
+    words = column.astype(str).str.strip().str.lower()
+    flags = pd.to_numeric(words.replace({"true": "1", "false": "0"}), errors="coerce")
+    wrong = np.flatnonzero(~flags.isin((0, 1)).to_numpy() & rows)
+    if len(wrong):
+        raise DataError(
+            f'{file.path}: obs["in_tissue"] of spot {file.index("obs")[wrong[0]]} is {column.iloc[wrong[0]]}, '
+            "wanted 0 or 1"
+        )
+    if not ((flags == 1).to_numpy() & rows).any():
+        raise DataError(f'{file.path}: obs["in_tissue"] is 0 for every spot, so there is none to read')
+    return (flags == 1).to_numpy(dtype=bool)
+
+
+def _coords(file: H5adFile) -> np.ndarray:
+    coords = file.array("obsm", "spatial")
+    if coords is None:
+        raise DataError(
+            f'{file.path}: no obsm["spatial"], the (x, y) of each spot in level-0 pixels; '
+            f"obsm holds {some(file.keys('obsm')) or 'nothing'}"
+        )
+    if coords.ndim != 2 or coords.shape[1] != 2 or not np.issubdtype(coords.dtype, np.number):
+        raise DataError(f'{file.path}: obsm["spatial"] is (spot, 2) numbers, this is {coords.dtype} of {coords.shape}')
+    if len(coords) != len(file.index("obs")) or np.iscomplexobj(coords):
+        raise DataError(f'{file.path}: obsm["spatial"] has {len(coords)} rows for {len(file.index("obs"))} spots')
+    return coords.astype(np.float64)
+
+
+def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
+    """(row, column) on the slide's array, where scanpy has left them."""
+    columns = [file.column("obs", name) for name in ("array_row", "array_col")]
+    if any(column is None for column in columns):
+        return None
+    numbers = [pd.to_numeric(column[rows], errors="coerce") for column in columns if column is not None]
+    return np.stack([number.to_numpy(dtype=np.float64) for number in numbers], axis=1)
+
+
+def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
+    if part.library is None:
+        return None
+    key = f"uns/spatial/{part.library}/scalefactors"
+    facts = file.mapping(key)
+    return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
+
+
+def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
+    mpp = _number(noted, "mpp_um_per_px")
+    return [] if mpp is None else [Candidate(mpp, str(noted.get("mpp_source") or 'uns["section"]'))]
+
+
+def _number(noted: Mapping[str, Any], key: str) -> float | None:
+    try:
+        number = float(noted.get(key, math.nan))
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _mismatches(noted: Mapping[str, Any], n_merged: int, n_off_tissue: int) -> dict[str, int]:
+    found = noted.get("mismatches", {})
+    told = {str(kind): int(count) for kind, count in found.items()} if isinstance(found, Mapping) else {}
+    told |= {"symbols_merged": n_merged} if n_merged else {}
+    return told | ({"spots_not_in_tissue": n_off_tissue} if n_off_tissue else {})
+
+
+def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, record: "hest.Record | None") -> str:
+    listed = listed_patient(settings.root, name)
+    if listed is not None:
+        return listed
+    for column in PATIENT_COLUMNS:
+        values = file.column("obs", column)
+        patient = None if values is None else one_name(file.path, column, values[part.rows], of=f"section {name}")
+        if patient is not None:
+            return patient
+    if record is not None and record.patient is not None:
+        return record.patient
+    if part.of_several or record is not None:
+        log.warning(
+            "%s: nothing says whose section %s is, so it is taken as a patient of its own; patients.csv "
+            "(section,patient) beside the data can say it",
+            file.path,
+            name,
+        )
+    return name
+
+
+def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path | None:
+    written = str(noted.get("image_path", ""))
+    if written:
+        noted_image = path.parent / written
+        if not noted_image.is_file():
+            raise DataError(f'{path}: uns["section"]["image_path"] is {written}, which is not there')
+        return noted_image
+    folders = (path.parent, *hest.image_folders(path))
+    image = _called(folders, name)
+    whole = _called(folders, path.stem)
+    if part.of_several and image is None and whole is not None:
+        raise DataError(
+            f"{path}: holds several libraries (capture areas), and {whole.name} is one image, which cannot be that of "
+            f"all; name their images {name}{whole.suffix}, ..., or give each library a file"
+        )
+    return image
+
+
+def _called(folders: tuple[Path, ...], name: str) -> Path | None:
+    beside = [folder / f"{name}{ending}" for folder in folders for ending in ENDINGS]
+    return next((image for image in beside if image.is_file()), None)

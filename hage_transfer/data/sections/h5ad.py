@@ -1,0 +1,158 @@
+"""An h5ad file element by element, from anndata 0.6 to today: only what a section needs is read.
+
+So a file that a later anndata wrote, with an element that this one does not know, is read where that element is not
+wanted; and pictures of gigabytes in ``uns`` are left where they are.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata.io import read_elem
+
+from hage_transfer.data.sections.read_faults import READ_FAULTS
+from hage_transfer.errors import DataError
+
+_MISSING = -1
+
+
+@dataclass(frozen=True)
+class H5adFile:
+    """An open file; methods raise a DataError that names file and element where that is not in its form."""
+
+    path: Path
+    root: h5py.File
+    _indexes: dict[str, pd.Index] = field(default_factory=dict)
+
+    def element(self, key: str) -> Any:
+        """The element at a path such as ``uns/spatial``; None where there is none."""
+        with self._faults(key):
+            return read_elem(self.root[key]) if key in self.root else None
+
+    def keys(self, key: str) -> list[str]:
+        """Names in a group, or of the columns of a table of anndata 0.6; [] where there is neither."""
+        with self._faults(key):
+            node = self.root.get(key)
+            if isinstance(node, h5py.Dataset):
+                return [] if node.dtype.names is None else list(node.dtype.names)
+            return [] if node is None else [str(name) for name in node]
+
+    def index(self, table: str) -> pd.Index:
+        """Row names of ``obs``, ``var`` or ``raw/var``."""
+        if table not in self._indexes:
+            self._indexes[table] = self._read_index(table)
+        return self._indexes[table]
+
+    def _read_index(self, table: str) -> pd.Index:
+        with self._faults(table):
+            node = self.root[table]
+            if isinstance(node, h5py.Dataset):
+                names = node[()][next(name for name in node.dtype.names if name in ("index", "_index"))]
+            else:
+                names = read_elem(node[node.attrs.get("_index", "_index")])
+            return pd.Index([_text(name) for name in np.asarray(names)])
+
+    def column(self, table: str, name: str) -> pd.Series | None:
+        """A column of a table; None where there is none."""
+        with self._faults(f"{table}/{name}"):
+            node = self.root[table]
+            if isinstance(node, h5py.Dataset):
+                if name not in node.dtype.names:
+                    return None
+                values = self._legacy_categories(name, np.asarray(node[name]))
+            elif name not in node:
+                return None
+            elif "categories" in node[name].attrs:  # anndata 0.7: codes that refer to a list beside them
+                values = _of_codes(node[name][()], read_elem(self.root[node[name].attrs["categories"]]))
+            else:
+                values = read_elem(node[name])
+            column = pd.Series(values)
+        if len(column) != len(self.index(table)):
+            raise DataError(
+                f"{self.path}: {table}[{name!r}] has {len(column)} values for {len(self.index(table))} rows"
+            )
+        if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(object).map(_text)
+        return column
+
+    def matrix(self, key: str, shape: tuple[int, int]) -> sp.csr_matrix | None:
+        """A matrix as csr; None where there is none, or an empty one (``X=None``)."""
+        with self._faults(key):
+            if key not in self.root:
+                return None
+            found = read_elem(self.root[key])
+            if found is None or getattr(found, "shape", None) == ():
+                return None
+            matrix = sp.csr_matrix(found)
+            matrix.check_format()
+        if matrix.shape != shape:
+            raise DataError(f"{self.path}: {key} is {matrix.shape}, obs and var are {shape}")
+        return matrix
+
+    def array(self, group: str, name: str) -> np.ndarray | None:
+        """An array of a mapping such as ``obsm``; None where there is none."""
+        with self._faults(f"{group}/{name}"):
+            node = self.root.get(group)
+            if node is None:
+                return None
+            if isinstance(node, h5py.Dataset):
+                return np.asarray(node[name]) if name in (node.dtype.names or ()) else None
+            return np.asarray(read_elem(node[name])) if name in node else None
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """A group of ``uns`` as a mapping; {} where there is none, or anything else."""
+        found = self.element(key)
+        return found if isinstance(found, Mapping) else {}
+
+    def _legacy_categories(self, name: str, values: np.ndarray) -> Any:
+        """Anndata 0.6 keeps a column's codes in obs and its categories in uns."""
+        key = f"uns/{name}_categories"
+        if key not in self.root or not np.issubdtype(values.dtype, np.integer):
+            return [_text(value) for value in values] if values.dtype.kind in "SO" else values
+        return _of_codes(values, self.root[key][()])
+
+    @contextmanager
+    def _faults(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except DataError:
+            raise
+        except READ_FAULTS as error:
+            said = " ".join(str(error).split())
+            raise DataError(
+                f"{self.path}: cannot be read as AnnData: {key}: {said}; if a later anndata wrote it, upgrade "
+                "anndata or write the file anew"
+            ) from None
+
+
+@contextmanager
+def open_h5ad(path: Path) -> Iterator[H5adFile]:
+    """Opens a file and closes it at the end.
+
+    Raises:
+        DataError: not HDF5, or without ``obs`` and ``var``.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except READ_FAULTS as error:
+        raise DataError(f"{path}: cannot be read as AnnData ({error})") from None
+    with file:
+        missing = [key for key in ("obs", "var") if key not in file]
+        if missing:
+            raise DataError(f"{path}: cannot be read as AnnData: no {' and '.join(missing)} in it")
+        yield H5adFile(path, file)
+
+
+def _of_codes(codes: np.ndarray, categories: Any) -> list[Any]:
+    names = [_text(name) for name in np.asarray(categories)]
+    return [np.nan if code == _MISSING else names[code] for code in codes]
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,75 @@
+"""Where an h5ad file has its raw counts: a layer, ``X`` or ``.raw``; normalised values are never taken for them."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from hage_transfer.data.sections.form import check_counts
+from hage_transfer.data.sections.gene_columns import (
+    ID_COLUMNS,
+    SYMBOL_COLUMNS,
+    GeneColumns,
+    gene_names_of,
+    merge_symbols,
+)
+from hage_transfer.data.sections.h5ad import H5adFile
+from hage_transfer.errors import DataError, some
+
+log = logging.getLogger(__name__)
+
+COUNT_LAYERS = ("counts", "raw_counts", "count", "raw", "umi_counts", "umi", "UMI")
+
+
+def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
+    """Raw counts of some spots by symbol, from the first place that holds whole numbers.
+
+    Symbols of a column are summed where they repeat; an index that repeats is an error later.
+
+    Raises:
+        DataError: no place holds raw counts; the message says what each place holds.
+    """
+    fault: str | None = None
+    for place, values, var in _places(file):
+        values = values[rows]
+        try:
+            check_counts(file.path, values, spots=list(file.index("obs")[rows]), genes=list(var.index))
+        except DataError as error:
+            fault = fault or f"{error} ({place})"
+            continue
+        if place != "X":
+            log.info("%s: counts are of %s%s", file.path, place, "" if fault is None else ", since X is normalised")
+        symbols, ids = gene_names_of(var)
+        if symbols == list(var.index):
+            return GeneColumns(values, symbols, ids, n_merged=0)
+        return merge_symbols(values, symbols, ids)
+    layers, has_raw = file.keys("layers"), "raw" in file.root or "raw.X" in file.root
+    elsewhere = f"layers holds {some(layers) or 'nothing'}{', and there is .raw' if has_raw else ''}"
+    if fault is not None:
+        raise DataError(f'{fault}; {elsewhere}, none of which is taken for raw counts but layers["counts"]')
+    raise DataError(f'{file.path}: no X and no layers["counts"]; {elsewhere}; name the layer of raw counts "counts"')
+
+
+def _places(file: H5adFile) -> Iterator[tuple[str, sp.csr_matrix, pd.DataFrame]]:
+    n_spots = len(file.index("obs"))
+    var = _genes(file, "var")
+    for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in COUNT_LAYERS), ("X", "X")]:
+        values = file.matrix(key, (n_spots, len(var)))
+        if values is not None:
+            yield place, values, var
+    for key, table in (("raw/X", "raw/var"), ("raw.X", "raw.var")):  # the second is anndata 0.6's
+        if key in file.root and table in file.root:
+            raw_var = _genes(file, table)
+            values = file.matrix(key, (n_spots, len(raw_var)))
+            if values is not None:
+                yield ".raw", values, raw_var
+
+
+def _genes(file: H5adFile, table: str) -> pd.DataFrame:
+    columns = {name: file.column(table, name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
+    index = file.index(table)
+    return pd.DataFrame(
+        {name: column.to_numpy() for name, column in columns.items() if column is not None}, index=index
+    )

@@ -1,0 +1,113 @@
+"""The her2st layout: `ST-cnts/<S>.tsv[.gz]`, `ST-spotfiles/<S>_selection.tsv`, `ST-imgs/<P>/<S>/*.jpg`.
+
+A section's first letter is its patient. Not every section need have an image. Spots of these arrays (legacy ST) are
+200 um apart, unless ``data.spot_spacing_um`` says otherwise.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.count_table import read_count_table
+from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.grid import is_grid, spacing_px
+from hage_transfer.data.sections.image_files import images_in, the_image
+from hage_transfer.data.sections.patients import listed_patient
+from hage_transfer.data.sections.resolution import SPACING, Candidate
+from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
+from hage_transfer.errors import DataError
+
+log = logging.getLogger(__name__)
+
+# The published comparisons use sections A2 to G3 of the 36, a slice of the sorted list.
+LEFT_OUT_BY_THE_FIELD = ("A1", "H1", "H2", "H3")
+PITCH_UM, SPOT_DIAMETER_UM = 200.0, 100.0
+
+
+def find(settings: SectionsSettings) -> dict[str, Path]:
+    """Every section under the root and its count file, sorted by name.
+
+    Raises:
+        DataError: the root does not hold the folders of the layout.
+    """
+    root = settings.root
+    for folder in ("ST-cnts", "ST-spotfiles"):
+        if not (root / folder).is_dir():
+            near = "; data.root is one folder higher than wanted" if (root / "data" / folder).is_dir() else ""
+            raise DataError(f"{root}: no folder {folder}, which the her2st layout has{near}; set data.root")
+    found: dict[str, Path] = {}
+    for path in sorted((root / "ST-cnts").glob("*.tsv*")):
+        name, ending = path.name.split(".", 1)
+        if ending not in ("tsv", "tsv.gz") or name.startswith("._"):
+            continue
+        if name in found:
+            raise DataError(f"{path}: section {name} is also in {found[name].name}; keep one of them")
+        found[name] = path
+    return found
+
+
+def default(names: list[str]) -> list[str]:
+    """The sections read where none are named: A2 to G3, the field's 32 of the 36 published; all where none is left."""
+    chosen = [name for name in names if name not in LEFT_OUT_BY_THE_FIELD]
+    left_out = [name for name in names if name in LEFT_OUT_BY_THE_FIELD]
+    if chosen and left_out:
+        log.info("%s left out as in the published comparisons; data.sections can name them", ", ".join(left_out))
+    return chosen or names
+
+
+def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
+    """Reads one section.
+
+    Raises:
+        DataError: a file is missing or not in its form, or counts and spots have no name in common.
+    """
+    root = settings.root
+    files = (path, root / "ST-spotfiles" / f"{name}_selection.tsv")
+    patient = listed_patient(root, name) or name[0]
+    image = _image(root / "ST-imgs" / name[0] / name)
+    return read_text_section(settings, name, patient, files, image, spot_diameter_um=SPOT_DIAMETER_UM)
+
+
+def read_text_section(
+    settings: SectionsSettings,
+    name: str,
+    patient: str,
+    files: tuple[Path, Path],
+    image: Path | None,
+    *,
+    spot_diameter_um: float,
+) -> RawSection:
+    """Reads a section of legacy ST from its count table and spot file; errors as ``read``."""
+    counts, spot_file = files
+    spots = read_spot_file(spot_file)
+    table = read_count_table(counts)
+    matched = match_spots(table, spots, paths=(counts, spot_file))
+    return RawSection(
+        name=name,
+        patient=patient,
+        path=counts,
+        spots=[table.spots[row] for row in matched.rows],
+        genes=table.genes,
+        counts=table.counts[matched.rows],
+        coords_px=matched.coords_px,
+        image=image,
+        resolutions=_by_pitch(matched.coords_px, settings.spot_spacing_um),
+        spot_diameter_um=spot_diameter_um,
+        mismatches=matched.mismatches,
+    )
+
+
+def _by_pitch(coords_px: np.ndarray, given_um: float | None) -> list[Candidate]:
+    if not is_grid(coords_px):
+        return []
+    pitch_um = PITCH_UM if given_um is None else given_um
+    source = f"spots {pitch_um:g} um apart ({'legacy ST' if given_um is None else SPACING})"
+    return [Candidate(pitch_um / spacing_px(coords_px), source)]
+
+
+def _image(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return None
+    return the_image(images_in(folder), str(folder), remedy="keep the H&E image alone")

@@ -1,0 +1,102 @@
+"""10x Genomics' feature-barcode matrices: HDF5, or Matrix Market (`matrix.mtx`, `barcodes.tsv`, `features.tsv`)."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import scipy.io
+import scipy.sparse as sp
+
+from hage_transfer.data.sections.count_table import CountTable, read_bytes
+from hage_transfer.data.sections.gene_columns import GeneColumns, gene_names_of, merge_symbols
+from hage_transfer.data.sections.read_faults import READ_FAULTS
+from hage_transfer.errors import DataError, some
+
+GENES_TYPE = "Gene Expression"
+MTX, BARCODES, FEATURES = "matrix.mtx", "barcodes.tsv", ("features.tsv", "genes.tsv")
+
+
+@dataclass(frozen=True)
+class MatrixFiles:
+    """A Matrix Market matrix: three files that may carry a prefix and be gzipped.
+
+    Attributes:
+        matrix: features by barcodes.
+        barcodes: a name a line.
+        features: id, symbol and, from Space Ranger 1 on, type.
+    """
+
+    matrix: Path
+    barcodes: Path
+    features: Path
+
+
+def existing(folder: Path, prefix: str, names: tuple[str, ...]) -> Path | None:
+    """The first of some files that is there, plain or gzipped; None where none is."""
+    paths = [folder / f"{prefix}{name}{packed}" for name in names for packed in ("", ".gz")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_matrix(source: Path | MatrixFiles) -> tuple[CountTable, GeneColumns]:
+    """Gene-expression counts by symbol; features of one symbol are summed, those of other types left out.
+
+    Raises:
+        DataError: missing, damaged, not such a matrix, or without a gene-expression feature.
+    """
+    path = source if isinstance(source, Path) else source.matrix
+    counts, spots, var = _read_h5(source) if isinstance(source, Path) else _read_mtx(source)
+    if "feature_types" in var:
+        of_genes = (var["feature_types"] == GENES_TYPE).to_numpy()
+        if not of_genes.any():
+            raise DataError(
+                f"{path}: no feature of type {GENES_TYPE}; it has {some(sorted(set(var['feature_types'].astype(str))))}"
+            )
+        counts, var = counts[:, of_genes], var[of_genes]
+    symbols, ids = gene_names_of(var)
+    genes = merge_symbols(counts, symbols, ids)
+    return CountTable(spots, genes.symbols, genes.counts), genes
+
+
+def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
+    import scanpy as sc
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
+            table = sc.read_10x_h5(path, gex_only=False)
+        counts = sp.csr_matrix(table.X)
+        counts.check_format()
+    except READ_FAULTS as error:
+        raise DataError(f"{path}: cannot be read as a 10x matrix, as Space Ranger writes it ({error})") from None
+    return counts, [str(name) for name in table.obs_names], table.var
+
+
+def _read_mtx(files: MatrixFiles) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
+    try:
+        counts = sp.csr_matrix(scipy.io.mmread(io.BytesIO(read_bytes(files.matrix))).T)
+    except READ_FAULTS as error:
+        raise DataError(f"{files.matrix}: cannot be read as a Matrix Market matrix ({error})") from None
+    barcodes = _table(files.barcodes)[0].tolist()
+    features = _table(files.features)
+    if counts.shape != (len(barcodes), len(features)):
+        turned = " (it lies on its side)" if counts.shape == (len(features), len(barcodes)) else ""
+        raise DataError(
+            f"{files.matrix}: {counts.shape[1]} rows and {counts.shape[0]} columns{turned}, wanted "
+            f"{len(features)} rows, as {files.features.name} has features, and {len(barcodes)} columns, as "
+            f"{files.barcodes.name} has barcodes"
+        )
+    var = pd.DataFrame({"gene_ids": features[0].to_numpy()}, index=pd.Index(features[min(1, features.shape[1] - 1)]))
+    if features.shape[1] > 2:
+        var["feature_types"] = features[2].to_numpy()
+    return counts, barcodes, var
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A tab-separated file without header, as text."""
+    try:
+        table = pd.read_csv(io.BytesIO(read_bytes(path)), sep="\t", header=None, dtype=str, keep_default_na=False)
+    except (*READ_FAULTS, pd.errors.ParserError) as error:
+        raise DataError(f"{path}: not a tab-separated list: {error}") from None
+    return table

@@ -1,0 +1,56 @@
+"""Whose a section is: a user's `patients.csv`, and cells of tables that name nobody."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hage_transfer.csv_table import csv_table
+from hage_transfer.errors import DataError, some
+
+PATIENTS_FILE = "patients.csv"
+_NOBODY = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>", "unknown"})
+
+
+def names_nobody(text: object) -> bool:
+    """Whether a cell is empty, or one of the words that tables have where a name is missing."""
+    return str(text).strip().lower() in _NOBODY
+
+
+def listed_patient(root: Path, name: str) -> str | None:
+    """The patient of a section in `patients.csv` (`section,patient`) of the root; None without that file.
+
+    Raises:
+        DataError: not such a table, or not one patient for the section.
+    """
+    path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
+    if not path.is_file():
+        return None
+    with csv_table(path, absent="no such table") as table:
+        if not {"section", "patient"} <= set(table.columns):
+            raise DataError(f"{path}: wanted a csv with the columns section,patient and a row for each section")
+        patients = {row["patient"] for _, row in table.rows if row["section"] == name}
+    if len(patients) != 1 or any(map(names_nobody, patients)):
+        raise DataError(
+            f"{path}: section {name} has {len(patients)} patients in it ({some(sorted(patients))}), wanted one"
+        )
+    return patients.pop()
+
+
+def one_name(path: Path, what: str, column: pd.Series, *, of: str) -> str | None:
+    """The one name that all spots have in a column; None where no spot has any.
+
+    Raises:
+        DataError: several names, or a name at some spots and none at others.
+    """
+    empty = column.map(names_nobody).to_numpy(dtype=bool)
+    names = column[~empty].astype(str).str.strip().unique()
+    if not len(names):
+        return None
+    if len(names) > 1:
+        raise DataError(f"{path}: {of} has spots of {len(names)} {what}s ({some(list(names))})")
+    if empty.any():
+        raise DataError(
+            f"{path}: {of} has {what} {names[0]} and {int(np.sum(empty))} spots without a {what}; fill it in"
+        )
+    return str(names[0])

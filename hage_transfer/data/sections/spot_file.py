@@ -1,0 +1,142 @@
+"""Spot files of the ST Spot Detector (`x y new_x new_y pixel_x pixel_y selected`), and their match with count rows."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from hage_transfer.data.sections.count_table import CountTable, read_bytes
+from hage_transfer.errors import DataError, some
+
+_LEAST_COMMON = 0.5
+_LARGEST_PLACE = 100_000
+COLUMNS = ("x", "y", "pixel_x", "pixel_y")
+
+
+@dataclass(frozen=True)
+class MatchedSpots:
+    """Count rows that have a selected spot, in the count table's order.
+
+    Attributes:
+        rows: row of the count table.
+        coords_px: (x, y) of the spot's centre, level 0.
+        mismatches: what did not fit, by kind.
+    """
+
+    rows: np.ndarray
+    coords_px: Float[np.ndarray, "spot 2"]
+    mismatches: dict[str, int]
+
+
+def read_spot_file(path: Path) -> pd.DataFrame:
+    """Spots with `name` (array x and y, rounded, `XxY`, as count rows are named), `pixel_x`, `pixel_y`, `selected`.
+
+    ``off`` is how far the array position is from the rounded one that names it.
+
+    Raises:
+        DataError: missing, a column missing, or text among the numbers.
+    """
+    try:
+        table = pd.read_csv(io.BytesIO(read_bytes(path)), sep="\t")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a tab-separated table of spots: {error}") from None
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise DataError(
+            f"{path}: column {', '.join(missing)} missing; the file has {some(list(table.columns), 10)}, "
+            f"wanted {', '.join(COLUMNS)} and, where some spots are not under tissue, selected"
+        )
+    wanted = [*COLUMNS, *(["selected"] if "selected" in table else [])]
+    numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
+    for column in wanted:
+        wrong = np.flatnonzero(~np.isfinite(numbers[column]))
+        if len(wrong):
+            raise DataError(
+                f"{path}: line {wrong[0] + 2}, column {column}: {table[column].iloc[wrong[0]]!r} is not a number"
+            )
+    if numbers[["x", "y"]].abs().to_numpy().max(initial=0) > _LARGEST_PLACE:
+        raise DataError(f"{path}: columns x and y hold pixels, wanted places on the array, as count rows are named")
+    whole = numbers[["x", "y"]].round()
+    rounded = whole.astype(int).astype(str)
+    return pd.DataFrame(
+        {
+            "name": rounded["x"] + "x" + rounded["y"],
+            "pixel_x": numbers["pixel_x"],
+            "pixel_y": numbers["pixel_y"],
+            "selected": numbers["selected"] != 0 if "selected" in numbers else True,
+            "off": np.hypot(*(numbers[["x", "y"]] - whole).to_numpy().T),
+        }
+    )
+
+
+def match_spots(table: CountTable, spots: pd.DataFrame, *, paths: tuple[Path, Path]) -> MatchedSpots:
+    """Matches count rows and spots by name; of two spots of one name the one that is nearer to its place has it.
+
+    Args:
+        table: the counts.
+        spots: columns `name`, `pixel_x`, `pixel_y`, `selected` and, where names are rounded places, `off`.
+        paths: count file and spot file, for the message.
+
+    Raises:
+        DataError: no common spot, fewer than half in common, more in common with x and y of the names exchanged, or
+            two spots that have as good a claim to one name.
+    """
+    both = f"{paths[0]} and {paths[1]}"
+    off = spots["off"] if "off" in spots else pd.Series(0.0, index=spots.index)
+    ordered = spots.assign(off=off.round(6)).sort_values(["off", "selected"], ascending=[True, False], kind="stable")
+    _refuse_equal_claims(ordered, table, both)
+    once = ordered.drop_duplicates("name").set_index("name")
+    selected = once[once["selected"]]
+    names = pd.Index(table.spots)
+    place = selected.index.get_indexer(names)
+    rows = np.flatnonzero(place >= 0)
+    n_possible = min(len(names), len(selected))
+    shown = (
+        f"the counts name theirs {some(table.spots, 2)}, the spot file "
+        f"{some(list(selected.index), 2) or 'none (none is selected)'}"
+    )
+    n_exchanged = int((selected.index.get_indexer(pd.Index(map(_exchanged, table.spots))) >= 0).sum())
+    if n_exchanged > len(rows):
+        raise DataError(
+            f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_exchanged} would with x and y "
+            f"swapped ({shown}); write the names of one of them the other way round"
+        )
+    if not len(rows):
+        raise DataError(f"{both}: no common spots; {shown}; are they of the same section?")
+    if len(rows) < _LEAST_COMMON * n_possible:
+        raise DataError(
+            f"{both}: only {len(rows)} of {n_possible} spots have a name in common; {shown}; are they of the same "
+            "section, and x and y not swapped?"
+        )
+    unselected = once.index[~once["selected"]]
+    return MatchedSpots(
+        rows=rows,
+        coords_px=selected[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64)[place[rows]],
+        mismatches={
+            "count_rows_without_spot": int((~names.isin(once.index)).sum()),
+            "count_rows_of_unselected_spots": int(names.isin(unselected).sum()),
+            "spots_without_counts": int((~selected.index.isin(names)).sum()),
+            "unselected_spots": len(unselected),
+            "duplicate_spots": len(spots) - len(once),
+        },
+    )
+
+
+def _refuse_equal_claims(ordered: pd.DataFrame, table: CountTable, both: str) -> None:
+    """Refuses two selected spots of one name, equally near to its place and at two places of the image."""
+    claims = ordered[ordered["selected"] & ordered["name"].isin(table.spots)]
+    nearest = claims[claims["off"] <= claims.groupby("name")["off"].transform("min")]
+    apart = nearest.drop_duplicates(["name", "pixel_x", "pixel_y"])
+    twice = apart[apart["name"].duplicated(keep=False)]
+    if len(twice):
+        name = twice["name"].iloc[0]
+        places = [f"({x:g}, {y:g})" for x, y in twice.loc[twice["name"] == name, ["pixel_x", "pixel_y"]].to_numpy()]
+        raise DataError(f"{both}: spot {name} is listed at {some(places)}; keep one of them")
+
+
+def _exchanged(name: str) -> str:
+    x, sign, y = str(name).partition("x")
+    return f"{y}{sign}{x}"
