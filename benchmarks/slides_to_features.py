@@ -114,7 +114,6 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
             encoder_settings,
             sha256=lambda item: item_sha256(item, encoder_settings, encoder.sha256),
             arithmetic="cpu",
-            track=lambda name, count: lambda done: None,
             book=book,
         )
         outcomes = worker.run()

@@ -47,7 +47,20 @@ class SharingError(InputError):
 
 
 class ItemsFailedError(HageError):
-    """Some items of a long list failed and are listed in ``failures.csv``; the rest are done. Exit code 1."""
+    """Some items of a long list failed and are listed in ``failures.csv``; the rest are done. Exit code 1.
+
+    Attributes:
+        done: what the call would have returned, of the items that are done; None where it returns nothing.
+    """
+
+    def __init__(self, message: str, *, done: object = None) -> None:
+        super().__init__(message)
+        self.done = done
+
+
+def reason(error: BaseException) -> str:
+    """An error's message and notes in one line."""
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def some(names: Sequence[object], n: int = 5) -> str:

@@ -1,6 +1,6 @@
 """Cross-validated comparison of feature sources with a bag classifier: same folds, seeds and options for all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from hage_transfer.mil.jobs import (
     run_mil_job,
     work_sha256,
 )
+from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Job
-from hage_transfer.running.run_all import run_all
+from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 
 _NAMED = 3
@@ -40,7 +41,7 @@ def evaluate_mil(
     run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Trains and tests every source, trial and fold; writes models, ``predictions.csv`` and ``splits/`` into the run.
 
@@ -51,13 +52,13 @@ def evaluate_mil(
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the training.
         n_jobs: jobs (source, trial) at a time.
-        progress: told (job, done, total) as each job ends.
+        progress: told of each job that ends.
 
     Raises:
         SplitError: as ``mil_folds``.
         DataError: feature files that are missing, unreadable or do not go together.
         ConfigError: a positive class that is none.
-        ItemsFailedError: some jobs failed; where all did, InputError.
+        ItemsFailedError: some jobs failed; where all did, the first error.
     """
     positive = positive_class(labels.classes, config.positive)
     folds = tuple(mil_folds(config, labels))
@@ -73,9 +74,9 @@ def evaluate_mil(
     ]
     jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device) for trial in trials]
     for job, (name, number, _) in zip(jobs, trials, strict=True):
-        redo_without_models(job.done, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
-    run_all(jobs, run=run, n_jobs=n_jobs, progress=progress)
-    found = [read_job(job.done) for job in jobs]
+        redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
+    run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
+    found = [read_job(job.made) for job in jobs]
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)

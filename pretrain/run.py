@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_
 from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
+from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Engine, Job
-from hage_transfer.running.run_all import run_all
+from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
-Progress = Callable[[str, int, int], None]
 
 
 def pretrain(
@@ -55,7 +55,7 @@ def pretrain(
         n_jobs: jobs at a time.
         engine: where jobs run, ``processes`` of this machine or a ``ray`` cluster.
         address: of a Ray cluster that is there already.
-        progress: called with (name, done, total) as each job ends.
+        progress: told of each job that ends: trials, then folds' scores.
 
     Raises:
         InputError: the data or the config is wrong.
@@ -82,7 +82,7 @@ def pretrain(
         for fold in folds
     ]
     for jobs in (trials, scores):
-        run_all(jobs, run=run, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+        run_items(jobs, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
     summaries = {
         (fold.fold.name, contender.source, trial): TrialSummary.load(
             _trial_paths(run.path, fold, contender, trial).predictions

@@ -1,6 +1,6 @@
 """Cross-validated comparison of feature sources with probes: same folds, draws, seeds and options for all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from hage_transfer.probes.folds import ProbeFold, masks, probe_folds
 from hage_transfer.probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
 from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
 from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
+from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Job
-from hage_transfer.running.run_all import run_all
+from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 
 Trials = Sequence[tuple[Path, ...]]
@@ -50,7 +51,7 @@ def evaluate_probes(
     run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Trains and tests every source and trial, and writes tables, ``predictions.csv`` and ``splits/`` into the run.
 
@@ -64,13 +65,13 @@ def evaluate_probes(
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the products.
         n_jobs: at a time: one classifier on one source and trial each.
-        progress: told (job, done, total) as each job ends.
+        progress: told of each job that ends.
 
     Raises:
         SplitError: as ``probe_folds``.
         DataError: a feature file that is missing, unreadable or has other keys than the labels.
         ConfigError: a positive class that is none.
-        ItemsFailedError: some jobs failed; where all did, InputError.
+        ItemsFailedError: some jobs failed; where all did, the first error.
     """
     positive = positive_class(labels.classes, config.positive)
     folds = probe_folds(config.split, labels)
@@ -87,9 +88,9 @@ def evaluate_probes(
         for name, trial, files in trials
     }
     for job in jobs.values():
-        remove_damaged(job.done)
-    run_all(list(jobs.values()), run=run, n_jobs=n_jobs, progress=progress)
-    found = {place: read_job(job.done) for place, job in jobs.items()}
+        remove_damaged(job.made)
+    run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
+    found = {place: read_job(job.made) for place, job in jobs.items()}
     predictions = {
         classifier: [OutOfFold(name, trial, found[classifier, name, trial][0]) for name, trial, _ in trials]
         for classifier in classifiers

@@ -69,6 +69,7 @@ def convert(
 
     from hage_transfer.data.feature_layouts import Given, TridentGrid
     from hage_transfer.encode.convert import convert_path
+    from hage_transfer.running.progress import shown
 
     given = Given(
         encoder=encoder_name,
@@ -82,5 +83,8 @@ def convert(
         dataset=dataset,
     )
     grid = TridentGrid(target_magnification=magnification, overlap=overlap, level0_magnification=level0_magnification)
-    written, total = convert_path(features, to=to, out=out, given=given, grid=grid, coords=coords, overwrite=overwrite)
+    with shown("convert") as progress:
+        written, total = convert_path(
+            features, to=to, out=out, given=given, grid=grid, coords=coords, overwrite=overwrite, progress=progress
+        )
     Console().print(f"{out}: {written} of {total} slides written as {to}", markup=False, soft_wrap=True)

@@ -101,6 +101,7 @@ def run_demo(out: Path, *, seed: int, device: str, jobs: int, overwrite: bool, s
 
 def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: int) -> None:
     """Heatmaps of the first slides of each class, for the gene-informed source."""
+    from hage_transfer.cli.heatmap import show_explained
     from hage_transfer.data.labels import read_labels
     from hage_transfer.explain.run import HeatmapOptions, run_heatmap
     from hage_transfer.running.devices import resolve_device
@@ -116,7 +117,10 @@ def explain_demo_slides(config: "MilConfig", run: Path, *, device: str, jobs: in
         encoders=(),
         slide_folder=None,
     )
-    run_heatmap(run, options, out=run / HEATMAPS_FOLDER, device=resolve_device(device), jobs=jobs, overwrite=False)
+    out = run / HEATMAPS_FOLDER
+    show_explained(
+        run_heatmap(run, options, out=out, device=resolve_device(device), jobs=jobs, overwrite=False), Console()
+    )
 
 
 def demo_configs(out: Path, files: "DemoFiles", *, seed: int) -> DemoConfigs:

@@ -1,9 +1,12 @@
 """`hage heatmap`: why slides were called: attention as pictures, GeoJSON, tables, and the genes of deciding tiles."""
 
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from hage_transfer.cli import options
 from hage_transfer.heatmap_files import HEATMAPS_FOLDER
@@ -13,6 +16,8 @@ _ENCODER_HELP = (
     "`frozen` that of the run's gene-informed source."
 )
 _SLIDES_HELP = "Folder of the slides, where the run was made of feature files or the slides have moved."
+
+_SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -44,27 +49,66 @@ def register(app: typer.Typer) -> None:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Make anew what is there already.")] = False,
     ) -> None:
         """Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes."""
-        from hage_transfer.errors import ConfigError
+        from hage_transfer.errors import ConfigError, ItemsFailedError
         from hage_transfer.explain.run import HeatmapOptions, run_heatmap
         from hage_transfer.running.devices import resolve_device
+        from hage_transfer.running.progress import shown
 
         if not 0 < deciding < 1:
             raise ConfigError(f"--deciding {deciding:g}: a share between 0 and 1, for example 0.1")
         if encoder and not genes:
             raise ConfigError("--encoder says whose genes are read, and --no-genes reads none; give one of them")
-        run_heatmap(
-            run,
-            HeatmapOptions(
-                sources=tuple(source or ()),
-                slides=tuple(slide or ()),
-                top=top,
-                share=deciding,
-                genes=genes,
-                encoders=tuple(encoder or ()),
-                slide_folder=slides,
-            ),
-            out=out or run / HEATMAPS_FOLDER,
-            device=resolve_device(device),
-            jobs=jobs,
-            overwrite=overwrite,
+        wanted = HeatmapOptions(
+            sources=tuple(source or ()),
+            slides=tuple(slide or ()),
+            top=top,
+            share=deciding,
+            genes=genes,
+            encoders=tuple(encoder or ()),
+            slide_folder=slides,
         )
+        folder = out or run / HEATMAPS_FOLDER
+        try:
+            with shown("heatmap") as progress:
+                found = run_heatmap(
+                    run,
+                    wanted,
+                    out=folder,
+                    device=resolve_device(device),
+                    jobs=jobs,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+        except ItemsFailedError as error:
+            show_explained(error.done, Console())
+            raise
+        show_explained(found, Console())
+        Console().print(f"heatmaps: {folder}", markup=False, soft_wrap=True)
+
+
+def show_explained(found: Any, console: Console) -> None:
+    """Prints the genes of largest mean effect of every source and predicted class."""
+    for source, rows in found.genes.items():
+        show_genes(rows, source, console)
+
+
+def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console) -> None:
+    """Prints the genes of largest mean effect of every predicted class."""
+    for predicted in dict.fromkeys(row["predicted"] for row in rows):
+        best = [row for row in rows if row["predicted"] == predicted][:_SHOWN]
+        text = ", ".join(f"{row['gene']} {row['mean_rank_biserial']:+.2f}{_worth(row)}" for row in best)
+        why = f" [{best[0]['reason']}]" if best[0]["reason"] else ""
+        console.print(
+            f"source {source}, called {predicted} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean "
+            f"rank-biserial: {text}{why}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _worth(row: Mapping[str, Any]) -> str:
+    """What there is of q and of how well the gene is predicted."""
+    known = [f"q {row['q_value']:.2g}"] if isfinite(row["q_value"]) else []
+    known += [f"held-out PCC {row['heldout_pcc']:.2f}"] if isfinite(row["heldout_pcc"]) else []
+    return f" ({', '.join(known)})" if known else ""

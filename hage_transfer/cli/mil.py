@@ -62,7 +62,7 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     from hage_transfer.mil.evaluate import evaluate_mil
     from hage_transfer.mil.folds import mil_folds
     from hage_transfer.running.devices import resolve_device
-    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.progress import run_log, shown
     from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
@@ -83,7 +83,7 @@ def run_mil(config: "MilConfig", *, out: Path, device: str, jobs: int, overwrite
     if needs_frozen(config.sources):
         open_bags(frozen, labels, quiet=True)
     run = RunDirectory.open(out, config, overwrite=overwrite)
-    with run_log(run), job_progress("mil") as progress:
+    with run_log(run), shown("mil") as progress:
         paths = resolve_sources(config.sources, frozen=frozen, out=out, device=resolved)
         trials = side_by_side(config.sources, paths, repeats=config.train.repeats)
         results = evaluate_mil(config, labels, trials, run=run, device=resolved, n_jobs=jobs, progress=progress)

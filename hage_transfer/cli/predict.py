@@ -1,7 +1,7 @@
 """`hage predict`: expression of sections or of every tile of slides, with maps and the genes that regions attend to."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,12 +48,15 @@ def register(app: typer.Typer) -> None:
         overwrite: options.Overwrite = False,
     ) -> None:
         """Predict expression of held-out sections, or of every tile of slides: AnnData files, tables and maps."""
+        from rich.console import Console
+
         from hage_transfer.encode.sources import find_encoder_directories
-        from hage_transfer.errors import ConfigError
+        from hage_transfer.errors import ConfigError, ItemsFailedError
         from hage_transfer.predict.items import section_items, slide_items
         from hage_transfer.predict.run import run_predict
         from hage_transfer.predict.tasks import PredictSettings
         from hage_transfer.running.devices import resolve_device
+        from hage_transfer.running.progress import shown
 
         if not encoder or out is None:
             raise ConfigError("hage predict needs --encoder (encoder directories) and --out (a folder)")
@@ -79,7 +82,28 @@ def register(app: typer.Typer) -> None:
             allow_trained=allow_trained,
             named=sections is not None,
         )
-        run_predict(items, folders, settings, out=out, device=resolve_device(device), overwrite=overwrite)
+        console = Console()
+        try:
+            with shown("predict") as progress:
+                found = run_predict(
+                    items,
+                    folders,
+                    settings,
+                    out=out,
+                    device=resolve_device(device),
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+        except ItemsFailedError as error:
+            _show(error.done, console)
+            raise
+        _show(found, console)
+        console.print(f"{out}: {len(found)} predicted", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(found: Any, console: Any) -> None:
+    for one in found:
+        console.print(one.summary, markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

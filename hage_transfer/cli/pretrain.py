@@ -111,7 +111,7 @@ def run_pretrain(
     from hage_transfer.pretrain.inputs import read_inputs
     from hage_transfer.pretrain.run import pretrain
     from hage_transfer.running.devices import resolve_device
-    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.progress import run_log, shown
     from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
@@ -121,7 +121,7 @@ def run_pretrain(
         )
     inputs = read_inputs(config)  # before anything is written or, with --overwrite, deleted
     run = RunDirectory.open(out, config, overwrite=overwrite)
-    with run_log(run), job_progress("pretrain") as progress:
+    with run_log(run), shown("pretrain") as progress:
         return pretrain(
             config, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, progress=progress
         )

@@ -72,7 +72,7 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     from hage_transfer.probes.evaluate import evaluate_probes
     from hage_transfer.probes.folds import probe_folds, read_parts
     from hage_transfer.running.devices import resolve_device
-    from hage_transfer.running.progress import job_progress, run_log
+    from hage_transfer.running.progress import run_log, shown
     from hage_transfer.running.run_directory import RunDirectory
 
     resolved = resolve_device(device)
@@ -90,7 +90,7 @@ def run_probe(config: "ProbeConfig", *, out: Path, device: str, jobs: int, overw
     positive_class(labels.classes, config.positive)
     probe_folds(config.split, labels)
     run = RunDirectory.open(out, config, overwrite=overwrite)
-    with run_log(run), job_progress("probe") as progress:
+    with run_log(run), shown("probe") as progress:
         paths = resolve_sources(config.sources, frozen=config.features / "features.h5", out=out, device=resolved)
         sources = side_by_side(config.sources, paths)
         results = evaluate_probes(config, labels, sources, run=run, device=resolved, n_jobs=jobs, progress=progress)

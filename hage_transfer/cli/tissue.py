@@ -1,14 +1,11 @@
 """`hage tissue`: tissue, outlines and tile counts of slides, to be looked at before encoding."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hage_transfer.cli import options
-
-if TYPE_CHECKING:
-    from hage_transfer.encode.tissue_survey import Surveyed
 
 Inputs = Annotated[
     list[Path],
@@ -36,37 +33,25 @@ def tissue(
     """
     from rich.console import Console
 
-    from hage_transfer.encode.tissue_survey import FAILURE_COLUMNS, SUMMARY, slide_jobs, survey_all, table_columns
+    from hage_transfer.encode.tissue_survey import survey_slides
     from hage_transfer.errors import ItemsFailedError
-    from hage_transfer.running.atomic import write_csv
-    from hage_transfer.running.progress import job_progress
-    from hage_transfer.running.run_directory import FAILURES_FILE
+    from hage_transfer.running.progress import shown
 
-    overrides = options.with_mpp(set_, mpp)
-    work, failed = slide_jobs(inputs, overrides)
     folder = out or Path("runs") / "tissue"
-    done: list[Surveyed] = []
-    with job_progress("tissue") as progress:
-        for result in survey_all(work, folder, n_jobs=jobs, overwrite=overwrite):
-            done.append(result)
-            progress(result.name, len(done), len(work))
-    rows = [result.row for result in done if result.row is not None]
-    failed = [*failed, *({"item": one.name, "reason": one.reason} for one in done if one.row is None)]
-    write_csv(folder / SUMMARY, table_columns(), rows)
+    overrides = options.with_mpp(set_, mpp)
+    try:
+        with shown("tissue") as progress:
+            rows = survey_slides(
+                inputs, out=folder, overrides=overrides, n_jobs=jobs, overwrite=overwrite, progress=progress
+            )
+    except ItemsFailedError as error:
+        _show(error.done, Console())
+        raise
     _show(rows, Console())
-    if failed:
-        write_csv(folder / FAILURES_FILE, FAILURE_COLUMNS, failed)
-        for one in failed:
-            Console(stderr=True).print(f"{one['item']}: {one['reason']}", markup=False, highlight=False, soft_wrap=True)
-        total = len(failed) + len(rows)
-        raise ItemsFailedError(
-            f"{len(failed)} of {total} slides failed, see {folder / FAILURES_FILE}; the rest are done"
-        )
-    (folder / FAILURES_FILE).unlink(missing_ok=True)
     Console().print(f"outlines to look at: {folder / 'outlines'}", markup=False, soft_wrap=True)
 
 
-def _show(rows: list[dict[str, Any]], console: Any) -> None:
+def _show(rows: Any, console: Any) -> None:
     from rich.table import Table
 
     table = Table("slide", "um per px", "tissue mm2", "pieces", "ink mm2", "tiles", "s")

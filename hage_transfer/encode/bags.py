@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
-from hage_transfer.errors import ConfigError, InputError, ItemsFailedError
+from hage_transfer.errors import ConfigError, DataError, HageError, InputError, reason
 from hage_transfer.running.devices import available_devices, resolve_device
+from hage_transfer.running.failures import end_items
 from hage_transfer.running.jobs import Engine, Job, run_jobs
 from hage_transfer.running.locks import leave, try_lock
+from hage_transfer.running.progress import Progress, shown
 
 if TYPE_CHECKING:
     from hage_transfer.encode.items import Item
@@ -51,6 +53,7 @@ def encode_bags(
     workers: Workers | None = None,
     labels_needed: bool = True,
     layout: "ToolLayout | None" = None,
+    progress: Progress | None = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
 
@@ -61,6 +64,7 @@ def encode_bags(
         workers: None: this process.
         labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
         layout: another tool's form, to be written as well.
+        progress: told of each slide that ends; of none where other workers do the work.
 
     Raises:
         ConfigError: the bags are feature files already, or single patches; a layout that such tiles do not have.
@@ -82,7 +86,7 @@ def encode_bags(
     if overwrite:
         _remove(config, own, book)
     if workers.is_here:
-        _encode(config, own, device=device, book=book)
+        _encode(config, own, device=device, book=book, progress=progress)
     else:
         _spread(config, device=device, workers=workers)
     outcomes = book.write()
@@ -103,12 +107,18 @@ def work(config: "MilConfig", device: str, shard: str | None) -> None:
     _encode(config, own, device=device, book=book)
 
 
-def _encode(config: "MilConfig", items: "list[Item]", *, device: str, book: "StatusBook") -> None:
+def _encode(
+    config: "MilConfig",
+    items: "list[Item]",
+    *,
+    device: str,
+    book: "StatusBook",
+    progress: Progress | None = None,
+) -> None:
     from hage_transfer.encode.items import encode_items
-    from hage_transfer.running.progress import encode_progress
 
-    with encode_progress() as track:
-        encode_items(items, config.encoder, device=device, overwrite=False, track=track, book=book)
+    with shown("encode", progress) as tell:
+        encode_items(items, config.encoder, device=device, overwrite=False, book=book, progress=tell)
 
 
 def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
@@ -120,11 +130,11 @@ def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
         for number, own in enumerate(_devices(device, workers), start=1)
     ]
     ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)
-    failed = [f"{name}: {reason}" for name, reason in ran if reason is not None]
+    failed = [f"{one.name}: {reason(one.error)}" for one in ran if one.error is not None]
     if len(failed) == len(jobs):
         raise InputError(failed[0])
-    for reason in failed:
-        log.error("%s; the others did its part", reason)
+    for worker in failed:
+        log.error("%s; the others did its part", worker)
 
 
 def _devices(device: str, workers: Workers) -> list[str]:
@@ -216,8 +226,6 @@ def _report(folder: Path, outcomes: "list[Outcome]") -> None:
         log.warning(
             "%d slides are at work elsewhere (first: %s, %s)", len(elsewhere), elsewhere[0].slide, elsewhere[0].reason
         )
-    if failed:
-        raise ItemsFailedError(
-            f"{len(failed)} of {len(outcomes)} slides failed, see {folder / 'failures.csv'}; the rest are done"
-        )
+    failures: dict[str, HageError] = {one.slide: DataError(one.reason) for one in failed}
+    end_items(failures, total=len(outcomes), what="slides", folder=folder, written=True)
     log.info("features of %d slides in %s", sum(one.status == "done" for one in outcomes), folder)

@@ -1,6 +1,7 @@
 """Feature files between this project's form, CLAM's, TRIDENT's and plain tensors."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from hage_transfer.data.feature_layouts import (
     unknown_facts,
     write_layout,
 )
-from hage_transfer.errors import DataError, InputError, ItemsFailedError
-from hage_transfer.running.atomic import write_csv
-from hage_transfer.running.progress import job_progress
-from hage_transfer.running.run_directory import FAILURES_FILE
+from hage_transfer.errors import DataError
+from hage_transfer.running.items import Items
+from hage_transfer.running.jobs import Job
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def convert_path(
     grid: TridentGrid,
     coords: Path | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[int, int]:
     """Converts a feature file, or every one of a folder, into the folder ``out``.
 
@@ -57,34 +59,15 @@ def convert_path(
         raise DataError(f"{coords}: no such file or folder of coords (--coords)")
     if coords is not None and coords.is_file() and len(files) > 1:
         raise DataError(f"{coords}: one file of coords for {len(files)} slides; give the folder of theirs as --coords")
-    unknown: dict[str, int] = {}
-    failures: dict[str, InputError] = {}
-    written = 0
-    with job_progress("convert") as progress:
-        for done, (slide, path) in enumerate(files.items(), start=1):
-            try:
-                made, names = _convert_file(path, to, out, given, grid, coords, overwrite)
-            except InputError as error:
-                failures[slide] = error
-                made, names = False, []
-            written += made
-            for name in names:
-                unknown[name] = unknown.get(name, 0) + 1
-            progress(slide, done, len(files))
-    _say_unknown(unknown)
-    if len(failures) == len(files):
-        first = next(iter(failures.values()))
-        if len(files) > 1:
-            first.add_note(f"none of {len(files)} files could be converted; this is the first")
-        raise first
-    if failures:
-        rows = [{"item": slide, "reason": str(error)} for slide, error in failures.items()]
-        write_csv(out / FAILURES_FILE, ["item", "reason"], rows)
-        raise ItemsFailedError(
-            f"{len(failures)} of {len(files)} files failed, see {out / FAILURES_FILE}; the rest are done "
-            f"(first: {rows[0]['reason']})"
-        )
-    (out / FAILURES_FILE).unlink(missing_ok=True)
+    jobs = [
+        Job(slide, None, _convert_file, (path, to, out, given, grid, coords, overwrite))
+        for slide, path in files.items()
+    ]
+    items = Items(out, what="files", total=len(files), progress=progress)
+    found = items.run(jobs).values()
+    _say_unknown(Counter(name for _, names in found for name in names))
+    written = sum(made for made, _ in found)
+    items.finish((written, len(files)))
     return written, len(files)
 
 

@@ -13,6 +13,7 @@ from hage_transfer.config import EncoderSettings, config_sha256
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.encode.extract import ImageSequence
+from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.base import FrozenEncoder
@@ -21,11 +22,10 @@ from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
 from hage_transfer.errors import ConfigError, DataError, InputError
 from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 
-# (item's name, number of its images) -> called with the number of images done since
-Track = Callable[[str, int], Callable[[int], None]]
 _NAMED = 3
 
 
@@ -75,8 +75,8 @@ def encode_items(
     *,
     device: str,
     overwrite: bool,
-    track: Track,
     book: StatusBook | None = None,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Makes the feature files that are not there yet; several workers may be given the same items at once.
 
@@ -88,8 +88,8 @@ def encode_items(
         settings: the frozen encoder; it is loaded only where something is left to do.
         device: see ``resolve_device``.
         overwrite: remove what is there first.
-        track: progress.
         book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
+        progress: told of each item that ends, of each batch of images too.
 
     Returns:
         What became of each item as far as this worker knows.
@@ -115,6 +115,7 @@ def encode_items(
     left = [item for item in items if not item.path.is_file()]
     if len(left) < len(items):
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
+    told = ImageProgress(progress, total=len(items), kept=len(items) - len(left))
     if not left:
         return [Outcome(item.name, "done") for item in items]
     device = resolve_device(device)
@@ -126,7 +127,7 @@ def encode_items(
         settings,
         sha256=sha256,
         arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device)}",
-        track=track,
+        progress=told,
         book=book,
     )
     done = {outcome.slide: outcome for outcome in worker.run()}

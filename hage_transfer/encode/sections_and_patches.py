@@ -12,12 +12,12 @@ from hage_transfer.encode.section_and_patch_items import patch_set_item, section
 from hage_transfer.encoders.registry import find_weights
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.progress import encode_progress
+from hage_transfer.running.progress import Progress, shown
 
 log = logging.getLogger(__name__)
 
 
-def encode_sections(config: PretrainConfig, *, device: str, overwrite: bool) -> None:
+def encode_sections(config: PretrainConfig, *, device: str, overwrite: bool, progress: Progress | None = None) -> None:
     """Writes ``<config.features>/<section>.h5`` of every section that has an image.
 
     Raises:
@@ -30,13 +30,18 @@ def encode_sections(config: PretrainConfig, *, device: str, overwrite: bool) -> 
         size_px=config.patch.size_px,
         mpp_um_per_px=config.patch.mpp_um_per_px,
     )
-    with encode_progress() as track:
-        encode_items(items, config.encoder, device=device, overwrite=overwrite, track=track)
+    with shown("encode", progress) as tell:
+        encode_items(items, config.encoder, device=device, overwrite=overwrite, progress=tell)
     log.info("features of %d sections in %s", len(items), config.features)
 
 
 def encode_patches(
-    config: ProbeConfig, *, device: str, overwrite: bool, check: Callable[[LabelTable], object] | None = None
+    config: ProbeConfig,
+    *,
+    device: str,
+    overwrite: bool,
+    check: Callable[[LabelTable], object] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Writes ``features.h5`` and ``labels.csv`` (key, label, group) to ``config.features``.
 
@@ -45,6 +50,7 @@ def encode_patches(
         device: torch device.
         overwrite: make it anew.
         check: is given the labels before anything is encoded; what it raises goes on up.
+        progress: told of each batch of patches.
 
     Raises:
         InputError: the patch set, the encoder or a feature file that is there already is not right.
@@ -55,7 +61,7 @@ def encode_patches(
     if check is not None:
         check(LabelTable(patches.keys, patches.labels, patches.groups))
     item = patch_set_item(patches, config.features)
-    with encode_progress() as track:
-        encode_items([item], config.encoder, device=device, overwrite=overwrite, track=track)
+    with shown("encode", progress) as tell:
+        encode_items([item], config.encoder, device=device, overwrite=overwrite, progress=tell)
     write_labels(config.features, "key", patches.keys, patches.labels, patches.groups)
     log.info("features of %d patches in %s", len(patches), config.features)

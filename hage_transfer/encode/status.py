@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from hage_transfer.running.atomic import TEMPORARY_MARK, write_csv, write_json
+from hage_transfer.running.failures import FAILURES_FILE, write_failures
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, wait_for_lock
 
-STATUS_FILE, FAILURES_FILE = "status.csv", "failures.csv"
+STATUS_FILE = "status.csv"
 _RECORDS, _LOCKS = "status", "locks"
 _MARK_LENGTH = len(TEMPORARY_MARK) + 13  # twelve digits and a hyphen
 
@@ -99,11 +100,8 @@ class StatusBook:
             found = self.outcomes()
             rows = [{name: _cell(value) for name, value in asdict(one).items() if name != "time"} for one in found]
             write_csv(self.folder / STATUS_FILE, _COLUMNS, rows)
-            failed = [{"item": one.slide, "reason": one.reason} for one in found if one.failed]
-            if failed:
-                write_csv(self.folder / FAILURES_FILE, ["item", "reason"], failed)
-            else:
-                (self.folder / FAILURES_FILE).unlink(missing_ok=True)
+            failed = {one.slide: one.reason for one in found if one.failed}
+            write_failures(self.folder, failed)
         leave(self.locks)
         return found
 

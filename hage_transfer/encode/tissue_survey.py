@@ -1,18 +1,19 @@
-"""The slides that `hage tissue` is given, each looked at once and kept while what decides the result is the same."""
+"""Tissue, outlines and tile counts of slides, each looked at once and kept while what decides them is the same."""
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from hage_transfer.config import SlideSetSettings, config_sha256, load_config
-from hage_transfer.errors import ConfigError, DataError, InputError
-from hage_transfer.running.atomic import remove_partial, write_json
+from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.running.atomic import remove_partial, write_csv, write_json
+from hage_transfer.running.items import Items
+from hage_transfer.running.jobs import Job
+from hage_transfer.running.progress import Progress
 from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
 from hage_transfer.slides.geojson import is_edited
 from hage_transfer.slides.reader import find_slide
@@ -22,7 +23,6 @@ from hage_transfer.slides.table import read_slide_table
 log = logging.getLogger(__name__)
 
 SUMMARY = "tissue.csv"
-FAILURE_COLUMNS = ["item", "reason"]
 _OUTLINES, _GEOJSON, _RECORDS = "outlines", "geojson", "records"
 _RECIPE_ENDINGS = frozenset({".yaml", ".yml"})
 
@@ -36,21 +36,47 @@ class SlideJob:
     own_mpp_um_per_px: float | None
 
 
-@dataclass(frozen=True)
-class Surveyed:
-    """A slide's row of the summary, or None and why it failed."""
+def survey_slides(
+    inputs: Sequence[Path],
+    *,
+    out: Path,
+    overrides: Sequence[str] = (),
+    n_jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Looks at every slide; writes outlines, GeoJSON files and ``tissue.csv`` into ``out``.
 
-    name: str
-    row: dict[str, Any] | None
-    reason: str = ""
+    Args:
+        inputs: one recipe of `hage mil`, or slides and folders of slides.
+        out: folder to write to.
+        overrides: `key=value` of the recipe; for slides without a recipe, of its `data`.
+        n_jobs: slides at a time.
+        overwrite: replace what is there, edited files too.
+        progress: told of each slide that ends.
+
+    Returns:
+        The rows of ``tissue.csv``, in the order of the slides.
+
+    Raises:
+        InputError: as ``slide_jobs``; no slide can be read.
+        ItemsFailedError: some slides failed; they are in ``failures.csv``.
+    """
+    found, absent = slide_jobs(inputs, overrides)
+    for part in (_OUTLINES, _GEOJSON, _RECORDS):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    remove_partial(out)
+    items = Items(out, what="slides", total=len(found) + len(absent), progress=progress)
+    for name, error in absent.items():
+        items.fail(name, error)
+    jobs = [Job(job.path.stem, None, _survey, (job, out, overwrite)) for job in found]
+    rows = list(items.run(jobs, n_jobs=n_jobs).values())
+    write_csv(out / SUMMARY, ["slide", "path", *columns()], rows)
+    items.finish(rows)
+    return rows
 
 
-def table_columns() -> list[str]:
-    """Columns of the summary."""
-    return ["slide", "path", *columns()]
-
-
-def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[SlideJob], list[dict[str, str]]]:
+def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[SlideJob], dict[str, DataError]]:
     """What to look at, and the slides of a table that are not there.
 
     Args:
@@ -61,7 +87,7 @@ def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[S
         ConfigError: the recipe is wrong, or has no slides.
         DataError: its table is wrong, a folder without slides, or two slides of one name.
     """
-    failed: list[dict[str, str]] = []
+    failed: dict[str, DataError] = {}
     if len(inputs) == 1 and inputs[0].suffix.lower() in _RECIPE_ENDINGS:
         jobs, failed = _from_recipe(inputs[0], overrides)
     else:
@@ -74,57 +100,44 @@ def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[S
     return jobs, failed
 
 
-def survey_all(jobs: Sequence[SlideJob], folder: Path, *, n_jobs: int, overwrite: bool) -> Iterator[Surveyed]:
-    """Looks at every slide, in order, over ``n_jobs`` processes."""
-    for part in (_OUTLINES, _GEOJSON, _RECORDS):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    remove_partial(folder)
-    calls = (joblib.delayed(_survey)(job, folder, overwrite) for job in jobs)
-    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(calls)
-
-
-def _survey(job: SlideJob, folder: Path, overwrite: bool) -> Surveyed:
+def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
+    """A slide's row of the summary, with its files made where they are not those of these inputs."""
     name = job.path.stem
     record, geojson = folder / _RECORDS / f"{name}.json", folder / _GEOJSON / f"{name}.geojson"
     picture = folder / _OUTLINES / f"{name}.png"
-    try:
-        inputs = tissue_inputs(job.path, job.settings, own_mpp_um_per_px=job.own_mpp_um_per_px)
-        stamp = config_sha256({**inputs, "slide": _stamp(job.path)})
-        before = _read_record(record)
-        edited = geojson.is_file() and is_edited(geojson)
-        if not overwrite and before.get("inputs_sha256") == stamp and picture.is_file() and geojson.is_file():
-            return Surveyed(name, before["row"])
-        keep = edited and not overwrite
-        if keep:
-            log.warning(
-                "%s was edited: it is kept (data.tissue.method=geojson reads it); --overwrite replaces it", geojson
-            )
-        survey = survey_slide(
-            job.path,
-            job.settings,
-            own_mpp_um_per_px=job.own_mpp_um_per_px,
-            picture=picture,
-            geojson=None if keep else geojson,
-        )
-    except InputError as error:
-        return Surveyed(name, None, "; ".join([str(error), *getattr(error, "__notes__", [])]))
+    inputs = tissue_inputs(job.path, job.settings, own_mpp_um_per_px=job.own_mpp_um_per_px)
+    stamp = config_sha256({**inputs, "slide": _stamp(job.path)})
+    before = _read_record(record)
+    edited = geojson.is_file() and is_edited(geojson)
+    if not overwrite and before.get("inputs_sha256") == stamp and picture.is_file() and geojson.is_file():
+        return dict(before["row"])
+    keep = edited and not overwrite
+    if keep:
+        log.warning("%s was edited: it is kept (data.tissue.method=geojson reads it); --overwrite replaces it", geojson)
+    survey = survey_slide(
+        job.path,
+        job.settings,
+        own_mpp_um_per_px=job.own_mpp_um_per_px,
+        picture=picture,
+        geojson=None if keep else geojson,
+    )
     row = {"slide": name, "path": str(job.path), **as_row(survey)}
     write_json(record, {"inputs_sha256": stamp, "row": row})
-    return Surveyed(name, row)
+    return row
 
 
-def _from_recipe(path: Path, overrides: Sequence[str]) -> tuple[list[SlideJob], list[dict[str, str]]]:
+def _from_recipe(path: Path, overrides: Sequence[str]) -> tuple[list[SlideJob], dict[str, DataError]]:
     from hage_transfer.mil.config import MilConfig
 
     data = load_config(MilConfig, path, overrides).data
     if not isinstance(data, SlideSetSettings):
         raise ConfigError(f"{path}: data.layout is {data.layout}; `hage tissue` looks at layout slides")
-    jobs, failed = [], []
+    jobs, failed = [], {}
     for row in read_slide_table(data.labels):
         try:
             jobs.append(SlideJob(find_slide(data.root, row.name), data, row.mpp_um_per_px))
         except DataError as error:
-            failed.append({"item": row.name, "reason": str(error)})
+            failed[row.name] = error
     return jobs, failed
 
 

@@ -14,14 +14,15 @@ from hage_transfer.config import EncoderSettings
 from hage_transfer.data.feature_file import FeatureMeta, write_blocks
 from hage_transfer.data.feature_journal import FeatureJournal, journal_path
 from hage_transfer.encode.extract import Opened, Part, encode_sources
+from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.errors import DataError, InputError
+from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
 
 if TYPE_CHECKING:
-    from hage_transfer.encode.items import Item, OpenItem, Track
+    from hage_transfer.encode.items import Item, OpenItem
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ class _Work:
     journal: FeatureJournal
     sha256: str
     began: float
-    advance: Callable[[int], None] | None = None
     failed: bool = False
 
 
@@ -53,12 +53,12 @@ class Worker:
         *,
         sha256: Callable[["Item"], str],
         arithmetic: str,
-        track: "Track",
+        progress: ImageProgress,
         book: StatusBook | None,
     ) -> None:
         """Takes the items that are left; ``arithmetic`` is what decides rows to the last bit besides ``sha256``."""
         self._items, self._encoder, self._settings = items, encoder, settings
-        self._sha256, self._track, self._book = sha256, track, book
+        self._sha256, self._progress, self._book = sha256, progress, book
         self._arithmetic = f"{arithmetic} batch {settings.batch_size}"
         self._began = 0.0 if book is None else shared_time(book.folder)
         self._finished = time.perf_counter()
@@ -143,11 +143,11 @@ class Worker:
     def _is_settled(self, item: "Item") -> bool:
         """Whether another worker made the item's file, or failed at it, since this one began."""
         if item.path.is_file():
-            self._outcomes[item.name] = Outcome(item.name, "done")
+            self._end(Outcome(item.name, "done"))
             return True
         record = None if self._book is None else self._book.read(item.name)
         if record is not None and record.failed and record.time >= self._began:
-            self._outcomes[item.name] = record
+            self._end(record)
             return True
         return False
 
@@ -167,7 +167,7 @@ class Worker:
                 raise part.error
             if part.rows is not None:
                 work.journal.append(part.rows)
-                self._advance(work, len(part.rows))
+                self._progress.images(work.item.name, work.journal.rows, work.rows.images.count)
             if part.last:
                 self._finish(work)
         except InputError as error:
@@ -231,7 +231,7 @@ class Worker:
             outcome = replace(
                 outcome, tiles=rows.images.count, tissue_mm2=rows.tissue_mm2, mpp_um_per_px=rows.slide_mpp_um_per_px
             )
-        self._outcomes[item.name] = outcome
+        self._end(outcome)
         if self._book is not None:
             self._book.record(outcome)
         if status == "done":
@@ -246,7 +246,7 @@ class Worker:
     def _leave_to_holder(self, item: "Item") -> None:
         owner = holder(self._locks(item), item.name)
         who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
-        self._outcomes[item.name] = Outcome(item.name, "running elsewhere", reason=who)
+        self._end(Outcome(item.name, "running elsewhere", reason=who))
         if self._book is None:
             self._error = DataError(f"{item.path}: {who} is at work on it; wait for it, or stop it")
 
@@ -254,11 +254,9 @@ class Worker:
         self._works.remove(work)
         work.lock.release()
 
-    def _advance(self, work: _Work, count: int) -> None:
-        if work.advance is None:
-            work.advance = self._track(work.item.name, work.rows.images.count)
-            work.advance(work.journal.rows - count)
-        work.advance(count)
+    def _end(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.slide] = outcome
+        self._progress.ended(outcome.slide)
 
     def _write_table(self) -> None:
         """Now and then, since it reads every item's record."""
@@ -273,4 +271,4 @@ class Worker:
 def _reason(error: InputError | OSError) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'the file'} cannot be read ({error.strerror or error})"
-    return "; ".join([str(error), *getattr(error, "__notes__", [])])
+    return reason(error)

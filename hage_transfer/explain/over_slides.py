@@ -1,11 +1,10 @@
 """Tables over the explained slides of a source: one row a slide, and genes that mark deciding tiles again and again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from hage_transfer.explain.files import cell
 from hage_transfer.explain.task import SlideTask, read_record
@@ -21,7 +20,6 @@ COLUMNS = (
     "mean_hedges_g", "mean_gene_attention_rank_biserial", "n_slides", "n_groups", "validation_pcc", "heldout_pcc",
     "reason",
 )  # fmt: skip
-_SHOWN = 5
 
 
 def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -49,28 +47,6 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
     found = [row for predicted in sorted(tables) for row in _of_class(predicted, tables[predicted], groups)]
     write_csv(folder / GENES_FILE, COLUMNS, [{name: cell(value) for name, value in row.items()} for row in found])
     return found
-
-
-def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console) -> None:
-    """Prints the genes of largest mean effect of every predicted class."""
-    for predicted in dict.fromkeys(row["predicted"] for row in rows):
-        best = [row for row in rows if row["predicted"] == predicted][:_SHOWN]
-        text = ", ".join(f"{row['gene']} {row['mean_rank_biserial']:+.2f}{_worth(row)}" for row in best)
-        why = f" [{best[0]['reason']}]" if best[0]["reason"] else ""
-        console.print(
-            f"source {source}, called {predicted} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean "
-            f"rank-biserial: {text}{why}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _worth(row: Mapping[str, Any]) -> str:
-    """What there is of q and of how well the gene is predicted."""
-    known = [f"q {row['q_value']:.2g}"] if np.isfinite(row["q_value"]) else []
-    known += [f"held-out PCC {row['heldout_pcc']:.2f}"] if np.isfinite(row["heldout_pcc"]) else []
-    return f" ({', '.join(known)})" if known else ""
 
 
 def _of_class(predicted: str, tables: Mapping[str, "pd.DataFrame"], groups: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -3,28 +3,27 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
-
-from rich.console import Console
+from typing import Any
 
 from hage_transfer.config import load_config
-from hage_transfer.errors import ConfigError, DataError, HageError, ItemsFailedError
+from hage_transfer.errors import ConfigError, DataError, HageError
 from hage_transfer.explain.images import SlideImage, slide_images
-from hage_transfer.explain.over_slides import show_genes, write_over_slides
+from hage_transfer.explain.over_slides import write_over_slides
 from hage_transfer.explain.slide import explain_slide
 from hage_transfer.explain.sources import Explained, explained_sources
 from hage_transfer.explain.task import SlideTask
 from hage_transfer.mil.checkpoint import FOLDER
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
-from hage_transfer.running.atomic import write_csv
-from hage_transfer.running.jobs import Job, run_jobs
+from hage_transfer.running.items import Items
+from hage_transfer.running.jobs import Job
 from hage_transfer.running.locks import Lock, try_lock
-from hage_transfer.running.progress import job_progress
-from hage_transfer.running.run_directory import CONFIG_FILE, FAILURES_FILE, RESULTS_FILE
+from hage_transfer.running.progress import Progress
+from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,31 @@ class HeatmapOptions:
     slide_folder: Path | None
 
 
-def run_heatmap(run: Path, options: HeatmapOptions, *, out: Path, device: str, jobs: int, overwrite: bool) -> None:
+@dataclass(frozen=True)
+class Explanations:
+    """What there is of the explained slides.
+
+    Attributes:
+        out: folder of all.
+        slides: by source, those whose files are of the present inputs.
+        genes: by source, the rows of `genes.csv`: genes over slides, largest effect of a predicted class first.
+    """
+
+    out: Path
+    slides: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    genes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def run_heatmap(
+    run: Path,
+    options: HeatmapOptions,
+    *,
+    out: Path,
+    device: str,
+    jobs: int,
+    overwrite: bool,
+    progress: Progress | None = None,
+) -> Explanations:
     """Explains slides; what an earlier run made of the same inputs is kept.
 
     Raises:
@@ -59,24 +82,21 @@ def run_heatmap(run: Path, options: HeatmapOptions, *, out: Path, device: str, j
         log.warning("the run was made of feature files: tables only; --slides FOLDER adds maps, GeoJSON and tiles")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out names a folder")
-    console = Console()
-    failures: dict[str, str] = {}
-    n_wanted = 0
+    wanted = {name: [slide for slide in (options.slides or tested[name]) if slide in tested[name]] for name in names}
+    items = Items(out, what="slides", total=sum(map(len, wanted.values())), progress=progress)
     sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
     first = next(sources)  # finds what is wrong with encoders before anything is written
+    found = Explanations(out)
     with _only_writer(out):
         for source in chain([first], sources):
             tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
-            wanted = [tasks[slide] for slide in (options.slides or tasks) if slide in tasks]
-            n_wanted += len(wanted)
-            failed = _explain(wanted, jobs=jobs, overwrite=overwrite, source=source.name)
-            failures |= {f"{source.name}/{slide}": reason for slide, reason in failed.items()}
-            done = _current(tasks, failed)
+            _explain([tasks[slide] for slide in wanted[source.name]], items, jobs=jobs, overwrite=overwrite)
+            done = _current(tasks, items.failures)
             if done:
-                genes = write_over_slides(out / source.name, done, source.groups)
-                show_genes(genes, source.name, console)
-        _close(out, failures, n_wanted)
-    console.print(f"heatmaps: {out}", markup=False, soft_wrap=True)
+                found.genes[source.name] = write_over_slides(out / source.name, done, source.groups)
+                found.slides[source.name] = tuple(done)
+        items.finish(found)
+    return found
 
 
 def _only_writer(out: Path) -> Lock:
@@ -161,36 +181,29 @@ def _tasks(
     }
 
 
-def _explain(tasks: Sequence[SlideTask], *, jobs: int, overwrite: bool, source: str) -> dict[str, str]:
-    """Explains what is left; slides that failed, with their reasons."""
-    failed: dict[str, str] = {}
+def _explain(tasks: Sequence[SlideTask], items: Items, *, jobs: int, overwrite: bool) -> None:
+    """Explains what is left."""
     left = []
     for task in tasks:
         try:
             if not overwrite and task.is_current():
+                items.keep(task.name)
                 continue
         except HageError as error:
-            failed[task.slide.name] = str(error)
+            items.fail(task.name, error)
             continue
         task.record.unlink(missing_ok=True)
-        left.append(Job(task.slide.name, task.record, explain_slide, (task,)))
-    if len(left) + len(failed) < len(tasks):
-        log.info("source %s: %d of %d slides are kept", source, len(tasks) - len(left) - len(failed), len(tasks))
-    with job_progress(f"heatmap {source}") as progress:
-        for number, (name, reason) in enumerate(run_jobs(left, n_jobs=jobs), start=1):
-            progress(name, number, len(left))
-            if reason is not None:
-                failed[name] = reason
-    for name, reason in failed.items():
-        log.warning("%s failed: %s", name, reason)
-    return failed
+        left.append(Job(task.name, task.record, explain_slide, (task,)))
+    if len(left) < len(tasks):
+        log.info("%d of %d slides are kept", len(tasks) - len(left), len(tasks))
+    items.run(left, n_jobs=jobs)
 
 
-def _current(tasks: Mapping[str, SlideTask], failed: Mapping[str, str]) -> dict[str, SlideTask]:
+def _current(tasks: Mapping[str, SlideTask], failed: Mapping[str, HageError]) -> dict[str, SlideTask]:
     """Every slide whose files are of the present inputs, those of earlier calls among them."""
     found = {}
     for slide, task in tasks.items():
-        if slide in failed or not task.record.is_file():
+        if task.name in failed or not task.record.is_file():
             continue
         try:
             current = task.is_current()
@@ -200,14 +213,3 @@ def _current(tasks: Mapping[str, SlideTask], failed: Mapping[str, str]) -> dict[
         if current:
             found[slide] = task
     return found
-
-
-def _close(out: Path, failures: Mapping[str, str], n_wanted: int) -> None:
-    path = out / FAILURES_FILE
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    if len(failures) == n_wanted:  # nothing was to be had from this input
-        raise DataError(next(iter(failures.values())))
-    write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
-    raise ItemsFailedError(f"{len(failures)} of {n_wanted} slides failed, see {path}; the rest are done")

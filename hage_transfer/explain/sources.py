@@ -16,7 +16,7 @@ from hage_transfer.encode.sources import (
     resolve_sources,
     side_by_side,
 )
-from hage_transfer.errors import InputError
+from hage_transfer.errors import InputError, reason
 from hage_transfer.explain.genes import gene_quality, refuse_unfit
 from hage_transfer.explain.task import GeneModels
 from hage_transfer.mil.bags import BagSet, open_bags
@@ -118,7 +118,7 @@ def _genes(
     try:
         return *_load(find_encoders(owner, str(pattern)), _features(config.sources[owner], frozen), device), ""
     except InputError as error:
-        return None, {}, "; ".join([str(error), *getattr(error, "__notes__", [])])
+        return None, {}, reason(error)
 
 
 def _owner(config: MilConfig, name: str) -> str | None:

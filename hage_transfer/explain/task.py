@@ -71,6 +71,11 @@ class SlideTask:
     device: str
 
     @property
+    def name(self) -> str:
+        """Among the slides of all sources."""
+        return f"{self.source}/{self.slide.name}"
+
+    @property
     def record(self) -> Path:
         """The last file that is written."""
         return self.out / RECORD_FILE

@@ -4,18 +4,17 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
-from rich.console import Console
 
 import hage_transfer
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
-from hage_transfer.errors import ConfigError, HageError, ItemsFailedError
+from hage_transfer.errors import ConfigError
 from hage_transfer.models.checkpoint import PREDICTOR_FILE
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import attends_to_genes, region_attention
@@ -26,12 +25,29 @@ from hage_transfer.predict.tasks import EnsembleLoader, PredictSettings, Predict
 from hage_transfer.report.attention_table import strongest_gene, write_attention_table
 from hage_transfer.report.prediction_file import inputs_sha256, make_prediction, read_prediction, write_prediction
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
-from hage_transfer.running.run_directory import FAILURES_FILE
+from hage_transfer.running.items import Items
+from hage_transfer.running.jobs import Job
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 
 RUN_FILE, SCORES_FILE, MAPS = "predict.json", "gene_pcc.csv", "maps"
 _TOP_GENES = 20
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """An item that is predicted.
+
+    Attributes:
+        name: of the item, and of its file.
+        scores: rows of the table of scores; none where there are no counts.
+        summary: how much, how well, what was drawn, in one line.
+    """
+
+    name: str
+    scores: list[dict[str, Any]]
+    summary: str
 
 
 def run_predict(
@@ -42,14 +58,14 @@ def run_predict(
     out: Path,
     device: str,
     overwrite: bool,
-) -> None:
+    progress: Progress | None = None,
+) -> list[Predicted]:
     """Predicts every item; what an earlier, interrupted run finished on the same inputs is kept.
 
     Raises:
         InputError: encoders, features, genes or ``out`` are not right; found before anything is written.
         ItemsFailedError: some slides failed; they are in ``failures.csv`` and the rest are done.
     """
-    console = Console()
     tasks = assign_encoders(items, folders, settings)
     loader = EnsembleLoader(device)
     for task in tasks:  # before anything is written
@@ -57,23 +73,19 @@ def run_predict(
         check_genes(settings.genes, ensemble)
         ensemble.check_fits(*task.item.facts())
     _open_out(out, folders, overwrite=overwrite)
-    failures: dict[str, HageError] = {}
-    scores: list[dict[str, Any]] = []
-    for task in tasks:
-        try:
-            prediction = _predict(task, loader.load(task.folders), settings, out=out)
-        except HageError as error:
-            failures[task.item.name] = error
-            if len(tasks) > 1:
-                log.warning("%s failed: %s", task.item.name, error)
-            continue
-        drawn = draw(prediction, settings, out / MAPS)
-        scores += score_rows(prediction)
-        console.print(summary(prediction, drawn), markup=False, highlight=False, soft_wrap=True)
-    if scores:
+    jobs = [Job(task.item.name, None, _predict_item, (task, loader, settings, out)) for task in tasks]
+    loop = Items(out, what="predictions", total=len(jobs), progress=progress)
+    found = list(loop.run(jobs).values())
+    if scores := [row for one in found for row in one.scores]:
         write_csv(out / SCORES_FILE, SCORE_COLUMNS, scores)
-    _close(out, failures, len(tasks))
-    console.print(f"{out}: {len(tasks)} predicted", markup=False, highlight=False, soft_wrap=True)
+    loop.finish(found)
+    return found
+
+
+def _predict_item(task: PredictTask, loader: EnsembleLoader, settings: PredictSettings, out: Path) -> Predicted:
+    prediction = _predict(task, loader.load(task.folders), settings, out=out)
+    drawn = draw(prediction, settings, out / MAPS)
+    return Predicted(task.item.name, score_rows(prediction), summary(prediction, drawn))
 
 
 def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
@@ -106,17 +118,6 @@ def _facts(path: Path) -> Any:
         raise ConfigError(
             f"{path}: not valid JSON ({error}); give another --out, or --overwrite to start anew"
         ) from None
-
-
-def _close(out: Path, failures: dict[str, HageError], n_items: int) -> None:
-    path = out / FAILURES_FILE
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    if len(failures) == n_items:  # nothing was to be had from this input
-        raise next(iter(failures.values()))
-    write_csv(path, ["item", "reason"], [{"item": item, "reason": str(why)} for item, why in failures.items()])
-    raise ItemsFailedError(f"{len(failures)} of {n_items} failed, see {path}; the rest are done")
 
 
 def _predict(task: PredictTask, ensemble: ExpressionEnsemble, settings: PredictSettings, *, out: Path) -> ad.AnnData:

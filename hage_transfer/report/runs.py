@@ -1,6 +1,5 @@
 """Reads run directories for the report."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,8 @@ from typing import Any
 from hage_transfer.compare.records import MEAN, STD, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
-from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, FAILURES_FILE, LOG_FILE, RESULTS_FILE
+from hage_transfer.running.failures import read_failures
+from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, RESULTS_FILE
 
 BASELINE = "frozen"
 PREDICT_FILE = "predict.json"
@@ -141,14 +141,6 @@ def with_labels(runs: Sequence[Run]) -> list[Run]:
             length += 1
         labels.append("/".join(path.parts[-length:]))
     return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
-
-
-def read_failures(path: Path) -> dict[str, str]:
-    """``failures.csv`` of a run's folder; empty where nothing failed."""
-    if not (path / FAILURES_FILE).is_file():
-        return {}
-    with (path / FAILURES_FILE).open(newline="", encoding="utf-8") as handle:
-        return {row.get("item") or "?": row.get("reason") or "" for row in csv.DictReader(handle)}
 
 
 def _hint(path: Path) -> str:

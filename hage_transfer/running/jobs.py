@@ -1,12 +1,12 @@
 """Many independent jobs, each done once: a job whose file exists is not run again. Where they run is the engine's."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hage_transfer.errors import HageError
+from hage_transfer.errors import HageError, InputError
 
 log = logging.getLogger(__name__)
 Engine = Literal["processes", "ray"]
@@ -16,37 +16,64 @@ TRIES = 2
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work: ``run(*arguments)`` makes the file ``done`` (atomically) as its last act.
+    """One unit of work: ``run(*arguments)`` makes the file ``done`` (atomically) as its last act, if it has one.
 
     ``run`` must be importable (a function of a module) and its arguments picklable, since it may run elsewhere.
 
     Attributes:
         name: in progress and failures.
-        done: what it makes, on a file system that every worker sees.
+        done: what it makes, on a file system that every worker sees; None: it is run each time and keeps what is there.
         run: the function.
         arguments: its arguments.
         gpus: it takes, where the engine gives them out (Ray).
     """
 
     name: str
-    done: Path
-    run: Callable[..., None]
+    done: Path | None
+    run: Callable[..., Any]
     arguments: tuple[Any, ...]
     gpus: int = 0
+
+    @property
+    def made(self) -> Path:
+        """The file that it makes; a job that makes none must not be asked."""
+        if self.done is None:
+            raise ValueError(f"job {self.name} makes no file")
+        return self.done
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its file is there."""
+        return self.done is not None and self.done.exists()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        name: of the job.
+        result: what its function returned.
+        error: of ours, that ended it; None where it is done.
+    """
+
+    name: str
+    result: Any = None
+    error: HageError | None = None
 
 
 def run_jobs(
     jobs: Sequence[Job], *, n_jobs: int = 1, engine: Engine = "processes", address: str | None = None
-) -> Iterator[tuple[str, str | None]]:
-    """Runs what is left of ``jobs`` and yields (name, reason of failure or None) as each ends, in no set order.
+) -> Generator[Ended, None, None]:
+    """Runs what is left of ``jobs`` and yields how each ended, in no set order.
 
-    An error of ours in a job is that job's reason and the others go on; any other exception is a bug and ends the
+    An error of ours in a job is that job's own and the others go on; any other exception is a bug and ends the
     run. A worker that is killed loses its own job's work and nothing else: the job is tried once more, and a second
-    death is its reason of failure. Each job seeds itself and sets its threads, so results do not depend on where it
+    death is its error. Each job seeds itself and sets its threads, so results do not depend on where it
     runs or on what was done before.
 
     Args:
-        jobs: each with a ``done`` of its own.
+        jobs: each with a ``done`` of its own, if any.
         n_jobs: at a time. On a Ray cluster that is there already its own CPUs and GPUs decide.
         engine: ``processes`` of this machine, or a ``ray`` cluster.
         address: of a Ray cluster; None: one of ``n_jobs`` workers is started on this machine.
@@ -54,7 +81,7 @@ def run_jobs(
     Raises:
         ConfigError: the engine is not to be had.
     """
-    left = [job for job in jobs if not job.done.exists()]
+    left = [job for job in jobs if not job.is_done]
     if len(left) < len(jobs):
         log.info("%d of %d jobs are done already, %d left", len(jobs) - len(left), len(jobs), len(left))
     if engine == "ray":
@@ -69,15 +96,22 @@ def run_jobs(
         yield from run_in_processes(left, n_jobs=n_jobs)
 
 
-def attempt(job: Job) -> tuple[str, str | None]:
-    """Runs a job: its name, and the reason if an error of ours ended it."""
+def attempt(job: Job) -> Ended:
+    """Runs a job; an error of ours ends it, any other goes on up."""
     try:
-        job.run(*job.arguments)
+        return Ended(job.name, job.run(*job.arguments))
     except HageError as error:
-        return job.name, "; ".join([str(error), *getattr(error, "__notes__", [])])
-    return job.name, None
+        error.__traceback__ = error.__context__ = None  # their frames hold what the job had in memory
+        return Ended(job.name, error=error)
 
 
-def death_reason(job: Job) -> str:
-    """Reason of failure of a job whose worker died each time it was tried."""
-    return f"the worker of {job.name} was killed {TRIES} times (out of memory? see the system's log); run again"
+def after_death(job: Job) -> Ended:
+    """How a job ended whose worker died each time it was tried: its file may be there all the same."""
+    if job.is_done:
+        return Ended(job.name)
+    return Ended(
+        job.name,
+        error=InputError(
+            f"the worker of {job.name} was killed {TRIES} times (out of memory? see the system's log); run again"
+        ),
+    )

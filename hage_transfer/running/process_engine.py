@@ -9,21 +9,21 @@ from concurrent.futures.process import BrokenProcessPool
 
 from loky import ProcessPoolExecutor, cpu_count
 
-from hage_transfer.running.jobs import TRIES, Job, attempt, death_reason
+from hage_transfer.running.jobs import TRIES, Ended, Job, after_death, attempt
 
 log = logging.getLogger(__name__)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[tuple[str, str | None]]:
-    """Runs ``jobs``, ``n_jobs`` at a time; yields (name, reason of failure or None) as each ends.
+def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[Ended]:
+    """Runs ``jobs``, ``n_jobs`` at a time; yields how each ended.
 
     One pool of several workers would break as a whole when one of them dies. Here each worker is loky's, in a pool of
     its own; a broken one is replaced, and its job is tried again.
     """
     waiting = deque((job, 1) for job in jobs)
     idle = [_pool(n_jobs) for _ in range(min(n_jobs, len(jobs)))]
-    running: dict[Future[tuple[str, str | None]], tuple[Job, int, ProcessPoolExecutor]] = {}
+    running: dict[Future[Ended], tuple[Job, int, ProcessPoolExecutor]] = {}
     try:
         while waiting or running:
             while waiting and idle:
@@ -38,11 +38,11 @@ def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[tuple[str,
                     pool.shutdown(wait=False, kill_workers=True)
                     del running[future]
                     idle.append(_pool(n_jobs))
-                    if number < TRIES and not job.done.exists():
+                    if number < TRIES and not job.is_done:
                         log.warning("the worker of %s was killed; the job is tried again", job.name)
                         waiting.appendleft((job, number + 1))
                     else:
-                        yield job.name, None if job.done.exists() else death_reason(job)
+                        yield after_death(job)
                     continue
                 del running[future]
                 idle.append(pool)

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.running.jobs import TRIES, Job, attempt, death_reason
+from hage_transfer.running.jobs import TRIES, Ended, Job, after_death, attempt
 
 _SECONDS_TO_ANSWER = 10
 
 
-def run_on_ray(jobs: Sequence[Job], *, n_jobs: int, address: str | None) -> Iterator[tuple[str, str | None]]:
-    """Runs ``jobs`` as tasks of one CPU each; yields (name, reason of failure or None) as each ends.
+def run_on_ray(jobs: Sequence[Job], *, n_jobs: int, address: str | None) -> Iterator[Ended]:
+    """Runs ``jobs`` as tasks of one CPU each; yields how each ended.
 
     Ray gives out its CPUs, and the GPUs that a job asks for; a task whose worker or node dies is tried again by Ray.
     Every node needs this package and sees the run directory under the same path.
@@ -49,7 +49,7 @@ def run_on_ray(jobs: Sequence[Job], *, n_jobs: int, address: str | None) -> Iter
                 try:
                     outcome = ray.get(ended)
                 except died:
-                    outcome = job.name, None if job.done.exists() else death_reason(job)
+                    outcome = after_death(job)
                 yield outcome
         finally:
             for left in running:

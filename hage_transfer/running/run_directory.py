@@ -19,10 +19,11 @@ from pydantic import ValidationError
 
 from hage_transfer.config import Settings, dump_config
 from hage_transfer.errors import ConfigError
-from hage_transfer.running.atomic import remove_partial, write_csv, write_json, write_text
+from hage_transfer.running.atomic import remove_partial, write_json, write_text
+from hage_transfer.running.failures import FAILURES_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
-FAILURES_FILE, RESULTS_FILE = "failures.csv", "results.json"
+RESULTS_FILE = "results.json"
 _PACKAGES = (
     "hage-transfer",
     "torch",
@@ -88,14 +89,6 @@ class RunDirectory:
         handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         return handler
-
-    def write_failures(self, failures: dict[str, str]) -> None:
-        """Writes ``failures.csv`` (item, reason); removes it where nothing failed."""
-        path = self.path / FAILURES_FILE
-        if failures:
-            write_csv(path, ["item", "reason"], [{"item": item, "reason": why} for item, why in failures.items()])
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _has_work(path: Path) -> bool:

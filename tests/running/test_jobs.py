@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, reason
 from hage_transfer.running.jobs import Job, run_jobs
 
 
@@ -55,16 +55,20 @@ def jobs(folder: Path, *functions: object) -> list[Job]:
     return [Job(str(i), folder / str(i), function, (folder / str(i),)) for i, function in enumerate(functions)]
 
 
+def ended(found) -> dict[str, str | None]:
+    return {one.name: None if one.error is None else reason(one.error) for one in found}
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_done_job_is_not_run_again(tmp_path, n_jobs):
-    assert dict(run_jobs(jobs(tmp_path, touch, touch), n_jobs=n_jobs)) == {"0": None, "1": None}
+    assert ended(run_jobs(jobs(tmp_path, touch, touch), n_jobs=n_jobs)) == {"0": None, "1": None}
     (tmp_path / "1").unlink()
-    assert dict(run_jobs(jobs(tmp_path, touch, touch), n_jobs=n_jobs)) == {"1": None}
+    assert ended(run_jobs(jobs(tmp_path, touch, touch), n_jobs=n_jobs)) == {"1": None}
     assert (tmp_path / "0").read_text() == "x"
 
 
 def test_a_failing_job_gives_its_reason_and_the_others_go_on(tmp_path):
-    assert dict(run_jobs(jobs(tmp_path, fail, touch))) == {"0": "no tile; slide s1", "1": None}
+    assert ended(run_jobs(jobs(tmp_path, fail, touch))) == {"0": "no tile; slide s1", "1": None}
 
 
 def test_a_bug_ends_the_run(tmp_path):
@@ -73,18 +77,18 @@ def test_a_bug_ends_the_run(tmp_path):
 
 
 def test_a_killed_worker_loses_its_own_job_alone_which_is_tried_again(tmp_path):
-    assert dict(run_jobs(jobs(tmp_path, die_once, slow_touch, touch), n_jobs=2)) == dict.fromkeys("012")
+    assert ended(run_jobs(jobs(tmp_path, die_once, slow_touch, touch), n_jobs=2)) == dict.fromkeys("012")
     assert [(tmp_path / name).read_text() for name in "012"] == ["x", "x", "x"]
 
 
 def test_a_job_whose_worker_dies_again_fails_with_that_reason_and_the_others_go_on(tmp_path):
-    outcome = dict(run_jobs(jobs(tmp_path, die, touch, touch), n_jobs=2))
+    outcome = ended(run_jobs(jobs(tmp_path, die, touch, touch), n_jobs=2))
     assert "killed 2 times" in (outcome.pop("0") or "")
     assert outcome == dict.fromkeys("12")
 
 
 def test_a_worker_killed_after_its_job_was_done_leaves_it_done(tmp_path):
-    assert dict(run_jobs(jobs(tmp_path, die_when_done, touch), n_jobs=2)) == dict.fromkeys("01")
+    assert ended(run_jobs(jobs(tmp_path, die_when_done, touch), n_jobs=2)) == dict.fromkeys("01")
     assert (tmp_path / "0").read_text() == "x"
 
 
@@ -114,16 +118,16 @@ def ray():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_ray_runs_jobs_once_and_gives_reasons(ray, tmp_path):
-    outcome = dict(run_jobs(jobs(tmp_path, touch, fail), engine="ray"))
+    outcome = ended(run_jobs(jobs(tmp_path, touch, fail), engine="ray"))
     assert outcome == {"0": None, "1": "no tile; slide s1"}
-    assert dict(run_jobs(jobs(tmp_path, touch), engine="ray")) == {}
+    assert ended(run_jobs(jobs(tmp_path, touch), engine="ray")) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_ray_tries_the_job_of_a_killed_worker_again_and_keeps_the_others(ray, tmp_path):
-    assert dict(run_jobs(jobs(tmp_path, die_once, slow_touch), engine="ray")) == dict.fromkeys("01")
-    assert "killed 2 times" in (dict(run_jobs(jobs(tmp_path / "again", die), engine="ray"))["0"] or "")
+    assert ended(run_jobs(jobs(tmp_path, die_once, slow_touch), engine="ray")) == dict.fromkeys("01")
+    assert "killed 2 times" in (ended(run_jobs(jobs(tmp_path / "again", die), engine="ray"))["0"] or "")
 
 
 @pytest.mark.slow

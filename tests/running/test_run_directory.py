@@ -45,14 +45,6 @@ def test_a_folder_of_other_files_is_never_touched(tmp_path, overwrite, other):
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-def test_failures_are_listed_and_removed_when_none_is_left(tmp_path):
-    run = RunDirectory.open(tmp_path / "run", Small())
-    run.write_failures({"s1": "no tissue"})
-    assert (run.path / "failures.csv").read_text().splitlines() == ["item,reason", "s1,no tissue"]
-    run.write_failures({})
-    assert not (run.path / "failures.csv").exists()
-
-
 @pytest.mark.parametrize("text", ["- a", "a: ["])
 def test_a_config_that_is_none_is_named(tmp_path, text):
     run = RunDirectory.open(tmp_path / "run", Small())
