@@ -43,6 +43,7 @@ class OpenItem:
         why_empty: why there are no images.
         tissue_mm2: area of tissue, for the status table.
         slide_mpp_um_per_px: resolution of level 0, likewise.
+        slide_mpp_source: where that is from, in words.
     """
 
     images: ImageSequence
@@ -54,6 +55,7 @@ class OpenItem:
     why_empty: str = ""
     tissue_mm2: float | None = None
     slide_mpp_um_per_px: float | None = None
+    slide_mpp_source: str = ""
 
 
 @dataclass(frozen=True)

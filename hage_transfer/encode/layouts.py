@@ -11,7 +11,9 @@ from hage_transfer.data.feature_layouts import TridentGrid, open_features, write
 from hage_transfer.encode.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.locks import leave
-from hage_transfer.slides.reader import find_slide, open_slide
+from hage_transfer.slide_names import slide_name
+from hage_transfer.slides.find import find_slide
+from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.table import read_slide_table
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,6 @@ def _sizes(data: SlideSetSettings) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             path = find_slide(data.root, row.name)
             with open_slide(path, needs_resolution=False) as slide:
-                yield path.stem, {"level0_width": slide.width_px, "level0_height": slide.height_px}
+                yield slide_name(row.name), {"level0_width": slide.width_px, "level0_height": slide.height_px}
         except DataError as error:
             log.debug("its size is left out: %s", error)

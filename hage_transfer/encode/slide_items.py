@@ -17,9 +17,9 @@ from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.slide_names import slide_name
+from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
 from hage_transfer.slides.geojson import is_edited, write_geojson
 from hage_transfer.slides.outline import draw_outline, write_picture
-from hage_transfer.slides.reader import find_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.survey import level0_pieces, open_config_slide, tissue_inputs
 from hage_transfer.slides.table import SlideRow, read_slide_table
@@ -86,7 +86,8 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
             faults.append(str(error))
     if len(faults) == len(rows):
         raise DataError("; ".join(faults[:_NAMED]) + (f"; and {len(faults) - _NAMED} more" if faults[_NAMED:] else ""))
-    names = [slide_name(row.name) if path is None else path.stem for row, path in zip(rows, paths, strict=True)]
+    names = [slide_name(row.name) for row in rows]
+    refuse_one_slide_twice([(row.name, path) for row, path in zip(rows, paths, strict=True) if path is not None])
     refuse_doubles(names, [row.name if path is None else str(path) for row, path in zip(rows, paths, strict=True)])
     items = [
         _slide_item(row, path, settings, folder / FEATURES_FOLDER / f"{name}.h5", folder)
@@ -96,16 +97,19 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
 
 
 def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, out: Path, folder: Path) -> Item:
+    name = out.name.removesuffix(".h5")
+
     def path() -> Path:
         return find_slide(settings.root, row.name) if found is None else found
 
     def inputs() -> dict[str, Any]:
-        own = tissue_inputs(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px)
-        return {**own, "image": file_stamp(path())}
+        own = tissue_inputs(name, settings, own_mpp_um_per_px=row.mpp_um_per_px)
+        place = path()
+        return {**own, "image": slide_stamp(place) if place.is_dir() else file_stamp(place)}
 
     @contextmanager
     def rows() -> Iterator[OpenItem]:
-        with open_config_slide(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px) as slide:
+        with open_config_slide(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px, name=name) as slide:
             tissue = find_tissue(slide, settings.tissue)
             grid, why = _grid(slide, tissue, settings)
             _show(slide, tissue, grid, settings, folder)
@@ -113,7 +117,7 @@ def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, o
             del tissue  # tens of MB that nothing needs while the slide is encoded
             yield found
 
-    return Item(out.stem, out, inputs, rows)
+    return Item(name, out, inputs, rows)
 
 
 def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple[TileGrid | None, str]:
@@ -124,14 +128,15 @@ def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple
 
 
 def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> OpenItem:
-    mm2, mpp = None, None
+    mm2, mpp, source = None, None, ""
     if slide.resolution is not None:
         px_um2 = tissue.px_area_level0 * slide.resolution.x_um_per_px * slide.resolution.y_um_per_px
         mm2, mpp = float(tissue.mask.sum()) * px_um2 / _UM2_PER_MM2, slide.resolution.mean_um_per_px
+        source = slide.resolution.source
     if grid is None:
-        return OpenItem(NoTiles(), None, None, 0, 0, None, why, mm2, mpp)
+        return OpenItem(NoTiles(), None, None, 0, 0, None, why, mm2, mpp, source)
     sizes = grid.tile_px, round(grid.size_level0_px)
-    return OpenItem(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp)
+    return OpenItem(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp, source)
 
 
 def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: SlideSetSettings, folder: Path) -> None:

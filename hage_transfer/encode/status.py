@@ -30,6 +30,7 @@ class Outcome:
         tissue_mm2: area of tissue; None where it is not known.
         seconds: that it kept the worker that finished it.
         mpp_um_per_px: resolution of level 0; None where it is not known.
+        mpp_source: where that is from, in words.
         reason: why it failed or is empty, or who holds it.
         time: seconds since 1970 at its end, by the clock of the file system.
     """
@@ -40,6 +41,7 @@ class Outcome:
     tissue_mm2: float | None = None
     seconds: float | None = None
     mpp_um_per_px: float | None = None
+    mpp_source: str = ""
     reason: str = ""
     time: float = 0.0
 

@@ -14,9 +14,9 @@ from hage_transfer.running.atomic import remove_partial, write_csv, write_json
 from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
-from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
+from hage_transfer.slide_names import slide_name
+from hage_transfer.slides.find import NamedSlide, find_slide, refuse_one_slide_twice, slide_stamp, slides_in
 from hage_transfer.slides.geojson import is_edited
-from hage_transfer.slides.reader import find_slide
 from hage_transfer.slides.survey import as_row, columns, survey_slide, tissue_inputs
 from hage_transfer.slides.table import read_slide_table
 
@@ -31,7 +31,7 @@ _RECIPE_ENDINGS = frozenset({".yaml", ".yml"})
 class SlideJob:
     """One slide to look at, the settings it is looked at with, and the resolution that a table gives it."""
 
-    path: Path
+    slide: NamedSlide
     settings: SlideSetSettings
     own_mpp_um_per_px: float | None
 
@@ -69,7 +69,7 @@ def survey_slides(
     items = Items(out, what="slides", total=len(found) + len(absent), progress=progress)
     for name, error in absent.items():
         items.fail(name, error)
-    jobs = [Job(job.path.stem, None, _survey, (job, out, overwrite)) for job in found]
+    jobs = [Job(job.slide.name, None, _survey, (job, out, overwrite)) for job in found]
     rows = list(items.run(jobs, n_jobs=n_jobs).values())
     write_csv(out / SUMMARY, ["slide", "path", *columns()], rows)
     items.finish(rows)
@@ -92,21 +92,22 @@ def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[S
         jobs, failed = _from_recipe(inputs[0], overrides)
     else:
         settings = _plain_settings(overrides)
-        jobs = [SlideJob(path, settings, None) for one in inputs for path in _slides_of(one)]
-    double = [name for name, times in Counter(job.path.stem for job in jobs).items() if times > 1]
+        jobs = [SlideJob(slide, settings, None) for one in inputs for slide in _slides_of(one)]
+    double = [name for name, times in Counter(job.slide.name for job in jobs).items() if times > 1]
     if double:
-        both = ", ".join(str(job.path) for job in jobs if job.path.stem == double[0])
+        both = ", ".join(str(job.slide.path) for job in jobs if job.slide.name == double[0])
         raise DataError(f"{both}: one name, {double[0]}, for several slides; rename one of them")
+    refuse_one_slide_twice([(job.slide.path.name, job.slide.path) for job in jobs])
     return jobs, failed
 
 
 def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
     """A slide's row of the summary, with its files made where they are not those of these inputs."""
-    name = job.path.stem
+    name, path = job.slide.name, job.slide.path
     record, geojson = folder / _RECORDS / f"{name}.json", folder / _GEOJSON / f"{name}.geojson"
     picture = folder / _OUTLINES / f"{name}.png"
-    inputs = tissue_inputs(job.path, job.settings, own_mpp_um_per_px=job.own_mpp_um_per_px)
-    stamp = config_sha256({**inputs, "slide": _stamp(job.path)})
+    inputs = tissue_inputs(name, job.settings, own_mpp_um_per_px=job.own_mpp_um_per_px)
+    stamp = config_sha256({**inputs, "slide": slide_stamp(path)})
     before = _read_record(record)
     edited = geojson.is_file() and is_edited(geojson)
     if not overwrite and before.get("inputs_sha256") == stamp and picture.is_file() and geojson.is_file():
@@ -115,13 +116,14 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
     if keep:
         log.warning("%s was edited: it is kept (data.tissue.method=geojson reads it); --overwrite replaces it", geojson)
     survey = survey_slide(
-        job.path,
+        path,
         job.settings,
+        name=name,
         own_mpp_um_per_px=job.own_mpp_um_per_px,
         picture=picture,
         geojson=None if keep else geojson,
     )
-    row = {"slide": name, "path": str(job.path), **as_row(survey)}
+    row = {"slide": name, "path": str(path), **as_row(survey)}
     write_json(record, {"inputs_sha256": stamp, "row": row})
     return row
 
@@ -135,7 +137,8 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> tuple[list[SlideJob], 
     jobs, failed = [], {}
     for row in read_slide_table(data.labels):
         try:
-            jobs.append(SlideJob(find_slide(data.root, row.name), data, row.mpp_um_per_px))
+            path = find_slide(data.root, row.name)
+            jobs.append(SlideJob(NamedSlide(path, slide_name(row.name)), data, row.mpp_um_per_px))
         except DataError as error:
             failed[row.name] = error
     return jobs, failed
@@ -153,22 +156,9 @@ def _plain_settings(overrides: Sequence[str]) -> SlideSetSettings:
     )
 
 
-def _slides_of(path: Path) -> list[Path]:
-    """The slides of a folder (by their endings), or the file itself, whatever its ending."""
-    if not path.is_dir() or path.suffix.lower() in SLIDE_ENDINGS:
-        return [path]
-    found = sorted(one for one in path.iterdir() if one.suffix.lower() in SLIDE_ENDINGS | IMAGE_ENDINGS)
-    if not found:
-        raise DataError(f"{path}: a folder without a slide ({', '.join(sorted(SLIDE_ENDINGS))})")
-    return found
-
-
-def _stamp(path: Path) -> list[int]:
-    """Size and time of change: enough to notice another file; 0 where there is none, which opening it will tell."""
-    if not path.is_file():
-        return [0, 0]
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+def _slides_of(path: Path) -> list[NamedSlide]:
+    """The slides of a folder, or the file itself, whatever its ending."""
+    return slides_in(path) if path.is_dir() else [NamedSlide(path, path.stem)]
 
 
 def _read_record(path: Path) -> dict[str, Any]:

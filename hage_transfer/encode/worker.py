@@ -229,7 +229,11 @@ class Worker:
         outcome = Outcome(item.name, status, seconds=seconds, reason=reason)
         if rows is not None:
             outcome = replace(
-                outcome, tiles=rows.images.count, tissue_mm2=rows.tissue_mm2, mpp_um_per_px=rows.slide_mpp_um_per_px
+                outcome,
+                tiles=rows.images.count,
+                tissue_mm2=rows.tissue_mm2,
+                mpp_um_per_px=rows.slide_mpp_um_per_px,
+                mpp_source=rows.slide_mpp_source,
             )
         self._end(outcome)
         if self._book is not None:

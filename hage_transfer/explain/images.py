@@ -11,7 +11,7 @@ from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetS
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import DataError
 from hage_transfer.report.attention_map import TilePlaces
-from hage_transfer.slides.reader import find_slide
+from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.slide import Slide
 
 

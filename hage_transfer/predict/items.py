@@ -19,7 +19,7 @@ from hage_transfer.data.sections.grid import spacing_px
 from hage_transfer.errors import DataError, some
 from hage_transfer.report.prediction_file import Place
 from hage_transfer.running.atomic import TEMPORARY_MARK
-from hage_transfer.slides.reader import find_slide
+from hage_transfer.slides.find import find_slide
 
 if TYPE_CHECKING:
     from hage_transfer.pretrain.config import PretrainConfig

@@ -9,7 +9,10 @@ import openslide
 import tifffile
 
 from hage_transfer.errors import DataError
-from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS
+from hage_transfer.slides.dicom import is_dicom, refuse_channels, series_in, series_of
+from hage_transfer.slides.dicom_source import DicomSource
+from hage_transfer.slides.find import slide_of_folder
+from hage_transfer.slides.fluorescence import refuse_fluorescence, refuse_fluorescence_properties
 from hage_transfer.slides.image_source import ImageSource
 from hage_transfer.slides.jpeg_tiles import JpegLevel, JpegTiles, jpeg_levels
 from hage_transfer.slides.openslide_source import OpenSlideSource
@@ -32,14 +35,16 @@ def open_slide(
     mpp_um_per_px: float | None = None,
     own_mpp_um_per_px: float | None = None,
     needs_resolution: bool = True,
+    name: str | None = None,
 ) -> Iterator[Slide]:
     """Opens a slide and closes it at the end.
 
     Args:
-        path: the slide: all that OpenSlide reads, plain and OME TIFF, plain images.
+        path: the slide: all that OpenSlide reads, plain and OME TIFF, plain images; or the folder that holds it alone.
         mpp_um_per_px: resolution of level 0 for a slide that records none; a recorded one goes first.
         own_mpp_um_per_px: resolution of level 0 of this very slide; it goes before a recorded one.
         needs_resolution: False where work in level-0 pixels is all that follows.
+        name: of the slide; None: its file's, without ending, or its folder's.
 
     Raises:
         DataError: missing, damaged, not a slide, or of unknown resolution where it is needed.
@@ -53,7 +58,7 @@ def open_slide(
             override_um_per_px=own_mpp_um_per_px,
             needed=needs_resolution,
         )
-        slide = Slide(source, path, resolution=resolution)
+        slide = Slide(source, path, resolution=resolution, name=name)
         if slide.notes:
             log.info("%s: %s", path.name, "; ".join(slide.notes))
         yield slide
@@ -61,28 +66,12 @@ def open_slide(
         source.close()
 
 
-def find_slide(root: Path, name: str) -> Path:
-    """The slide under ``root`` that a label table calls ``name``, with or without its ending.
-
-    Raises:
-        DataError: none, or several.
-    """
-    exact = root / name
-    if exact.is_file():
-        return exact
-    beside = sorted(exact.parent.glob(f"{_escape(exact.name)}.*"))
-    for endings in (SLIDE_ENDINGS, IMAGE_ENDINGS):
-        found = [path for path in beside if path.suffix.lower() in endings]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(path.name for path in found)
-            raise DataError(f"slide {name}: several files, {names}; write the ending too")
-    raise DataError(f"slide {name}: no such file in {root} (data.root), with or without ending")
-
-
 def _open_source(path: Path) -> PixelSource:
     _refuse_no_file(path)
+    if path.is_dir():
+        return _open_source(_file_in(path))
+    if is_dicom(path):
+        return _open_dicom(path)
     if is_tiff(path):
         return _open_tiff(path)
     slide = _openslide(path)
@@ -92,12 +81,31 @@ def _open_source(path: Path) -> PixelSource:
 def _refuse_no_file(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: a link to {path.readlink()}, which is not there; mend the link")
-    if path.is_dir():
-        raise DataError(f"{path}: a folder, not a slide; give the file in it")
     if not path.exists():
         raise DataError(f"{path}: no such slide")
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: not a regular file, so not a slide")
+
+
+def _file_in(folder: Path) -> Path:
+    """The file by which a folder of a slide's own is opened."""
+    found = slide_of_folder(folder)
+    if found is None:
+        raise DataError(f"{folder}: a folder, not a slide, nor of one slide alone; give the file in it")
+    return series_in(folder)[0].paths[0] if found == folder else found
+
+
+def _open_dicom(path: Path) -> PixelSource:
+    """The slide whose series a file is an instance of, all levels together."""
+    own = series_of([path])
+    if not own:
+        raise DataError(f"{path}: DICOM of another kind than slide microscopy (modality SM); is it a slide?")
+    series = next(one for one in series_in(path.parent) if one.uid == own[0].uid)
+    refuse_channels(path, series)
+    try:
+        return _checked(openslide.OpenSlide(str(series.paths[0])), path)
+    except openslide.OpenSlideError as error:
+        return DicomSource(series.paths, why_not_openslide=str(error).rpartition(": ")[2])
 
 
 def _open_tiff(path: Path) -> PixelSource:
@@ -111,6 +119,7 @@ def _open_tiff(path: Path) -> PixelSource:
         tiff = tifffile.TiffFile(path)
         try:
             check_whole(path, tiff)
+            refuse_fluorescence(path, tiff)
             check_channels(path, tiff)
             plain = vendor in _PLAIN_VENDORS and decodable(tiff.pages[0])
             if plain and (tiff.is_ome or vendor is None):
@@ -125,7 +134,10 @@ def _open_tiff(path: Path) -> PixelSource:
     if slide is None:
         return ImageSource(path)
     source = _checked(slide, path, levels)
-    source.recorded = (*recorded[:-1], *source.recorded)  # OME's own goes first
+    others = (
+        () if any(place.x_um_per_px for place in source.recorded) else recorded[-1:]
+    )  # units that OpenSlide has not
+    source.recorded = (*recorded[:-1], *source.recorded, *others)  # OME's own goes first
     return source
 
 
@@ -145,12 +157,9 @@ def _openslide(path: Path) -> openslide.OpenSlide | None:
 
 
 def _checked(slide: openslide.OpenSlide, path: Path, levels: Mapping[int, JpegLevel] | None = None) -> OpenSlideSource:
+    refuse_fluorescence_properties(path, slide.properties)
     width, height = slide.dimensions
     if max(width, height) > MAX_SIDE_PX:
         slide.close()
         raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
     return OpenSlideSource(slide, path, tiles=JpegTiles(path, levels) if levels else None)
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hage_transfer.csv_table import as_number
 from hage_transfer.errors import DataError
+from hage_transfer.slides.units import TIFF_UNITS, um_per
 
 log = logging.getLogger(__name__)
 
 PLAUSIBLE_MPP = (0.05, 20.0)
 """Finest and coarsest level 0 of a scanner, with room: 100x oil is 0.1, a 2.5x overview 4 um per px."""
-UM_PER_INCH, UM_PER_CM = 25_400.0, 10_000.0
 REMEDY = (
     "give its level-0 value with --mpp (`hage tissue`, `hage encode slides`) or --set data.slide_mpp_um_per_px=... for "
     "all slides that record none, or in a column `mpp` of the slide table for one slide (the scanner's protocol has "
@@ -129,19 +129,24 @@ def from_openslide(properties: Mapping[str, str]) -> list[Recorded]:
     return [Recorded(own[0], own[1], "its metadata"), from_tiff_tags(tags[0], tags[1], unit)]
 
 
-def from_tiff_tags(x_per_unit: float | None, y_per_unit: float | None, unit: int) -> Recorded:
+def from_tiff_tags(
+    x_per_unit: float | None, y_per_unit: float | None, unit: int | str, *, source: str = "its TIFF resolution tags"
+) -> Recorded:
     """TIFF's resolution tags (pixels per unit) as um per px.
 
     Args:
         x_per_unit: XResolution.
         y_per_unit: YResolution.
-        unit: ResolutionUnit: 1 none (so there is no resolution), 2 inch, 3 cm.
+        unit: ResolutionUnit: 1 none (so there is no resolution), 2 inch, 3 cm, 4 mm, 5 um; or a unit's name.
+        source: the place, for messages.
     """
-    um = {2: UM_PER_INCH, 3: UM_PER_CM}.get(unit)
+    name = unit if isinstance(unit, str) else TIFF_UNITS.get(unit)
+    um = None if name is None else um_per(name)
     x, y = (
         None if um is None or value is None else um / value if value > 0 else 0.0 for value in (x_per_unit, y_per_unit)
     )
-    return Recorded(x, y, "its TIFF resolution tags")
+    said = "" if name is None or x is None else f" (px per {name})"
+    return Recorded(x, y, f"{source}{said}")
 
 
 _WANTED = f"level 0 of a slide has {PLAUSIBLE_MPP[0]:g} to {PLAUSIBLE_MPP[1]:g}"

@@ -23,17 +23,19 @@ class Slide:
     """One open slide.
 
     Attributes:
-        path: its file.
-        name: the file's name without its ending.
+        path: its file, or the folder of its files.
+        name: as it was opened; else the file's without its ending, or the folder's.
         resolution: um per px of level 0 on both axes; None where none is known and none was asked for.
         levels: level 0 first; each knows its size and its level-0 pixels per pixel on both axes.
         notes: oddities for a report (grey, 16 bits, other images in the file).
         origin_px: level-0 (x, y) that QuPath shows as its origin (MRXS: it crops the empty border).
     """
 
-    def __init__(self, source: PixelSource, path: Path, *, resolution: Resolution | None) -> None:
+    def __init__(
+        self, source: PixelSource, path: Path, *, resolution: Resolution | None, name: str | None = None
+    ) -> None:
         self._source = source
-        self.path, self.name = path, path.stem
+        self.path, self.name = path, name or (path.name if path.is_dir() else path.stem)
         self.resolution = resolution
         self.levels: tuple[Level, ...] = usable_levels(source.level_sizes_px, name=path.name)
         self.notes, self.origin_px = source.notes, source.origin_px

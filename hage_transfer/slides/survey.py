@@ -66,7 +66,7 @@ class SlideSurvey:
 
 @contextmanager
 def open_config_slide(
-    path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None
+    path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None, name: str | None = None
 ) -> Iterator[Slide]:
     """Opens a slide as a config asks: a resolution is needed unless tissue and tiles both work in pixels."""
     needed = settings.tile_level0_px is None or needs_resolution(settings.tissue)
@@ -75,11 +75,12 @@ def open_config_slide(
         mpp_um_per_px=settings.slide_mpp_um_per_px,
         own_mpp_um_per_px=own_mpp_um_per_px,
         needs_resolution=needed,
+        name=name,
     ) as slide:
         yield slide
 
 
-def tissue_inputs(path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None) -> dict[str, Any]:
+def tissue_inputs(name: str, settings: SlideSetSettings, *, own_mpp_um_per_px: float | None = None) -> dict[str, Any]:
     """All but the slide itself that decides its tiles, for the hash that says whether a feature file is still right.
 
     Raises:
@@ -90,7 +91,7 @@ def tissue_inputs(path: Path, settings: SlideSetSettings, *, own_mpp_um_per_px: 
     inputs["tissue"] = settings.tissue.model_dump(mode="json", exclude={"folder"})
     inputs["own_mpp_um_per_px"] = own_mpp_um_per_px
     inputs["reading"] = _READING
-    drawn = geojson_path(settings.tissue, path.stem)
+    drawn = geojson_path(settings.tissue, name)
     if drawn is not None:
         if not drawn.is_file():
             raise DataError(f"{drawn}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto")
@@ -102,6 +103,7 @@ def survey_slide(
     path: Path,
     settings: SlideSetSettings,
     *,
+    name: str | None = None,
     own_mpp_um_per_px: float | None,
     picture: Path,
     geojson: Path | None,
@@ -111,6 +113,7 @@ def survey_slide(
     Args:
         path: the slide.
         settings: as for encoding.
+        name: of the slide; None: its file's.
         own_mpp_um_per_px: the slide table's resolution.
         picture: PNG to write.
         geojson: file to write; None: none (there is an edited one).
@@ -119,7 +122,7 @@ def survey_slide(
         DataError: the slide cannot be read. A slide without tissue is no error here: it has 0 tiles.
     """
     start = time.perf_counter()
-    with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px) as slide:
+    with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px, name=name) as slide:
         tissue = find_tissue(slide, settings.tissue)
         grid, why = _grid(slide, tissue, settings)
         seconds = time.perf_counter() - start

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from hage_transfer.csv_table import as_number
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import Recorded, from_tiff_tags
 from hage_transfer.slides.sources import MAX_SIDE_PX
+from hage_transfer.slides.units import um_per
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_APERIO_MPP = re.compile(r"\bMPP\s*=\s*(\d+(?:\.\d+)?)")
 _FAULTS = (
     tifffile.TiffFileError,
     struct.error,
@@ -135,14 +138,20 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def recorded_in_tiff(tiff: tifffile.TiffFile) -> tuple[Recorded, ...]:
-    """Resolutions that a TIFF records: OME's PhysicalSize first, then the resolution tags of its first page."""
+    """Resolutions that a TIFF records: OME's PhysicalSize first, then ImageJ's unit, then the first page's tags."""
     page = tiff.pages[0]
     tags = {name: page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit")}
     x, y = (None if tags[name] is None else _ratio(tags[name].value) for name in ("XResolution", "YResolution"))
     unit = 2 if tags["ResolutionUnit"] is None else int(tags["ResolutionUnit"].value)  # inch is TIFF's own default
     ome = _ome_resolution(tiff.ome_metadata) if tiff.is_ome else None
-    found = from_tiff_tags(x, y, unit)
-    return (found,) if ome is None else (ome, found)
+    imagej = str((tiff.imagej_metadata or {}).get("unit", "")) if tiff.is_imagej else ""
+    found = [] if ome is None else [ome]
+    aperio = _APERIO_MPP.search(page.description or "")
+    if aperio:
+        found.append(Recorded(float(aperio[1]), float(aperio[1]), "MPP in its description"))
+    if imagej:
+        found.append(from_tiff_tags(x, y, imagej, source="its ImageJ metadata"))
+    return (*found, from_tiff_tags(x, y, unit))
 
 
 def _ratio(value: object) -> float:
@@ -176,8 +185,5 @@ def _ome_pixels(xml: str | None) -> ET.Element | None:
 
 
 def _ome_size(pixels: ET.Element, axis: str) -> float | None:
-    text, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-    try:
-        return float(text) * _UM_PER_UNIT[unit] if text and unit in _UM_PER_UNIT else None
-    except ValueError:
-        return None
+    size, um = as_number(pixels.get(f"PhysicalSize{axis}")), um_per(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+    return None if size is None or um is None else size * um

@@ -29,7 +29,7 @@ class SlideFiles:
             found = self._below(self._given, names)
             if found is not None:
                 return found
-        if recorded is not None and recorded.is_file():
+        if recorded is not None and recorded.exists():
             return recorded.resolve()
         return next((found for root in self._roots if (found := self._below(root, names)) is not None), None)
 
@@ -61,6 +61,8 @@ def _index(folder: Path) -> dict[str, list[Path]]:
     """Files of a slide's ending by name and by name without ending."""
     found: dict[str, list[Path]] = {}
     for place, _, names in os.walk(folder):
+        if place != str(folder) and any(name.lower().endswith(".dcm") for name in names):
+            found.setdefault(Path(place).name, []).append(Path(place).resolve())  # DICOM: the folder is the slide
         for name in names:
             path = Path(place, name).resolve()
             if path.suffix.lower() in _ENDINGS:

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import find_slide, open_slide
+from hage_transfer.slides.find import find_slide
+from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.resolution import from_openslide, settle_resolution
 from hage_transfer.slides.table import read_slide_table
 

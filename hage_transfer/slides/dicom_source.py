@@ -1,0 +1,69 @@
+"""DICOM slides that OpenSlide does not read (RLE, JPEG-LS, concatenations, ...), by wsidicom, an extra."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hage_transfer.errors import DataError
+from hage_transfer.slides.dicom import quiet
+from hage_transfer.slides.resolution import Recorded
+
+_FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, RuntimeError)
+
+
+class DicomSource:
+    """An open series of wsidicom; see ``PixelSource``."""
+
+    origin_px: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ("DICOM, read by wsidicom",)
+
+    def __init__(self, paths: Sequence[Path], *, why_not_openslide: str) -> None:
+        """Opens the instances of one series.
+
+        Raises:
+            DataError: wsidicom is not installed, or cannot read it either.
+        """
+        self._path = paths[0]
+        try:
+            with quiet():
+                from wsidicom import WsiDicom, errors
+        except ImportError:
+            raise DataError(
+                f"{self._path}: OpenSlide cannot read this DICOM slide ({why_not_openslide}); install the extra "
+                "that may: pip install 'hage-transfer[dicom]'"
+            ) from None
+        own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+        self._faults = (*_FAULTS, *own)  # they have no base of their own
+        try:
+            with quiet():
+                self._slide = WsiDicom.open([str(path) for path in paths])
+                self._levels = list(self._slide.levels)
+                first = self._levels[0].mpp
+        except self._faults as error:
+            raise DataError(
+                f"{self._path}: a DICOM slide that neither OpenSlide ({why_not_openslide}) nor wsidicom "
+                f"({' '.join(str(error).split())}) reads; is the series whole? fetch it again"
+            ) from None
+        self.level_sizes_px: tuple[tuple[int, int], ...] = tuple(
+            (int(level.size.width), int(level.size.height)) for level in self._levels
+        )
+        self.recorded: tuple[Recorded, ...] = (Recorded(first.width, first.height, "its metadata"),)
+        self._lock = threading.Lock()
+
+    def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
+        """See ``PixelSource.read``."""
+        try:
+            with self._lock, quiet():
+                region = self._slide.read_region((x_px, y_px), self._levels[level].level, (width_px, height_px))
+            return np.asarray(region.convert("RGB"))
+        except self._faults as error:
+            raise DataError(
+                f"{self._path}: damaged at ({x_px}, {y_px}) of level {level} ({error}); fetch the series again"
+            ) from None
+
+    def close(self) -> None:
+        """See ``PixelSource.close``."""
+        self._slide.close()
