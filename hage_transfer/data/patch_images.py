@@ -9,19 +9,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, UInt8
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Int
 
 from hage_transfer.config import PatchSetSettings, file_sha256
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.slides.reader import open_picture
 
 log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-_MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr"})
 _HASHED_BYTES = 64 * 2**20
 _NAMED = 3
 
@@ -84,26 +83,13 @@ def file_stamp(path: Path) -> str:
     return f"{facts.st_size} {hashlib.sha256(str(facts.st_mtime_ns).encode()).hexdigest()}"
 
 
-def read_rgb(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """All pixels of an image as RGB.
-
-    Raises:
-        DataError: damaged.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: damaged image ({error}); fetch it again") from None
-
-
 def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None, first: int) -> Iterator[np.ndarray]:
-    pixels = read_rgb(path)
-    if grid is None or tile_px is None:
-        yield pixels
-        return
-    for x, y in grid[first:]:
-        yield pixels[y : y + tile_px, x : x + tile_px]
+    with open_picture(path) as image:
+        if grid is None or tile_px is None:
+            yield image.read_region(0, 0, level=0, width_px=image.width_px, height_px=image.height_px)
+            return
+        for x, y in grid[first:].tolist():
+            yield image.read_region(x, y, level=0, width_px=tile_px, height_px=tile_px)
 
 
 def _keys(image: LabelledImage, grid: np.ndarray | None) -> list[str]:
@@ -220,25 +206,26 @@ def _log_left_out(root: Path, count: int, why: str) -> None:
 
 
 def _open_headers(images: Iterable[LabelledImage]) -> list[tuple[int, int]]:
-    """Width and height of each image.
+    """Width and height of each image; what is odd about some is logged.
 
     Raises:
         DataError: all the faults at once, the first few by name.
     """
     sizes, faults = [], []
+    odd: dict[str, list[str]] = {}
     for image in images:
         try:
-            with Image.open(image.path) as opened:
-                sizes.append(opened.size)
-                if opened.mode not in _MODES:
-                    faults.append(f"{image.path}: pixels of kind {opened.mode}, wanted 8-bit RGB or grey")
-        except FileNotFoundError:
-            faults.append(f"{image.path}: no such image")
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            faults.append(f"{image.path}: not an image that can be read ({error})")
+            with open_picture(image.path) as opened:
+                sizes.append((opened.width_px, opened.height_px))
+                for note in opened.notes:
+                    odd.setdefault(note, []).append(image.key)
+        except DataError as error:
+            faults.append(str(error))
     if faults:
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise DataError("; ".join(faults[:_NAMED]) + more)
+    for note, keys in odd.items():
+        log.info("%d of %d images (first: %s): %s", len(keys), len(sizes), keys[0], note)
     return sizes
 
 

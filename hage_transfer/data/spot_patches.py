@@ -2,23 +2,17 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from hage_transfer.data.section_image import is_pyramid, open_slide, read_image
 from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import open_picture
 
 log = logging.getLogger(__name__)
-
-WHITE = 255
-# (left, top) and side at level 0, side of the patch -> RGB; the square lies in the image at least in part.
-_Cut = Callable[[int, int, int, int], UInt8[np.ndarray, "side side 3"]]
 
 
 def patch_size_level0_px(section: ad.AnnData, *, size_px: int, mpp_um_per_px: float | None = None) -> int:
@@ -59,16 +53,18 @@ def iter_spot_patches(
     side = patch_size_level0_px(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px)
     path = Path(facts["image_path"])
     padded = 0
-    with (_slide_cutter if is_pyramid(path) else _image_cutter)(path) as (width, height, cut):
+    with open_picture(path) as image:
+        if image.notes:
+            log.info("%s: %s", path.name, "; ".join(image.notes))
         for spot, (x, y) in zip(section.obs_names, section.obsm["spatial"], strict=True):
-            if not (0 <= x < width and 0 <= y < height):
+            if not (0 <= x < image.width_px and 0 <= y < image.height_px):
                 raise DataError(
                     f"{path}: spot {spot} of section {facts['name']} at ({x:g}, {y:g}) lies outside the image of "
-                    f"{width} x {height} px"
+                    f"{image.width_px} x {image.height_px} px"
                 )
             left, top = math.floor(x - side / 2 + 0.5), math.floor(y - side / 2 + 0.5)
-            padded += left < 0 or top < 0 or left + side > width or top + side > height
-            yield cut(left, top, side, size_px)
+            padded += left < 0 or top < 0 or left + side > image.width_px or top + side > image.height_px
+            yield image.read_square(left, top, size_level0_px=side, out_px=size_px)
     if padded:
         log.info(
             "section %s: %d of %d patches reach over the image's edge and are filled with white",
@@ -76,42 +72,3 @@ def iter_spot_patches(
             padded,
             section.n_obs,
         )
-
-
-@contextmanager
-def _image_cutter(path: Path) -> Iterator[tuple[int, int, _Cut]]:
-    """Cuts from an image that is read once, whole."""
-    image = read_image(path)
-    height, width = image.shape[:2]
-
-    def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
-        square = np.full((side, side, 3), WHITE, dtype=np.uint8)
-        x, y = max(left, 0), max(top, 0)
-        inside = image[y : max(top + side, 0), x : max(left + side, 0)]
-        square[y - top : y - top + inside.shape[0], x - left : x - left + inside.shape[1]] = inside
-        return _resample(square, size_px)
-
-    yield width, height, cut
-
-
-@contextmanager
-def _slide_cutter(path: Path) -> Iterator[tuple[int, int, _Cut]]:
-    """Cuts from a slide pyramid, from the level that is just finer than the patch."""
-    with open_slide(path) as slide:
-        width, height = slide.dimensions
-
-        def cut(left: int, top: int, side: int, size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
-            level = slide.get_best_level_for_downsample(max(1.0, side / size_px))
-            region_px = max(1, round(side / slide.level_downsamples[level]))
-            region = slide.read_region((left, top), level, (region_px, region_px))
-            white = Image.new("RGBA", region.size, (WHITE, WHITE, WHITE, WHITE))
-            return _resample(np.asarray(Image.alpha_composite(white, region).convert("RGB")), size_px)
-
-        yield int(width), int(height), cut
-
-
-def _resample(square: UInt8[np.ndarray, "side side 3"], size_px: int) -> UInt8[np.ndarray, "size_px size_px 3"]:
-    if len(square) == size_px:
-        return square
-    # Pillow's bicubic widens its kernel when it shrinks, so fine texture does not alias.
-    return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.BICUBIC))

@@ -18,6 +18,7 @@ from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0
 from hage_transfer.encode.extract import ImageStream
 from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import READING
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
             "size_px": size_px,
             "level0_px": level0_px,
             "image": file_stamp(Path(facts["image_path"])),
+            "reading": READING,
             "spots": _hash("\n".join(spots.tolist()).encode(), places.tobytes()),
         }
 
@@ -92,6 +94,7 @@ def patch_set_item(patches: PatchSet, folder: Path) -> Item:
         "keys": _hash("\n".join(patches.keys.tolist()).encode()),
         "images": _hash("\n".join(source.stamp for source in patches.sources).encode()),
         "patch_px": patches.patch_px,
+        "reading": READING,
     }
     return Item(patches.name, folder / FEATURES_FILE, lambda: inputs, rows)
 
@@ -125,7 +128,7 @@ def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
         yield OpenItem(images, patches.keys[places], coords, *_sizes(patches), None)
 
     inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
-    return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px}, rows)
+    return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px, "reading": READING}, rows)
 
 
 def _sizes(patches: PatchSet) -> tuple[int, int]:

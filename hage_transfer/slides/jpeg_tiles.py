@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt8
 
+from hage_transfer.slides.jpeg_streams import jpeg_fault
 from hage_transfer.slides.segment_cache import SegmentCache, place
 
 _CACHE_BYTES = 2**26
@@ -117,7 +118,7 @@ class JpegTiles:
 
 
 def _decoded(facts: JpegLevel, data: bytes) -> UInt8[np.ndarray, "h w 3"] | None:
-    if not data.startswith(_START):
+    if jpeg_fault(data, max_width_px=facts.tile_width_px, max_height_px=facts.tile_height_px) is not None:
         return None
     try:
         tile = cv2.imdecode(np.frombuffer(facts.head + data[len(_START) :], np.uint8), _AS_STORED)

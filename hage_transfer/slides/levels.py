@@ -59,6 +59,11 @@ def usable_levels(sizes_px: Sequence[tuple[int, int]], *, name: str) -> tuple[Le
     return tuple(levels)
 
 
+def is_reduced(level0_px: tuple[int, int], level_px: tuple[int, int]) -> bool:
+    """Whether a level has level 0's (width, height), divided by one factor."""
+    return _factors(level0_px, level_px) is not None
+
+
 def _factors(level0_px: tuple[int, int], level_px: tuple[int, int]) -> tuple[float, float] | None:
     """Factors of a level: a whole number where the level's sides are level 0's divided by it and rounded.
 

@@ -1,4 +1,4 @@
-"""Opening slides: which reader takes a file, and which file a name means."""
+"""Opening pictures: which reader takes a file."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,19 +13,22 @@ from hage_transfer.slides.dicom import is_dicom, refuse_channels, series_in, ser
 from hage_transfer.slides.dicom_source import DicomSource
 from hage_transfer.slides.find import slide_of_folder
 from hage_transfer.slides.fluorescence import refuse_fluorescence, refuse_fluorescence_properties
-from hage_transfer.slides.image_source import ImageSource
+from hage_transfer.slides.image_source import ImageSource, format_of
 from hage_transfer.slides.jpeg_tiles import JpegLevel, JpegTiles, jpeg_levels
 from hage_transfer.slides.openslide_source import OpenSlideSource
+from hage_transfer.slides.orientation import turned
 from hage_transfer.slides.resolution import settle_resolution
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.sources import MAX_SIDE_PX, PixelSource
-from hage_transfer.slides.tiff_facts import check_channels, check_whole, is_tiff, recorded_in_tiff, tiff_faults
-from hage_transfer.slides.tiff_source import TiffSource, decodable
+from hage_transfer.slides.tiff_facts import check_whole, is_tiff, recorded_in_tiff, tiff_faults
+from hage_transfer.slides.tiff_kind import check_samples
+from hage_transfer.slides.tiff_source import TiffSource
 
 log = logging.getLogger(__name__)
 
-_PLAIN_VENDORS = frozenset({None, "generic-tiff"})
-_CHECKED_VENDORS = frozenset({None, "generic-tiff", "aperio"})
+_PLAIN, _APERIO = "generic-tiff", "aperio"  # OpenSlide's names
+READING = 3
+"""Grows whenever a file that did not change gives other pixels: 3, one door for slides, sections and patches."""
 
 
 @contextmanager
@@ -49,19 +52,31 @@ def open_slide(
     Raises:
         DataError: missing, damaged, not a slide, or of unknown resolution where it is needed.
     """
-    source = _open_source(path)
-    try:
-        resolution = settle_resolution(
+    with open_picture(path, name=name) as slide:
+        slide.resolution = settle_resolution(
             path,
-            source.recorded,
+            slide.recorded,
             fallback_um_per_px=mpp_um_per_px,
             override_um_per_px=own_mpp_um_per_px,
             needed=needs_resolution,
         )
-        slide = Slide(source, path, resolution=resolution, name=name)
         if slide.notes:
             log.info("%s: %s", path.name, "; ".join(slide.notes))
         yield slide
+
+
+@contextmanager
+def open_picture(path: Path, *, name: str | None = None) -> Iterator[Slide]:
+    """Opens a slide, a section's image or a patch, and closes it at the end: the one door for all pictures.
+
+    Its resolution is left open (``recorded`` has what the file says) and nothing is logged (``notes`` has what to say).
+
+    Raises:
+        DataError: missing, damaged, or not a picture of a stained slide.
+    """
+    source = _open_source(path)
+    try:
+        yield Slide(source, path, resolution=None, name=name)
     finally:
         source.close()
 
@@ -74,17 +89,36 @@ def _open_source(path: Path) -> PixelSource:
         return _open_dicom(path)
     if is_tiff(path):
         return _open_tiff(path)
-    slide = _openslide(path)
-    return ImageSource(path) if slide is None else _checked(slide, path)
+    image = _plain_image(path)
+    if image is not None:
+        return turned(image, image.orientation)
+    if _vendor(path) is None:
+        raise DataError(f"{path}: neither a slide nor an image that can be read; is it whole, and of this ending?")
+    return _checked(_openslide(path), path)
 
 
 def _refuse_no_file(path: Path) -> None:
+    if path.is_file() or path.is_dir():
+        return
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: a link to {path.readlink()}, which is not there; mend the link")
     if not path.exists():
-        raise DataError(f"{path}: no such slide")
-    if not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: not a regular file, so not a slide")
+        raise DataError(f"{path}: no such slide or image")
+    raise DataError(f"{path}: not a regular file, so not a slide")
+
+
+def _plain_image(path: Path) -> ImageSource | None:
+    handle = path.open("rb")
+    try:
+        form = format_of(handle.read(12))
+        handle.seek(0)
+        if form is not None and path.suffix.lower() != ".mrxs":  # a MIRAX slide's own file is a JPEG
+            return ImageSource(path, handle, form)
+    except BaseException:
+        handle.close()
+        raise
+    handle.close()
+    return None
 
 
 def _file_in(folder: Path) -> Path:
@@ -109,34 +143,29 @@ def _open_dicom(path: Path) -> PixelSource:
 
 
 def _open_tiff(path: Path) -> PixelSource:
-    """A vendor's TIFF by OpenSlide; OME and untiled TIFF by tifffile; what it cannot decode by OpenSlide or Pillow."""
+    """A vendor's TIFF by OpenSlide, Aperio's JPEG tiles without it; plain and OME TIFF by tifffile."""
     vendor = _vendor(path)
-    if vendor not in _CHECKED_VENDORS:
-        slide = _openslide(path)
-        if slide is not None:
-            return _checked(slide, path)
+    if vendor not in (None, _PLAIN, _APERIO):
+        return _checked(_openslide(path), path)
     with tiff_faults(path):
         tiff = tifffile.TiffFile(path)
         try:
             check_whole(path, tiff)
             refuse_fluorescence(path, tiff)
-            check_channels(path, tiff)
-            plain = vendor in _PLAIN_VENDORS and decodable(tiff.pages[0])
-            if plain and (tiff.is_ome or vendor is None):
-                return TiffSource(path, tiff)
-            recorded = recorded_in_tiff(tiff)
-            slide = None if vendor is None else _openslide(path)
-            levels = {} if slide is None else jpeg_levels(tiff, slide.level_dimensions)
+            if vendor != _APERIO:
+                plain = TiffSource(path, tiff)
+                return turned(plain, plain.orientation)
+            check_samples(path, tiff.pages[0])
+            recorded = recorded_in_tiff(tiff, tiff.pages[0])
+            slide = _openslide(path)
+            levels = jpeg_levels(tiff, slide.level_dimensions)
         except BaseException:
             tiff.close()
             raise
         tiff.close()
-    if slide is None:
-        return ImageSource(path)
     source = _checked(slide, path, levels)
-    others = (
-        () if any(place.x_um_per_px for place in source.recorded) else recorded[-1:]
-    )  # units that OpenSlide has not
+    # tags in units that OpenSlide has not
+    others = () if any(place.x_um_per_px for place in source.recorded) else recorded[-1:]
     source.recorded = (*recorded[:-1], *source.recorded, *others)  # OME's own goes first
     return source
 
@@ -146,14 +175,12 @@ def _vendor(path: Path) -> str | None:
     return vendor
 
 
-def _openslide(path: Path) -> openslide.OpenSlide | None:
-    """The slide by OpenSlide, None where the file is of no format it knows."""
-    if _vendor(path) is None:
-        return None
+def _openslide(path: Path) -> openslide.OpenSlide:
     try:
         return openslide.OpenSlide(str(path))
     except openslide.OpenSlideError as error:
-        raise DataError(f"{path}: OpenSlide cannot read it ({error}); is it whole? fetch it again") from None
+        remedy = "save it as JPEG or deflate" if "compression" in str(error) else "is it whole? fetch it again"
+        raise DataError(f"{path}: OpenSlide cannot read it ({error}); {remedy}") from None
 
 
 def _checked(slide: openslide.OpenSlide, path: Path, levels: Mapping[int, JpegLevel] | None = None) -> OpenSlideSource:

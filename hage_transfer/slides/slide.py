@@ -9,10 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from hage_transfer.errors import DataError
-from hage_transfer.slides.image_source import PYRAMID_REMEDY
 from hage_transfer.slides.levels import Level, usable_levels
-from hage_transfer.slides.resolution import REMEDY, Resolution, missing_resolution
-from hage_transfer.slides.sources import MAX_OVERVIEW_PX, PixelSource
+from hage_transfer.slides.resolution import REMEDY, Recorded, Resolution, missing_resolution
+from hage_transfer.slides.sources import MAX_OVERVIEW_PX, PYRAMID_REMEDY, PixelSource
 
 _LEVEL_TOLERANCE = 1.001
 _BLOCK_PX = 2048
@@ -27,6 +26,7 @@ class Slide:
         name: as it was opened; else the file's without its ending, or the folder's.
         resolution: um per px of level 0 on both axes; None where none is known and none was asked for.
         levels: level 0 first; each knows its size and its level-0 pixels per pixel on both axes.
+        recorded: what the file says of its resolution, the most trusted place first, plausible or not.
         notes: oddities for a report (grey, 16 bits, other images in the file).
         origin_px: level-0 (x, y) that QuPath shows as its origin (MRXS: it crops the empty border).
     """
@@ -38,6 +38,7 @@ class Slide:
         self.path, self.name = path, name or (path.name if path.is_dir() else path.stem)
         self.resolution = resolution
         self.levels: tuple[Level, ...] = usable_levels(source.level_sizes_px, name=path.name)
+        self.recorded: tuple[Recorded, ...] = source.recorded
         self.notes, self.origin_px = source.notes, source.origin_px
         self.width_px, self.height_px = self.levels[0].width_px, self.levels[0].height_px
 
@@ -49,7 +50,7 @@ class Slide:
             DataError: none is known; the message names the remedies.
         """
         if self.resolution is None:
-            raise DataError(f"{self.path}: {missing_resolution(self._source.recorded)}; {REMEDY}")
+            raise DataError(f"{self.path}: {missing_resolution(self.recorded)}; {REMEDY}")
         return self.resolution
 
     @property

@@ -13,6 +13,13 @@ MAX_OVERVIEW_PX = 2**33
 """Pixels that are read for an overview, at most: beyond it a slide needs a pyramid."""
 
 
+PYRAMID_REMEDY = (
+    "write it as a tiled pyramid (`vips tiffsave IN OUT.tif --tile --pyramid --compression deflate --bigtiff`)"
+)
+GREY, BLACK_AND_WHITE = "grey", "1 bit a pixel, black and white"
+CMYK = "CMYK, made RGB without a colour profile"
+
+
 class PixelSource(Protocol):
     """An open file of one or more levels.
 
@@ -37,6 +44,12 @@ class PixelSource(Protocol):
 
     def close(self) -> None:
         """Gives the file back."""
+
+
+def deep(bits: int, said_by: str) -> str:
+    """The note of samples of more than 8 bits."""
+    held = "" if bits == 16 else f" that hold {bits} by {said_by}"
+    return f"samples of 16 bits{held}, of which the upper 8 are read"
 
 
 def over_white(rgba: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -12,15 +12,12 @@ from hage_transfer.errors import DataError
 from hage_transfer.slides.geojson import write_geojson
 from hage_transfer.slides.outline import draw_outline, write_picture
 from hage_transfer.slides.polygons import Piece, trace_pieces
-from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.reader import READING, open_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid, cut_tiles
 from hage_transfer.slides.tissue import TissueMask, find_tissue, geojson_path, needs_resolution
 
 _UM2_PER_MM2 = 1e6
-_READING = 2
-"""Grows whenever a slide that did not change gives other pixels or another mask; 2: JPEG tiles are decoded, and levels
-reduced to the mask's scale, without OpenSlide and Pillow."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def tissue_inputs(name: str, settings: SlideSetSettings, *, own_mpp_um_per_px: f
     inputs = settings.model_dump(mode="json", include=keys)
     inputs["tissue"] = settings.tissue.model_dump(mode="json", exclude={"folder"})
     inputs["own_mpp_um_per_px"] = own_mpp_um_per_px
-    inputs["reading"] = _READING
+    inputs["reading"] = READING
     drawn = geojson_path(settings.tissue, name)
     if drawn is not None:
         if not drawn.is_file():

@@ -74,41 +74,56 @@ def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:
     size = path.stat().st_size
     _check_chain(path, tiff, size)
     for page in tiff.pages:
-        if not isinstance(page, tifffile.TiffPage):
-            continue
-        width, height = int(page.imagewidth), int(page.imagelength)
-        if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX:
-            raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
-        offsets = np.asarray(page.dataoffsets, dtype=np.uint64)
-        counts = np.asarray(page.databytecounts, dtype=np.uint64)
-        wanted = expected_segments(page)
-        if min(len(offsets), len(counts)) < wanted or len(offsets) != len(counts):
-            raise DataError(
-                f"{path}: damaged header, {len(offsets)} of {wanted} tiles or strips of {width} x {height} px are "
-                "listed; fetch it again"
-            )
-        beyond = int(((offsets + counts > size) & (counts > 0)).sum())
-        if beyond:
-            raise DataError(
-                f"{path}: truncated, {beyond} of {len(offsets)} tiles or strips lie beyond its end ({size} bytes); "
-                "fetch it again"
-            )
+        if isinstance(page, tifffile.TiffPage):
+            check_segments(path, page, size=size)
 
 
-def check_channels(path: Path, tiff: tifffile.TiffFile) -> None:
-    """Refuses channels that lie in images of their own: the first of them would pass for a grey slide.
+def check_segments(path: Path, page: tifffile.TiffPage, *, size: int) -> None:
+    """Refuses a page of absurd sides, or whose tiles or strips are not all in a file of ``size`` bytes.
 
     Raises:
-        DataError: several channels by OME's or ImageJ's metadata, and images of one sample a pixel.
+        DataError: as said.
     """
-    channels = _ome_channels(tiff.ome_metadata) if tiff.is_ome else 1
-    if tiff.is_imagej:
-        channels = int((tiff.imagej_metadata or {}).get("channels", 1))
-    if channels > 1 and tiff.pages[0].samplesperpixel == 1:
+    width, height = int(page.imagewidth), int(page.imagelength)
+    if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or min(segment_shape(page)) < 1:
+        raise DataError(f"{path}: declares {width} x {height} px, which no scanner makes; its header is damaged")
+    offsets = np.asarray(page.dataoffsets, dtype=np.uint64)
+    counts = np.asarray(page.databytecounts, dtype=np.uint64)
+    wanted = expected_segments(page)
+    if min(len(offsets), len(counts)) < wanted or len(offsets) != len(counts):
+        raise DataError(
+            f"{path}: damaged header, {len(offsets)} of {wanted} tiles or strips of {width} x {height} px are "
+            "listed; fetch it again"
+        )
+    beyond = int(((offsets + counts > size) & (counts > 0)).sum())
+    if beyond:
+        raise DataError(
+            f"{path}: truncated, {beyond} of {len(offsets)} tiles or strips lie beyond its end ({size} bytes); "
+            "fetch it again"
+        )
+
+
+def check_channels(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+    """Refuses channels and planes that lie in images of their own: the first of them would pass for the picture.
+
+    Raises:
+        DataError: several of them by OME's or ImageJ's metadata.
+    """
+    channels = planes = 1
+    if tiff.is_ome and (pixels := _ome_pixels(tiff.ome_metadata)) is not None:
+        channels, planes = _count(pixels, "SizeC"), _count(pixels, "SizeZ") * _count(pixels, "SizeT")
+    elif tiff.is_imagej:
+        facts = tiff.imagej_metadata or {}
+        channels, planes = int(facts.get("channels", 1)), int(facts.get("slices", 1)) * int(facts.get("frames", 1))
+        planes = max(planes, int(facts.get("images", 1)) // max(channels, 1))
+    samples = max(int(page.samplesperpixel), 1)
+    if channels > max(samples, 1):
         raise DataError(
             f"{path}: {channels} channels, each in an image of its own; a brightfield slide has three samples a pixel; "
             "save it as 8-bit RGB"
         )
+    if planes > 1:
+        raise DataError(f"{path}: {planes} images of one place (depths or times), of which none is the slide; save one")
 
 
 def _check_chain(path: Path, tiff: tifffile.TiffFile, size: int) -> None:
@@ -137,9 +152,8 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
     return min(int(page.rowsperstrip), int(page.imagelength)), int(page.imagewidth)
 
 
-def recorded_in_tiff(tiff: tifffile.TiffFile) -> tuple[Recorded, ...]:
-    """Resolutions that a TIFF records: OME's PhysicalSize first, then ImageJ's unit, then the first page's tags."""
-    page = tiff.pages[0]
+def recorded_in_tiff(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[Recorded, ...]:
+    """Resolutions that a TIFF records: OME's PhysicalSize first, then ImageJ's unit, then the picture's own tags."""
     tags = {name: page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit")}
     x, y = (None if tags[name] is None else _ratio(tags[name].value) for name in ("XResolution", "YResolution"))
     unit = 2 if tags["ResolutionUnit"] is None else int(tags["ResolutionUnit"].value)  # inch is TIFF's own default
@@ -169,19 +183,25 @@ def _ome_resolution(xml: str | None) -> Recorded | None:
     return Recorded(_ome_size(pixels, "X"), _ome_size(pixels, "Y"), "its OME metadata")
 
 
-def _ome_channels(xml: str | None) -> int:
-    """SizeC of the first image of an OME-XML text, 1 where it says none."""
-    pixels = _ome_pixels(xml)
-    size = "" if pixels is None else pixels.get("SizeC", "")
-    return int(size) if size.isdecimal() else 1
+def ome_significant_bits(tiff: tifffile.TiffFile) -> int | None:
+    """SignificantBits of OME's metadata; None where there are none."""
+    pixels = _ome_pixels(tiff.ome_metadata) if tiff.is_ome else None
+    return None if pixels is None else _count(pixels, "SignificantBits", absent=0) or None
+
+
+def _count(pixels: ET.Element, name: str, *, absent: int = 1) -> int:
+    text = pixels.get(name, "")
+    return int(text) if text.isdecimal() else absent
 
 
 def _ome_pixels(xml: str | None) -> ET.Element | None:
+    """Pixels of the largest image of an OME-XML text: others are labels, overviews, thumbnails."""
     try:
         root = ET.fromstring(xml or "")
     except ET.ParseError:
         return None
-    return next((node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), None)
+    found = [node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"]
+    return max(found, key=lambda node: _count(node, "SizeX") * _count(node, "SizeY"), default=None)
 
 
 def _ome_size(pixels: ET.Element, axis: str) -> float | None:

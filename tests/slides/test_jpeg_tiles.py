@@ -15,7 +15,10 @@ from hage_transfer.slides.reader import open_slide
 TILE_PX = 64
 
 
-def write_jpeg(path, levels, *, colour="ycbcr", said=None, spoil=lambda level, index, data: data):
+APERIO = "Aperio Image Library v1.0"
+
+
+def write_jpeg(path, levels, *, colour="ycbcr", said=None, spoil=lambda level, index, data: data, description=APERIO):
     """A pyramid of JPEG tiles, each as Pillow writes it; ``said``: what the file says of their colours."""
     kind = {"subsampling": "4:2:0"} if colour == "ycbcr" else {"keep_rgb": True}
     page = {"compression": "jpeg", "compressionargs": {"outcolorspace": said or colour}, "subsampling": (1, 1)}
@@ -38,7 +41,7 @@ def write_jpeg(path, levels, *, colour="ycbcr", said=None, spoil=lambda level, i
             tiff.write(
                 tiles(number), shape=level.shape, dtype=np.uint8, photometric=said or colour,
                 tile=(TILE_PX, TILE_PX), subfiletype=int(number > 0), metadata=None, resolution=(2e4, 2e4),
-                resolutionunit="CENTIMETER", **page,
+                resolutionunit="CENTIMETER", description=description, **page,
             )  # fmt: skip
     return path
 
@@ -111,12 +114,32 @@ def test_jpeg_tile_that_the_disk_does_not_give_is_left_to_openslide(tmp_path, pi
         assert tiles.read(0, 0, 0, 64, 64) is None
 
 
-def test_damaged_jpeg_tile_is_an_error_where_it_is_read(tmp_path, picture):
-    def cut(level, index, data):
-        return data[:40] if index == 8 else data
+@pytest.mark.parametrize("description", [APERIO, ""])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda data: data[:40],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"\xff\x11" + data[2:],
+        lambda data: bytes(len(data)),
+        lambda data: data[:700] + b"\xff" * 50 + b"\xb3\x01" + data[752:],
+        lambda data: data[: data.index(b"\xff\xc0") + 5] + b"\xff\xff\xff\xff" + data[data.index(b"\xff\xc0") + 9 :],
+    ],
+)
+def test_damaged_jpeg_tile_is_an_error_where_it_is_read(tmp_path, picture, description, spoilt):
+    def spoil(level, index, data):
+        return spoilt(data) if index == 8 else data
 
-    path = write_jpeg(tmp_path / "a.tif", [picture], spoil=cut)
+    path = write_jpeg(tmp_path / "a.tif", [picture], spoil=spoil, description=description)
     with open_slide(path) as slide:
         slide.read_region(0, 0, level=0, width_px=64, height_px=64)
-        with pytest.raises(DataError, match="damaged at"):
+        with pytest.raises(DataError, match=r"a\.tif: damaged (at|in tile or strip 8)"):
             slide.read_region(64, 64, level=0, width_px=64, height_px=64)
+
+
+def test_generic_jpeg_tiles_are_openslides_to_the_bit(tmp_path, picture):
+    path = write_jpeg(tmp_path / "a.tif", [picture, picture[::2, ::2]], description="")
+    with open_slide(path) as slide, openslide.OpenSlide(str(path)) as reference:
+        assert slide.level_downsamples == (1.0, 2.0)
+        wanted = np.asarray(reference.read_region((10, 20), 0, (300, 200)))[..., :3]
+        np.testing.assert_array_equal(slide.read_region(10, 20, level=0, width_px=300, height_px=200), wanted)

@@ -52,7 +52,7 @@ def test_sections_refuse_spots_outside_the_image(her2st_root):
 
 def test_sections_refuse_an_image_that_cannot_be_read(her2st_root):
     (her2st_root / "ST-imgs" / "A" / "A2" / "he.jpg").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"he\.jpg: not an image that can be read"):
+    with pytest.raises(DataError, match=r"he\.jpg: neither a slide nor an image that can be read"):
         read_sections(SectionsSettings(root=her2st_root, sections=("A2",)))
 
 

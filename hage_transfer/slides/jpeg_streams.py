@@ -1,0 +1,47 @@
+"""Whether the JPEG of a tile is whole: decoders paint what is cut off grey, and take sides that no tile has."""
+
+_START, _END = b"\xff\xd8", 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_SCAN = 0xDA
+_STANDS_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), 0xFF})
+_SEGMENTS = frozenset({0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE})
+
+
+def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | None:
+    """What is wrong with a JPEG by its markers, in words; None where nothing is.
+
+    Args:
+        data: the tile as it is in the file, its tables elsewhere or in it.
+        max_width_px: of the tile that it is.
+        max_height_px: likewise.
+    """
+    if not data.startswith(_START):
+        return f"not a JPEG: it starts with {data[:2].hex(' ')}"
+    place = len(_START)
+    while True:
+        if place + 4 > len(data) and data[place : place + 2] != bytes((0xFF, _END)):
+            return "a JPEG that is cut off"
+        if data[place] != 0xFF:
+            return f"a JPEG with {data[place]:02x} where a marker belongs"
+        marker = data[place + 1]
+        if marker == _END:
+            return None
+        if marker in _STANDS_ALONE:
+            place += 1 if marker == 0xFF else 2
+            continue
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(data[place + k : place + k + 2]) for k in (5, 7))
+            if width > max_width_px or height > max_height_px:
+                return f"a JPEG of {width} x {height} px in a tile of {max_width_px} x {max_height_px}"
+        elif marker not in _SEGMENTS:
+            return f"a JPEG with marker ff {marker:02x}"
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+        if marker == _SCAN:
+            place = _scan_end(data, place)
+
+
+def _scan_end(data: bytes, place: int) -> int:
+    """Where the entropy-coded data that start at ``place`` end: the next marker that does not belong to them."""
+    while 0 <= (place := data.find(0xFF, place)) < len(data) - 1 and data[place + 1] in _STANDS_ALONE:
+        place += 1 if data[place + 1] == 0xFF else 2
+    return len(data) if place < 0 else place
