@@ -5,7 +5,6 @@ The classes below are the parts that several tasks share; each task's own config
 Paths in a config are relative to the folder the command is run in.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hage_transfer.errors import ConfigError
+from hage_transfer.errors import ConfigError, nearest
 
 
 class Settings(BaseModel):
@@ -254,7 +253,7 @@ def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
     parents, siblings = _follow(model, location[:-1])
     key = ".".join([*parents, *location[-1:]])
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.0)
+        near = nearest(location[-1], siblings)
         return f"unknown key {key}" + (f" (nearest valid key: {'.'.join([*parents, near[0]])})" if near else "")
     if fault["type"] == "missing":
         return f"{key} is missing; give it in the file or with --set {key}=..."

@@ -15,7 +15,8 @@ A message says what failed, the value met, the value wanted, and the remedy. A c
 slide's name) adds it with ``add_note``; the command line prints message and notes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class HageError(Exception):
@@ -63,7 +64,17 @@ def reason(error: BaseException) -> str:
     return "; ".join([str(error), *getattr(error, "__notes__", [])])
 
 
-def some(names: Sequence[object], n: int = 5) -> str:
+def some(names: Sequence[object], n: int = 5, *, joined: str = ", ") -> str:
     """The first names of a list for a message, and how many more there are."""
-    shown = ", ".join(str(name) for name in names[:n])
+    shown = joined.join(str(name) for name in names[:n])
     return shown if len(names) <= n else f"{shown} and {len(names) - n} more"
+
+
+def nearest(name: str, there: Iterable[str], n: int = 1) -> list[str]:
+    """The ``n`` names that look most like one, in capitals or not, the likest first; empty where there is none at all.
+
+    >>> nearest("erbb2", ["EGFR", "ERBB3", "ERBB2"], n=2)
+    ['ERBB2', 'ERBB3']
+    """
+    names = {other.casefold(): other for other in there}
+    return [names[other] for other in get_close_matches(name.casefold(), names, n=n, cutoff=0.0)]

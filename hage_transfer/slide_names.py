@@ -1,6 +1,5 @@
 """What a slide is called: its file's name, without folder and ending, in tables, splits and feature files alike."""
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -47,12 +46,6 @@ def match_names(wanted: Iterable[str], there: Sequence[str]) -> dict[str, str]:
     taken = Counter(others[0] for others in found.values() if len(others) == 1)
     alone = {name: others[0] for name, others in found.items() if len(others) == 1 and taken[others[0]] == 1}
     return exact | alone
-
-
-def nearest_name(name: str, there: Iterable[str]) -> str | None:
-    """The name that looks most like one; None where there is none at all."""
-    near = difflib.get_close_matches(name, list(there), n=1, cutoff=0.0)
-    return near[0] if near else None
 
 
 def _kin(name: str) -> str:

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header, written
 from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.errors import DataError
-from hage_transfer.slide_names import match_names, nearest_name
+from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.slide_names import match_names
 
 log = logging.getLogger(__name__)
 
@@ -170,10 +170,10 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
     names = match_names(slides, list(found))
     missing = [slide for slide in slides if slide not in names]
     if missing:
-        nearest = nearest_name(missing[0], found)
+        near = [found[name].name for name in nearest(missing[0], found)]
         raise DataError(
             f"{folder}: {len(missing)} of {len(slides)} labelled slides have no feature file "
-            f"(first: {missing[0]}; nearest there: {'none' if nearest is None else found[nearest].name}); encode "
+            f"(first: {missing[0]}; nearest there: {some(near) or 'none'}); encode "
             "them, or take them out of the label table"
         )
     other = [slide for slide in slides if names[slide] != slide]

@@ -12,6 +12,7 @@ from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet, open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.folds import MilFold, mil_folds, shared_groups
@@ -29,7 +30,6 @@ from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 
-_NAMED = 3
 Trial = tuple[str, int | None, BagSet]
 
 
@@ -149,7 +149,7 @@ def _overlap_meta(
     if shared:
         warnings.append(
             f"{len(shared)} groups (patients) are trained on and tested in the same fold, as published: "
-            f"{', '.join(shared[:_NAMED])}{', ...' if len(shared) > _NAMED else ''}"
+            f"{some(shared, 3)}"
         )
     if places is None:
         return {"tests_per_slide": 1, "warnings": warnings}

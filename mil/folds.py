@@ -12,11 +12,10 @@ from hage_transfer.compare.split_files import SplitFile, SplitSurvey, read_split
 from hage_transfer.compare.splits import Fold, check_disjoint, classification_folds, table_folds, train_validation
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_labels import tcga_site
-from hage_transfer.errors import SplitError
+from hage_transfer.errors import SplitError, some
 from hage_transfer.mil.config import MilConfig, MilSplitSettings
 
 log = logging.getLogger(__name__)
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -157,9 +156,7 @@ def _refuse_unknown(file: SplitFile, survey: SplitSurvey, split: MilSplitSetting
     unknown = [slide for slides in survey.unknown.values() for slide in slides]
     if not unknown:
         return
-    what = (
-        f"{file.path}: names {len(unknown)} slides that the label table does not have ({', '.join(unknown[:_NAMED])})"
-    )
+    what = f"{file.path}: names {len(unknown)} slides that the label table does not have ({some(unknown, 3)})"
     if split.unknown_slides == "refuse":
         raise SplitError(f"{what}; label them, or set split.unknown_slides=drop to go on without them")
     log.warning("%s; they are left out", what)
@@ -168,7 +165,7 @@ def _refuse_unknown(file: SplitFile, survey: SplitSurvey, split: MilSplitSetting
 def _refuse_shared(file: SplitFile, survey: SplitSurvey, split: MilSplitSettings) -> None:
     for what, shared in (("slides", survey.shared_slides), ("groups", survey.shared_groups)):
         for (one, other), names in shared.items():
-            message = f"{file.path}: {len(names)} {what} are in both {one} and {other} ({', '.join(names[:_NAMED])})"
+            message = f"{file.path}: {len(names)} {what} are in both {one} and {other} ({some(names, 3)})"
             if what == "slides":
                 raise SplitError(f"{message}; keep each on one side")
             if split.by_group and split.shared_groups == "refuse":

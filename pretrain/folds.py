@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 from jaxtyping import Int
 
-from hage_transfer.errors import SplitError
+from hage_transfer.errors import SplitError, nearest
 from hage_transfer.pretrain.config import FoldSettings
 
 
@@ -95,7 +94,7 @@ def validation_split(
 def _check_known(key: str, names: tuple[str, ...], known: set[str], *, what: str) -> None:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+            near = nearest(name, sorted(known))
             raise SplitError(
                 f"{key}: no {what} {name} among the sections with features ({', '.join(sorted(known))}); "
                 f"nearest is {near[0] if near else 'none'}"

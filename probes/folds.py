@@ -12,11 +12,10 @@ from hage_transfer.compare.splits import check_disjoint, table_folds
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_table import PARTS
-from hage_transfer.errors import DataError, SplitError
+from hage_transfer.errors import DataError, SplitError, some
 from hage_transfer.probes.config import ProbeSplitSettings
 
 OFFICIAL = "official"
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,7 @@ def _parts_of_table(path: Path, labels: LabelTable) -> np.ndarray:
     parts = [of_names.get(key, of_names.get(image)) for key, image in names]  # a tile is where its image is
     missing = [key for key, part in zip(labels.keys.tolist(), parts, strict=True) if part is None]
     if missing:
-        raise DataError(
-            f"{path}: no part for {len(missing)} of {len(labels)} labelled keys ({', '.join(missing[:_NAMED])})"
-        )
+        raise DataError(f"{path}: no part for {len(missing)} of {len(labels)} labelled keys ({some(missing, 3)})")
     return np.array(parts)
 
 

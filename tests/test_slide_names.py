@@ -2,7 +2,8 @@
 
 import pytest
 
-from hage_transfer.slide_names import match_names, nearest_name, slide_name
+from hage_transfer.errors import nearest
+from hage_transfer.slide_names import match_names, slide_name
 
 UUID = "f6e9a5df-d8fb-45cf-b4bd-c6b76294c291"
 BARCODE = "TCGA-ZZ-A000-01Z-00-DX1"
@@ -53,5 +54,5 @@ def test_thousands_of_names_are_matched_in_passing():
 
 
 def test_the_nearest_name_is_the_one_that_looks_most_alike():
-    assert nearest_name("case-012", ["case_012", "case-999", "other"]) == "case_012"
-    assert nearest_name("x", []) is None
+    assert nearest("case-012", ["case_012", "case-999", "other"]) == ["case_012"]
+    assert nearest("x", []) == []

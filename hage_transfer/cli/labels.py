@@ -1,5 +1,6 @@
 """`hage labels`: label tables from published ones, and a look at labels and split files before anything is trained."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hage_transfer.cli.classify import STYLE
+from hage_transfer.errors import some
 
 if TYPE_CHECKING:
     from hage_transfer.compare.split_files import SplitFile, SplitSurvey
@@ -80,7 +82,7 @@ def check(
     found = [(file, survey_split(file, labels)) for file in read_split_files(splits)]
     _show_splits(found, console)
     for file, survey in found:
-        _show_names(file, survey, console, most=None if names else _NAMED)
+        _show_names(file, survey, console, most=sys.maxsize if names else _NAMED)
     _show_overlap([file for file, _ in found], console)
 
 
@@ -122,14 +124,14 @@ def _show_splits(found: "Sequence[tuple[SplitFile, SplitSurvey]]", console: Cons
     console.print(table)
 
 
-def _show_names(file: "SplitFile", survey: "SplitSurvey", console: Console, *, most: int | None) -> None:
+def _show_names(file: "SplitFile", survey: "SplitSurvey", console: Console, *, most: int) -> None:
     for what, shared in (("slides", survey.shared_slides), ("patients", survey.shared_groups)):
         for (one, other), names in shared.items():
-            text = f"splits_{file.name}.csv: {len(names)} {what} in both {one} and {other}: {_some(names, most)}"
+            text = f"splits_{file.name}.csv: {len(names)} {what} in both {one} and {other}: {some(names, most)}"
             console.print(text, markup=False, soft_wrap=True)
     unknown = [name for slides in survey.unknown.values() for name in slides]
     if unknown:
-        text = f"splits_{file.name}.csv: {len(unknown)} slides without a label: {_some(unknown, most)}"
+        text = f"splits_{file.name}.csv: {len(unknown)} slides without a label: {some(unknown, most)}"
         console.print(text, markup=False, soft_wrap=True)
 
 
@@ -148,8 +150,3 @@ def _distinct(shared: Mapping[tuple[str, str], Sequence[str]]) -> int:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
-
-
-def _some(names: Sequence[str], most: int | None) -> str:
-    shown = names if most is None else names[:most]
-    return ", ".join(shown) + (", ..." if len(shown) < len(names) else "")

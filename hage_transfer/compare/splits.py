@@ -11,7 +11,7 @@ from jaxtyping import Int
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.errors import SplitError
+from hage_transfer.errors import SplitError, some
 from hage_transfer.running.atomic import atomic_path
 
 ATTEMPTS = 100
@@ -130,8 +130,9 @@ def check_disjoint(parts: Mapping[str, np.ndarray], groups: np.ndarray) -> None:
     for (one, first), (other, second) in combinations(parts.items(), 2):
         shared = np.intersect1d(groups[first], groups[second])
         if len(shared):
-            names = ", ".join(map(str, shared[:5])) + (", ..." if len(shared) > 5 else "")
-            raise SplitError(f"{len(shared)} groups are in both {one} and {other}: {names}; keep each on one side")
+            raise SplitError(
+                f"{len(shared)} groups are in both {one} and {other}: {some(shared)}; keep each on one side"
+            )
 
 
 def write_split(path: Path, *, train: Sequence[str], validation: Sequence[str], test: Sequence[str]) -> None:

@@ -12,13 +12,11 @@ The panel comes first, then the scaling. Errors of one preset do not compare wit
 name stands beside every number.
 """
 
-import difflib
-
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Shaped
 
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, nearest
 
 PRESETS = ("spot_log10", "spot_ln", "gene_log10")
 SCALE_TO = 1e4
@@ -39,8 +37,8 @@ def normalise(counts: Shaped[np.ndarray, "spot gene"] | sp.csr_matrix, preset: s
         DataError: a negative, NaN or infinite count, or counts that are not two-dimensional.
     """
     if preset not in PRESETS:
-        near = difflib.get_close_matches(preset, PRESETS, n=1, cutoff=0.0)
-        raise ConfigError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)} (nearest: {near[0]})")
+        (near,) = nearest(preset, PRESETS)
+        raise ConfigError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)} (nearest: {near})")
     dense = np.asarray(counts if isinstance(counts, np.ndarray) else counts.toarray(), dtype=np.float64)
     _check(dense)
     totals = dense.sum(axis=0 if preset == "gene_log10" else 1, keepdims=True)

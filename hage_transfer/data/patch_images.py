@@ -15,14 +15,13 @@ from hage_transfer.config import PatchSetSettings, file_sha256
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.published_table import PARTS
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.slides.reader import open_picture
 
 log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 _HASHED_BYTES = 64 * 2**20
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -222,8 +221,7 @@ def _open_headers(images: Iterable[LabelledImage]) -> list[tuple[int, int]]:
         except DataError as error:
             faults.append(str(error))
     if faults:
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise DataError("; ".join(faults[:_NAMED]) + more)
+        raise DataError(some(faults, 3, joined="; "))
     for note, keys in odd.items():
         log.info("%d of %d images (first: %s): %s", len(keys), len(sizes), keys[0], note)
     return sizes

@@ -20,13 +20,11 @@ from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
 from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
-from hage_transfer.errors import ConfigError, DataError, InputError
+from hage_transfer.errors import ConfigError, DataError, InputError, some
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
-
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str], *, keep_
                 raise
             log.warning("%s is kept, though it cannot be compared with its source: %s", item.path, error)
     if stale:
-        more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
         raise ConfigError(
-            f"{', '.join(str(item.path) for item in stale[:_NAMED])}{more}: made by another encoder, at another patch "
+            f"{some([item.path for item in stale], 3)}: made by another encoder, at another patch "
             "size or resolution, or of another image; pass --overwrite to encode anew, or --set features=..."
         )

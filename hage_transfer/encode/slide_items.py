@@ -15,7 +15,7 @@ from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
 from hage_transfer.slides.geojson import is_edited, write_geojson
@@ -27,7 +27,6 @@ from hage_transfer.slides.tiles import TileGrid, cut_tiles, iter_tiles
 from hage_transfer.slides.tissue import TissueMask, find_tissue
 
 OUTLINES, GEOJSON = "outlines", "geojson"
-_NAMED = 3
 _UM2_PER_MM2 = 1e6
 
 
@@ -85,7 +84,7 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
             paths.append(None)
             faults.append(str(error))
     if len(faults) == len(rows):
-        raise DataError("; ".join(faults[:_NAMED]) + (f"; and {len(faults) - _NAMED} more" if faults[_NAMED:] else ""))
+        raise DataError(some(faults, 3, joined="; "))
     names = [slide_name(row.name) for row in rows]
     refuse_one_slide_twice([(row.name, path) for row, path in zip(rows, paths, strict=True) if path is not None])
     refuse_doubles(names, [row.name if path is None else str(path) for row, path in zip(rows, paths, strict=True)])

@@ -1,13 +1,12 @@
 """Frozen encoders by name: the embedded default, pathology foundation models, and ``timm:<model>``."""
 
-import difflib
 from dataclasses import dataclass
 
 from hage_transfer.config import EncoderSettings
 from hage_transfer.encoders import embedded, timm_any, timm_models
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.weights import WeightsFile
-from hage_transfer.errors import ConfigError, WeightsError
+from hage_transfer.errors import ConfigError, WeightsError, nearest
 from hage_transfer.running.devices import resolve_device
 
 TIMM_PREFIX = "timm:"
@@ -48,7 +47,7 @@ def check_name(name: str) -> None:
     if name.startswith(TIMM_PREFIX):
         timm_any.check_model(name.removeprefix(TIMM_PREFIX))
     elif name not in encoder_names():
-        near = difflib.get_close_matches(name.lower(), encoder_names(), n=1, cutoff=0.0)[0]
+        (near,) = nearest(name, encoder_names())
         raise WeightsError(
             f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, timm:<model>"
         )

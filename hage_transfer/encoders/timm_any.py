@@ -1,6 +1,5 @@
 """``timm:<model>``: any model of timm, used as its own ``pretrained_cfg`` says."""
 
-import difflib
 import math
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from timm.models import get_pretrained_cfg
 from hage_transfer.encoders.base import Preprocessing
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.encoders.weights import WeightsFile, hub_weights, load_strictly, local_weights, read_state
-from hage_transfer.errors import WeightsError
+from hage_transfer.errors import WeightsError, nearest
 
 
 def check_model(model: str) -> None:
@@ -21,8 +20,8 @@ def check_model(model: str) -> None:
         WeightsError: unknown.
     """
     if not timm.is_model(model):
-        near = difflib.get_close_matches(model.split(".")[0], timm.list_models(), n=1, cutoff=0.0)
-        raise WeightsError(f"encoder timm:{model}: timm {timm.__version__} has no such model; nearest: timm:{near[0]}")
+        (near,) = nearest(model.split(".")[0], timm.list_models())
+        raise WeightsError(f"encoder timm:{model}: timm {timm.__version__} has no such model; nearest: timm:{near}")
 
 
 def find_weights(model: str, weights: Path | None) -> WeightsFile:

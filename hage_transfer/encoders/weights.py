@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hage_transfer.config import file_sha256
-from hage_transfer.errors import WeightsError
+from hage_transfer.errors import WeightsError, some
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_NAMED = 5
 _REACH_SECONDS = 10
 
 
@@ -153,7 +152,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, name: str, 
         if key in state and tuple(state[key].shape) != shape
     ]
     faults = [
-        f"{len(keys)} {what}: {', '.join(keys[:_NAMED])}{', ...' if len(keys) > _NAMED else ''}"
+        f"{len(keys)} {what}: {some(keys)}"
         for what, keys in (("missing", missing), ("not in the architecture", unknown), ("of another shape", shapes))
         if keys
     ]

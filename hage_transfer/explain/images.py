@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Real
 
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
@@ -65,7 +65,7 @@ def slide_images(
     return found
 
 
-def tile_places(coords: Int[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Slide | None) -> TilePlaces:
+def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Slide | None) -> TilePlaces:
     """Places and size of tiles at level 0; the size is not rounded where the slide says its resolution.
 
     Raises:

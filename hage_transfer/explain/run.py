@@ -4,13 +4,12 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hage_transfer.config import load_config
-from hage_transfer.errors import ConfigError, DataError, HageError
+from hage_transfer.errors import ConfigError, DataError, HageError, nearest
 from hage_transfer.explain.images import SlideImage, slide_images
 from hage_transfer.explain.over_slides import write_over_slides
 from hage_transfer.explain.slide import explain_slide
@@ -142,8 +141,8 @@ def _task(run: Path) -> str:
 def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -> tuple[str, ...]:
     for name in wanted:
         if name not in there:
-            near = get_close_matches(name, there, n=3, cutoff=0.0)
-            raise DataError(f"--{what} {name}: {run} has no such {what}; nearest: {', '.join(near)}")
+            near = ", ".join(nearest(name, there, 3))
+            raise DataError(f"--{what} {name}: {run} has no such {what}; nearest: {near}")
     return tuple(dict.fromkeys(wanted)) or tuple(there)
 
 

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, nearest
 from hage_transfer.models.checkpoint import read_card
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.predict.items import PredictItem
@@ -90,7 +89,7 @@ def check_genes(genes: Sequence[str], ensemble: ExpressionEnsemble) -> None:
     """
     for gene in genes:
         if gene not in ensemble.genes:
-            near = get_close_matches(gene.upper(), ensemble.genes, n=3, cutoff=0.0)
+            near = nearest(gene, ensemble.genes, 3)
             raise DataError(
                 f"--genes {gene}: not in the panel of {len(ensemble.genes)} genes of {ensemble.folders[0]}; "
                 f"nearest: {', '.join(near)}"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from statistics import mean
 
+from hage_transfer.errors import some
 from hage_transfer.report.runs import Run, Unfinished
 
 _BEATS = re.compile(
@@ -50,9 +51,8 @@ def _beaten(run: Run) -> list[str]:
     lines = []
     for (metric, own, how), found in beaten.items():
         found.sort(reverse=metric.startswith("pcc"))
-        shown = ", ".join(f"{who} {value:.3f}" for value, who in found[:_MANY])
-        more = f" and {len(found) - _MANY} more" if len(found) > _MANY else ""
-        lines.append(f"HAGE ({float(own):.3f}, {how}) is beaten on {_METRICS.get(metric, metric)} by {shown}{more}")
+        others = some([f"{who} {value:.3f}" for value, who in found], _MANY)
+        lines.append(f"HAGE ({float(own):.3f}, {how}) is beaten on {_METRICS.get(metric, metric)} by {others}")
     return lines
 
 

@@ -4,11 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.errors import DataError
-from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS, match_names, nearest_name, slide_name
+from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS, match_names, slide_name
 from hage_transfer.slides.dicom import is_dicom, series_in, series_uid
 
-_NAMED = 3
 _OTHERS = (SLIDE_ENDINGS | IMAGE_ENDINGS) - {".dcm"}
 """Endings of files that are no DICOM and need not be opened to know it; instances often have none."""
 
@@ -119,7 +118,7 @@ def refuse_one_slide_twice(slides: list[tuple[str, Path]]) -> None:
             of_series.setdefault(uid, []).append(name)
     for uid, names in of_series.items():
         if len(names) > 1:
-            first = ", ".join(names[:_NAMED]) + (", ..." if names[_NAMED:] else "")
+            first = some(names, 3)
             raise DataError(
                 f"{first}: {len(names)} instances of one DICOM slide (series {uid}), not {len(names)} slides; keep one "
                 "row, or put each series into a folder of its own and give the folder's name"
@@ -144,8 +143,7 @@ def _by_another_name(root: Path, name: str) -> Path:
             return inside
     if (root / name).is_dir() and len(series_in(root / name)) > 1:
         raise DataError(f"slide {name}: the folder {root / name} holds several DICOM series; give each its own folder")
-    nearest = nearest_name(wanted, there)
-    hint = "" if nearest is None else f"; nearest there: {there[nearest].name}"
+    hint = "".join(f"; nearest there: {there[near].name}" for near in nearest(wanted, there))
     raise DataError(f"slide {name}: no such file in {root} (data.root), with or without ending{hint}")
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import tifffile
 
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 _DYES = re.compile(
     r"dapi|hoechst|fitc|tritc|texas ?red|cy[2357]|alexa|opal ?\d|gfp|rfp|mcherry|atto|sytox|autofluo|\baf\d|spectrum",
     re.I,
 )
 _SIGNS = ("Fluor", "EmissionWavelength", "ExcitationWavelength")
-_NAMED = 6
 
 
 def refuse_fluorescence(path: Path, tiff: tifffile.TiffFile) -> None:
@@ -44,8 +43,7 @@ def refuse_fluorescence_properties(path: Path, properties: Mapping[str, str]) ->
 
 def _fluorescence(path: Path, names: Sequence[str]) -> DataError:
     named = [name for name in names if name]
-    more = ", ..." if len(named) > _NAMED else ""
-    said = f" ({', '.join(named[:_NAMED])}{more})" if named else ""
+    said = f" ({some(named, 6)})" if named else ""
     channels = f"{len(names)} channels{said}" if names else "by its metadata"
     return DataError(
         f"{path}: a fluorescence slide, {channels}; encoders of brightfield slides (H&E) cannot read it: give the "

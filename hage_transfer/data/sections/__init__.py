@@ -1,6 +1,5 @@
 """ST sections of every layout, one file a format, read into one form (``form``)."""
 
-import difflib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import anndata as ad
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
-from hage_transfer.errors import DataError, InputError, some
+from hage_transfer.errors import DataError, InputError, nearest, some
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def _find(settings: SectionsSettings) -> dict[str, Path]:
         return {name: found[name] for name in layout.default(list(found))}
     for name in settings.sections:
         if name not in found:
-            near = difflib.get_close_matches(name, found, n=1, cutoff=0.0)[0]
+            (near,) = nearest(name, found)
             raise DataError(f"{settings.root}: no section {name} (nearest: {near}); it has {some(list(found), 40)}")
     if len(set(settings.sections)) < len(settings.sections):
         raise DataError(f"data.sections names a section more than once: {', '.join(settings.sections)}")
