@@ -17,6 +17,7 @@ slide's name) adds it with ``add_note``; the command line prints message and not
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class HageError(Exception):
@@ -54,7 +55,7 @@ class ItemsFailedError(HageError):
         done: what the call would have returned, of the items that are done; None where it returns nothing.
     """
 
-    def __init__(self, message: str, *, done: object = None) -> None:
+    def __init__(self, message: str, *, done: Any = None) -> None:
         super().__init__(message)
         self.done = done
 

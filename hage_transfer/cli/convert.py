@@ -67,24 +67,23 @@ def convert(
     """
     from rich.console import Console
 
-    from hage_transfer.data.feature_layouts import Given, TridentGrid
-    from hage_transfer.encode.convert import convert_path
-    from hage_transfer.running.progress import shown
+    from hage_transfer.door.convert import convert as call
 
-    given = Given(
-        encoder=encoder_name,
+    found = call(
+        features,
+        to=to,
+        out=out,
+        coords=coords,
+        encoder_name=encoder_name,
         encoder_sha256=encoder_sha256,
-        encoder_licence=licence,
+        licence=licence,
         precision=precision,
         mpp_um_per_px=mpp,
         patch_size_px=patch_size,
         patch_size_level0_px=patch_size_level0,
-        slide_mpp_um_per_px=slide_mpp,
-        dataset=dataset,
+        magnification=magnification,
+        level0_magnification=level0_magnification,
+        overlap_px=overlap,
+        overwrite=overwrite,
     )
-    grid = TridentGrid(target_magnification=magnification, overlap=overlap, level0_magnification=level0_magnification)
-    with shown("convert") as progress:
-        written, total = convert_path(
-            features, to=to, out=out, given=given, grid=grid, coords=coords, overwrite=overwrite, progress=progress
-        )
-    Console().print(f"{out}: {written} of {total} slides written as {to}", markup=False, soft_wrap=True)
+    Console().print(str(found), markup=False, soft_wrap=True)

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from hage_transfer.cli import options
-from hage_transfer.heatmap_files import HEATMAPS_FOLDER
 
 _ENCODER_HELP = (
     "Encoder directory (or a glob, or a pretraining run) whose genes are read; without it the source's own, for "
@@ -49,46 +48,35 @@ def register(app: typer.Typer) -> None:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Make anew what is there already.")] = False,
     ) -> None:
         """Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes."""
-        from hage_transfer.errors import ConfigError, ItemsFailedError
-        from hage_transfer.explain.run import HeatmapOptions, run_heatmap
-        from hage_transfer.running.devices import resolve_device
-        from hage_transfer.running.progress import shown
+        from hage_transfer.door.explain import explain
+        from hage_transfer.errors import ItemsFailedError
 
-        if not 0 < deciding < 1:
-            raise ConfigError(f"--deciding {deciding:g}: a share between 0 and 1, for example 0.1")
-        if encoder and not genes:
-            raise ConfigError("--encoder says whose genes are read, and --no-genes reads none; give one of them")
-        wanted = HeatmapOptions(
-            sources=tuple(source or ()),
-            slides=tuple(slide or ()),
-            top=top,
-            share=deciding,
-            genes=genes,
-            encoders=tuple(encoder or ()),
-            slide_folder=slides,
-        )
-        folder = out or run / HEATMAPS_FOLDER
+        console = Console()
         try:
-            with shown("heatmap") as progress:
-                found = run_heatmap(
-                    run,
-                    wanted,
-                    out=folder,
-                    device=resolve_device(device),
-                    jobs=jobs,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
+            found = explain(
+                run,
+                source=source or (),
+                slides=slide or (),
+                out=out,
+                genes=genes,
+                encoders=encoder or (),
+                top=top,
+                deciding=deciding,
+                slide_folder=slides,
+                device=device,
+                jobs=jobs,
+                overwrite=overwrite,
+            )
         except ItemsFailedError as error:
-            show_explained(error.done, Console())
+            show_explained(error.done, console)
             raise
-        show_explained(found, Console())
-        Console().print(f"heatmaps: {folder}", markup=False, soft_wrap=True)
+        show_explained(found, console)
+        console.print(f"heatmaps: {found.folder}", markup=False, soft_wrap=True)
 
 
 def show_explained(found: Any, console: Console) -> None:
     """Prints the genes of largest mean effect of every source and predicted class."""
-    for source, rows in found.genes.items():
+    for source, rows in found.over_slides.items():
         show_genes(rows, source, console)
 
 

@@ -48,62 +48,50 @@ def register(app: typer.Typer) -> None:
         overwrite: options.Overwrite = False,
     ) -> None:
         """Predict expression of held-out sections, or of every tile of slides: AnnData files, tables and maps."""
-        from rich.console import Console
-
-        from hage_transfer.encode.sources import find_encoder_directories
+        from hage_transfer.door.predict import predict as call
         from hage_transfer.errors import ConfigError, ItemsFailedError
-        from hage_transfer.predict.items import section_items, slide_items
-        from hage_transfer.predict.run import run_predict
-        from hage_transfer.predict.tasks import PredictSettings
-        from hage_transfer.running.devices import resolve_device
-        from hage_transfer.running.progress import shown
 
         if not encoder or out is None:
             raise ConfigError("hage predict needs --encoder (encoder directories) and --out (a folder)")
-        if config is not None and features is not None:
-            raise ConfigError("give either CONFIG (ST sections) or --features (feature files of slides), not both")
-        if features is not None and (sections or set_ or spot_diameter_um):
-            raise ConfigError("--sections, --set and --spot-diameter-um go with CONFIG, not with --features")
-        if config is not None and slides is not None:
-            raise ConfigError("--slides goes with --features; sections have their images in CONFIG's data")
-        folders = find_encoder_directories(encoder)
-        if features is not None:
-            items = slide_items(features, slides)
-        elif config is not None:
-            items = section_items(config, set_ or (), _names(sections), spot_diameter_um=spot_diameter_um)
-        else:
-            raise ConfigError("give CONFIG (ST sections) or --features (feature files of slides)")
-        settings = PredictSettings(
-            genes=_names(genes),
-            n_maps=n_maps,
-            attention=attention,
-            regions=regions,
-            seed=seed,
-            allow_trained=allow_trained,
-            named=sections is not None,
-        )
-        console = Console()
         try:
-            with shown("predict") as progress:
-                found = run_predict(
-                    items,
-                    folders,
-                    settings,
-                    out=out,
-                    device=resolve_device(device),
-                    overwrite=overwrite,
-                    progress=progress,
-                )
+            found = call(
+                encoder,
+                out=out,
+                config=config,
+                changes=set_ or (),
+                features=features,
+                slides=slides,
+                sections=_names(sections),
+                genes=_names(genes),
+                n_maps=n_maps,
+                attention=attention,
+                regions=regions,
+                spot_diameter_um=spot_diameter_um,
+                allow_trained=allow_trained,
+                seed=seed,
+                device=device,
+                overwrite=overwrite,
+            )
         except ItemsFailedError as error:
-            _show(error.done, console)
+            _show(error.done)
             raise
-        _show(found, console)
-        console.print(f"{out}: {len(found)} predicted", markup=False, highlight=False, soft_wrap=True)
+        _show(found)
 
 
-def _show(found: Any, console: Any) -> None:
-    for one in found:
-        console.print(one.summary, markup=False, highlight=False, soft_wrap=True)
+def _show(found: Any) -> None:
+    """A line a section or slide: how much was predicted, how well, what was drawn."""
+    from rich.console import Console
+
+    console = Console()
+    for one in found.summaries:
+        text = f"{one['name']}: {one['rows']} {one['of']}, {one['genes']} genes, {one['encoders']} encoders; "
+        if one["pcc_all"] is None:
+            text += "no counts, so no PCC"
+        else:
+            text += f"PCC all {one['pcc_all']:.3f}, {one['constant_genes']} genes constant"
+        text += f"; drawn: {one['drawn'] or 'none'}" + " (TRAINED on this section)" * one["trained_on"]
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{found.folder}: {len(found)} predicted", markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -32,14 +32,10 @@ def share(
     """
     from rich.console import Console
 
-    from hage_transfer.models.sharing import check_upload, push_encoder
+    from hage_transfer.door.share import share as call
 
     console = Console()
-    names = check_upload(encoder, to, allow_derivative=licence_allows)
-    listed = ", ".join(f"{name} ({(encoder / name).stat().st_size / 1e6:.1f} MB)" for name in names)
-    if dry_run:
-        console.print(f"would upload to {to}: {listed}", markup=False, highlight=False, soft_wrap=True)
-        return
-    address = push_encoder(encoder, to, private=not public, allow_derivative=licence_allows)
-    console.print(f"{address}: {listed}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f'GeneInformedEncoder.from_pretrained("{to}") loads it', markup=False, highlight=False)
+    shared = call(encoder, to=to, public=public, licence_allows=licence_allows, dry_run=dry_run)
+    console.print(str(shared), markup=False, highlight=False, soft_wrap=True)
+    if shared.address is not None:
+        console.print(f'GeneInformedEncoder.from_pretrained("{to}") loads it', markup=False, highlight=False)

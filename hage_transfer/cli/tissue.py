@@ -33,29 +33,26 @@ def tissue(
     """
     from rich.console import Console
 
-    from hage_transfer.encode.tissue_survey import survey_slides
+    from hage_transfer.door.tissue import tissue as call
     from hage_transfer.errors import ItemsFailedError
-    from hage_transfer.running.progress import shown
 
-    folder = out or Path("runs") / "tissue"
-    overrides = options.with_mpp(set_, mpp)
+    folder, console = out or Path("runs") / "tissue", Console()
     try:
-        with shown("tissue") as progress:
-            rows = survey_slides(
-                inputs, out=folder, overrides=overrides, n_jobs=jobs, overwrite=overwrite, progress=progress
-            )
+        rows = call(inputs, out=folder, changes=set_ or (), mpp_um_per_px=mpp, jobs=jobs, overwrite=overwrite)
     except ItemsFailedError as error:
-        _show(error.done, Console())
+        _show(error.done, console)
         raise
-    _show(rows, Console())
-    Console().print(f"outlines to look at: {folder / 'outlines'}", markup=False, soft_wrap=True)
+    _show(rows, console)
+    console.print(f"outlines to look at: {folder / 'outlines'}", markup=False, soft_wrap=True)
 
 
 def _show(rows: Any, console: Any) -> None:
     from rich.table import Table
 
     table = Table("slide", "um per px", "tissue mm2", "pieces", "ink mm2", "tiles", "s")
-    for row in rows:
-        names = ("mpp_x_um_per_px", "tissue_mm2", "pieces", "pen_mm2", "tiles", "seconds")
-        table.add_row(row["slide"], *("" if row[name] is None else f"{row[name]:.4g}" for name in names))
+    names = ("mpp_x_um_per_px", "tissue_mm2", "pieces", "pen_mm2", "tiles", "seconds")
+    for row in rows.to_dict("records"):
+        table.add_row(
+            row["slide"], *("" if row[name] != row[name] or row[name] is None else f"{row[name]:.4g}" for name in names)
+        )
     console.print(table)

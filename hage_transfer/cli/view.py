@@ -23,32 +23,21 @@ def view(run: Run, slides: Slides = None, port: Port = 8765, no_browser: NoBrows
 
     The page is served to this machine alone (127.0.0.1) and loads nothing from elsewhere. Ctrl-C ends it.
     """
-    from functools import partial
-
     from rich.console import Console
 
-    from hage_transfer.viewer.app import make_app
-    from hage_transfer.viewer.opened_run import OpenedRun
-    from hage_transfer.viewer.run_kinds import read_contents
-    from hage_transfer.viewer.server import listening, open_browser, serve
+    from hage_transfer.door.view import view as call
 
     console = Console()
-    opened = OpenedRun(partial(read_contents, run, slides=slides))
-    contents = opened.contents
-    missing = sum(slide.path is None for slide in contents.slides.values())
-    if missing:
-        console.print(
-            f"{missing} of {len(contents.slides)} slides were not found; say where they are with --slides FOLDER",
-            markup=False,
-        )
     try:
-        with listening(port) as (sock, address):
-            app = make_app(opened)
-            console.print(f"{len(contents.slides)} slides at {address} (Ctrl-C ends)", markup=False, soft_wrap=True)
-            if not no_browser:
-                open_browser(address)
-            serve(app, sock)
+        with call(run, slides=slides, port=port, browser=not no_browser) as viewer:
+            if viewer.n_missing:
+                console.print(
+                    f"{viewer.n_missing} of {viewer.n_slides} slides were not found; say where they are with --slides "
+                    "FOLDER",
+                    markup=False,
+                    soft_wrap=True,
+                )
+            console.print(f"{viewer.n_slides} slides at {viewer.address} (Ctrl-C ends)", markup=False, soft_wrap=True)
+            viewer.wait()
     except KeyboardInterrupt:
         console.print("ended", markup=False)
-    finally:
-        opened.close()

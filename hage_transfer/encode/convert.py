@@ -1,8 +1,10 @@
 """Feature files between this project's form, CLAM's, TRIDENT's and plain tensors."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,29 @@ from hage_transfer.running.progress import Progress
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Converted(os.PathLike[str]):
+    """Converted feature files; where a path is wanted, their folder is meant.
+
+    Attributes:
+        folder: that they are in.
+        layout: that they have.
+        written: how many slides were written; the others were there already.
+        total: how many slides there are.
+    """
+
+    folder: Path
+    layout: str
+    written: int
+    total: int
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.written} of {self.total} slides written as {self.layout}"
+
+
 def convert_path(
     features: Path,
     *,
@@ -34,11 +59,8 @@ def convert_path(
     coords: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> tuple[int, int]:
+) -> Converted:
     """Converts a feature file, or every one of a folder, into the folder ``out``.
-
-    Returns:
-        How many slides were written (others were there already), and how many there are.
 
     Raises:
         InputError: nothing to convert, or output in the input's place; of a single file, or where no file of a folder
@@ -66,9 +88,9 @@ def convert_path(
     items = Items(out, what="files", total=len(files), progress=progress)
     found = items.run(jobs).values()
     _say_unknown(Counter(name for _, names in found for name in names))
-    written = sum(made for made, _ in found)
-    items.finish((written, len(files)))
-    return written, len(files)
+    converted = Converted(out, to, sum(made for made, _ in found), len(files))
+    items.finish(converted)
+    return converted
 
 
 def _convert_file(

@@ -100,6 +100,11 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
+def run_of(encoder: Path) -> Path:
+    """The pretraining run that an encoder directory lies in, if it lies in one."""
+    return encoder.parents[2] if encoder.parent.parent.name == "encoders" else encoder.parent
+
+
 def check_sources(sources: Mapping[str, SourceSettings]) -> None:
     """Fails where a source names what is not there, before any long work.
 

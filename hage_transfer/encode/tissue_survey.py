@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hage_transfer.config import SlideSetSettings, config_sha256, load_config
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
@@ -40,17 +42,19 @@ def survey_slides(
     inputs: Sequence[Path],
     *,
     out: Path,
-    overrides: Sequence[str] = (),
+    changes: Sequence[str] = (),
+    mpp_um_per_px: float | None = None,
     n_jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> list[dict[str, Any]]:
+) -> pd.DataFrame:
     """Looks at every slide; writes outlines, GeoJSON files and ``tissue.csv`` into ``out``.
 
     Args:
         inputs: one recipe of `hage mil`, or slides and folders of slides.
         out: folder to write to.
-        overrides: `key=value` of the recipe; for slides without a recipe, of its `data`.
+        changes: of the recipe; for slides without a recipe, of its `data`.
+        mpp_um_per_px: level-0 resolution of slides that record none.
         n_jobs: slides at a time.
         overwrite: replace what is there, edited files too.
         progress: told of each slide that ends.
@@ -62,7 +66,8 @@ def survey_slides(
         InputError: as ``slide_jobs``; no slide can be read.
         ItemsFailedError: some slides failed; they are in ``failures.csv``.
     """
-    found, absent = slide_jobs(inputs, overrides)
+    own = [] if mpp_um_per_px is None else [f"data.slide_mpp_um_per_px={mpp_um_per_px}"]
+    found, absent = slide_jobs(inputs, [*changes, *own])
     for part in (_OUTLINES, _GEOJSON, _RECORDS):
         (out / part).mkdir(parents=True, exist_ok=True)
     remove_partial(out)
@@ -72,8 +77,9 @@ def survey_slides(
     jobs = [Job(job.slide.name, None, _survey, (job, out, overwrite)) for job in found]
     rows = list(items.run(jobs, n_jobs=n_jobs).values())
     write_csv(out / SUMMARY, ["slide", "path", *columns()], rows)
-    items.finish(rows)
-    return rows
+    table = pd.DataFrame(rows)
+    items.finish(table)
+    return table
 
 
 def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[SlideJob], dict[str, DataError]]:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32
 
 from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.compare.results import Results
+from hage_transfer.encode.sources import run_of
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import attends_to_genes
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 
 _ROWS_AT_A_TIME = 512
 _IN_MEMORY_BYTES = 1 << 27
-_ENCODERS_FOLDER = "encoders"
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def gene_quality(ensemble: ExpressionEnsemble) -> GeneQuality:
     """Reads what the encoders, and the pretraining runs that they lie in, say of each gene."""
     runs: dict[tuple[Path, str], None] = {}
     for folder, model in zip(ensemble.folders, ensemble.models, strict=True):
-        run = folder.parents[2] if folder.parent.parent.name == _ENCODERS_FOLDER else folder.parent
-        runs[run, str(model.card.get("fold", folder.parent.name))] = None
+        runs[run_of(folder), str(model.card.get("fold", folder.parent.name))] = None
     found = [_heldout(run, fold, ensemble.genes) for run, fold in runs]
     scores = [score for score in found if score is not None]
     heldout = np.full(len(ensemble.genes), np.nan)

@@ -3,17 +3,18 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError, DataError, HageError, nearest
+from hage_transfer.explain.explained import Explained, ExplainedSlide
 from hage_transfer.explain.images import SlideImage, slide_images
 from hage_transfer.explain.over_slides import write_over_slides
 from hage_transfer.explain.slide import explain_slide
-from hage_transfer.explain.sources import Explained, explained_sources
+from hage_transfer.explain.sources import SourceBags, explained_sources
 from hage_transfer.explain.task import SlideTask
 from hage_transfer.mil.checkpoint import FOLDER
 from hage_transfer.mil.config import MilConfig
@@ -40,21 +41,6 @@ class HeatmapOptions:
     slide_folder: Path | None
 
 
-@dataclass(frozen=True)
-class Explanations:
-    """What there is of the explained slides.
-
-    Attributes:
-        out: folder of all.
-        slides: by source, those whose files are of the present inputs.
-        genes: by source, the rows of `genes.csv`: genes over slides, largest effect of a predicted class first.
-    """
-
-    out: Path
-    slides: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    genes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-
 def run_heatmap(
     run: Path,
     options: HeatmapOptions,
@@ -64,7 +50,7 @@ def run_heatmap(
     jobs: int,
     overwrite: bool,
     progress: Progress | None = None,
-) -> Explanations:
+) -> Explained:
     """Explains slides; what an earlier run made of the same inputs is kept.
 
     Raises:
@@ -85,15 +71,19 @@ def run_heatmap(
     items = Items(out, what="slides", total=sum(map(len, wanted.values())), progress=progress)
     sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
     first = next(sources)  # finds what is wrong with encoders before anything is written
-    found = Explanations(out)
+    explained: dict[tuple[str, str], ExplainedSlide] = {}
+    genes: dict[str, list[dict[str, Any]]] = {}
     with _only_writer(out):
         for source in chain([first], sources):
             tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
             _explain([tasks[slide] for slide in wanted[source.name]], items, jobs=jobs, overwrite=overwrite)
             done = _current(tasks, items.failures)
             if done:
-                found.genes[source.name] = write_over_slides(out / source.name, done, source.groups)
-                found.slides[source.name] = tuple(done)
+                genes[source.name] = write_over_slides(out / source.name, done, source.groups)
+            for slide in wanted[source.name]:
+                if slide in done:
+                    explained[source.name, slide] = ExplainedSlide(source.name, slide, done[slide].out)
+        found = Explained(out, explained, genes)
         items.finish(found)
     return found
 
@@ -148,7 +138,7 @@ def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -
 
 def _tasks(
     run: Path,
-    source: Explained,
+    source: SourceBags,
     tested: Mapping[str, HeldOutSlide],
     images: Mapping[str, SlideImage | None],
     options: HeatmapOptions,

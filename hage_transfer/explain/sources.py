@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Explained:
+class SourceBags:
     """One source.
 
     Attributes:
@@ -49,7 +49,7 @@ class Explained:
 
 def explained_sources(
     run: Path, config: MilConfig, names: Sequence[str], *, genes: bool, patterns: Sequence[str], device: str
-) -> Iterator[Explained]:
+) -> Iterator[SourceBags]:
     """The sources, one by one.
 
     Args:
@@ -76,7 +76,7 @@ def explained_sources(
         keys = labels.keys.tolist()
         groups = keys if labels.groups is None else labels.groups.tolist()
         models, files, why_not = read
-        yield Explained(name, bags, dict(zip(keys, groups, strict=True)), models, why_not, files)
+        yield SourceBags(name, bags, dict(zip(keys, groups, strict=True)), models, why_not, files)
 
 
 def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:

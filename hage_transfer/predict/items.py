@@ -10,10 +10,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from hage_transfer.config import load_config
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, read_header
 from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.sections import anndata_files
 from hage_transfer.data.sections.grid import spacing_px
 from hage_transfer.errors import DataError, some
@@ -69,18 +69,17 @@ class PredictItem:
 
 
 def section_items(
-    config: Path, overrides: Sequence[str], names: Sequence[str], *, spot_diameter_um: float | None
+    settings: "PretrainConfig", names: Sequence[str], *, spot_diameter_um: float | None
 ) -> list[PredictItem]:
-    """The sections that have an image, or those of ``names``.
+    """The sections of a pretraining config that have an image, or those of ``names``.
 
     Raises:
         InputError: the config, a section or its features are not right.
     """
-    from hage_transfer.pretrain.config import ContextSettings, PretrainConfig
+    from hage_transfer.pretrain.config import ContextSettings
     from hage_transfer.pretrain.dataset import attach_features
     from hage_transfer.pretrain.genes import read_named_sections, read_names
 
-    settings = load_config(PretrainConfig, config, overrides)
     if names:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sections": tuple(names)})})
     sections = read_named_sections(settings.data, read_names(settings.genes))
@@ -92,11 +91,21 @@ def section_items(
     return [_section_item(section, settings, spot_diameter_um) for section in sections]
 
 
-def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
-    """One item a feature file; with ``slides``, each with its slide's picture.
+def are_tiles(features: Path) -> bool:
+    """Whether a feature file, or the first of a folder, is of a slide's tiles; else of a section's spots.
 
     Raises:
-        DataError: no feature file, two of one name, or a slide that is not there.
+        DataError: no feature file.
+    """
+    with open_h5(feature_paths(features)[0], absent="no such feature file; `hage encode` makes it") as file:
+        return "coords" in file
+
+
+def feature_paths(features: Path) -> list[Path]:
+    """A feature file, or those of a folder.
+
+    Raises:
+        DataError: there is none.
     """
     if features.is_dir():
         paths = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
@@ -104,6 +113,16 @@ def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
         paths = [features]
     if not paths:
         raise DataError(f"{features}: holds no feature file (*.h5); `hage encode slides` makes them")
+    return paths
+
+
+def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
+    """One item a feature file; with ``slides``, each with its slide's picture.
+
+    Raises:
+        DataError: no feature file, two of one name, or a slide that is not there.
+    """
+    paths = feature_paths(features)
     names = [path.stem for path in paths]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hage_transfer.models.checkpoint import PREDICTOR_FILE
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import attends_to_genes, region_attention
 from hage_transfer.predict.items import Loaded, PredictItem
+from hage_transfer.predict.predictions import Predictions
 from hage_transfer.predict.regions import named_regions
 from hage_transfer.predict.shown import SCORE_COLUMNS, draw, score_rows, summary
 from hage_transfer.predict.tasks import EnsembleLoader, PredictSettings, PredictTask, assign_encoders, check_genes
@@ -35,21 +36,6 @@ RUN_FILE, SCORES_FILE, MAPS = "predict.json", "gene_pcc.csv", "maps"
 _TOP_GENES = 20
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """An item that is predicted.
-
-    Attributes:
-        name: of the item, and of its file.
-        scores: rows of the table of scores; none where there are no counts.
-        summary: how much, how well, what was drawn, in one line.
-    """
-
-    name: str
-    scores: list[dict[str, Any]]
-    summary: str
-
-
 def run_predict(
     items: Sequence[PredictItem],
     folders: Sequence[Path],
@@ -59,7 +45,7 @@ def run_predict(
     device: str,
     overwrite: bool,
     progress: Progress | None = None,
-) -> list[Predicted]:
+) -> Predictions:
     """Predicts every item; what an earlier, interrupted run finished on the same inputs is kept.
 
     Raises:
@@ -75,17 +61,22 @@ def run_predict(
     _open_out(out, folders, overwrite=overwrite)
     jobs = [Job(task.item.name, None, _predict_item, (task, loader, settings, out)) for task in tasks]
     loop = Items(out, what="predictions", total=len(jobs), progress=progress)
-    found = list(loop.run(jobs).values())
-    if scores := [row for one in found for row in one.scores]:
+    found = loop.run(jobs).values()
+    scores = [row for _, rows in found for row in rows]
+    if scores:
         write_csv(out / SCORES_FILE, SCORE_COLUMNS, scores)
-    loop.finish(found)
-    return found
+    made = Predictions(out, [row for row, _ in found], scores)
+    loop.finish(made)
+    return made
 
 
-def _predict_item(task: PredictTask, loader: EnsembleLoader, settings: PredictSettings, out: Path) -> Predicted:
+def _predict_item(
+    task: PredictTask, loader: EnsembleLoader, settings: PredictSettings, out: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """An item's row of the table, and its rows of the table of genes."""
     prediction = _predict(task, loader.load(task.folders), settings, out=out)
     drawn = draw(prediction, settings, out / MAPS)
-    return Predicted(task.item.name, score_rows(prediction), summary(prediction, drawn))
+    return summary(prediction, drawn), score_rows(prediction)
 
 
 def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""What `hage predict` shows of a prediction: maps, scores, one line."""
+"""What is shown of a prediction: maps, scores of genes, a row of the table."""
 
 import math
 import re
@@ -64,14 +64,19 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6f}"
 
 
-def summary(prediction: ad.AnnData, drawn: Sequence[str]) -> str:
-    """One line: how much was predicted, how well, what was drawn."""
+def summary(prediction: ad.AnnData, drawn: Sequence[str]) -> dict[str, Any]:
+    """How much was predicted, by how many encoders, how well (where there are counts), and which genes were drawn."""
     facts = prediction.uns["hage"]
-    text = f"{facts['name']}: {prediction.n_obs} {'tiles' if facts['shape'] == 'square' else 'spots'}, "
-    text += f"{prediction.n_vars} genes, {len(facts['encoders'])} encoders"
-    if "pcc" not in prediction.var:
-        return f"{text}; no counts, so no PCC; drawn: {', '.join(drawn) or 'none'}"
-    pcc = prediction.var["pcc"]
-    shown = ", ".join(f"{gene} {pcc[gene]:.3f}" for gene in drawn) or "none"
-    note = " (TRAINED on this section)" if facts["trained_on"] else ""
-    return f"{text}; PCC all {pcc.mean():.3f}, {int(pcc.isna().sum())} genes constant; drawn: {shown}{note}"
+    scored = "pcc" in prediction.var
+    pcc = prediction.var["pcc"] if scored else None
+    return {
+        "name": str(facts["name"]),
+        "rows": prediction.n_obs,
+        "of": "tiles" if facts["shape"] == "square" else "spots",
+        "genes": prediction.n_vars,
+        "encoders": len(facts["encoders"]),
+        "pcc_all": None if pcc is None else float(pcc.mean()),
+        "constant_genes": None if pcc is None else int(pcc.isna().sum()),
+        "trained_on": bool(facts["trained_on"]),
+        "drawn": ", ".join(drawn if pcc is None else (f"{gene} {pcc[gene]:.3f}" for gene in drawn)),
+    }

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from hage_transfer.errors import ConfigError
 HOST = "127.0.0.1"
 _BACKLOG = 256
 _GRACE_S = 2
+_LOOK_S = 0.5
 
 
 @contextmanager
@@ -39,24 +41,34 @@ def listening(port: int) -> Iterator[tuple[socket.socket, str]]:
         yield sock, f"http://{HOST}:{sock.getsockname()[1]}/"
 
 
-def serve(app: Starlette, sock: socket.socket) -> None:
-    """Answers requests until the process is told to stop.
+class BackgroundServer:
+    """Answers requests in a thread of its own until it is stopped."""
 
-    Raises:
-        KeyboardInterrupt: it was, by Ctrl-C.
-    """
-    import uvicorn
+    def __init__(self, app: Starlette, sock: socket.socket) -> None:
+        import uvicorn
 
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    uvicorn.Server(config).run(sockets=[sock])
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([sock],), name="viewer", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it is stopped, or Ctrl-C comes (KeyboardInterrupt)."""
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_S)
+
+    def stop(self) -> None:
+        """Ends what is being answered and the thread."""
+        self._server.should_exit = True
+        self._thread.join(2 * _GRACE_S)
 
 
 def open_browser(address: str) -> bool:

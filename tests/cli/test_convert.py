@@ -15,6 +15,7 @@ import torch
 
 from hage_transfer.cli.main import run
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
+from hage_transfer.door.convert import convert
 
 SLIDES = ("s1", "s2", "s3")
 
@@ -87,6 +88,17 @@ def test_converted_features_of_an_unknown_encoder_do_not_fit_a_gene_informed_one
     encoder.card = {"frozen_encoder": metas[0].encoder, "frozen_encoder_sha256": metas[0].encoder_sha256}
     with pytest.raises(DataError):
         check_fits(metas[1], 6, encoder, folder=tmp_path)
+
+
+def test_the_function_does_what_the_command_does_and_its_result_is_a_path(own, tmp_path):
+    assert _hage("convert", own, "--to", "clam", "--out", tmp_path / "command") == 0
+    told = []
+    found = convert(str(own), to="clam", out=str(tmp_path / "function"), progress=lambda *now: told.append(now))
+    assert (found.written, found.total, Path(found)) == (3, 3, tmp_path / "function")
+    assert told == [(1, 3, "s1"), (2, 3, "s2"), (3, 3, "s3")]
+    for name in _files(found.folder):
+        assert (found.folder / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+    assert convert(found, to="pt", out=tmp_path / "pt").written == 3
 
 
 def test_convert_again_does_what_is_left(own, tmp_path, capsys):

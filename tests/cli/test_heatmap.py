@@ -13,6 +13,7 @@ from PIL import Image
 from hage_transfer import ExpressionModel, GeneInformedEncoder
 from hage_transfer.cli.main import run
 from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.door.explain import explain
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.expression_model import GeneLines
 from hage_transfer.running.locks import try_lock
@@ -117,6 +118,39 @@ def test_every_slide_has_its_files_and_a_row(explained):
     assert (slides["predicted"] == slides["label"]).all()
     assert (slides["mpp"] == 0.5).all()
     assert (slides["n_tiles"] == ROWS * COLUMNS).all()
+
+
+def test_the_function_gives_slides_with_tiles_and_genes(made, explained, tmp_path, capsys):
+    told = []
+    found = explain(
+        str(made / "run"), source="frozen", slides=["s3", "s1"], out=tmp_path / "why", encoders=made / "encoder",
+        slide_folder=made / "images", top=2, device="cpu", progress=lambda *now: told.append(now),
+    )  # fmt: skip
+    assert capsys.readouterr().out == ""
+    assert list(found) == ["s3", "s1"]
+    assert told == [(1, 2, "frozen/s3"), (2, 2, "frozen/s1")]
+    for table in ("tiles", "genes"):
+        of_command = pd.read_csv(explained / "s3" / f"{table}.csv")
+        pd.testing.assert_frame_equal(getattr(found["s3"], table), of_command)
+    assert found["s3"].genes["gene"][0] in {"MARK", "ANTI"}
+    assert found["s3"].expression.n_obs == ROWS * COLUMNS
+    assert found["s3"].picture.is_file()
+    assert found.frame()["slide"].tolist() == ["s3", "s1"]
+    assert {"gene", "mean_rank_biserial", "q_value"} <= set(found.table().columns)
+    assert "data:image/png" in found["s3"]._repr_html_()
+    assert "<table" in found._repr_html_()
+    with pytest.raises(KeyError):
+        found["s2"]
+
+
+def test_slides_of_several_sources_go_by_source_and_name(made, tmp_path):
+    found = explain(made / "run", slides=["s1"], out=tmp_path / "why", genes=False, device="cpu")
+    assert list(found) == [("frozen", "s1"), ("hage", "s1")]
+    assert found["hage", "s1"].tiles["attention"].sum() == pytest.approx(1, abs=1e-6)
+    assert found["hage", "s1"].genes.empty
+    assert found["hage", "s1"].picture is None
+    with pytest.raises(KeyError, match="several sources"):
+        found["s1"]
 
 
 def test_tiles_that_decide_are_the_marked_ones(explained):

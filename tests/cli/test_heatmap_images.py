@@ -65,4 +65,4 @@ def test_the_resolution_of_level_0_follows_from_the_features_without_a_slide():
 
 def test_tiles_without_a_size_are_refused():
     with pytest.raises(DataError, match="how large a tile is"):
-        tile_places(np.zeros((1, 2)), meta(patch_size_level0_px=0), None)
+        tile_places(np.zeros((1, 2), dtype=np.int64), meta(patch_size_level0_px=0), None)

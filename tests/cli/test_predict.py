@@ -17,6 +17,7 @@ from hage_transfer import GeneInformedEncoder
 from hage_transfer.cli.main import run
 from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.door.predict import predict
 from hage_transfer.models.checkpoint import PREDICTOR_FILE
 
 PRETRAIN = ["pretrain", "pretrain.yaml", "--device", "cpu", "--out", "runs/st"]
@@ -74,6 +75,27 @@ def test_each_section_is_predicted_by_the_encoders_that_did_not_train_on_it(trai
         np.testing.assert_allclose(predicted.layers["target"], of_run.layers["target"], rtol=1e-6)
         assert predicted.obs_names.tolist() == [name.split(":")[1] for name in of_run.obs_names]
         np.testing.assert_array_equal(predicted.obsm["spatial"], of_run.obsm["spatial"])
+
+
+def test_sections_are_those_of_the_encoders_run_where_no_config_is_given(trained):
+    assert run(RUN) == 0
+    told = []
+    moved = [f"data.root={trained.root / 'st'}"]
+    found = predict(
+        trained.root / "runs/st", features=trained.root / "features", changes=moved, out=trained.root / "again",
+        regions=2, n_maps=0, device="cpu", progress=lambda *now: told.append(now),
+    )  # fmt: skip
+    assert list(found) == ["A2", "B1"]
+    assert told[-1][:2] == (2, 2)
+    for name, prediction in found.items():
+        of_command = read(trained.root / f"predicted/{name}.h5ad")
+        np.testing.assert_array_equal(prediction.X, of_command.X)
+        np.testing.assert_array_equal(prediction.layers["target"], of_command.layers["target"])
+    assert (trained.root / "again/gene_pcc.csv").read_text() == (trained.root / "predicted/gene_pcc.csv").read_text()
+    pcc = found.frame().query("name == 'A2'")["pcc"]
+    assert found.table().loc["A2", "pcc_all"] == pytest.approx(pcc.mean(), abs=1e-6)
+    assert "<table" in found._repr_html_()
+    assert Path(found) == trained.root / "again"
 
 
 def test_one_trial_calibrates_as_the_run_does(bench, capsys):
@@ -237,6 +259,10 @@ def encoder_alone(bench) -> None:
     )
 
 
+def sent_away(bench) -> None:
+    shutil.copytree(bench.root / "runs/st/encoders/A/trial_0", bench.root / "away")
+
+
 ENCODER = ["--encoder", "runs/st/encoders/A/trial_0"]
 CASES = {
     "unknown gene": (None, [*RUN, "--genes", "GENE3,GENA7"], r"--genes GENA7: not in the panel of 30 .*GENE7"),
@@ -245,7 +271,6 @@ CASES = {
     "another width": (wider, [*SLIDES, *ENCODER], r"features of width 5, s1 has 7"),
     "no feature file": (None, ["predict", "--features", "images", *ENCODER, "--out", "p"], r"images: holds no feature"),
     "missing feature file": (None, ["predict", "--features", "s9.h5", *ENCODER, "--out", "p"], r"s9\.h5: no such"),
-    "sections as slides": (None, ["predict", "--features", "features", *ENCODER, "--out", "p"], r"A2\.h5: has no `coo"),
     "other files in the folder": (None, [*OF_A[:-1], "images"], r"images: exists and holds other files"),
     "old directory": (old_directory, RUN, r"predictor\.safetensors.*hage pretrain"),
     "encoder alone": (encoder_alone, [*SLIDES, "--encoder", "alone"], r"alone: holds no predictor\.safetensors"),
@@ -254,8 +279,14 @@ CASES = {
     "unknown section": (None, [*RUN, "--sections", "A9"], r"no section A9"),
     "unknown regions": (None, [*RUN, "--regions", "label"], r"--regions label: A2 has no obs column"),
     "no regions": (None, [*RUN, "--regions", "0"], r"--regions 0"),
-    "both inputs": (None, [*RUN, "--features", "slides"], r"either CONFIG .* or --features"),
-    "no input": (None, ["predict", *ENCODER, "--out", "p"], r"give CONFIG .* or --features"),
+    "both inputs": (None, [*RUN, "--features", "slides"], r"either config or"),
+    "no input": (sent_away, ["predict", "--encoder", "away", "--out", "p"], r"away: lies in no pretraining run"),
+    "sections as slides": (
+        sent_away,
+        ["predict", "--features", "features", "--encoder", "away", "--out", "p"],
+        r"away: lies in no pretraining run.* give a config",
+    ),
+    "run whose data have moved": (None, ["predict", *ENCODER, "--out", "p"], r"no such folder; set data.root"),
     "no out": (None, ["predict", "pretrain.yaml", *ENCODER], r"--encoder .*--out"),
     "slide without its picture": (None, [*SLIDES, *ENCODER, "--slides", "images"], r"slide s1: no such file"),
 }

@@ -9,6 +9,8 @@ from PIL import Image
 
 from hage_transfer.cli.main import run
 from hage_transfer.config import SlideSetSettings
+from hage_transfer.door.tissue import tissue
+from hage_transfer.errors import DataError, ItemsFailedError
 
 
 def write_slide(path, *, mpp=4.0, seed=0):
@@ -51,6 +53,20 @@ def test_tissue_looks_at_what_it_can_and_names_the_rest(slides, tmp_path, capsys
     with Image.open(out / "outlines" / "a.png") as picture:
         assert picture.size == (512, 512)
     assert json.loads((out / "geojson" / "a.geojson").read_text())["features"]
+
+
+def test_the_function_gives_the_rows_of_the_table(slides, tmp_path, capsys):
+    changes = [text for text in HOW if text != "--set"]
+    with pytest.raises(ItemsFailedError) as failed:
+        tissue(str(slides), out=tmp_path / "out", changes=changes)
+    assert failed.value.done["slide"].tolist() == ["a"]
+    found = tissue(slides / "a.tif", out=tmp_path / "out", changes=changes)
+    (row,) = rows(tmp_path / "out" / "tissue.csv")
+    assert float(row["tissue_mm2"]) == found.loc[0, "tissue_mm2"]
+    assert list(found.columns) == list(row)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(DataError, match="the file is empty"):
+        tissue([slides / "c.svs"], out=tmp_path / "none", changes=changes)
 
 
 def test_tissue_goes_on_where_it_was_and_takes_mpp(slides, tmp_path):
@@ -100,7 +116,10 @@ def test_tissue_reads_a_recipe_and_the_table_s_mpp(slides, tmp_path, capsys):
     data = {"layout": "slides", "root": str(slides), "labels": str(table), "mpp_um_per_px": 4.0, "tile_px": 64}
     recipe.write_text(yaml.safe_dump({"data": data}))
     assert run(["tissue", str(recipe), "--out", str(out)]) == 1
-    assert [row["mpp_source"] for row in rows(out / "tissue.csv")] == ["its metadata", "slide table"]
+    assert [row["mpp_source"] for row in rows(out / "tissue.csv")] == [
+        "its TIFF resolution tags (px per cm)",
+        "slide table",
+    ]
     assert [row["item"] for row in rows(out / "failures.csv")] == ["gone"]
     assert run(["tissue", str(recipe), "--out", str(out), "--set", "data.tissue.metod=clam"]) == 2
     assert "data.tissue.method" in " ".join(capsys.readouterr().err.split())

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hage_transfer.door.view import view
 from hage_transfer.viewer.deep_zoom import DeepZoom
 
 HAGE = [sys.executable, "-c", "from hage_transfer.cli.main import main; main()"]
@@ -59,6 +60,16 @@ def test_view_serves_and_ctrl_c_ends_it_cleanly(mil_run):
         assert process.wait(20) == 0
         assert "ended" in rest
         assert "Traceback" not in rest
+
+
+def test_the_function_shows_a_page_until_it_is_closed(mil_run):
+    with view(str(mil_run)) as viewer:
+        assert (viewer.n_slides, viewer.n_missing) == (3, 1)
+        assert viewer.address in viewer._repr_html_()
+        with urllib.request.urlopen(viewer.address) as page:
+            assert b"<title>" in page.read()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(viewer.address)
 
 
 def test_view_says_how_many_slides_are_not_there(mil_run):

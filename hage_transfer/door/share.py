@@ -1,0 +1,53 @@
+"""`share`: an encoder directory to the hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.door.given import PathLike
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What was uploaded, or would be.
+
+    Attributes:
+        address: of the repository; None where nothing was uploaded.
+        repository: ``organisation/name``.
+        files: name and bytes of each.
+    """
+
+    address: str | None
+    repository: str
+    files: dict[str, int]
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in self.files.items())
+        return f"would upload to {self.repository}: {listed}" if self.address is None else f"{self.address}: {listed}"
+
+
+def share(
+    encoder: PathLike, *, to: str, public: bool = False, licence_allows: bool = False, dry_run: bool = False
+) -> Shared:
+    """Uploads an encoder directory, with its model card, to the Hugging Face hub.
+
+    The token is the one of `hf auth login`, or HF_TOKEN.
+
+    Args:
+        encoder: encoder directory that `pretrain` made.
+        to: ``organisation/name`` of the repository; made where it is not there.
+        public: let everybody see it; else the organisation alone.
+        licence_allows: you may share it though the frozen encoder's licence forbids derivatives or is not known.
+        dry_run: say what would be uploaded; ask no network.
+
+    Raises:
+        DataError: no encoder directory.
+        SharingError: the licence forbids it; no token; no access; the hub cannot be reached.
+    """
+    from hage_transfer.models.sharing import check_upload, push_encoder
+
+    folder = Path(encoder)
+    names = check_upload(folder, to, allow_derivative=licence_allows)
+    files = {name: (folder / name).stat().st_size for name in names}
+    if dry_run:
+        return Shared(None, to, files)
+    return Shared(push_encoder(folder, to, private=not public, allow_derivative=licence_allows), to, files)
