@@ -162,6 +162,11 @@ class SplitSettings(Settings):
     """Cross-validation of a classifier."""
 
     folds: int = Field(5, ge=2)
+    repeats: int = Field(
+        1,
+        ge=1,
+        description="of the folds, each drawn anew: shorter intervals of the same data for as many times the work",
+    )
     by_group: bool = Field(True, description="keep groups (patients, slides) on one side; needs groups in the labels")
     seed: int = Field(0, ge=0, lt=2**32)
 

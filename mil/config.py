@@ -110,6 +110,8 @@ class MilSplitSettings(SplitSettings):
     def _files_belong_to_their_mode(self) -> "MilSplitSettings":
         if (self.mode == "files") != (self.files is not None):
             raise ValueError("split.mode files and split.files (a folder of splits_<i>.csv) go together")
+        if self.repeats > 1 and self.mode in ("monte_carlo", "files"):
+            raise ValueError(f"split.repeats repeats folds; with split.mode {self.mode} it is 1 (draws: split.folds)")
         return self
 
 

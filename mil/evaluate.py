@@ -1,16 +1,15 @@
 """Cross-validated comparison of feature sources with a bag classifier: same folds, seeds and options for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
 
 from hage_transfer.compare.classification import positive_class
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
+from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet, open_bags
@@ -80,18 +79,21 @@ def evaluate_mil(
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
-    tested, test_rows, places = _tested(labels, folds)
+    tested = TestedRows.of(labels, folds)
     shared = shared_groups(folds, labels) if config.split.mode == "files" else []
     remove_others(run.path, jobs=[(name, number or 0) for name, number, _ in trials], folds=[f.name for f in folds])
     predictions = [
-        OutOfFold(name, trial, _probabilities(result, folds, test_rows, shape=(len(tested), len(labels.classes))))
+        OutOfFold(
+            name,
+            trial,
+            tested.gather({fold: one.probabilities for fold, one in result.items()}, len(labels.classes)),
+        )
         for (name, trial, _), result in zip(trials, found, strict=True)
     ]
     return compared(
         predictions,
         tested,
         task="mil",
-        test_rows=test_rows,
         positive=positive,
         by_group=config.split.by_group and not shared,
         folder=run.path,
@@ -103,7 +105,8 @@ def evaluate_mil(
             "repeats": config.train.repeats,
             "model": config.model.sizes(positive=positive),
             "epochs": _epochs(trials, found, folds),
-            **_overlap_meta(labels, places, positive, shared),
+            "tests_per_slide": len(tested.labels) / tested.sizes.distinct if tested.overlap else 1,
+            "warnings": _shared_warnings(shared),
         },
     )
 
@@ -125,56 +128,12 @@ def _job(
     return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 
 
-def _tested(
-    labels: LabelTable, folds: Sequence[MilFold]
-) -> tuple[LabelTable, dict[str, np.ndarray], np.ndarray | None]:
-    """The rows that are scored: the slides; or, where test parts overlap, a row for each time a slide was tested.
-
-    Rows of one slide are then one group, so that intervals and tests count the slide once.
-    """
-    rows = np.concatenate([fold.test for fold in folds])
-    if len(np.unique(rows)) == len(rows):
-        return labels, {fold.name: fold.test for fold in folds}, None
-    ends = np.cumsum([len(fold.test) for fold in folds])
-    places = {fold.name: np.arange(end - len(fold.test), end) for fold, end in zip(folds, ends.tolist(), strict=True)}
-    groups = labels.keys if labels.groups is None else labels.groups
-    table = replace(labels, keys=labels.keys[rows], labels=labels.labels[rows], groups=groups[rows])
-    return table, places, rows
-
-
-def _overlap_meta(
-    labels: LabelTable, places: np.ndarray | None, positive: int | None, shared: Sequence[str]
-) -> dict[str, object]:
-    warnings = []
-    if shared:
-        warnings.append(
-            f"{len(shared)} groups (patients) are trained on and tested in the same fold, as published: "
-            f"{some(shared, 3)}"
-        )
-    if places is None:
-        return {"tests_per_slide": 1, "warnings": warnings}
-    warnings.append(
-        f"test parts overlap: {len(places)} tests of {len(np.unique(places))} of {len(labels)} slides; the folds "
-        "are not independent, so their std is too small for an error of the mean"
-    )
-    return {
-        **labels.meta(positive=positive),
-        "tests_per_slide": len(places) / len(np.unique(places)),
-        "warnings": warnings,
-    }
-
-
-def _probabilities(
-    result: Mapping[str, FoldResult],
-    folds: Sequence[MilFold],
-    test_rows: Mapping[str, np.ndarray],
-    *,
-    shape: tuple[int, int],
-) -> np.ndarray:
-    probabilities = np.zeros(shape)
-    for fold in folds:
-        probabilities[test_rows[fold.name]] = result[fold.name].probabilities
-    return probabilities
+def _shared_warnings(shared: Sequence[str]) -> list[str]:
+    if not shared:
+        return []
+    return [
+        f"{len(shared)} groups (patients) are trained on and tested in the same fold, as published: {some(shared, 3)}"
+    ]
 
 
 def _epochs(

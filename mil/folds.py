@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hage_transfer.compare.split_files import SplitFile, SplitSurvey, read_split_files, survey_split
-from hage_transfer.compare.splits import Fold, check_disjoint, classification_folds, table_folds, train_validation
+from hage_transfer.compare.splits import Fold, check_disjoint, repeated_folds, table_folds, train_validation
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_labels import tcga_site
 from hage_transfer.errors import SplitError, some
@@ -71,9 +71,11 @@ def _folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
     if split.mode == "monte_carlo":
         return [_draw(number, config, labels.labels, groups) for number in range(split.folds)]
     if split.mode == "site":
-        folds = classification_folds(labels.labels, groups, n_folds=split.folds, seed=split.seed)
+        folds = repeated_folds(labels.labels, groups, n_folds=split.folds, seed=split.seed, repeats=split.repeats)
     else:
-        folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+        folds = table_folds(
+            labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed, repeats=split.repeats
+        )
     return [_with_validation(fold, number, config, labels.labels, groups) for number, fold in enumerate(folds)]
 
 

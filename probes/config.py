@@ -37,6 +37,8 @@ class ProbeSplitSettings(SplitSettings):
     def _parts_belong_to_the_official_split(self) -> "ProbeSplitSettings":
         if self.parts is not None and self.mode != "official":
             raise ValueError("parts belongs to mode official, and split.mode is folds")
+        if self.repeats > 1 and self.mode == "official":
+            raise ValueError("split.repeats repeats folds, and an official split is one; set it to 1")
         return self
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from hage_transfer.compare.classification import positive_class
 from hage_transfer.compare.cross_validation import compared
@@ -13,6 +13,7 @@ from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
+from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.config import ProbeConfig
@@ -39,8 +40,25 @@ class _Heads:
 
     @property
     def names(self) -> list[tuple[float, int]]:
-        """Share and number of the draw of each variant."""
+        """Share and number of every draw of labels; all labels first."""
         return list(dict.fromkeys((draw.share, draw.number) for draw in self.draws))
+
+    def gather(
+        self, found: Float[np.ndarray, "variant row class"], folds: Sequence[ProbeFold], tested: TestedRows
+    ) -> Float[np.ndarray, "draw tested class"]:
+        """What a job found, a table for each of ``names``; where repeats test rows again, of the rows as tested."""
+        variants = {
+            (draw.share, draw.number, draw.fold): variant
+            for draw, variant in zip(self.draws, self.variants, strict=True)
+        }
+        if not tested.overlap:
+            return found
+        tables = [
+            tested.gather({f.name: found[variants[*name, k], f.test] for k, f in enumerate(folds)}, found.shape[2])
+            for name in self.names
+            if variants[*name, 0] < len(found)  # a cross-check has all labels alone
+        ]
+        return np.stack(tables)
 
 
 def evaluate_probes(
@@ -90,7 +108,9 @@ def evaluate_probes(
     for job in jobs.values():
         remove_damaged(job.made)
     run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
-    found = {place: read_job(job.made) for place, job in jobs.items()}
+    tested = TestedRows.of(labels, folds)
+    raw = {place: read_job(job.made) for place, job in jobs.items()}
+    found = {place: heads.gather(one, folds, tested) for place, one in raw.items()}
     predictions = {
         classifier: [OutOfFold(name, trial, found[classifier, name, trial][0]) for name, trial, _ in trials]
         for classifier in classifiers
@@ -98,23 +118,20 @@ def evaluate_probes(
     for fold in folds:
         sides = {side: labels.keys[getattr(fold, side)].tolist() for side in ("train", "validation", "test")}
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", **sides)
-    test_rows = {fold.name: fold.test for fold in folds}
-    checks = cross_check_table(predictions, labels, test_rows=test_rows, positive=positive)
+    checks = cross_check_table(predictions, tested.labels, test_rows=tested.folds, positive=positive)
     curve = curve_table(
         {(name, trial): found[LINEAR, name, trial] for name, trial, _ in trials},
         heads.names,
         heads.draws,
-        labels,
-        test_rows=test_rows,
+        tested,
         positive=positive,
     )
     write_table(run.path / "cross_checks.csv", checks)
     write_table(run.path / "learning_curve.csv", curve)
     results = compared(
         predictions[LINEAR],
-        labels,
+        tested,
         task="probe",
-        test_rows=test_rows,
         positive=positive,
         by_group=config.split.by_group,
         folder=run.path,
@@ -129,18 +146,20 @@ def evaluate_probes(
             "curve_unit": config.learning_curve.unit if labels.groups is not None else "row",
         },
     )
-    return Results([*results.records, *_validation_records(predictions[LINEAR], folds, labels, positive)], results.meta)
+    chosen = _validation_records(predictions[LINEAR], folds, labels, positive)  # of an official split alone
+    return Results([*results.records, *chosen], results.meta)
 
 
 def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:
     draws = label_draws(config.learning_curve, folds, labels)
     _, wanted = masks(folds, len(labels))
-    names = list(dict.fromkeys((draw.share, draw.number) for draw in draws))
+    of_draws = [(draw.share, draw.number, draw.fold // config.split.folds) for draw in draws]  # the last: the repeat
+    places = {name: variant for variant, name in enumerate(dict.fromkeys(of_draws))}
     return _Heads(
         draws,
         draw_masks(draws, len(labels)),
         wanted[[draw.fold for draw in draws]],
-        tuple(names.index((draw.share, draw.number)) for draw in draws),
+        tuple(places[name] for name in of_draws),
     )
 
 
@@ -156,8 +175,8 @@ def _job(
     run: RunDirectory,
     device: str,
 ) -> Job:
-    all_labels = np.flatnonzero(np.array(heads.variants) == 0)
-    chosen = np.arange(len(heads.variants)) if classifier == LINEAR else all_labels
+    all_labels = [place for place, draw in enumerate(heads.draws) if draw.share == 1]
+    chosen = list(range(len(heads.draws))) if classifier == LINEAR else all_labels
     training, wanted = heads.training[chosen], heads.wanted[chosen]
     sha256 = work_sha256(files, labels, training, wanted)
     work = ProbeJob(

@@ -39,7 +39,7 @@ def probe_folds(split: ProbeSplitSettings, labels: LabelTable) -> list[ProbeFold
     if split.mode == "official":
         return [_official(split, labels)]
     none = np.array([], dtype=np.int64)
-    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed)
+    folds = table_folds(labels, n_folds=split.folds, by_group=split.by_group, seed=split.seed, repeats=split.repeats)
     return [ProbeFold(fold.name, fold.train, none, fold.test) for fold in folds]
 
 

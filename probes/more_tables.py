@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from hage_transfer.compare.classification import classification_metrics
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import MEAN, STD
+from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.label_draws import LabelDraw
 from hage_transfer.running.atomic import write_csv
@@ -54,9 +55,8 @@ def curve_table(
     found: Mapping[Trial, Float[np.ndarray, "variant row class"]],
     variants: Sequence[tuple[float, int]],
     draws: Sequence[LabelDraw],
-    labels: LabelTable,
+    tested: TestedRows,
     *,
-    test_rows: Mapping[str, Int[np.ndarray, " test"]],
     positive: int | None,
 ) -> list[dict[str, Any]]:
     """Metrics of every share of the labels: one row a source, share, draw, fold and metric; trials are averaged.
@@ -65,16 +65,16 @@ def curve_table(
     """
     if len(variants) == 1:
         return []
-    names = list(test_rows)
+    names, whole = list(tested.folds), tested.whole
     drawn = {(draw.share, draw.number, names[draw.fold]): draw.rows for draw in draws}
     rows = []
     for source in dict.fromkeys(name for name, _ in found):
         trials = [shares for (name, _), shares in found.items() if name == source]
         for variant, (share, number) in enumerate(variants):
-            for fold, tested in test_rows.items():
-                scores = [_scores(shares[variant], labels, tested, positive=positive) for shares in trials]
+            for fold, rows_of_fold in tested.folds.items():
+                scores = [_scores(shares[variant], tested.labels, rows_of_fold, positive=positive) for shares in trials]
                 trained = drawn[share, number, fold]
-                groups = None if labels.groups is None else len(np.unique(labels.groups[trained]))
+                groups = None if whole.groups is None else len(np.unique(whole.groups[trained]))
                 place = {"source": source, "share": share, "draw": number, "fold": fold}
                 place |= {"labels": len(trained), "groups": groups}
                 rows += [{**place, "metric": metric, "value": _mean(scores, metric)} for metric in scores[0]]

@@ -15,6 +15,7 @@ from hage_transfer.compare.classification import METRICS
 from hage_transfer.compare.fold_tests import fold_test
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.records import MEAN, STD, Record
+from hage_transfer.compare.split_sizes import SplitSizes
 
 LEVEL = 0.95
 N_RESAMPLES = 5000
@@ -29,12 +30,14 @@ class LabelledFolds:
         folds: a fold's name to its test rows.
         groups: group of every row, as numbers; None where the set has none, and rows stand for themselves.
         positive: of two classes, the one that AUC speaks of; None with more.
+        sizes: of the folds; None: disjoint parts of one size.
     """
 
     labels: Int[np.ndarray, " row"]
     folds: Mapping[str, Int[np.ndarray, " test"]]
     groups: Int[np.ndarray, " row"] | None
     positive: int | None
+    sizes: SplitSizes | None = None
 
     @property
     def all_rows(self) -> Int[np.ndarray, " test"]:
@@ -92,7 +95,8 @@ def paired_tests(
             continue
         for metric in METRICS:
             values = [_fold_values(records, name, metric) for name in (source, baseline)]
-            test = fold_test([values[0][fold] - values[1][fold] for fold in values[1] if fold in values[0]])
+            shared = {fold: values[0][fold] - values[1][fold] for fold in values[1] if fold in values[0]}
+            test = fold_test(shared, tested.sizes)
             if test is None:
                 continue
             row: dict[str, Any] = {"source": source, "baseline": baseline, "metric": metric, **asdict(test)}

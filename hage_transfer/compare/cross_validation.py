@@ -20,6 +20,7 @@ from hage_transfer.compare.out_of_fold import (
 )
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
+from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.running.run_directory import RESULTS_FILE
@@ -29,10 +30,9 @@ BASELINE = "frozen"
 
 def compared(
     predictions: Sequence[OutOfFold],
-    labels: LabelTable,
+    scored: TestedRows,
     *,
     task: str,
-    test_rows: Mapping[str, np.ndarray],
     positive: int | None,
     by_group: bool,
     folder: Path,
@@ -47,15 +47,15 @@ def compared(
 
     Args:
         predictions: out-of-fold probabilities of each source and trial.
-        labels: of the rows.
+        scored: the rows that they are of.
         task: ``probe`` or ``mil``.
-        test_rows: each fold's test rows.
         positive: place of the class that AUC and recall speak of; None: means over classes.
         by_group: whether the folds kept groups together.
         folder: the run directory.
         meta: what the task adds to the results' meta.
     """
     (folder / RESULTS_FILE).unlink(missing_ok=True)
+    labels, test_rows = scored.labels, scored.folds
     n_rows = write_predictions(
         folder / "predictions.csv",
         predictions,
@@ -65,7 +65,7 @@ def compared(
         classes=labels.classes,
         test_rows=test_rows,
     )
-    tested = LabelledFolds(labels.class_indices, test_rows, labels.group_indices, positive)
+    tested = LabelledFolds(labels.class_indices, test_rows, labels.group_indices, positive, scored.sizes)
     records = classification_records(
         predictions, task=task, labels=tested.labels, test_rows=test_rows, positive=positive
     )
@@ -84,8 +84,10 @@ def compared(
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
         "trials_as_one": _as_one(trials_as_one(predictions), tested, task=task),
         **claims,
+        **(own := scored.meta(positive=positive)),
     }
-    return Results(records, {**shared, **meta})
+    warnings = [*meta.get("warnings", []), *own["warnings"]]
+    return Results(records, {**shared, **meta, "warnings": warnings})
 
 
 def _claims(

@@ -1,9 +1,11 @@
 """How much one source scores above another, fold by fold, and whether that is more than noise."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+
+from hage_transfer.compare.split_sizes import SplitSizes
 
 METRIC_NAMES = {
     "auc": "AUC",
@@ -33,10 +35,13 @@ class Difference:
         baseline: the one it is judged against.
         mean: mean over folds of source - baseline.
         std: standard deviation over folds (ddof 1); None with one fold.
-        margin: half width of the 95% interval; None with one fold, or where every fold differs by the same.
+        standard_error: of the mean, with the splits' own sizes; None with one fold, or where sizes are not known.
+        freedom: its degrees of freedom.
+        margin: half width of the 95% interval; None likewise, or where every fold differs by the same.
         wins: folds in which the source is better (lower, where the metric is an error).
         by_fold: the difference in each fold where both are defined.
         trials: mean difference of each of the source's trials, where it has several.
+        unit: what the values are of, ``fold`` or ``patient``.
     """
 
     task: str
@@ -46,20 +51,18 @@ class Difference:
     baseline: str
     mean: float
     std: float | None
+    standard_error: float | None
+    freedom: float
     margin: float | None
     wins: int
     by_fold: tuple[float, ...]
     trials: tuple[float, ...] = ()
+    unit: str = "fold"
 
     @property
     def folds(self) -> int:
-        """How many folds have both."""
+        """How many folds (or patients) have both."""
         return len(self.by_fold)
-
-    @property
-    def standard_error(self) -> float | None:
-        """Of the mean over folds, as ``standard_error``; None with one fold."""
-        return None if self.std is None else standard_error(self.std, self.folds)
 
     @property
     def verdict(self) -> str:
@@ -69,7 +72,11 @@ class Difference:
     @property
     def no_spread(self) -> str:
         """Why no spread is known, where ``margin`` is None."""
-        return "one fold" if self.folds == 1 else "every fold alike"
+        if self.folds == 1:
+            return f"one {self.unit}"
+        if self.standard_error is None:
+            return "the sizes of its splits are not recorded: run it again, what is done is kept"
+        return f"every {self.unit} alike"
 
     def brief(self) -> str:
         """The difference in few words; its mean and verdict stand beside them."""
@@ -78,7 +85,7 @@ class Difference:
         if self.margin is None:
             return f"{what}. {self.no_spread.capitalize()}, so no spread is known."
         low, high = self.mean - self.margin, self.mean + self.margin
-        return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} folds."
+        return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} {self.unit}s."
 
     def sentence(self) -> str:
         """The difference in words, with its uncertainty."""
@@ -88,11 +95,11 @@ class Difference:
         if self.margin is None or self.std is None:
             return f"{what}, in {self.no_spread}: no spread is known, so this says nothing of other data."
         low, high = self.mean - self.margin, self.mean + self.margin
-        what += f" (std over {self.folds} folds {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
-        what += f"better in {self.wins} of {self.folds} folds"
+        what += f" (std over {self.folds} {self.unit}s {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
+        what += f"better in {self.wins} of {self.folds} {self.unit}s"
         if len(self.trials) > 1:
             what += f"; single trials {min(self.trials):+.3f} to {max(self.trials):+.3f}"
-        return f"{what}). {_CLOSING[self.verdict]}"
+        return f"{what}). {_CLOSING[self.verdict].replace('fold', self.unit)}"
 
 
 def paired_difference(
@@ -105,6 +112,8 @@ def paired_difference(
     task: str = "",
     run: str = "",
     trials: Sequence[Mapping[str, float]] = (),
+    sizes: SplitSizes | None = None,
+    unit: str = "fold",
 ) -> Difference | None:
     """Compares two sources fold by fold; None where no fold has both.
 
@@ -117,16 +126,23 @@ def paired_difference(
         task: ``probe``, ``mil`` or ``pretrain``.
         run: name of the run.
         trials: the source's metric by fold, of each of its trials.
+        sizes: of the folds; None: disjoint parts of one size, all of which trained or were tested.
+        unit: what a fold is called, ``fold`` or ``patient``.
 
     >>> hage, frozen = {"0": 0.81, "1": 0.92}, {"0": 0.80, "1": 0.90}
     >>> found = paired_difference(hage, frozen, metric="auc", source="hage", baseline="frozen")
     >>> found.wins, round(found.mean, 3), found.verdict
     (2, 0.015, 'within noise')
     """
-    deltas = _paired(values, base)
-    if not deltas:
+    pairs = _paired(values, base)
+    if not pairs:
         return None
+    deltas = list(pairs.values())
     std = stdev(deltas) if len(deltas) > 1 else None
+    sizes = sizes or SplitSizes.k_fold(pairs)
+    error = None if std is None else standard_error(std, pairs, sizes)
+    freedom = 0.0 if error is None else sizes.freedom(pairs)
+    alike = std is not None and mean(deltas) != 0 and is_rounding(std, mean(deltas))
     sign = -1 if metric in LOWER_IS_BETTER else 1
     return Difference(
         task=task,
@@ -136,24 +152,19 @@ def paired_difference(
         baseline=baseline,
         mean=mean(deltas),
         std=std,
-        margin=_margin(deltas),
+        standard_error=error,
+        freedom=freedom,
+        margin=None if error is None or alike else t_quantile(freedom) * error,
         wins=sum(sign * delta > 0 for delta in deltas),
         by_fold=tuple(deltas),
-        trials=tuple(mean(own) for one in trials if (own := _paired(one, base))),
+        trials=tuple(mean(own.values()) for one in trials if (own := _paired(one, base))),
+        unit=unit,
     )
 
 
 def is_rounding(std: float, value: float) -> bool:
     """Whether a spread about a mean is 0 but for rounding."""
     return std <= 1e-12 * max(1.0, abs(value))
-
-
-def _margin(deltas: Sequence[float]) -> float | None:
-    """Of the mean difference; None with one fold, or where all differ by the same that is not 0."""
-    if len(deltas) < 2:
-        return None
-    value, std = mean(deltas), stdev(deltas)
-    return None if value != 0 and is_rounding(std, value) else interval_margin(std, len(deltas))
 
 
 def verdict_of(value: float, margin: float | None) -> str:
@@ -165,19 +176,10 @@ def verdict_of(value: float, margin: float | None) -> str:
     return "gain" if value > 0 else "loss"
 
 
-def standard_error(std: float, folds: int) -> float:
-    """Of a mean over cross-validation folds.
-
-    Folds share most of their training rows, so their differences are not independent and the plain standard error is
-    too small. Corrected as Nadeau & Bengio 2003 ("Inference for the generalization error"): the variance of the mean is
-    (1/k + n_test/n_train) s^2, with n_test/n_train = 1/(k - 1) here.
-    """
-    return std * math.sqrt(1 / folds + 1 / (folds - 1))
-
-
-def interval_margin(std: float, folds: int) -> float:
-    """Half width of a 95% interval of a mean over cross-validation folds: t with k - 1 times ``standard_error``."""
-    return t_quantile(folds - 1) * standard_error(std, folds)
+def standard_error(std: float, folds: Collection[str], sizes: SplitSizes) -> float | None:
+    """Of a mean over splits: sqrt(1/J + n_test/n_train) s (``split_sizes``); None where a size is not known."""
+    ratio = sizes.ratio(folds)
+    return None if ratio is None else std * math.sqrt(1 / len(folds) + ratio)
 
 
 def t_quantile(degrees_of_freedom: float) -> float:
@@ -187,7 +189,9 @@ def t_quantile(degrees_of_freedom: float) -> float:
     return float(t.ppf(0.975, degrees_of_freedom))
 
 
-def _paired(values: Mapping[str, float], base: Mapping[str, float]) -> list[float]:
+def _paired(values: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float]:
     """Differences of the folds that both have; one that is rounding, as of a mean over equal trials, is a tie."""
-    pairs = [(values[fold], base[fold]) for fold in base if fold in values]
-    return [0.0 if is_rounding(abs(value - other), other) else value - other for value, other in pairs]
+    pairs = {fold: (values[fold], base[fold]) for fold in base if fold in values}
+    return {
+        fold: 0.0 if is_rounding(abs(value - other), other) else value - other for fold, (value, other) in pairs.items()
+    }

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from hage_transfer.compare.differences import Difference, paired_difference
 from hage_transfer.compare.records import MEAN, STD, Record, mean_and_std, read_record
+from hage_transfer.compare.split_sizes import sizes_of
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.run_directory import RESULTS_FILE
@@ -184,19 +186,46 @@ class Results:
         for name in (source, baseline):
             self._check(name, self.sources, "source")
         self._check(metric, self.metrics, "metric")
-        found = paired_difference(
-            self.fold_values(source, metric),
-            self.fold_values(baseline, metric),
+        found = self.difference(source, baseline, metric)
+        if found is None:
+            raise LookupError(f"no fold has {metric} of both {source} and {baseline}")
+        return found
+
+    def difference(self, source: str, baseline: str, metric: str, *, run: str | None = None) -> Difference | None:
+        """As ``compare``, with ``run`` as the run's name; None where no fold has both.
+
+        The units of a gene table are patients where the results know them: a patient's value is the mean of its
+        sections, whatever was left out, since sections of one patient resemble one another.
+        """
+        patients = self._patients
+        names = dict.fromkeys([*self.unit_values(source, metric), *self.unit_values(baseline, metric)])
+        return paired_difference(
+            self.unit_values(source, metric),
+            self.unit_values(baseline, metric),
             metric=metric,
             source=source,
             baseline=baseline,
             task=self.records[0].task,
-            run=self.name,
-            trials=[self.fold_values(source, metric, trial=trial) for trial in self.trials(source)],
+            run=self.name if run is None else run,
+            trials=[self.unit_values(source, metric, trial=trial) for trial in self.trials(source)],
+            sizes=sizes_of(self.meta, names),
+            unit="patient" if patients else "fold",
         )
-        if found is None:
-            raise LookupError(f"no fold has {metric} of both {source} and {baseline}")
-        return found
+
+    def unit_values(self, source: str, metric: str, *, trial: int | None = None) -> dict[str, float]:
+        """A metric in each unit of a verdict: patients of a gene table that knows them, else folds."""
+        patients, by_patient = self._patients, dict[str, list[float]]()
+        if not patients:
+            return self.fold_values(source, metric, trial=trial)
+        for r in self.select(source=source, metric=metric, trial=trial, split="test"):
+            if r.section is not None and r.value is not None:
+                by_patient.setdefault(patients[r.section], []).append(r.value)
+        return {patient: mean(values) for patient, values in by_patient.items()}
+
+    @property
+    def _patients(self) -> Mapping[str, str]:
+        """Patient of each section, of results that record them."""
+        return self.meta.get("patients") or {}
 
     def __repr__(self) -> str:
         if not self.records:

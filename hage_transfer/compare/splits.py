@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, zip_longest
 from pathlib import Path
 
@@ -60,8 +60,11 @@ def classification_folds(labels: np.ndarray, groups: np.ndarray | None, *, n_fol
     return folds
 
 
-def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int) -> list[Fold]:
+def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int, repeats: int = 1) -> list[Fold]:
     """The folds of a label table; see ``classification_folds``.
+
+    Repeated, they are drawn anew with a seed of their own and numbered on: fold n belongs to repeat n // ``n_folds``,
+    and the first repeat's folds are those that there would be alone.
 
     Raises:
         SplitError: as ``classification_folds``; or folds by group of a table that has no groups.
@@ -72,7 +75,16 @@ def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int) 
             f"{labels.key_column}, or set split.by_group=false if rows are independent"
         )
     groups = labels.groups if by_group else None
-    return classification_folds(labels.labels, groups, n_folds=n_folds, seed=seed)
+    return repeated_folds(labels.labels, groups, n_folds=n_folds, seed=seed, repeats=repeats)
+
+
+def repeated_folds(
+    labels: np.ndarray, groups: np.ndarray | None, *, n_folds: int, seed: int, repeats: int
+) -> list[Fold]:
+    """``classification_folds`` as often as ``repeats``, numbered on; errors likewise."""
+    seeds = [seed, *(int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0]) for repeat in range(1, repeats))]
+    found = [fold for own in seeds for fold in classification_folds(labels, groups, n_folds=n_folds, seed=own)]
+    return [replace(fold, name=str(number)) for number, fold in enumerate(found)]
 
 
 def train_validation(

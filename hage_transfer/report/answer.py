@@ -93,11 +93,11 @@ def pool(chosen: Sequence[tuple[Run, Difference]]) -> Pooled:
     for found in sets.values():
         known = [None if one.margin is None else one.standard_error for one in found]
         errors.append(math.nan if None in known else mean(e for e in known if e is not None))
-        freedom.append(min(one.folds for one in found) - 1)
+        freedom.append(min(one.freedom for one in found))
     return Pooled(mean(means), _margin(errors, freedom), len(means), sum(m > 0 for m in means))
 
 
-def _margin(errors: Sequence[float], freedom: Sequence[int]) -> float | None:
+def _margin(errors: Sequence[float], freedom: Sequence[float]) -> float | None:
     total = sum(error**2 for error in errors)
     if math.isnan(total):
         return None

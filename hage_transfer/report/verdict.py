@@ -1,21 +1,12 @@
 """How the sources of one run differ: what the page's cards, tables and answer are made of."""
 
-from hage_transfer.compare.differences import Difference, paired_difference
+from hage_transfer.compare.differences import Difference
 from hage_transfer.report.runs import BASELINE, Run
 
 
 def difference(run: Run, metric: str, source: str, baseline: str) -> Difference | None:
-    """Compares two sources of a run fold by fold; None where no fold has both."""
-    return paired_difference(
-        run.fold_values(source, metric),
-        run.fold_values(baseline, metric),
-        metric=metric,
-        source=source,
-        baseline=baseline,
-        task=run.task,
-        run=run.name,
-        trials=[run.fold_values(source, metric, trial=trial) for trial in run.trials(source)],
-    )
+    """Compares two sources of a run, paired; None where no fold (or patient) has both."""
+    return run.results.difference(source, baseline, metric, run=run.name)
 
 
 def baseline_of(run: Run) -> str:

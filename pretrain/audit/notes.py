@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hage_transfer.compare.records import MEAN, Record
+from hage_transfer.compare.split_sizes import META, SplitSizes
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.pretrain.audit.differences import differences_meta
 from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
@@ -60,6 +61,8 @@ def run_meta(
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
         "by_patient": _by_patient(records, patients),
+        "patients": patients,
+        META: _patient_sizes(inputs, folds, patients).meta(),
         "intervals": intervals_meta(records, patients, seed=config.seed),
         "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
         "quoted": _quoted(config),
@@ -67,6 +70,20 @@ def run_meta(
         "config_sha256": config_sha256(config),
         "warnings": [*_beaten(records), *_at_chance(run), *_even_attention(records), *_leakage(config)],
     }
+
+
+def _patient_sizes(inputs: Inputs, folds: Sequence[FoldInputs], patients: Mapping[str, str]) -> SplitSizes:
+    """Spots that were tested of each patient, and that trained for it (the mean over the folds that test it)."""
+    spots = {name: section.n_obs for name, section in inputs.sections.items()}
+    tested: dict[str, int] = {}
+    trained: dict[str, list[int]] = {}
+    for one in folds:
+        for patient in {patients[name] for name in one.fold.test}:
+            trained.setdefault(patient, []).append(sum(spots[name] for name in one.fold.train))
+        for name in one.fold.test:
+            tested[patients[name]] = tested.get(patients[name], 0) + spots[name]
+    train = {patient: round(sum(found) / len(found)) for patient, found in trained.items()}
+    return SplitSizes(train, tested, sum(tested.values()), evenly=True)
 
 
 def _by_patient(records: Sequence[Record], patients: Mapping[str, str]) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable, read_labels
 from hage_transfer.data.published_labels import Columns, write_label_table
 from hage_transfer.errors import SplitError
-from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.config import MilConfig, MilSplitSettings
 from hage_transfer.mil.folds import mil_folds
 
 
@@ -163,3 +163,18 @@ def test_mil_folds_by_site_of_too_few_sites_speak_of_sites():
             config(mode="site", by_group=False), replace(table, sites=np.where(table.labels == "y", "A", table.sites))
         )
     assert "split.mode=folds" in caught.value.__notes__[0]
+
+
+def test_mil_folds_repeat_with_other_shuffles_and_keep_the_first():
+    table = labels()
+    once, twice = mil_folds(config(folds=3), table), mil_folds(config(folds=3, repeats=2), table)
+    assert [fold.name for fold in twice] == [str(k) for k in range(6)]
+    for one, other in zip(once, twice, strict=False):
+        np.testing.assert_array_equal(one.test, other.test)
+    assert not all(np.array_equal(twice[k].test, twice[k + 3].test) for k in range(3))
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in twice[3:]])), np.arange(len(table)))
+
+
+def test_draws_are_not_repeated():
+    with pytest.raises(ValueError, match="repeats folds"):
+        MilSplitSettings(mode="monte_carlo", repeats=2)

@@ -275,3 +275,30 @@ def test_evaluate_probes_that_diverge_say_so_and_leave_no_job(tmp_path, labels):
     with pytest.raises(InputError, match=r"training diverged .*; lower train\.learning_rate"):
         evaluate(tmp_path, labels, {"a": [path]}, config=config)
     assert not list((tmp_path / "run" / "jobs").rglob("*.npy"))
+
+
+def test_repeats_of_the_folds_narrow_the_interval_and_leave_the_first_folds_as_they_were(tmp_path, labels):
+    sources = {
+        "frozen": [write(tmp_path / "a.h5", labels, signal=1)],
+        "hage": [write(tmp_path / "b.h5", labels, signal=1, seed=1)],
+    }
+    more = {"cross_checks": {"classifiers": ["class_mean"]}, "learning_curve": {"shares": [0.5], "draws": 1}}
+    once = evaluate(tmp_path, labels, sources, name="once", config=with_more(**more))
+    config = with_more(split={"folds": 3, "repeats": 4}, **more)
+    results = evaluate(tmp_path, labels, sources, name="repeated", config=config)
+    assert evaluate(tmp_path, labels, sources, name="repeated", config=config) == results
+    for source in sources:
+        found, first = (one.fold_values(source, "auc") for one in (results, once))
+        assert list(found) == [str(k) for k in range(12)]
+        assert len({found[str(k)] for k in range(0, 12, 3)}) > 1
+        assert [found[fold] for fold in first] == pytest.approx(list(first.values()), abs=1e-6)
+    difference = results.compare("hage", "frozen")
+    assert (difference.folds, difference.freedom) == (12, 2)
+    assert difference.standard_error == pytest.approx(difference.std * np.sqrt(1 / 12 + 1 / 2), rel=1e-3)
+    assert results.meta["rows"] == len(labels)
+    curve = [row for row in results.meta["learning_curve"] if row["share"] == 0.5 and row["metric"] == "auc"]
+    assert [row["fold"] for row in curve if row["source"] == "hage"] == [str(k) for k in range(12)]
+    with (tmp_path / "repeated" / "predictions.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 2 * 4 * len(labels)
+    assert (tmp_path / "repeated" / "splits" / "splits_11.csv").is_file()

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from hage_transfer.compare.differences import interval_margin
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.report.answer import answer_of, pool
@@ -32,7 +31,7 @@ def test_one_run_is_pooled_to_its_own_interval():
     one = differences(run, "auc")[0]
     found = pooled(run)
     assert found.mean == pytest.approx(one.mean)
-    assert found.margin == pytest.approx(interval_margin(one.std, 5))
+    assert found.margin == pytest.approx(one.margin)
 
 
 def test_runs_of_one_data_set_count_once_and_do_not_sharpen_the_interval():

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hage_transfer.compare.differences import interval_margin
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.report.runs import Run
@@ -67,5 +66,45 @@ def test_differences_without_frozen_take_the_first_source_as_baseline() -> None:
     assert [(one.source, one.baseline) for one in found] == [("virchow", "uni")]
 
 
-def test_interval_margin_is_wider_than_that_of_independent_folds() -> None:
-    assert interval_margin(0.1, 5) == pytest.approx(2.7764 * 0.1 * np.sqrt(1 / 5 + 1 / 4), rel=1e-4)
+def test_the_interval_is_wider_than_that_of_independent_folds() -> None:
+    found = difference(run_of([0.5] * 5, [0.4, 0.5, 0.6, 0.45, 0.55]), "auc", "hage", "frozen")
+    assert found is not None
+    assert found.margin == pytest.approx(2.7764 * found.std * np.sqrt(1 / 5 + 1 / 4), rel=1e-4)
+
+
+def gene_run(meta: dict[str, object], n_patients: int = 3) -> Run:
+    """Three sections of each patient, whose differences are the patient's and hardly the section's."""
+    records = [
+        Record("pretrain", source, "test", f"{patient}{n}", None, "pcc_all", gain * (0.1 * patient + 0.01 * n), section)
+        for patient in range(n_patients)
+        for n in range(3)
+        for source, gain in (("hage", 2.0), ("ridge", 1.0))
+        for section in (f"{patient}{n}", None)
+    ]
+    return Run(Path("st"), "pretrain", Results(records, meta), "", {})
+
+
+def test_patients_are_the_units_of_a_gene_verdict_whatever_is_left_out() -> None:
+    patients = {f"{patient}{n}": f"P{patient}" for patient in range(3) for n in range(3)}
+    found = difference(gene_run({"split_unit": "section", "patients": patients}), "pcc_all", "hage", "ridge")
+    assert found is not None
+    assert found.by_fold == pytest.approx([0.01, 0.11, 0.21])
+    assert found.freedom == 2
+    assert "3 patients" in found.brief()
+    sections = difference(gene_run({"split_unit": "patient"}), "pcc_all", "hage", "ridge")
+    assert sections is not None
+    assert sections.margin < found.margin
+
+
+def test_one_patient_is_not_judged_however_many_sections() -> None:
+    patients = {f"0{n}": "P0" for n in range(3)}
+    found = difference(gene_run({"patients": patients}, n_patients=1), "pcc_all", "hage", "ridge")
+    assert found is not None
+    assert (found.verdict, found.no_spread) == ("not judged", "one patient")
+
+
+def test_sections_left_out_of_results_that_name_no_patients_are_not_judged() -> None:
+    found = difference(gene_run({"split_unit": "section"}), "pcc_all", "hage", "ridge")
+    assert found is not None
+    assert found.verdict == "not judged"
+    assert "not recorded" in found.sentence()
