@@ -169,8 +169,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, callbacks(alternate), profiled(options.profile):
         fit_module.fit(
             module,
-            training_batches(train, batch_size=options.batch, seed=0, rank=0, n_devices=1),
-            validation_batches(validation, rank=0, n_devices=1),
+            training_batches(train, batch_size=options.batch, seed=0),
+            validation_batches(validation),
             settings=settings,
             device="cpu",
             tensorboard=Path(folder) / "curves",

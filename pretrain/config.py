@@ -103,7 +103,6 @@ class TrainSettings(Settings):
     weight_decay: float = Field(1e-5, ge=0)
     step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
     gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
-    devices: int = Field(1, gt=0, description="devices that train one trial together, each on its share of a batch")
 
 
 class FoldSettings(Settings):

@@ -12,8 +12,6 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy
 from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader
 
@@ -47,7 +45,6 @@ def fit(
     settings: TrainSettings,
     device: str,
     tensorboard: Path,
-    n_devices: int = 1,
 ) -> BestEpoch:
     """Trains ``module``, which logs ``VALIDATION_PCC``; the caller loads ``state`` of the best epoch.
 
@@ -58,7 +55,6 @@ def fit(
         settings: epochs and patience.
         device: torch device.
         tensorboard: folder of this trial's curves.
-        n_devices: that train together; each is a process that calls this function (see ``ranks``).
 
     Returns:
         The best epoch; its ``state`` is empty where no epoch had a finite score.
@@ -69,10 +65,8 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")  # by torch in 2.14
-        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged agrees on every device
         trainer = lightning.Trainer(
-            **_placement(device, n_devices),
+            **_placement(device),
             max_epochs=settings.epochs,
             logger=TensorBoardLogger(tensorboard.parent, name="", version=tensorboard.name),
             callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)],
@@ -102,15 +96,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _placement(device: str, n_devices: int) -> dict[str, Any]:
+def _placement(device: str) -> dict[str, Any]:
     kind, _, number = device.partition(":")
     accelerator = {"cuda": "gpu"}.get(kind, kind)
-    if n_devices == 1:
-        return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}
-    # Loaders deal out the batches themselves, and a bank's buffers agree on every device without being sent.
-    return {
-        "accelerator": accelerator,
-        "devices": n_devices if kind == "cpu" else list(range(int(number or 0), int(number or 0) + n_devices)),
-        "strategy": DDPStrategy(cluster_environment=LightningEnvironment(), broadcast_buffers=False),
-        "use_distributed_sampler": False,
-    }
+    return {"accelerator": accelerator, "devices": [int(number)] if number and accelerator != "cpu" else 1}

@@ -13,7 +13,6 @@ from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.centroid_bank import CentroidBank
 from hage_transfer.pretrain.config import LossSettings, TrainSettings
 from hage_transfer.pretrain.fit import VALIDATION_PCC
-from hage_transfer.pretrain.joined_rows import joined_rows, n_devices
 from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.spot_batches import Batch
@@ -71,11 +70,10 @@ class HageModule(lightning.LightningModule):
         return self.predictor(self.encoder(features))
 
     def embed(self, batch: Batch) -> Embedded:
-        """The batch through the three networks; where several devices train together, the rows of all of them."""
+        """The batch through the three networks."""
         image, expression = self.encoder(batch.features), self.expression(batch.target)
         predicted = self.predictor(image)
-        rest = batch.target, batch.cluster, batch.section, batch.spot
-        return Embedded(*joined_rows(image, expression, predicted, *rest))
+        return Embedded(image, expression, predicted, batch.target, batch.cluster, batch.section, batch.spot)
 
     def terms(self, embedded: Embedded) -> dict[str, Tensor]:
         """The terms of Eq. 3, unweighted, and beside the contrastive ones their value at chance."""
@@ -110,7 +108,7 @@ class HageModule(lightning.LightningModule):
         terms = self.terms(embedded)
         loss = self.total(terms)
         self._add_up({**terms, "total": loss}, n_spots=len(embedded.image))
-        return loss * n_devices()
+        return loss
 
     def _add_up(self, terms: dict[str, Tensor], *, n_spots: int) -> None:
         """Sums terms over the epoch's spots; logging each step by Lightning's means costs more than the sums."""
@@ -132,13 +130,8 @@ class HageModule(lightning.LightningModule):
         self._validation.update(predicted, batch.target.cpu().numpy(), batch.section.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """Mean over sections of the mean PCC over genes, over the spots of all devices."""
+        """Mean over sections of the mean PCC over genes."""
         seen, self._validation = self._validation, RunningPcc()
-        if n_devices() > 1:
-            sections, moments = (torch.from_numpy(part).to(self.device) for part in seen.state(self.n_genes))
-            sections, moments = joined_rows(sections, moments)
-            seen = RunningPcc()
-            seen.add_state(sections.cpu().numpy(), moments.cpu().numpy())
         self.log(VALIDATION_PCC, seen.score())
 
     def configure_optimizers(self) -> dict[str, Any]:

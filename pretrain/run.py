@@ -71,7 +71,7 @@ def pretrain(
             _trial_paths(run.path, fold, contender, trial).predictions,
             _run_trial,
             (fold, contender, run.path, trial, device),
-            gpus=contender.config.train.devices if device.startswith("cuda") else 0,
+            gpus=1 if device.startswith("cuda") else 0,
         )
         for fold in folds
         for contender in entrants

@@ -49,23 +49,6 @@ class RunningPcc:
         """PCC of each gene in each section of two spots or more, as ``gene_pcc``."""
         return [_pcc(moments) for _, moments in sorted(self._sections.items()) if moments[0, 0] > 1]
 
-    def state(self, n_genes: int) -> tuple[Int[np.ndarray, " section"], Float64[np.ndarray, "section moment gene"]]:
-        """Sections seen and their moments: what ``add_state`` of another takes; NaN moments where not ``finite``."""
-        names = np.array(list(self._sections), dtype=np.int64)
-        if not self.finite:
-            return np.zeros(1, dtype=np.int64), np.full((1, len(_MOMENTS), n_genes), np.nan)
-        if not len(names):
-            return names, np.zeros((0, len(_MOMENTS), n_genes))
-        return names, np.stack(list(self._sections.values()))
-
-    def add_state(
-        self, sections: Int[np.ndarray, " section"], moments: Float64[np.ndarray, "section moment gene"]
-    ) -> None:
-        """Adds what others have seen; a section may come several times."""
-        self.finite = self.finite and not np.isnan(moments).any()
-        for section, one in zip(sections.tolist(), moments, strict=True):
-            self._add(section, one)
-
     def _add(self, section: int, moments: Float64[np.ndarray, "moment gene"]) -> None:
         before = self._sections.get(section)
         self._sections[section] = moments if before is None else _merged(before, moments)

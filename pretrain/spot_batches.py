@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.joined_rows import ShareOfBatches
 
 _VALIDATION_BATCH = 1024
 _ROWS_AT_A_TIME = 65_536
@@ -54,16 +53,16 @@ class SpotDataset(Dataset[Batch]):
         )
 
 
-def training_batches(data: SpotDataset, *, batch_size: int, seed: int, rank: int, n_devices: int) -> DataLoader[Batch]:
-    """Shuffled batches, anew each epoch; on several devices, this one's share of each."""
+def training_batches(data: SpotDataset, *, batch_size: int, seed: int) -> DataLoader[Batch]:
+    """Shuffled batches, anew each epoch."""
     order = RandomSampler(data, generator=torch.Generator().manual_seed(seed))
-    return _loader(data, BatchSampler(order, batch_size, drop_last=False), rank=rank, n_devices=n_devices)
+    return DataLoader(data, sampler=BatchSampler(order, batch_size, drop_last=False), batch_size=None)
 
 
-def validation_batches(data: SpotDataset, *, rank: int, n_devices: int) -> DataLoader[Batch]:
-    """Batches in order; on several devices, this one's share of each."""
+def validation_batches(data: SpotDataset) -> DataLoader[Batch]:
+    """Batches in order."""
     batches = BatchSampler(SequentialSampler(data), _VALIDATION_BATCH, drop_last=False)
-    return _loader(data, batches, rank=rank, n_devices=n_devices)
+    return DataLoader(data, sampler=batches, batch_size=None)
 
 
 def feature_scale(
@@ -77,8 +76,3 @@ def feature_scale(
     mean = sum(features[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
     squares = sum(((features[part] - mean) ** 2).sum(0) for part in parts) / len(rows)
     return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares)).float()
-
-
-def _loader(data: SpotDataset, batches: Sampler[list[int]], *, rank: int, n_devices: int) -> DataLoader[Batch]:
-    share = batches if n_devices == 1 else ShareOfBatches(batches, rank=rank, n_devices=n_devices)
-    return DataLoader(data, sampler=share, batch_size=None)

@@ -26,7 +26,6 @@ from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.module import HageModule
-from hage_transfer.pretrain.ranks import check_devices, on_ranks
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from hage_transfer.pretrain.trial_files import TrialPaths, write_training
 from hage_transfer.running.atomic import atomic_path
@@ -43,46 +42,35 @@ def trial_seed(seed: int, fold: str, trial: int) -> int:
 def train_trial(inputs: FoldInputs, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
     """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions.
 
-    On the CPU a device is one thread, so that numbers do not depend on how many jobs share the machine: cores are used
-    by ``--jobs``. With ``train.devices`` above 1 each device is a process that reads the fold and trains on its share
-    of every batch; the first one writes.
+    On the CPU it is one thread, so that numbers do not depend on how many jobs share the machine: cores are used by
+    ``--jobs``.
 
     Raises:
-        ConfigError: too few devices, or training diverged.
+        ConfigError: training diverged.
     """
-    if config.train.devices == 1:
-        _train_rank(0, inputs, config, trial, paths, device)
-    else:
-        check_devices(device, config.train.devices)
-        on_ranks(config.train.devices, _train_rank, inputs, config, trial, paths, device)
-
-
-def _train_rank(
-    rank: int, inputs: FoldInputs, config: PretrainConfig, trial: int, paths: TrialPaths, device: str
-) -> None:
     with one_thread():
-        _train_trial(inputs.data(config.preset), config, trial, paths, device, rank=rank)
+        _train_trial(inputs.data(config.preset), config, trial, paths, device)
 
 
-def _train_trial(
-    data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str, *, rank: int
-) -> None:
+def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
     seed = trial_seed(config.seed, data.fold.name, trial)
     data = control_genes(data, config.genes.control, seed=seed)
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
-    if rank == 0:
-        shutil.rmtree(paths.tensorboard, ignore_errors=True)
+    shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         clusters = _clusters(data, config, rows, seed=seed)
         module = _build(data, config, rows, clusters)
-        if rank:
-            torch.manual_seed(seed + rank)  # dropout of its own on each device
-        best = _fit(
-            module, data, config, rows, clusters, validation_rows, paths=paths, device=device, seed=seed, rank=rank
+        train = SpotDataset(data.train, rows, clusters)
+        validation = SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
+        best = fit(
+            module,
+            training_batches(train, batch_size=config.train.batch_size, seed=seed),
+            validation_batches(validation),
+            settings=config.train,
+            device=device,
+            tensorboard=paths.tensorboard,
         )
-    if rank:
-        return
     if not best.state:
         raise ConfigError(
             f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "
@@ -139,33 +127,6 @@ def _build(
         predictor=config.model.predictor,
         gene_vectors=torch.from_numpy(data.gene_vectors),
         bank=CentroidBank(torch.from_numpy(clusters), embed_dim=encoder.embed_dim) if over_dataset else None,
-    )
-
-
-def _fit(
-    module: HageModule,
-    data: FoldData,
-    config: PretrainConfig,
-    rows: Int[np.ndarray, " train"],
-    clusters: Int[np.ndarray, " train"],
-    validation_rows: Int[np.ndarray, " val"],
-    *,
-    paths: TrialPaths,
-    device: str,
-    seed: int,
-    rank: int,
-) -> BestEpoch:
-    n_devices = config.train.devices
-    train = SpotDataset(data.train, rows, clusters)
-    validation = SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
-    return fit(
-        module,
-        training_batches(train, batch_size=config.train.batch_size, seed=seed, rank=rank, n_devices=n_devices),
-        validation_batches(validation, rank=rank, n_devices=n_devices),
-        settings=config.train,
-        device=device,
-        tensorboard=paths.tensorboard,
-        n_devices=n_devices,
     )
 
 

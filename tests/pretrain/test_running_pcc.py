@@ -51,17 +51,6 @@ def test_a_prediction_that_is_not_finite_scores_below_everything():
     predicted, target, sections = spots(50, seed=0)
     predicted[30, 2] = np.nan
     assert in_batches(RunningPcc(), (predicted, target, sections), 8).score() == -np.inf
-    joined = RunningPcc()
-    joined.add_state(*in_batches(RunningPcc(), (predicted, target, sections), 8).state(5))
-    assert joined.score() == -np.inf
-
-
-def test_states_of_several_join_to_that_of_all():
-    parts = spots(200, seed=0)
-    joined = RunningPcc()
-    for rows in (slice(0, 90), slice(90, 90), slice(90, 200)):
-        joined.add_state(*in_batches(RunningPcc(), tuple(part[rows] for part in parts), 16).state(5))
-    assert joined.score() == pytest.approx(direct(*parts), rel=1e-9)
 
 
 def test_nothing_seen_scores_zero():

@@ -1,11 +1,9 @@
 import numpy as np
-import pytest
 import torch
 
 from hage_transfer.pretrain import spot_batches
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.joined_rows import joined_rows
-from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
+from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches
 
 
 def spots(n: int) -> Spots:
@@ -31,24 +29,9 @@ def test_a_batch_holds_the_rows_of_its_spots():
     assert (batch.cluster.tolist(), batch.section.tolist(), batch.spot.tolist()) == ([40, 0], [2, 2], [4, 0])
 
 
-@pytest.mark.parametrize("n_devices", [2, 3])
-def test_devices_share_each_batch_of_one_order(n_devices):
-    data = SpotDataset(spots(20), np.arange(20), np.zeros(20, dtype=np.int64))
-    make = {
-        "train": lambda rank, of: training_batches(data, batch_size=7, seed=3, rank=rank, n_devices=of),
-        "validation": lambda rank, of: validation_batches(data, rank=rank, n_devices=of),
-    }
-    for loader in make.values():
-        whole = [batch.spot.tolist() for batch in loader(0, 1)]
-        parts = zip(
-            *([batch.spot.tolist() for batch in loader(rank, n_devices)] for rank in range(n_devices)), strict=True
-        )
-        assert [[spot for share in shares for spot in share] for shares in parts] == whole
-
-
 def test_every_epoch_has_an_order_of_its_own_and_every_run_the_same_ones():
     data = SpotDataset(spots(20), np.arange(20), np.zeros(20, dtype=np.int64))
-    one, other = (training_batches(data, batch_size=7, seed=3, rank=0, n_devices=1) for _ in range(2))
+    one, other = (training_batches(data, batch_size=7, seed=3) for _ in range(2))
     epochs = [[batch.spot.tolist() for batch in loader] for loader in (one, one, other, other)]
     assert epochs[0] != epochs[1]
     assert epochs[:2] == epochs[2:]
@@ -60,8 +43,3 @@ def test_the_scale_of_many_spots_is_that_of_all_at_once(monkeypatch):
     monkeypatch.setattr(spot_batches, "_ROWS_AT_A_TIME", 33)
     for found, wanted in zip(feature_scale(features, rows), at_once, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
-
-
-def test_one_device_joins_nothing():
-    own = torch.ones(3, 2, requires_grad=True)
-    assert joined_rows(own)[0] is own
