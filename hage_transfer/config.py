@@ -14,13 +14,17 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hage_transfer.bounded import MAX_YAML_BYTES, BoundsError, parse_yaml, read_text
 from hage_transfer.errors import ConfigError, nearest
+
+_SHOWN = 200
+"""Letters of a value that a message shows."""
 
 
 class Settings(BaseModel):
     """Base of every config: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EncoderSettings(Settings):
@@ -219,13 +223,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: missing, not text, not YAML, or not a mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(read_text(path, limit_bytes=MAX_YAML_BYTES))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file; recipes to copy are in configs/") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except BoundsError as error:
         raise ConfigError(f"{path}: cannot be read as a config: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -238,9 +240,9 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     if not sign or not key:
         raise ConfigError(f"--set {override}: wanted key=value, for example --set train.epochs=5")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from None
+        value = parse_yaml(text)
+    except BoundsError as error:
+        raise ConfigError(f"--set {override[:_SHOWN]}: the value is {error}") from None
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -265,7 +267,12 @@ def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if not key:
         return message
-    return f"{key} = {fault['input']!r}: {message[:1].lower()}{message[1:]}"
+    return f"{key} = {_shown(fault['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _follow(model: type[BaseModel], location: Sequence[str]) -> tuple[list[str], list[str]]:

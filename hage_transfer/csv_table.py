@@ -2,8 +2,11 @@
 
 import csv
 import io
+import lzma
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +20,23 @@ MISSING = frozenset(
 )
 """How pandas, R, SQL and spreadsheets write a cell that holds nothing, in small letters."""
 _BRACKETED = frozenset({"[not available]", "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]"})
+
+
+_MAX_BYTES, _MAX_MEMBER_BYTES = 256 << 20, 100 << 20
+_ENCRYPTED = 1
+_FAULTS = (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile)
+_MEMBER_FAULTS = (
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+"""What zipfile raises on members that are encrypted, damaged, or packed in a way that it has not."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +136,38 @@ def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = Fals
         DataError: no such file, a zip of several, columns between semicolons or tabs (as spreadsheets write them in
             many languages), or while it is read: not text, or not csv.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: cannot be read as {kind}: is a folder, a pipe or a device, wanted a file")
     try:
         with _text(path, zipped=zipped) as handle:
             reader = csv.DictReader(handle, restval="")
-            columns = [name.strip() for name in reader.fieldnames or ()]
+            columns = _header(path, reader, kind)
             _refuse_other_separators(path, columns)
             reader.fieldnames = columns
-            yield CsvTable(columns, ((reader.line_num, row) for row in reader))
+            yield CsvTable(columns, _rows(path, reader, kind))
     except FileNotFoundError:
         raise DataError(f"{path}: {absent}") from None
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as {kind}: {error}") from None
+    except _FAULTS as error:
+        raise _unreadable(path, kind, error) from None
+
+
+def _header(path: Path, reader: "csv.DictReader[str]", kind: str) -> list[str]:
+    try:
+        return [name.strip() for name in reader.fieldnames or ()]
+    except (*_FAULTS, *_MEMBER_FAULTS) as error:
+        raise _unreadable(path, kind, error) from None
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except (*_FAULTS, *_MEMBER_FAULTS) as error:
+        raise _unreadable(path, kind, error) from None
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read as {kind}: {' '.join(str(error).split()) or type(error).__name__}")
 
 
 def _refuse_other_separators(path: Path, columns: list[str]) -> None:
@@ -139,12 +180,33 @@ def _refuse_other_separators(path: Path, columns: list[str]) -> None:
 @contextmanager
 def _text(path: Path, *, zipped: bool) -> Iterator[TextIO]:
     if not zipped or path.suffix.lower() != ".zip":
+        _refuse_large(path, path.stat().st_size, _MAX_BYTES)
         with path.open(newline="", encoding="utf-8-sig") as handle:
             yield handle
         return
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        if len(names) != 1:
-            raise DataError(f"{path}: holds {len(names)} files, wanted one; unpack it and name the one you mean")
-        with archive.open(names[0]) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            yield text
+    _refuse_large(path, path.stat().st_size, _MAX_MEMBER_BYTES)
+    try:
+        archive = zipfile.ZipFile(path)
+        member = _only_member(path, archive)
+        raw = archive.open(member)
+    except _MEMBER_FAULTS as error:
+        raise zipfile.BadZipFile(str(error)) from None
+    with archive, raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        yield text
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """The one file in a zip, that can be read without a password and is no bomb."""
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        raise DataError(f"{path}: holds {len(members)} files, wanted one; unpack it and name the one you mean")
+    (member,) = members
+    if member.flag_bits & _ENCRYPTED:
+        raise DataError(f"{path}: {member.filename} in it is encrypted; unpack it and give the csv")
+    _refuse_large(path, member.file_size, _MAX_MEMBER_BYTES)
+    return member
+
+
+def _refuse_large(path: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise DataError(f"{path}: a table of {size:,} bytes, wanted {limit:,} at most; is it a table?")

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hage_transfer.errors import DataError
 from hage_transfer.mil.models import MODELS, MILOutput, build_model
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.tensor_files import build_fitting, read_tensors, refuse_not_finite, save_tensors, tensors_sha256
 
 FOLDER = "models"
 SCHEMA_VERSION = 1
@@ -69,8 +69,7 @@ def model_path(run: Path, *, source: str, trial: int, fold: str) -> Path:
 
 def save_fold_model(path: Path, model: FoldModel) -> None:
     """Writes a model atomically."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.model.state_dict().items()}
-    tensors |= {MEAN: model.mean.cpu().contiguous(), STD: model.std.cpu().contiguous()}
+    tensors = {**model.model.state_dict(), MEAN: model.mean, STD: model.std}
     header = {
         "schema_version": SCHEMA_VERSION,
         **model.meta,
@@ -79,9 +78,10 @@ def save_fold_model(path: Path, model: FoldModel) -> None:
         "trial": model.trial,
         "fold": model.fold,
         "feature_dim": len(model.mean),
+        "tensors_sha256": tensors_sha256(tensors),
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+        save_tensors(temporary, tensors, header={_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def read_fold_model(run: Path, *, source: str, trial: int, fold: str) -> FoldModel:
@@ -98,7 +98,7 @@ def work_of(path: Path) -> str | None:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-    except (SafetensorError, OSError, json.JSONDecodeError):
+    except (SafetensorError, OSError, ValueError, RecursionError):
         return None
     return header.get("work") if isinstance(header, dict) else None
 
@@ -122,13 +122,12 @@ def fold_models(run: Path, *, source: str) -> list[FoldModel]:
 def _read(path: Path) -> FoldModel:
     if not path.is_file():
         raise DataError(f"{path}: no such model; `hage mil` writes it as a fold ends")
+    text, tensors = read_tensors(path, remedy="train the fold again")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as safetensors ({error}); train the fold again") from None
-    return _restored(path, header, tensors)
+        header = json.loads(text.get(_HEADER, "null"))
+        return _restored(path, header, tensors)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path}: its header cannot be read ({error}); train the fold again") from None
 
 
 def _restored(path: Path, header: Any, tensors: dict[str, Tensor]) -> FoldModel:
@@ -136,16 +135,17 @@ def _restored(path: Path, header: Any, tensors: dict[str, Tensor]) -> FoldModel:
         raise DataError(f"{path}: is not a bag classifier of `hage mil`: its header or its scale is missing")
     if header["schema_version"] > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {header['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
+    if header.get("tensors_sha256", "") not in ("", tensors_sha256(tensors)):
+        raise DataError(f"{path}: its weights are not those that were written (another hash); copy or train it again")
     sizes = dict(header["model"])
     kind = sizes.pop("kind")
     if kind not in MODELS:
         raise DataError(f"{path}: is of kind {kind}, known are {', '.join(MODELS)}")
     mean, std = tensors.pop(MEAN), tensors.pop(STD)
-    model = build_model(kind, len(mean), n_classes=len(header["classes"]), **sizes)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise DataError(f"{path}: its tensors do not fit its header ({error}); train the fold again") from None
+    refuse_not_finite({MEAN: mean, STD: std}, where=str(path))
+    model = build_fitting(
+        lambda: build_model(kind, len(mean), n_classes=len(header["classes"]), **sizes), tensors, where=str(path)
+    )
     return FoldModel(
         model=model.eval().requires_grad_(False),
         mean=mean,

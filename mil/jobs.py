@@ -1,7 +1,6 @@
 """The jobs of a MIL run: one source and trial, all folds together."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.bounded import read_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
@@ -183,7 +183,7 @@ def read_job(path: Path) -> dict[str, FoldResult]:
         DataError: it cannot be read.
     """
     try:
-        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        tree: dict[str, Any] = read_json(path)
         return {
             fold: FoldResult(
                 int(one["epochs"]), int(one["best_epoch"]), np.array(one["probabilities"], dtype=np.float64)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.tensor_files import save_tensors
 
 log = logging.getLogger(__name__)
 _SHARE = 0.02
@@ -77,7 +77,7 @@ class ProgressFile:
         places = [{k: v for k, v in vars(one).items() if k != "best"} for one in progress.folds]
         header = {"epoch": progress.epoch, "position": progress.position, "folds": places}
         with atomic_path(self.path) as temporary:
-            save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
+            save_tensors(temporary, tensors, header={_HEADER: json.dumps(header)})
         now = time.monotonic()
         self._next = now + max(self._every_s, (now - start) / _SHARE)
 

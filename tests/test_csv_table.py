@@ -1,3 +1,6 @@
+import os
+import zipfile
+
 import pytest
 
 from hage_transfer.csv_table import csv_table
@@ -35,3 +38,62 @@ def test_csv_table_says_what_is_absent_and_what_cannot_be_read(tmp_path):
         csv_table(tmp_path / "t.csv", absent="", kind="a csv of mine") as table,
     ):
         list(table.rows)
+
+
+def zipped(tmp_path, *, flag=0, method=zipfile.ZIP_DEFLATED, damage=None, size=None):
+    """A zip of one table, spoilt in its headers or its bytes."""
+    path = tmp_path / "t.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("t.csv", "slide,label\n" + "".join(f"s{k},{k % 7}\n" for k in range(5000)))
+    data = bytearray(path.read_bytes())
+    local, central = data.find(b"PK\x03\x04"), data.rfind(b"PK\x01\x02")
+    if flag:
+        data[local + 6] |= flag
+        data[central + 8] |= flag
+    if damage is not None:
+        data[damage : damage + 40] = bytes(40)
+    if size is not None:
+        data[central + 24 : central + 28] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+SPOILT = {
+    "encrypted": ({"flag": 1}, "encrypted"),
+    "an unknown packing": ({}, "compression"),
+    "damaged data": ({"damage": 2000}, "cannot be read as csv"),
+    "a damaged beginning": ({"damage": 40}, "cannot be read as csv"),
+    "a damaged header": ({"damage": 0}, "cannot be read as csv"),
+    "oversized": ({"size": 3_000_000_000}, "wanted 104,857,600 at most"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_zips_that_cannot_be_read_are_one_message_before_anything_large_is_read(tmp_path, kind):
+    how, said = SPOILT[kind]
+    path = zipped(tmp_path, **how)
+    if kind == "an unknown packing":
+        data = bytearray(path.read_bytes())
+        for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+            place = data.rfind(mark) + at
+            data[place : place + 2] = (97).to_bytes(2, "little")
+        path.write_bytes(data)
+    with (
+        pytest.raises(DataError, match=rf"t\.zip: .*{said}"),
+        csv_table(path, absent="gone", zipped=True) as table,
+    ):
+        list(table.rows)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "a table of 10 GB"])
+def test_what_is_no_table_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "t.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(10**10)
+    with pytest.raises(DataError, match=r"t\.csv: "), csv_table(path, absent="gone"):
+        pass

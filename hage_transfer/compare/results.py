@@ -4,13 +4,13 @@ The file form (``results.json``) is documented in docs/file-formats.md and versi
 """
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from hage_transfer.bounded import read_json
 from hage_transfer.compare.differences import Difference, paired_difference
 from hage_transfer.compare.records import MEAN, STD, Record, mean_and_std, read_record
 from hage_transfer.compare.split_sizes import sizes_of
@@ -77,7 +77,7 @@ class Results:
             DataError: missing, not JSON, of a later schema version, or a record that is none.
         """
         try:
-            tree = json.loads(path.read_text(encoding="utf-8"))
+            tree = read_json(path)
             version = tree["schema_version"]
             if type(version) is not int:
                 raise ValueError(f"schema_version {version!r} is no whole number")
@@ -92,7 +92,7 @@ class Results:
             raise DataError(f"{path}: no such file; is the run finished?") from None
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read ({error})") from None
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{path}: not a results file: {error}") from None
 
     def select(self, **wanted: Any) -> list[Record]:

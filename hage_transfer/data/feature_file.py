@@ -123,6 +123,9 @@ def write_blocks(
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         dataset, done = file.create_dataset("features", shape=shape, dtype=dtype), 0
         for block in blocks:
+            if not np.isfinite(block).all():
+                first = done + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise DataError(f"{path}: row {first} of {shape[0]} holds NaN or infinity, so it is not written")
             dataset[done : done + len(block)] = block
             done += len(block)
         if done != shape[0] or not done:

@@ -1,10 +1,10 @@
 """`selected.json`: which encoder directory did best in a probe, and by which numbers; `hage mil` takes it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ def read_selection(path: Path) -> Path:
     from hage_transfer.models.checkpoint import encoder_sha256
 
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path)
         encoder, sha256 = Path(tree["encoder"]), str(tree["encoder_sha256"])
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `hage probe ... --select` writes it") from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (BoundsError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a file of `hage probe --select`: {error}") from None
     if not encoder.is_dir():
         raise DataError(f"{path}: names the encoder {encoder}, and no such folder is here; run from the same folder")

@@ -3,11 +3,11 @@
 Several workers may share the list: each writes the records of its own items, and any of them writes the tables.
 """
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from hage_transfer.bounded import read_json
 from hage_transfer.running.atomic import TEMPORARY_MARK, write_csv, write_json
 from hage_transfer.running.failures import FAILURES_FILE, write_failures
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, wait_for_lock
@@ -86,7 +86,7 @@ class StatusBook:
     def read(self, name: str) -> Outcome | None:
         """An item's record, or None."""
         try:
-            return Outcome(**json.loads(self.record_path(name).read_text(encoding="utf-8")))
+            return Outcome(**read_json(self.record_path(name)))
         except (OSError, ValueError, TypeError):
             return None
 

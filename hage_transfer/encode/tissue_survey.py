@@ -1,6 +1,5 @@
 """Tissue, outlines and tile counts of slides, each looked at once and kept while what decides them is the same."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from hage_transfer.bounded import read_json
 from hage_transfer.config import SlideSetSettings, config_sha256, load_config
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
@@ -169,7 +169,7 @@ def _slides_of(path: Path) -> list[NamedSlide]:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) and isinstance(record.get("row"), dict) else {}

@@ -1,5 +1,6 @@
 """Weights of frozen encoders: finding the file, hashing it, reading it. Never a pickle, never a silent mismatch."""
 
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -110,6 +111,23 @@ def missing_weights(name: str, repository: str, cause: Exception) -> WeightsErro
     )
 
 
+_FAULTS = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    MemoryError,
+    struct.error,
+)
+"""What torch and its unpickler raise on damaged files."""
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """Reads a state dict from safetensors, or from a torch file with ``weights_only=True``.
 
@@ -122,16 +140,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, *_FAULTS) as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path}: cannot be read as safetensors or torch weights: {first_line}") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{path}: tensors {', '.join(broken[:_NAMED])} hold NaN or infinity; fetch the file again")
     return dict(state)
 
 

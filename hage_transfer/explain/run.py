@@ -1,6 +1,5 @@
 """The work of `hage heatmap`: which slides and models there are, each slide's folder, and tables over slides."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.bounded import read_json
 from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError, DataError, HageError, nearest
 from hage_transfer.explain.explained import Explained, ExplainedSlide
@@ -122,7 +122,7 @@ def _task(run: Path) -> str:
     if not path.is_file():
         raise DataError(f"{run}: has no {RESULTS_FILE}; run `hage mil` to its end first")
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+        records = read_json(path)["records"]
         return str(records[0]["task"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as results ({error!r}); run `hage mil` again") from None

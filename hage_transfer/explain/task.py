@@ -1,11 +1,11 @@
 """What explaining one slide takes, and whether what is there already was made of it."""
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.bounded import read_json
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
 from hage_transfer.errors import DataError
@@ -140,7 +140,7 @@ class SlideTask:
 def read_record(path: Path) -> dict[str, Any] | None:
     """What was written of a slide; None where there is nothing, or nothing that can be read."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError):
         return None
     whole = isinstance(record, dict) and record.get("schema_version") == SCHEMA_VERSION

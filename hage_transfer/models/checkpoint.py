@@ -1,6 +1,5 @@
 """The encoder directory: weights of encoder and predictor, ``config.json`` and a model card, on disk or on the hub."""
 
-import json
 import os
 import secrets
 import shutil
@@ -10,17 +9,18 @@ from typing import Any
 
 import huggingface_hub
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
 from hage_transfer.models.model_card import model_card
 from hage_transfer.running.atomic import TEMPORARY_MARK, write_json, write_text
+from hage_transfer.tensor_files import read_tensors, save_tensors
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 PREDICTOR_FILE = "predictor.safetensors"
+HASHES = "files_sha256"
 SCHEMA_VERSION = 1
 _SIZES = ("feature_dim", "embed_dim", "n_heads")
 
@@ -44,10 +44,10 @@ def write_encoder(
     temporary = folder.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{folder.name}")
     temporary.mkdir()
     try:
-        _save(tensors, temporary / WEIGHTS_FILE)
+        hashes = {WEIGHTS_FILE: _save(tensors, temporary / WEIGHTS_FILE)}
         if predictor is not None:
-            _save(predictor, temporary / PREDICTOR_FILE)
-        write_json(temporary / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **card})
+            hashes[PREDICTOR_FILE] = _save(predictor, temporary / PREDICTOR_FILE)
+        write_json(temporary / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **card, HASHES: hashes})
         write_text(temporary / CARD_FILE, model_card(card))
         if folder.exists():
             shutil.rmtree(folder)
@@ -87,25 +87,21 @@ def read_encoder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors of an encoder directory; errors as ``GeneInformedEncoder.from_pretrained``."""
     card = read_card(folder)
     try:
-        return card, load_file(folder / WEIGHTS_FILE)
+        return card, _read(folder / WEIGHTS_FILE, card)
     except FileNotFoundError:
         raise DataError(f"{folder}: is no encoder directory: {WEIGHTS_FILE} is missing") from None
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{folder / WEIGHTS_FILE}: cannot be read as safetensors ({error}); train or copy it again"
-        ) from None
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """``config.json`` of an encoder directory alone; errors as ``GeneInformedEncoder.from_pretrained``."""
     path = folder / CONFIG_FILE
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError:
         raise DataError(f"{folder}: is no encoder directory: {CONFIG_FILE} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except BoundsError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from None
-    missing = [key for key in _SIZES if not isinstance(card, dict) or not isinstance(card.get(key), int)]
+    missing = [key for key in _SIZES if not isinstance(card, dict) or type(card.get(key)) is not int]
     if missing:
         raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage pretrain`")
     _check_card(card, path)
@@ -120,25 +116,12 @@ def read_predictor(folder: Path) -> dict[str, Tensor]:
     """
     path = folder / PREDICTOR_FILE
     try:
-        return load_file(path)
+        return _read(path, read_card(folder))
     except FileNotFoundError:
         raise DataError(
             f"{folder}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version "
             "wrote it); run `hage pretrain` again into a new --out, with the config.yaml of its run"
         ) from None
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as safetensors ({error}); train or copy it again") from None
-
-
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Loads tensors strictly, as an error that names the directory where they do not fit or are no numbers."""
-    broken = [name for name, tensor in tensors.items() if tensor.isnan().any()]
-    if broken:
-        raise DataError(f"{where}: {', '.join(broken[:3])} hold NaN; copy or train the encoder again")
-    try:
-        module.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise DataError(f"{where}: weights do not fit config.json: {' '.join(str(error).split())}") from None
 
 
 def encoder_sha256(folder: Path) -> str:
@@ -163,10 +146,25 @@ def _check_card(card: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+def _save(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """Writes a file of tensors and gives its hash."""
+    save_tensors(path, tensors)
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
+    return file_sha256(path)
+
+
+def _read(path: Path, card: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Tensors of a file whose hash is the one that the card records; the first cards recorded none."""
+    tensors = read_tensors(path, remedy="train or copy it again")[1]
+    hashes = card.get(HASHES)
+    recorded = hashes.get(path.name) if isinstance(hashes, dict) else None
+    if recorded is not None and file_sha256(path) != recorded:
+        raise DataError(
+            f"{path}: is not the file that {CONFIG_FILE} records (its hash is another), so it was damaged or replaced; "
+            "copy the directory again"
+        )
+    return tensors
 
 
 def _download(name: str, *, revision: str | None, token: str | None) -> Path:

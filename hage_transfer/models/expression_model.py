@@ -14,6 +14,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.tensor_files import build_fitting, refuse_not_finite
 
 _ROWS_AT_A_TIME = 4096
 _WEIGHTS, _FITTED = "predictor.", "calibration."
@@ -140,22 +141,30 @@ class ExpressionModel(nn.Module):
         folder = checkpoint.find_encoder(name, revision=revision, token=token)
         encoder = GeneInformedEncoder.from_pretrained(folder)
         tensors = checkpoint.read_predictor(folder)
-        genes, kind = encoder.card.get("panel"), encoder.card.get("predictor", {}).get("kind")
-        if not genes or not kind:
-            raise DataError(f"{name}: config.json names no panel or no predictor.kind; train it again")
+        genes, kind = _panel_and_kind(encoder.card, where=str(name))
         weights = _part(tensors, _WEIGHTS)
-        try:
-            predictor = build_predictor(
+        predictor = build_fitting(
+            lambda: build_predictor(
                 kind, embed_dim=encoder.embed_dim, n_genes=len(genes), gene_vectors=weights.get("gene_vectors")
-            )
-        except ValueError as error:
-            raise DataError(f"{name}: predictor of config.json cannot be built: {error}; train it again") from None
-        checkpoint.load_tensors(predictor, weights, where=str(name))
+            ),
+            weights,
+            where=str(name),
+        )
+        refuse_not_finite(_part(tensors, _FITTED), where=str(name))
         fitted = {key: value.numpy() for key, value in _part(tensors, _FITTED).items()}
         wrong = [key for key in GeneLines.__dataclass_fields__ if fitted.get(key, np.empty(0)).shape != (len(genes),)]
         if wrong:
             raise DataError(f"{name}: {checkpoint.PREDICTOR_FILE} lacks {', '.join(wrong)} of {len(genes)} genes")
         return cls(encoder, predictor, genes=genes, lines=GeneLines(**fitted), kind=kind).eval()
+
+
+def _panel_and_kind(card: Mapping[str, Any], *, where: str) -> tuple[list[str], Any]:
+    """Genes and kind of predictor that a card names."""
+    genes, settings = card.get("panel"), card.get("predictor")
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    if not isinstance(genes, list) or not genes or not all(isinstance(gene, str) for gene in genes) or not kind:
+        raise DataError(f"{where}: config.json names no panel or no predictor.kind; train it again")
+    return genes, kind
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.models.gene_attention import GeneAttention
+from hage_transfer.tensor_files import build_fitting
 
 
 class GeneInformedEncoder(nn.Module):
@@ -100,13 +101,21 @@ class GeneInformedEncoder(nn.Module):
         """
         folder = checkpoint.find_encoder(name, revision=revision, token=token)
         card, tensors = checkpoint.read_encoder(folder)
-        encoder = cls(
-            tensors.get("gene_embeddings"),
-            feature_dim=card["feature_dim"],
-            embed_dim=card["embed_dim"],
-            n_heads=card["n_heads"],
+        genes = tensors.get("gene_embeddings")
+        if genes is not None and (genes.ndim != 2 or not genes.is_floating_point()):
+            raise DataError(
+                f"{name}: gene_embeddings of shape {tuple(genes.shape)} {genes.dtype}, wanted (genes, numbers)"
+            )
+        encoder = build_fitting(
+            lambda: cls(
+                genes,
+                feature_dim=card["feature_dim"],
+                embed_dim=card["embed_dim"],
+                n_heads=card["n_heads"],
+            ),
+            tensors,
+            where=str(name),
         )
-        checkpoint.load_tensors(encoder, tensors, where=str(name))
         encoder.card, encoder.folder = card, folder
         return encoder.eval()
 

@@ -1,6 +1,5 @@
 """The work of `hage predict`: each item's prediction file, its attention table, its scores and maps."""
 
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import anndata as ad
 import numpy as np
 
 import hage_transfer
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import written
 from hage_transfer.errors import ConfigError
@@ -104,8 +104,8 @@ def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
 
 def _facts(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return read_json(path)
+    except BoundsError as error:
         raise ConfigError(
             f"{path}: not valid JSON ({error}); give another --out, or --overwrite to start anew"
         ) from None

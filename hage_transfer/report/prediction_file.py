@@ -93,7 +93,14 @@ def make_prediction(
 
 
 def write_prediction(path: Path, prediction: ad.AnnData) -> None:
-    """Writes it atomically."""
+    """Writes it atomically.
+
+    Raises:
+        DataError: NaN or infinity among the predicted values.
+    """
+    for name, values in (("prediction", prediction.X), *prediction.layers.items()):
+        if name != "target" and not np.isfinite(values).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity; look at the features and the encoders' weights")
     with atomic_path(path) as temporary:
         prediction.write_h5ad(temporary)
 

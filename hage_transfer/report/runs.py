@@ -1,11 +1,11 @@
 """Reads run directories for the report."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.compare.records import MEAN, STD, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
@@ -157,8 +157,8 @@ def _read_environment(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        tree = read_json(path)
+    except BoundsError as error:
         raise DataError(f"{path}: not a JSON object: {error}") from None
     if not isinstance(tree, dict):
         raise DataError(f"{path}: not a JSON object")

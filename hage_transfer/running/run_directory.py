@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from hage_transfer.bounded import MAX_YAML_BYTES, BoundsError, parse_yaml, read_text
 from hage_transfer.config import Settings, dump_config
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import remove_partial, write_json, write_text
@@ -123,8 +123,8 @@ def _commit() -> str | None:
 
 def _differing_keys(path: Path, config: Settings) -> list[str]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        tree = parse_yaml(read_text(path, limit_bytes=MAX_YAML_BYTES))
+    except BoundsError:
         tree = None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: is not the config of a run; give another --out")

@@ -36,7 +36,7 @@ class DicomSource:
                 "that may: pip install 'hage-transfer[dicom]'"
             ) from None
         own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-        self._faults = (*_FAULTS, *own)  # they have no base of their own
+        self._faults: tuple[type[Exception], ...] = (*_FAULTS, *own)  # they have no base of their own
         try:
             with quiet():
                 self._slide = WsiDicom.open([str(path) for path in paths])

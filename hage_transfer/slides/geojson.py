@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_text
 from hage_transfer.slides.polygons import Piece, Ring
@@ -129,12 +130,12 @@ def _closed(ring: Ring) -> list[list[float]]:
 
 def _features(path: Path) -> list[Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8-sig"))
+        tree = read_json(path)
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except BoundsError as error:
         raise DataError(f"{path}: cannot be read as GeoJSON ({error}); export it from QuPath again") from None
     if isinstance(tree, list):
         return tree

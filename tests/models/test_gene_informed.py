@@ -108,7 +108,7 @@ def test_weights_that_are_no_numbers_are_refused(encoder, tmp_path):
     with torch.no_grad():
         encoder.project_features.weight[0, 0] = torch.nan
     encoder.save_pretrained(tmp_path / "encoder", card=CARD)
-    with pytest.raises(DataError, match=r"project_features\.weight hold NaN; copy or train the encoder again"):
+    with pytest.raises(DataError, match=r"project_features\.weight hold NaN or infinity; copy or train it again"):
         GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
 
 

@@ -1,0 +1,126 @@
+"""Weights on disk: safetensors that a colleague can read, and tensors that are what a model wants and all numbers."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hage_transfer.errors import DataError
+
+_NAMED = 3
+_FAULTS = (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, header: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as safetensors, with the mode that any new file of this user has.
+
+    Args:
+        path: the file; whoever writes it atomically gives a temporary one.
+        tensors: by name, on any device.
+        header: text by name.
+    """
+    path.touch()
+    mode = path.stat().st_mode  # safetensors leaves a file that its owner alone may read
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path, metadata=dict(header) if header else None)
+    path.chmod(mode)
+
+
+def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Header and tensors of a safetensors file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: damaged; the message ends with ``remedy``.
+    """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
+    except _FAULTS as error:
+        why = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as safetensors ({why}); {remedy}") from None
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """Refuses weights that are NaN or infinite: they would become predictions.
+
+    Raises:
+        DataError: see above; the first tensors are named.
+    """
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        named = ", ".join(broken[:_NAMED])
+        raise DataError(f"{where}: {named} hold NaN or infinity; copy or train it again")
+
+
+def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], *, where: str) -> Model:
+    """A model with the tensors of a file, which are checked against it before it takes any memory.
+
+    Args:
+        build: makes the model, with the sizes that its config states.
+        tensors: of its whole state.
+        where: the file or directory, for messages.
+
+    Raises:
+        DataError: sizes of which no model can be made; tensors that are missing, left over, of another shape or type,
+            or no numbers.
+    """
+    try:
+        with torch.device("meta"):
+            sketch = build()
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, OverflowError, MemoryError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise DataError(f"{where}: no model can be made of its config ({why}); copy or train it again") from None
+    _refuse_other(sketch.state_dict(), tensors, where=where)
+    refuse_not_finite(tensors, where=where)
+    model = build()
+    model.load_state_dict(dict(tensors), strict=True)
+    return model
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of names, types, shapes and values, whatever their order."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _refuse_other(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: str) -> None:
+    missing = [name for name in wanted if name not in tensors]
+    unknown = [name for name in tensors if name not in wanted]
+    both = [name for name in wanted if name in tensors]
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} (wanted {tuple(wanted[name].shape)})"
+        for name in both
+        if tensors[name].shape != wanted[name].shape
+    ]
+    kinds = [
+        f"{name} {tensors[name].dtype} (wanted {wanted[name].dtype})"
+        for name in both
+        if tensors[name].dtype != wanted[name].dtype
+    ]
+    faults = [
+        f"{len(names)} {what}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+        for what, names in (
+            ("missing", missing),
+            ("left over", unknown),
+            ("of another shape", shapes),
+            ("of another type", kinds),
+        )
+        if names
+    ]
+    if faults:
+        raise DataError(f"{where}: weights do not fit config.json: {'; '.join(faults)}; copy or train it again")
