@@ -151,7 +151,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: holds no state dict (tensors by name)")
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
-        raise WeightsError(f"{path}: tensors {', '.join(broken[:_NAMED])} hold NaN or infinity; fetch the file again")
+        raise WeightsError(f"{path}: tensors {some(broken)} hold NaN or infinity; fetch the file again")
     return dict(state)
 
 
