@@ -9,7 +9,8 @@ from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, de
 
 MethodName = Literal["hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
-RESERVED = (*METHOD_NAMES, "ridge", "gene_mean", "gene_median", "all_zero", "spot_depth")
+BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
+RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth")
 """Names of the results that a variant may not take."""
 VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
 """What a variant may change: all that leaves a fold's arrays as they are."""
@@ -146,7 +147,7 @@ class PretrainConfig(Settings):
     split: FoldSettings = FoldSettings()
     trials: int = Field(5, gt=0)
     methods: tuple[MethodName, ...] = Field(
-        ("hage",), description="HAGE and compared systems; ridge, constants and spot depth always run"
+        ("hage",), description="HAGE and compared systems; the ridges, constants and spot depth always run"
     )
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")], dict[str, Any]] = Field(
         {}, description="HAGE with other settings, by name: dotted keys and their values"

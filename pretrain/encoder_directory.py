@@ -17,6 +17,7 @@ from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.evaluate import AVERAGED
 from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.ridges import BAR
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.trial_files import HAGE
 
@@ -90,7 +91,7 @@ def add_held_out_scores(run: Path, results: Results, *, trials: int) -> None:
     """
     hub = _hub_of(results.meta["encoder"])
     for fold in results.meta["folds"]:
-        beside = {source: _scores(results, source, fold, None) for source in (AVERAGED, "ridge", *CONTROLS)}
+        beside = {source: _scores(results, source, fold, None) for source in (AVERAGED, "ridge", BAR, *CONTROLS)}
         for trial in range(trials):
             scores = {"trial": _scores(results, HAGE, fold, trial), **beside}
             held_out = {"scores": scores, "warnings": list(results.meta["warnings"])}

@@ -1,14 +1,13 @@
 """Scores of a fold: every method on every test section, after model selection, never pooled over sections."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.compare.genes import gene_table, highly_expressed, mae, mse
+from hage_transfer.compare.genes import gene_pcc, gene_table, highly_expressed, mae, mse, pcc_mean
 from hage_transfer.compare.records import Record
-from hage_transfer.pretrain.baselines import CONTROLS, ridge
 from hage_transfer.pretrain.calibration import calibrate
 from hage_transfer.pretrain.contenders import Contender
 from hage_transfer.pretrain.dataset import FoldData
@@ -17,6 +16,8 @@ from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions
 
 AVERAGED_SUFFIX = "_averaged"
 AVERAGED = HAGE + AVERAGED_SUFFIX
+SHALLOW_SHARE = 0.05
+"""``pcc_all_deep`` leaves out this share of a section's spots, those of fewest counts: a few may carry a score."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,15 @@ def fold_records(
     trained: Sequence[tuple[Contender, Sequence[TrialPredictions]]],
     data: FoldData,
     *,
+    baselines: Mapping[str, Float[np.ndarray, "test gene"]],
     heg_from: str,
-    ridge_alpha: float,
 ) -> list[Record]:
     """Records of every contender (each trial, their mean score, their averaged prediction) and baseline on a fold."""
     records = []
     for contender, trials in trained:
         records += _contender_records(contender, trials, data, heg_from=heg_from)
-    for method in _baselines(data, ridge_alpha=ridge_alpha):
-        records += _score(method, data, heg_from=heg_from)
+    for name, predicted in baselines.items():
+        records += _score(MethodPredictions(name, None, predicted), data, heg_from=heg_from)
     return records
 
 
@@ -66,12 +67,6 @@ def _contender_records(
     records += over_trials(records)
     source = contender.source + AVERAGED_SUFFIX
     return records + _score(averaged(source, trials, data, scale=contender.calibrated), data, heg_from=heg_from)
-
-
-def _baselines(data: FoldData, *, ridge_alpha: float) -> Iterator[MethodPredictions]:
-    yield MethodPredictions("ridge", None, ridge(data.train, data.test, alpha=ridge_alpha))
-    for name, method in CONTROLS.items():
-        yield MethodPredictions(name, None, method(data.train, data.test))
 
 
 def _calibrated(
@@ -95,6 +90,9 @@ def _section_scores(
 ) -> dict[str, float]:
     target = data.test.target[rows]
     scores = gene_table(method.raw[rows], target, heg)
+    deep = rows[data.test.counts[rows].sum(1) > np.quantile(data.test.counts[rows].sum(1), SHALLOW_SHARE)]
+    if len(deep) > 1:
+        scores["pcc_all_deep"] = pcc_mean(gene_pcc(method.raw[deep], data.test.target[deep]))
     if method.calibrated is not None:
         scores["mse_calibrated"] = mse(method.calibrated[rows], target)
         scores["mae_calibrated"] = mae(method.calibrated[rows], target)

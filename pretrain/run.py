@@ -12,7 +12,7 @@ from hage_transfer.compare.results import Results
 from hage_transfer.pretrain.audit.attention_use import attention_records
 from hage_transfer.pretrain.audit.notes import run_meta
 from hage_transfer.pretrain.audit.retrieval import retrieval_records
-from hage_transfer.pretrain.baselines import choose_alpha
+from hage_transfer.pretrain.baselines import CONTROLS, choose_alpha, ridge
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.contenders import Contender, contenders
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_records
@@ -23,6 +23,7 @@ from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
 from hage_transfer.pretrain.methods.base import Task
 from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
+from hage_transfer.pretrain.ridges import RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
@@ -134,7 +135,13 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     }
     trained = [(one, [TrialPredictions.load(path) for path in files[one.source]]) for one in entrants]
     alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
-    records = fold_records(trained, data, heg_from=config.heg_from, ridge_alpha=alpha)
+    tuned = {name: one.predict(data.train, data.test, unit=config.split.unit) for name, one in RIDGES.items()}
+    baselines = {
+        "ridge": ridge(data.train, data.test, alpha=alpha),
+        **{name: one.test for name, one in tuned.items()},
+        **{name: control(data.train, data.test) for name, control in CONTROLS.items()},
+    }
+    records = fold_records(trained, data, baselines=baselines, heg_from=config.heg_from)
     for contender, trials in trained:
         if contender.method is None:
             own, fold = files[contender.source], inputs.fold.name
@@ -149,6 +156,7 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
             "records": [asdict(record) for record in records],
             "ridge_alpha": alpha,
             "ridge_scores": {f"{key:g}": value for key, value in alpha_scores.items()},
+            "tuned": {name: one.chosen | {"inner_pcc": one.score} for name, one in tuned.items()},
             "validation_pcc": {
                 contender.source: [trial.summary.validation_pcc for trial in trials] for contender, trials in trained
             },

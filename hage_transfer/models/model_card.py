@@ -14,6 +14,7 @@ _METHODS = {
     "trial": "this encoder",
     "hage_averaged": "the fold's trials, averaged",
     "ridge": "ridge on the same features",
+    "reduced_rank_ridge": "reduced-rank ridge on the same features",
     "gene_mean": "gene mean of the training spots",
     "gene_median": "gene median of the training spots",
     "all_zero": "zero everywhere",

@@ -15,11 +15,13 @@ from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
 from hage_transfer.pretrain.audit.quoted import quoted_rows
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_meta
-from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
+from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX, SHALLOW_SHARE
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs
 from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.ridges import RIDGES
 from hage_transfer.pretrain.trial_files import HAGE
 
+SHALLOW_CHANGE = 0.1
 AT_CHANCE = 0.95
 EVEN = 0.999
 
@@ -54,6 +56,7 @@ def run_meta(
         "encoder_licence": meta.encoder_licence,
         "folds": {fold.fold.name: {"train": list(fold.fold.train), "test": list(fold.fold.test)} for fold in folds},
         "ridge_alpha": {name: score["ridge_alpha"] for name, score in scores.items()},
+        "tuned_baselines": {name: score["tuned"] for name, score in scores.items()},
         "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
         "validation_by": config.split.validation_by,
         "constant_genes": _constant_genes(records),
@@ -68,7 +71,13 @@ def run_meta(
         "quoted": _quoted(config),
         "zero_shot": {fold.fold.name: zero_shot_meta(fold.unseen, config) for fold in folds if fold.unseen is not None},
         "config_sha256": config_sha256(config),
-        "warnings": [*_beaten(records), *_at_chance(run), *_even_attention(records), *_leakage(config)],
+        "warnings": [
+            *_beaten(records),
+            *_at_chance(run),
+            *_even_attention(records),
+            *_shallow(records),
+            *_leakage(config),
+        ],
     }
 
 
@@ -117,9 +126,9 @@ def _beaten(records: Sequence[Record]) -> list[str]:
     }
     warnings = []
     for metric, baselines, better in (
-        ("pcc_all", ("ridge", "spot_depth", *METHODS), "higher"),
-        ("mse", ("ridge", "gene_mean", "all_zero", "spot_depth", *METHODS), "lower"),
-        ("mae", ("ridge", "gene_median", "all_zero", "spot_depth", *METHODS), "lower"),
+        ("pcc_all", ("ridge", *RIDGES, "spot_depth", *METHODS), "higher"),
+        ("mse", ("ridge", *RIDGES, "gene_mean", "all_zero", "spot_depth", *METHODS), "lower"),
+        ("mae", ("ridge", *RIDGES, "gene_median", "all_zero", "spot_depth", *METHODS), "lower"),
     ):
         own = means.get((AVERAGED, metric if metric == "pcc_all" else f"{metric}_calibrated"))
         for baseline in baselines:
@@ -159,6 +168,18 @@ def _even_attention(records: Sequence[Record]) -> list[str]:
     return [
         f"attention to genes is even (entropy {found[0]:.5f} of its most): the encoder adds the same vector to every "
         "spot, so which genes it was given does not matter"
+    ]
+
+
+def _shallow(records: Sequence[Record]) -> list[str]:
+    """Whether a few shallow spots carry the score, whose genes all fall together by depth alone."""
+    means = {r.metric: r.value for r in records if (r.source, r.fold, r.trial) == (AVERAGED, MEAN, None)}
+    whole, deep = means.get("pcc_all"), means.get("pcc_all_deep")
+    if whole is None or deep is None or abs(whole - deep) < SHALLOW_CHANGE * abs(whole):
+        return []
+    return [
+        f"the {SHALLOW_SHARE:.0%} of spots with fewest counts carry part of HAGE's PCC over all genes: {whole:.3f} "
+        f"with them, {deep:.3f} without (data.min_counts leaves such spots out)"
     ]
 
 

@@ -10,12 +10,12 @@ import pytest
 from hage_transfer import GeneInformedEncoder, Results
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.errors import DataError, InputError
-from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import BASELINE_NAMES, PretrainConfig
 from hage_transfer.pretrain.inputs import read_inputs
 from hage_transfer.pretrain.run import pretrain
 from hage_transfer.running.run_directory import RunDirectory
 
-METHODS = {"hage", "hage_averaged", "ridge", "gene_mean", "gene_median", "all_zero", "spot_depth"}
+METHODS = {"hage", "hage_averaged", *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth"}
 
 
 def run(config: PretrainConfig, out: Path) -> Results:

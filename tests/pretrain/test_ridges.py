@@ -1,0 +1,102 @@
+"""The ridges that bar the way: against scikit-learn, in their limits, and where each should win."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from hage_transfer.pretrain.config import BASELINE_NAMES
+from hage_transfer.pretrain.ridges import FULL, RANKS, RIDGES, RidgePath, with_neighbours
+from tests.pretrain.test_baselines import TEST, TRAIN, spots
+
+
+def path_of(train):
+    return RidgePath(StandardScaler().fit(train.features), train.features, train.target)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e3])
+def test_full_rank_is_scikit_learns_ridge(alpha):
+    scaler = StandardScaler().fit(TRAIN.features)
+    model = Ridge(alpha=alpha).fit(scaler.transform(TRAIN.features), TRAIN.target)
+    ((_, _, predicted),) = path_of(TRAIN).predictions(TEST.features, (alpha,))
+    np.testing.assert_allclose(predicted, model.predict(scaler.transform(TEST.features)), atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_rank_k_is_the_projection_on_the_training_fits_right_singular_vectors(rank):
+    path = path_of(TRAIN)
+    ((_, _, fitted),) = path.predictions(TRAIN.features, (10.0,))
+    mean = TRAIN.target.mean(0)
+    right = np.linalg.svd(fitted - mean, full_matrices=False)[2][:rank]
+    ((_, _, full),) = path.predictions(TEST.features, (10.0,))
+    ((_, _, reduced),) = path.predictions(TEST.features, (10.0,), (float(rank),))
+    np.testing.assert_allclose(reduced, (full - mean) @ right.T @ right + mean, atol=1e-5)
+
+
+def test_more_genes_than_features_gives_the_same_projection():
+    own = np.random.default_rng(0).normal(size=(90, 20))
+    wide = replace(
+        TRAIN, target=(np.tile(TRAIN.target, 4) + own).astype(np.float32), counts=np.ones((90, 20), np.float32)
+    )
+    path = path_of(wide)
+    ((_, _, fitted),) = path.predictions(wide.features, (10.0,))
+    right = np.linalg.svd(fitted - wide.target.mean(0), full_matrices=False)[2][:2]
+    ((_, _, reduced),) = path.predictions(wide.features, (10.0,), (2.0,))
+    centred = fitted - wide.target.mean(0)
+    np.testing.assert_allclose(reduced, centred @ right.T @ right + wide.target.mean(0), atol=1e-4)
+
+
+def test_fit_over_parts_equals_the_fit_over_all(monkeypatch):
+    ((_, _, whole),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
+    monkeypatch.setattr("hage_transfer.pretrain.ridges._SPOTS_AT_A_TIME", 7)
+    ((_, _, parts),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
+    np.testing.assert_allclose(parts, whole, atol=1e-8)
+
+
+def low_rank(n: int, *, seed: int, sections: int):
+    """Forty genes that share one programme of the features, under much noise of their own."""
+    made = spots(n, seed=seed, sections=sections)
+    rng = np.random.default_rng(seed)
+    programme = made.features[:, :1] * np.random.default_rng(5).normal(size=(1, 40))
+    target = (programme + 4 * rng.normal(size=(n, 40))).astype(np.float32)
+    return replace(made, target=target, counts=np.ones((n, 40), np.float32))
+
+
+def test_reduced_rank_is_chosen_and_wins_where_genes_share_a_programme():
+    train, test = low_rank(120, seed=0, sections=3), low_rank(400, seed=1, sections=1)
+    truth = test.features[:, :1] * np.random.default_rng(5).normal(size=(1, 40))
+    reduced = RIDGES["reduced_rank_ridge"].predict(train, test, unit="section")
+    assert reduced.chosen["rank"] in RANKS
+    ((_, _, full),) = path_of(train).predictions(test.features, (reduced.chosen["alpha"],), (FULL,))
+    assert np.square(reduced.test - truth).mean() < np.square(full - truth).mean()
+
+
+def test_kernel_ridge_finds_what_no_line_can():
+    train, test = spots(240, seed=0), spots(120, seed=1, sections=1)
+    train, test = (replace(part, target=np.square(part.features)[:, :5]) for part in (train, test))
+    kernel = RIDGES["kernel_ridge"].predict(train, test, unit="section").test
+    line = RIDGES["reduced_rank_ridge"].predict(train, test, unit="section").test
+    assert np.corrcoef(kernel[:, 0], test.target[:, 0])[0, 1] > 0.6 > np.corrcoef(line[:, 0], test.target[:, 0])[0, 1]
+
+
+def test_context_is_of_the_spots_own_section():
+    joined = with_neighbours(TRAIN)
+    assert joined.features.shape == (90, 12)
+    moved = replace(TRAIN, features=np.where(TRAIN.section[:, None] == 0, 99, TRAIN.features).astype(np.float32))
+    other = TRAIN.section != 0
+    np.testing.assert_array_equal(with_neighbours(moved).features[other], joined.features[other])
+
+
+@pytest.mark.parametrize("name", RIDGES)
+def test_test_counts_are_not_read(name):
+    hidden = replace(TEST, target=np.full_like(TEST.target, np.nan), counts=np.full_like(TEST.counts, np.nan))
+    ridge = RIDGES[name]
+    np.testing.assert_array_equal(
+        ridge.predict(TRAIN, hidden, unit="section").test, ridge.predict(TRAIN, TEST, unit="section").test
+    )
+
+
+def test_names_are_kept_from_variants():
+    assert ("ridge", *RIDGES) == BASELINE_NAMES
