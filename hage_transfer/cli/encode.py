@@ -19,6 +19,14 @@ Magnification = Annotated[
     typer.Option(help="--layout trident: magnification of the tiles; else 10 / data.mpp_um_per_px.", min=1e-6),
 ]
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Encode nothing: list sections, spots, um/px and its source; draw spots of three on the image.",
+    ),
+]
+
 encode_app = typer.Typer(
     name="encode", help="Frozen features: ST sections, labelled patches, slides.", no_args_is_help=True
 )
@@ -35,13 +43,19 @@ def st_command(
     overrides: options.Set = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Patch features of ST sections: one file per section, a row per spot (config of `hage pretrain`)."""
+    from hage_transfer.cli.section_check import show_check
     from hage_transfer.config import load_config
     from hage_transfer.encode.sections_and_patches import encode_sections
     from hage_transfer.pretrain.config import PretrainConfig
 
-    encode_sections(load_config(PretrainConfig, config, overrides or ()), device=device, overwrite=overwrite)
+    settings = load_config(PretrainConfig, config, overrides or ())
+    if dry_run:
+        show_check(settings)
+        return
+    encode_sections(settings, device=device, overwrite=overwrite)
 
 
 @encode_app.command("patches")

@@ -56,17 +56,26 @@ def read_sections(settings: SectionsSettings) -> list[ad.AnnData]:
     Raises:
         DataError: a section is missing, a file is missing or not in its form, or spots and image do not fit.
     """
-    layout = LAYOUTS[settings.layout]
-    sections = []
-    for name, path in _find(settings).items():
-        sections.append(to_anndata(layout.read(settings, name, path), settings))
+    sections = [read() for read in readers(settings).values()]
     _report(sections)
     return sections
+
+
+def readers(settings: SectionsSettings) -> dict[str, Callable[[], ad.AnnData]]:
+    """A function for each section, in the order of ``section_names``, that reads it; errors as ``read_sections``."""
+    layout = LAYOUTS[settings.layout]
+
+    def reader(name: str, path: Path) -> Callable[[], ad.AnnData]:
+        return lambda: to_anndata(layout.read(settings, name, path), settings)
+
+    return {name: reader(name, path) for name, path in _find(settings).items()}
 
 
 def _find(settings: SectionsSettings) -> dict[str, Path]:
     if not settings.root.exists():
         raise DataError(f"{settings.root}: no such folder; set data.root")
+    if settings.root.is_file() and settings.layout not in ("anndata", "hest"):
+        raise DataError(f"{settings.root}: a file; data.root is the folder that holds the sections")
     layout = LAYOUTS[settings.layout]
     found = layout.find(settings)
     if not found:

@@ -21,7 +21,6 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.section_image import image_size_px
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.resolution import (
     GIVEN,
@@ -93,9 +92,9 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
     _check_positions(raw)
-    size_px = None if raw.image is None else image_size_px(raw.image)
+    size_px, by_tags = (None, []) if raw.image is None else _facts_of_image(raw.image)
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
-    resolution = _resolution(raw, settings, size_px)
+    resolution = _resolution(raw, settings, size_px, by_tags)
     ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
     section = ad.AnnData(
         X=sp.csr_matrix(raw.counts, dtype=np.float32),
@@ -150,12 +149,13 @@ def check_counts(path: Path, counts: sp.csr_matrix, *, spots: Sequence[str], gen
         )
 
 
-def _resolution(raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None) -> SectionResolution:
+def _resolution(
+    raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None, by_tags: Sequence[Candidate]
+) -> SectionResolution:
     candidates = list(raw.resolutions)
     if settings.mpp_um_per_px is not None:
         candidates.insert(0, Candidate(settings.mpp_um_per_px, GIVEN))
-    if raw.image is not None:
-        candidates += _by_tags(raw.image)
+    candidates += by_tags
     if settings.spot_spacing_um is not None and not any(SPACING in candidate.source for candidate in candidates):
         if is_grid(raw.coords_px):
             candidates.append(Candidate(settings.spot_spacing_um / spacing_px(raw.coords_px), SPACING))
@@ -175,11 +175,11 @@ def _resolution(raw: RawSection, settings: SectionsSettings, size_px: tuple[int,
         return SectionResolution()
 
 
-def _by_tags(image: Path) -> list[Candidate]:
-    """The resolution that the image itself records, where that is a microscope's."""
+def _facts_of_image(image: Path) -> tuple[tuple[int, int], list[Candidate]]:
+    """Width and height, and the resolution that the image itself records where that is a microscope's."""
     with open_slide(image, needs_resolution=False) as slide:
-        recorded = slide.resolution
-    return [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]
+        size_px, recorded = (slide.width_px, slide.height_px), slide.resolution
+    return size_px, [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]
 
 
 def _check_positions(raw: RawSection) -> None:

@@ -4,6 +4,7 @@ So a file that a later anndata wrote, with an element that this one does not kno
 wanted; and pictures of gigabytes in ``uns`` are left where they are.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,9 @@ class H5adFile:
     @contextmanager
     def _faults(self, key: str) -> Iterator[None]:
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # anndata's, that a file is old
+                yield
         except DataError:
             raise
         except READ_FAULTS as error:

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import pandas as pd
 import scipy.io
 import scipy.sparse as sp
@@ -14,6 +15,8 @@ from hage_transfer.data.sections.gene_columns import GeneColumns, gene_names_of,
 from hage_transfer.data.sections.read_faults import READ_FAULTS
 from hage_transfer.errors import DataError, some
 
+_DATASETS = frozenset({"data", "indices", "indptr", "shape", "barcodes"})
+_NEW_FEATURES, _OLD_FEATURES = frozenset({"id", "name", "feature_type"}), frozenset({"genes", "gene_names"})
 GENES_TYPE = "Gene Expression"
 MTX, BARCODES, FEATURES = "matrix.mtx", "barcodes.tsv", ("features.tsv", "genes.tsv")
 
@@ -63,6 +66,7 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
     import scanpy as sc
 
     try:
+        _check_datasets(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
             table = sc.read_10x_h5(path, gex_only=False)
@@ -71,6 +75,22 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
     except READ_FAULTS as error:
         raise DataError(f"{path}: cannot be read as a 10x matrix, as Space Ranger writes it ({error})") from None
     return counts, [str(name) for name in table.obs_names], table.var
+
+
+def _check_datasets(path: Path) -> None:
+    """Looks for what scanpy wants, since it raises a bare Exception where that is missing."""
+    names: set[str] = set()
+
+    def note(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset):
+            names.add(name.rpartition("/")[2])
+
+    with h5py.File(path, "r") as file:
+        is_old = "matrix" not in file  # Cell Ranger 2: a group for each genome
+        (file if is_old else file["matrix"]).visititems(note)
+    missing = (_DATASETS | (_OLD_FEATURES if is_old else _NEW_FEATURES)) - names
+    if missing:
+        raise ValueError(f"no {', '.join(sorted(missing))} in it")
 
 
 def _read_mtx(files: MatrixFiles) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:

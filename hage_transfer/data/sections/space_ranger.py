@@ -16,9 +16,6 @@ else each section is a patient of its own.
 
 import json
 import logging
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,49 +25,17 @@ from hage_transfer.data.section_image import image_size_px
 from hage_transfer.data.sections.count_table import read_bytes
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.image_files import images_in, the_image
-from hage_transfer.data.sections.matrix_10x import BARCODES, FEATURES, MTX, MatrixFiles, existing, read_matrix
+from hage_transfer.data.sections.matrix_10x import read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
+from hage_transfer.data.sections.space_ranger_files import Found, matrices_by_section, matrix_at, part_of
 from hage_transfer.data.sections.spot_file import match_spots
-from hage_transfer.errors import DataError, some
+from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
 
-MATRICES = ("filtered_feature_bc_matrix", "raw_feature_bc_matrix")
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
-USUAL_BIN_UM = 8.0
-_BIN = re.compile(r"square_(\d{3})um")
-_PASSED_OVER = ("outs", "binned_outputs")
-_DEPTH = 4
-
-
-@dataclass(frozen=True)
-class Found:
-    """A matrix under the root.
-
-    Attributes:
-        folder: that holds it.
-        prefix: what stands before the usual names.
-        matrix: the file, or the three.
-        raw: whether it holds barcodes without tissue too.
-    """
-
-    folder: Path
-    prefix: str
-    matrix: Path | MatrixFiles
-    raw: bool
-
-    @property
-    def path(self) -> Path:
-        """The matrix's main file."""
-        return self.matrix if isinstance(self.matrix, Path) else self.matrix.matrix
-
-    @property
-    def bin_um(self) -> int | None:
-        """Side of the bins of a Visium HD folder."""
-        match = _BIN.fullmatch(self.folder.resolve().name)
-        return int(match[1]) if match else None
 
 
 def find(settings: SectionsSettings) -> dict[str, Path]:
@@ -79,7 +44,7 @@ def find(settings: SectionsSettings) -> dict[str, Path]:
     Raises:
         DataError: two sections of one name, or none of Visium HD's bin sizes that is asked for.
     """
-    return {name: found.path for name, found in _sections(settings).items()}
+    return {name: found.path for name, found in matrices_by_section(settings).items()}
 
 
 def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
@@ -88,8 +53,10 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     Raises:
         DataError: matrix, positions or scale factors missing or not in their form, or no common barcode.
     """
-    found = _sections(settings)[name]
-    positions = _part(found, POSITIONS)
+    found = matrix_at(path)
+    if found is None:
+        raise DataError(f"{path}: no matrix of Space Ranger")
+    positions = part_of(found, POSITIONS)
     if positions is None:
         raise DataError(
             f"{found.folder / 'spatial'}: no {' or '.join(POSITIONS)}, so the spots of {path.name} have no positions"
@@ -122,113 +89,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     )
 
 
-def _sections(settings: SectionsSettings) -> dict[str, Found]:
-    """Every section by name: of a folder's raw and filtered matrix the filtered, of HD's bin sizes one."""
-    root = settings.root
-    by_place: dict[tuple[Path, str], list[Found]] = {}
-    for found in _matrices(root):
-        by_place.setdefault((found.folder, found.prefix), []).append(found)
-    chosen = [
-        min(group, key=lambda found: (found.raw, isinstance(found.matrix, MatrixFiles))) for group in by_place.values()
-    ]
-    tissues: dict[Path, list[Found]] = {}
-    for found in chosen:
-        tissues.setdefault(found.folder.parent if found.bin_um else found.path, []).append(found)
-    kept = [_one_bin_size(group, settings) for group in tissues.values()]
-    folders = [found.folder for found in kept]
-    named: dict[str, Found] = {}
-    for found in kept:
-        name = _name(found, root, alone=folders.count(found.folder) == 1)
-        if name in named:
-            raise DataError(f"{found.path}: section {name} is also {named[name].path}; rename a folder")
-        named[name] = found
-    return {name: named[name] for name in sorted(named)}
-
-
-def _matrices(root: Path) -> Iterator[Found]:
-    for folder in _folders(root, _DEPTH):
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            for name in MATRICES:
-                if path.name.endswith(f"{name}.h5") and path.is_file():
-                    yield Found(folder, path.name.removesuffix(f"{name}.h5"), path, name.startswith("raw"))
-                elif path.name.endswith(name) and path.is_dir():
-                    files = _mtx(path, "")
-                    if files is not None:
-                        yield Found(folder, path.name.removesuffix(name), files, name.startswith("raw"))
-            ending = next((end for end in (MTX, f"{MTX}.gz") if path.name.endswith(end)), None)
-            if ending is not None and not folder.name.endswith(MATRICES):
-                files = _mtx(folder, path.name.removesuffix(ending))
-                if files is not None:
-                    yield Found(folder, path.name.removesuffix(ending), files, raw=False)
-
-
-def _folders(root: Path, depth: int) -> Iterator[Path]:
-    yield root
-    if depth:
-        for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            yield from _folders(folder, depth - 1)
-
-
-def _mtx(folder: Path, prefix: str) -> MatrixFiles | None:
-    found = [existing(folder, prefix, names) for names in ((MTX,), (BARCODES,), FEATURES)]
-    if any(path is None for path in found):
-        return None
-    matrix, barcodes, features = (path for path in found if path is not None)
-    return MatrixFiles(matrix, barcodes, features)
-
-
-def _part(found: Found, names: tuple[str, ...]) -> Path | None:
-    """A file of `spatial/`, with the matrix's prefix, without, or the only one with another.
-
-    Raises:
-        DataError: several with other prefixes.
-    """
-    folders = (found.folder / "spatial", found.folder / f"{found.prefix}spatial", found.folder)
-    for folder in folders:
-        for prefix in dict.fromkeys((found.prefix, "")):
-            path = existing(folder, prefix, names)
-            if path is not None:
-                return path
-    endings = tuple(f"{name}{packed}" for name in names for packed in ("", ".gz"))
-    others = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.endswith(endings)]
-    if len(others) > 1:
-        raise DataError(
-            f"{found.path}: {some([path.name for path in others])} are there, none with its prefix "
-            f"({found.prefix or 'none'}); rename the one that belongs to it"
-        )
-    return others[0] if others else None
-
-
-def _one_bin_size(group: list[Found], settings: SectionsSettings) -> Found:
-    sizes = {float(found.bin_um): found for found in group if found.bin_um}
-    if not sizes:
-        return group[0]
-    there, folder = some([f"{size:g}" for size in sorted(sizes)]), group[0].folder.parent
-    wanted = settings.bin_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
-    if wanted not in sizes:
-        raise DataError(
-            f"{folder}: Visium HD in bins of {there} um, and bins of {wanted:g} um are wanted; set data.bin_um to one "
-            "that is there (they are one tissue, so one of them is read)"
-        )
-    if len(sizes) > 1:
-        log.info("%s: Visium HD in bins of %s um, those of %g um are read (data.bin_um)", folder, there, wanted)
-    return sizes[wanted]
-
-
-def _name(found: Found, root: Path, *, alone: bool) -> str:
-    folder, top = found.folder.resolve(), root.resolve()
-    if found.bin_um and folder != top and folder.parent.name == "binned_outputs":
-        folder = folder.parent
-    while folder.name in _PASSED_OVER and folder.parent != folder:
-        folder = folder.parent
-    prefix = found.prefix.rstrip("_-. ")
-    return prefix if prefix and (not alone or found.folder == root) else folder.name
-
-
 def _scale_factors(found: Found) -> ScaleFactors:
-    path = _part(found, (SCALE_FACTORS,))
+    path = part_of(found, (SCALE_FACTORS,))
     if path is None:
         log.warning("%s: no %s; the pitch of the spots is the only ruler", found.folder / "spatial", SCALE_FACTORS)
         return ScaleFactors("the matrix's folder", bin_um=found.bin_um)
@@ -243,7 +105,7 @@ def _scale_factors(found: Found) -> ScaleFactors:
 
 def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | None:
     """Size of the image that Space Ranger was given, by the reduced copy it made."""
-    hires = _part(found, (HIRES,))
+    hires = part_of(found, (HIRES,))
     if factors.hires is None or hires is None or hires.suffix == ".gz":
         return None
     width, height = image_size_px(hires)

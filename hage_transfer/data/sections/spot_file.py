@@ -50,7 +50,7 @@ def read_spot_file(path: Path) -> pd.DataFrame:
             f"wanted {', '.join(COLUMNS)} and, where some spots are not under tissue, selected"
         )
     wanted = [*COLUMNS, *(["selected"] if "selected" in table else [])]
-    numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
+    numbers = table[wanted].apply(pd.to_numeric, errors="coerce").astype(np.float64)
     for column in wanted:
         wrong = np.flatnonzero(~np.isfinite(numbers[column]))
         if len(wrong):

@@ -273,3 +273,8 @@ def any_format(request, tmp_path) -> tuple[str, str, Path]:
 def write_format(tmp_path) -> Callable[[str], Path]:
     """Writes a root of a format by its name."""
     return lambda name: FORMATS[name][1](tmp_path / "root")
+
+
+@pytest.fixture(scope="session")
+def formats() -> dict[str, tuple[str, Callable[[Path], Path]]]:
+    return FORMATS

@@ -1,0 +1,35 @@
+"""What `hage encode st --dry-run` shows."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hage_transfer.pretrain.config import PretrainConfig
+
+
+def show_check(config: "PretrainConfig") -> None:
+    """Prints a row for each section, the faults, and where the pictures are.
+
+    Raises:
+        DataError: a section cannot be read as it is.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from hage_transfer.encode.section_check import check_sections, table_rows
+    from hage_transfer.errors import DataError, some
+
+    checked = check_sections(config)
+    columns = [name for name in table_rows(checked)[0] if name != "fault"]
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in table_rows(checked):
+        table.add_row(*(row[name] for name in columns))
+    console = Console()
+    console.print(table)
+    overlays = [str(section.overlay) for section in checked if section.overlay is not None]
+    if overlays:
+        console.print(f"spots on the image: {some(overlays)}", soft_wrap=True, highlight=False)
+    console.print("nothing was encoded (--dry-run)")
+    faults = [section.fault for section in checked if section.fault]
+    if faults:
+        raise DataError(f"{len(faults)} of {len(checked)} sections cannot be read: " + "; ".join(faults[:5]))

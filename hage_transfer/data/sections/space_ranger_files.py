@@ -1,0 +1,172 @@
+"""Which files of a folder are Space Ranger's, whatever a repository has put before their names."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.matrix_10x import BARCODES, FEATURES, MTX, MatrixFiles, existing
+from hage_transfer.errors import DataError, some
+
+log = logging.getLogger(__name__)
+
+MATRICES = ("filtered_feature_bc_matrix", "raw_feature_bc_matrix")
+USUAL_BIN_UM = 8.0
+_BIN = re.compile(r"square_(\d{3})um")
+_PASSED_OVER = ("outs", "binned_outputs")
+_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A matrix under the root.
+
+    Attributes:
+        folder: that holds it.
+        prefix: what stands before the usual names.
+        matrix: the file, or the three.
+    """
+
+    folder: Path
+    prefix: str
+    matrix: Path | MatrixFiles
+
+    @property
+    def raw(self) -> bool:
+        """Whether it holds barcodes without tissue too."""
+        return MATRICES[1] in str(self.path.relative_to(self.folder))
+
+    @property
+    def path(self) -> Path:
+        """The matrix's main file."""
+        return self.matrix if isinstance(self.matrix, Path) else self.matrix.matrix
+
+    @property
+    def bin_um(self) -> int | None:
+        """Side of the bins of a Visium HD folder."""
+        match = _BIN.fullmatch(self.folder.resolve().name)
+        return int(match[1]) if match else None
+
+
+def matrices_by_section(settings: SectionsSettings) -> dict[str, Found]:
+    """Every section by name: of a folder's raw and filtered matrix the filtered, of HD's bin sizes one."""
+    root = settings.root
+    by_place: dict[tuple[Path, str], list[Found]] = {}
+    for found in _matrices(root):
+        by_place.setdefault((found.folder, found.prefix), []).append(found)
+    chosen = [
+        min(group, key=lambda found: (found.raw, isinstance(found.matrix, MatrixFiles))) for group in by_place.values()
+    ]
+    tissues: dict[Path, list[Found]] = {}
+    for found in chosen:
+        tissues.setdefault(found.folder.parent if found.bin_um else found.path, []).append(found)
+    kept = [_one_bin_size(group, settings) for group in tissues.values()]
+    folders = [found.folder for found in kept]
+    named: dict[str, Found] = {}
+    for found in kept:
+        name = _name(found, root, alone=folders.count(found.folder) == 1)
+        if name in named:
+            raise DataError(f"{found.path}: section {name} is also {named[name].path}; rename a folder")
+        named[name] = found
+    return {name: named[name] for name in sorted(named)}
+
+
+def matrix_at(path: Path) -> Found | None:
+    """The matrix whose main file this is; None where it is none's."""
+    for name in MATRICES:
+        if path.name.endswith(f"{name}.h5"):
+            return Found(path.parent, path.name.removesuffix(f"{name}.h5"), path)
+    ending = next((end for end in (MTX, f"{MTX}.gz") if path.name.endswith(end)), None)
+    if ending is None:
+        return None
+    prefix, folder = path.name.removesuffix(ending), path.parent
+    files = _mtx(folder, prefix)
+    of_folder = next((name for name in MATRICES if folder.name.endswith(name)), None)
+    if files is None:
+        return None
+    return (
+        Found(folder, prefix, files)
+        if of_folder is None
+        else Found(folder.parent, folder.name.removesuffix(of_folder), files)
+    )
+
+
+def _matrices(root: Path) -> Iterator[Found]:
+    for folder in _folders(root, _DEPTH):
+        for path in sorted(folder.iterdir()):
+            found = None if path.name.startswith(".") or not path.is_file() else matrix_at(path)
+            if found is not None:
+                yield found
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    yield root
+    try:
+        below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{root}: cannot be listed ({error.strerror})") from None
+    for folder in below if depth else ():
+        yield from _folders(folder, depth - 1)
+
+
+def _mtx(folder: Path, prefix: str) -> MatrixFiles | None:
+    found = [existing(folder, prefix, names) for names in ((MTX,), (BARCODES,), FEATURES)]
+    if any(path is None for path in found):
+        return None
+    matrix, barcodes, features = (path for path in found if path is not None)
+    return MatrixFiles(matrix, barcodes, features)
+
+
+def part_of(found: Found, names: tuple[str, ...]) -> Path | None:
+    """A file of `spatial/` with the matrix's prefix; with none or another where the matrix is alone in its folder.
+
+    Raises:
+        DataError: several with other prefixes.
+    """
+    alone = (
+        len({(other.folder, other.prefix) for other in _matrices(found.folder) if other.folder == found.folder}) == 1
+    )
+    folders = (found.folder / "spatial", found.folder / f"{found.prefix}spatial", found.folder)
+    for folder in folders:
+        for prefix in dict.fromkeys((found.prefix, "") if alone else (found.prefix,)):
+            path = existing(folder, prefix, names)
+            if path is not None:
+                return path
+    if not alone:
+        return None
+    endings = tuple(f"{name}{packed}" for name in names for packed in ("", ".gz"))
+    others = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.endswith(endings)]
+    if len(others) > 1:
+        raise DataError(
+            f"{found.path}: {some([path.name for path in others])} are there, none with its prefix "
+            f"({found.prefix or 'none'}); rename the one that belongs to it"
+        )
+    return others[0] if others else None
+
+
+def _one_bin_size(group: list[Found], settings: SectionsSettings) -> Found:
+    sizes = {float(found.bin_um): found for found in group if found.bin_um}
+    if not sizes:
+        return group[0]
+    there, folder = some([f"{size:g}" for size in sorted(sizes)]), group[0].folder.parent
+    wanted = settings.bin_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
+    if wanted not in sizes:
+        raise DataError(
+            f"{folder}: Visium HD in bins of {there} um, and bins of {wanted:g} um are wanted; set data.bin_um to one "
+            "that is there (they are one tissue, so one of them is read)"
+        )
+    if len(sizes) > 1:
+        log.info("%s: Visium HD in bins of %s um, those of %g um are read (data.bin_um)", folder, there, wanted)
+    return sizes[wanted]
+
+
+def _name(found: Found, root: Path, *, alone: bool) -> str:
+    folder, top = found.folder.resolve(), root.resolve()
+    if found.bin_um and folder != top and folder.parent.name == "binned_outputs":
+        folder = folder.parent
+    while folder.name in _PASSED_OVER and folder.parent != folder:
+        folder = folder.parent
+    prefix = found.prefix.rstrip("_-. ")
+    return prefix if prefix and (not alone or found.folder == root) else folder.name
