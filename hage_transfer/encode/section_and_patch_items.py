@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
     @contextmanager
     def rows() -> Iterator[OpenItem]:
         def images(first: int) -> Iterator[np.ndarray]:
-            return islice(iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px), first, None)
+            return iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px, first=first)
 
         yield OpenItem(ImageStream(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
 

@@ -109,6 +109,7 @@ class ImageSource:
         """16-bit PNG: Pillow would keep the upper 8 bits, whichever of them hold the picture."""
         if "transparency" in self._image.info:
             raise DataError(f"{self._path}: 16-bit PNG with a transparent colour; save it as 8-bit RGB")
+        self._load()  # Pillow refuses damage that libpng only warns of
         try:
             self._handle.seek(0)
             samples = imagecodecs.png_decode(self._handle.read())

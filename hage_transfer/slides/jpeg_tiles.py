@@ -53,7 +53,8 @@ class JpegLevel:
 
     def fullest(self) -> tuple[int, int, int, int]:
         """The tile that shows most, by its bytes: x, y, width, height within the level, px."""
-        index = int(np.argmax(self.counts))
+        down = math.ceil(self.height_px / self.tile_height_px)
+        index = int(np.argmax(self.counts[: self.across * down]))  # a damaged header may list more
         x, y = index % self.across * self.tile_width_px, index // self.across * self.tile_height_px
         return x, y, min(self.tile_width_px, self.width_px - x), min(self.tile_height_px, self.height_px - y)
 

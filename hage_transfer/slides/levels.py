@@ -48,7 +48,7 @@ def usable_levels(sizes_px: Sequence[tuple[int, int]], *, name: str) -> tuple[Le
     width, height = sizes_px[0]
     levels = [Level(0, width, height, 1.0, 1.0)]
     for index, (w, h) in enumerate(sizes_px[1:], start=1):
-        factors = _factors((width, height), (w, h)) if 0 < w <= width and 0 < h <= height else None
+        factors = _factors((width, height), (w, h))
         if factors is None:
             log.warning(
                 "%s: level %d (%d x %d px) is not level 0 (%d x %d px) reduced by one factor; it is not read",
@@ -70,6 +70,8 @@ def _factors(level0_px: tuple[int, int], level_px: tuple[int, int]) -> tuple[flo
     A side of 741 px out of 2967 is a quarter, rounded, not 1 / 4.004, which would be a pixel off at the far end. None
     where both sides were not divided by the same.
     """
+    if not all(0 < small <= large for large, small in zip(level0_px, level_px, strict=True)):
+        return None
     ratios = [large / small for large, small in zip(level0_px, level_px, strict=True)]
     for whole in (2 ** round(math.log2(max(ratios))), *map(round, ratios)):
         if all(abs(small - large / whole) < _ROUNDING_PX for large, small in zip(level0_px, level_px, strict=True)):

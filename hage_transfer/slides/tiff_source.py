@@ -15,9 +15,10 @@ from hage_transfer.slides.tiff_depth import settle_depth
 from hage_transfer.slides.tiff_facts import ome_significant_bits, recorded_in_tiff, segment_shape
 from hage_transfer.slides.tiff_kind import kind_of
 from hage_transfer.slides.tiff_picture import find_picture, shows_the_same
-from hage_transfer.slides.tiff_segments import TiffSegments, segments_across
+from hage_transfer.slides.tiff_segments import TiffSegments, planes_of, segments_across
 
 _CACHE_BYTES = 2**27
+_BLOCK_ROWS = 64
 
 
 class TiffSource:
@@ -63,24 +64,40 @@ class TiffSource:
             return self._as_rgb(page, mapped[y : y + height, x : x + width], 0)
         region = np.full((height, width, 3), 255, np.uint8)
         high, wide = segment_shape(page)
-        across = segments_across(page)
+        high *= _strips_together(page)
         for row in range(y // high, (y + height - 1) // high + 1):
             for column in range(x // wide, (x + width - 1) // wide + 1):
-                segment = self._segment(page, row * across + column)
-                if segment is not None:
-                    place(region, segment, column * wide - x, row * high - y)
+                block = self._block(page, row, column)
+                if block is not None:
+                    place(region, block, column * wide - x, row * high - y)
         return region
 
-    def _segment(self, page: tifffile.TiffPage, index: int) -> UInt8[np.ndarray, "h w 3"] | None:
-        """A tile or strip as RGB; None where the file holds none (a sparse TIFF)."""
-        if (kept := self._cache.get((page.offset, index))) is not None:
+    def _block(self, page: tifffile.TiffPage, row: int, column: int) -> UInt8[np.ndarray, "h w 3"] | None:
+        """A tile, or some strips together, as RGB; None where the file holds none (a sparse TIFF)."""
+        key = (page.offset, row, column)
+        if (kept := self._cache.get(key)) is not None:
             return kept
-        samples = self._segments.samples(page, index)
-        if samples is None:
+        together = _strips_together(page)
+        first = (row * together) * segments_across(page) + column
+        last = min(first + together, len(page.databytecounts) // planes_of(page))
+        parts = [self._segments.samples(page, index) for index in range(first, last)]
+        found = [part for part in parts if part is not None]
+        if not found:
             return None
-        segment = self._as_rgb(page, samples, index)
-        self._cache.put((page.offset, index), segment)
-        return segment
+        if len(found) < len(parts):
+            return self._with_gaps(page, parts)
+        block = self._as_rgb(page, found[0] if len(found) == 1 else np.concatenate(found), first)
+        self._cache.put(key, block)
+        return block
+
+    def _with_gaps(self, page: tifffile.TiffPage, parts: list[np.ndarray | None]) -> UInt8[np.ndarray, "h w 3"]:
+        """Strips of which some are not in the file."""
+        high, wide = segment_shape(page)
+        block = np.full((high * len(parts), wide, 3), 255, np.uint8)
+        for number, part in enumerate(parts):
+            if part is not None:
+                place(block, self._as_rgb(page, part, number), 0, number * high)
+        return block
 
     def _as_rgb(self, page: tifffile.TiffPage, samples: np.ndarray, index: int) -> UInt8[np.ndarray, "h w 3"]:
         try:
@@ -91,6 +108,11 @@ class TiffSource:
     def _kind_like_main(self, page: tifffile.TiffPage) -> SampleKind:
         """A page's own kind, with the depth of the picture."""
         return replace(kind_of(self._path, page), bits=self._kind.bits, alpha_bits=self._kind.alpha_bits)
+
+
+def _strips_together(page: tifffile.TiffPage) -> int:
+    """Strips that are decoded and kept as one: many are a row or two high."""
+    return 1 if page.is_tiled else max(1, _BLOCK_ROWS // segment_shape(page)[0])
 
 
 def _notes(kind: SampleKind, others: int) -> tuple[str, ...]:

@@ -34,6 +34,14 @@ def test_spot_patches_are_uint8_rgb_in_the_order_of_spots(spots_at):
     assert [patch[4, 4, :2].tolist() for patch in patches] == [[50, 40], [30, 20]]
 
 
+@pytest.mark.parametrize("ahead", [1, 100, 2**20])
+def test_spot_patches_begin_at_a_spot_and_keep_their_order(spots_at, ahead, monkeypatch):
+    monkeypatch.setattr("hage_transfer.data.spot_patches._AHEAD_BYTES", ahead)
+    coords = [(50, 40), (30, 20), (60, 21), (31, 55), (70, 12)]
+    patches = list(iter_spot_patches(spots_at(*coords), size_px=4, first=1))
+    assert [tuple(patch[2, 2, :2].tolist()) for patch in patches] == coords[1:]
+
+
 @given(x=st.integers(20, 69), y=st.integers(20, 49), size=st.integers(1, 40))
 def test_spot_patch_is_centred_on_its_spot(spots_at, x, y, size):
     (patch,) = iter_spot_patches(spots_at((x, y)), size_px=size)
