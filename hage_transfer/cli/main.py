@@ -19,10 +19,15 @@ from hage_transfer.running.progress import PACKAGE
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
+_SURROGATES, _LOOP, _MOST_SHOWN = "surrogates not allowed", "Symlink loop", 10_000
 _ELSEWHERE = "name another place (--out, --set features=...), or make this one writable"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and run the same command again: it does what is left"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _ELSEWHERE),
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EISDIR: "is a folder where a file is wanted; name another",
+    **dict.fromkeys(
+        (errno.ELOOP, errno.EINVAL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), _ELSEWHERE
+    ),
 }
 """What to do where a command's output cannot be written; any other error of the system is a bug."""
 
@@ -75,6 +80,7 @@ def run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
+        _refuse_names_of_no_text(arguments)
         code = app(arguments, standalone_mode=False)
     except UsageError as error:
         _show_error(console, error.format_message())
@@ -91,11 +97,33 @@ def run(arguments: list[str]) -> int:
             raise
         _show_error(console, f"{error.filename or 'the output'}: {os.strerror(error.errno or 0)}; {remedy}")
         return EXIT_INPUT
+    except UnicodeEncodeError as error:
+        if error.reason != _SURROGATES:
+            raise
+        _show_error(console, f"{_printable(error.object)}: a name that is not UTF-8; rename it")
+        return EXIT_INPUT
+    except RuntimeError as error:
+        if not str(error).startswith(_LOOP):  # what pathlib says of it before Python 3.13
+            raise
+        _show_error(console, f"{error}; {_ELSEWHERE}")
+        return EXIT_INPUT
     except (KeyboardInterrupt, typer.Abort):
         console.print("interrupted; run the same command again to do what is left", markup=False)
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
+def _refuse_names_of_no_text(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not argument.isascii():
+            argument.encode("utf-8")  # as UnicodeEncodeError, which is one message
+
+
 def _show_error(console: Console, message: str) -> None:
-    console.print(f"error: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {_printable(message)}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Text that any terminal takes: bytes of a name that are no UTF-8 as escapes, and no more than is read."""
+    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from jaxtyping import Int
 
 from hage_transfer.config import PatchSetSettings, file_sha256
 from hage_transfer.csv_table import csv_table, refuse_missing
+from hage_transfer.data.name_pattern import match_all
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
@@ -146,20 +146,18 @@ def _from_folders(settings: PatchSetSettings) -> list[LabelledImage]:
 
 def _from_pattern(settings: PatchSetSettings) -> list[LabelledImage]:
     root, group_by = settings.root, settings.group_by
-    try:
-        pattern = re.compile(settings.pattern or "")
-    except re.error as error:
-        raise ConfigError(f"data.pattern = {settings.pattern!r}: not a regular expression: {error}") from None
-    names = sorted(pattern.groupindex)
-    for wanted, key in (("label", "data.pattern"), (group_by, "data.group_by")):
-        if wanted is not None and wanted not in names:
-            raise ConfigError(f"{key}: the pattern has no named group {wanted}, only {', '.join(names) or 'none'}")
     files = _files(root)
-    found = [(path, pattern.fullmatch(path.relative_to(root).as_posix())) for path in files]
+    matched = match_all(
+        settings.pattern or "", [path.relative_to(root).as_posix() for path in files], key="data.pattern"
+    )
+    for wanted, key in (("label", "data.pattern"), (group_by, "data.group_by")):
+        if wanted is not None and wanted not in matched.groups:
+            there = ", ".join(matched.groups) or "none"
+            raise ConfigError(f"{key}: the pattern has no named group {wanted}, only {there}")
     images = [
-        _image(root, path, match["label"] or "", (match[group_by] or "") if group_by else "")
-        for path, match in found
-        if match is not None
+        _image(root, path, values["label"] or "", (values[group_by] or "") if group_by else "")
+        for path, values in zip(files, matched.values, strict=True)
+        if values is not None
     ]
     if not images:
         example = f"for example {files[0].relative_to(root).as_posix()}" if files else "the folder is empty"
