@@ -1,11 +1,12 @@
 """HAGE as one Lightning module: the three networks, the loss of Eq. 3 and the optimiser of the paper."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning
 import torch
 from jaxtyping import Float, Int
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
@@ -134,7 +135,7 @@ class HageModule(lightning.LightningModule):
         seen, self._validation = self._validation, RunningPcc()
         self.log(VALIDATION_PCC, seen.score())
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with StepLR, as the paper."""
         settings = self.train_settings
         optimiser = torch.optim.Adam(

@@ -130,7 +130,7 @@ def paired_bootstrap(
 
 def _ratio(sums: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
     """Mean over the units of the groups drawn."""
-    return sums.sum(axis=axis) / sizes.sum(axis=axis)
+    return np.asarray(sums.sum(axis=axis) / sizes.sum(axis=axis))
 
 
 def _check(values: Float[np.ndarray, " unit"], groups: Sequence[Hashable]) -> None:

@@ -143,7 +143,7 @@ def check_disjoint(parts: Mapping[str, np.ndarray], groups: np.ndarray) -> None:
         shared = np.intersect1d(groups[first], groups[second])
         if len(shared):
             raise SplitError(
-                f"{len(shared)} groups are in both {one} and {other}: {some(shared)}; keep each on one side"
+                f"{len(shared)} groups are in both {one} and {other}: {some(shared.tolist())}; keep each on one side"
             )
 
 

@@ -57,9 +57,8 @@ def to_rgb(
             haematoxylin, -float(stain.haematoxylin[channel]), eosin, -float(stain.eosin[channel]), 0.0
         )
         light = cv2.exp(density)
-        light = cv2.GaussianBlur(light, (0, 0), stain.blur_px)
-        light *= 255 * float(stain.glass[channel])
-        image[..., channel] = cv2.convertScaleAbs(cv2.max(light + tiled, 0.0))
+        light = 255 * float(stain.glass[channel]) * cv2.GaussianBlur(light, (0, 0), stain.blur_px)
+        image[..., channel] = cv2.convertScaleAbs(np.maximum(light + tiled, 0))
     return image
 
 

@@ -102,8 +102,9 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
         for conv_name, norm_name in zip(order[::2], order[1::2], strict=True):
             conv, norm = children[conv_name], children[norm_name]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
                 conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
                 )
                 setattr(parent, norm_name, norm.act)
     return module

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import timm
 from timm.data import resolve_data_config
@@ -55,7 +56,7 @@ def load(model: str, weights: WeightsFile, *, device: str, precision: str) -> To
     """
     check_model(model)
     name = f"timm:{model}"
-    module = timm.create_model(model, pretrained=False, num_classes=0)
+    module: Any = timm.create_model(model, pretrained=False, num_classes=0)
     head = module.pretrained_cfg.get("classifier") or ()
     heads = (head,) if isinstance(head, str) else tuple(head)
     wanted = module.state_dict()

@@ -7,6 +7,7 @@ that the repository's ``config.json`` and its model card's arguments give togeth
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import timm
 import torch
@@ -106,7 +107,7 @@ def is_at_hand(spec: EncoderSpec) -> bool:
 
 def build(spec: EncoderSpec) -> nn.Module:
     """The architecture without weights, on torch's meta device."""
-    arguments = {key: _CLASSES.get(str(value), value) for key, value in spec.arguments.items()}
+    arguments: dict[str, Any] = {key: _CLASSES.get(str(value), value) for key, value in spec.arguments.items()}
     with torch.device("meta"):
         return timm.create_model(spec.architecture, pretrained=False, **arguments)
 

@@ -111,7 +111,7 @@ def percentile(
 
 def without_small(mask: Bool[np.ndarray, "height width"], least_px: float) -> Bool[np.ndarray, "height width"]:
     """The pieces (8-connected) of a mask that have at least ``least_px`` pixels."""
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    labels = np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1], dtype=np.int32)
     keep = np.bincount(labels.ravel()) >= least_px
     keep[0] = False  # the component of everything that is not in the mask
     return mask if keep[1:].all() else keep.take(labels)
@@ -154,7 +154,7 @@ def _without_holes(
     mask: Bool[np.ndarray, "height width"], stain: Float[np.ndarray, "height width"], least_px: float
 ) -> Bool[np.ndarray, "height width"]:
     """Fills holes that are small, or as stained as tissue (mucin, cartilage: smooth, yet no glass)."""
-    _, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
+    labels = np.asarray(cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)[1], dtype=np.int32)
     area = np.bincount(labels.ravel())
     fill = area < least_px
     large = ~fill

@@ -25,7 +25,7 @@ def refuse_fluorescence(path: Path, tiff: tifffile.TiffFile) -> None:
     Raises:
         DataError: see above; the channels are named.
     """
-    if tiff.pages[0].samplesperpixel >= 3:
+    if tiff.pages.first.samplesperpixel >= 3:
         return
     if tiff.is_ome:
         channels = _ome_channels(tiff.ome_metadata)

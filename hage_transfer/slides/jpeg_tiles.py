@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ class JpegLevel:
 def jpeg_levels(tiff: tifffile.TiffFile, sizes_px: Sequence[tuple[int, int]]) -> dict[int, JpegLevel]:
     """The levels, by their index among ``sizes_px`` (width, height), that one page of plain JPEG tiles holds."""
     found = {}
-    every = list(tiff.pages)  # each look at tiff.pages parses them anew
+    every: list[Any] = list(tiff.pages)  # each look at tiff.pages parses them anew
     for index, (width, height) in enumerate(sizes_px):
         pages = [page for page in every if (page.imagewidth, page.imagelength) == (width, height)]
         if len(pages) == 1 and isinstance(pages[0], tifffile.TiffPage) and _is_plain(pages[0]):

@@ -155,8 +155,8 @@ def _open_tiff(path: Path) -> PixelSource:
             if vendor != _APERIO:
                 plain = TiffSource(path, tiff)
                 return turned(plain, plain.orientation)
-            check_samples(path, tiff.pages[0])
-            recorded = recorded_in_tiff(tiff, tiff.pages[0])
+            check_samples(path, tiff.pages.first)
+            recorded = recorded_in_tiff(tiff, tiff.pages.first)
             slide = _openslide(path)
             levels = jpeg_levels(tiff, slide.level_dimensions)
         except BaseException:

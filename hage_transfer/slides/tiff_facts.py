@@ -154,9 +154,10 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 
 def recorded_in_tiff(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[Recorded, ...]:
     """Resolutions that a TIFF records: OME's PhysicalSize first, then ImageJ's unit, then the picture's own tags."""
-    tags = {name: page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit")}
-    x, y = (None if tags[name] is None else _ratio(tags[name].value) for name in ("XResolution", "YResolution"))
-    unit = 2 if tags["ResolutionUnit"] is None else int(tags["ResolutionUnit"].value)  # inch is TIFF's own default
+    wanted = (page.tags.get(name) for name in ("XResolution", "YResolution", "ResolutionUnit"))
+    tags = {tag.name: tag.value for tag in wanted if tag is not None}
+    x, y = (_ratio(tags[name]) if name in tags else None for name in ("XResolution", "YResolution"))
+    unit = int(tags.get("ResolutionUnit", 2))  # inch is TIFF's own default
     ome = _ome_resolution(tiff.ome_metadata) if tiff.is_ome else None
     imagej = str((tiff.imagej_metadata or {}).get("unit", "")) if tiff.is_imagej else ""
     found = [] if ome is None else [ome]
