@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,27 +64,30 @@ def refuse_not_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
         raise DataError(f"{where}: {named} hold NaN or infinity; copy or train it again")
 
 
-def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], *, where: str) -> Model:
+def build_fitting(
+    build: Callable[[], Model], tensors: Mapping[str, Tensor], *, where: str, can_sketch: bool = True
+) -> Model:
     """A model with the tensors of a file, which are checked against it before it takes any memory.
 
     Args:
         build: makes the model, with the sizes that its config states.
         tensors: of its whole state.
         where: the file or directory, for messages.
+        can_sketch: False: it is a user's own class, which is made once, for real.
 
     Raises:
         DataError: sizes of which no model can be made; tensors that are missing, left over, of another shape or type,
             or no numbers.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta") if can_sketch else nullcontext():
             sketch = build()
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, OverflowError, MemoryError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(f"{where}: no model can be made of its config ({why}); copy or train it again") from None
     _refuse_other(sketch.state_dict(), tensors, where=where)
     refuse_not_finite(tensors, where=where)
-    model = build()
+    model = build() if can_sketch else sketch
     model.load_state_dict(dict(tensors), strict=True)
     return model
 

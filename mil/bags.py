@@ -48,6 +48,7 @@ class BagSet:
     parts: tuple["BagSet", ...] = ()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _kept_bytes: int = field(default=0, init=False, repr=False)
+    _coords: dict[int, np.ndarray | None] = field(default_factory=dict, init=False, repr=False)
     _too_large: set[int] = field(default_factory=set, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -77,6 +78,17 @@ class BagSet:
             else:
                 self._too_large.add(bag)
         return (rows if tiles is None else rows[tiles]).astype(np.float32, copy=False)
+
+    def coords(self, bag: int) -> Int[np.ndarray, "tile 2"] | None:
+        """Where each tile of a bag lies, level-0 px of its top left; None where its file does not say.
+
+        Raises:
+            DataError: unreadable file.
+        """
+        if bag not in self._coords:
+            coords = self._read(bag)[1]
+            self._coords[bag] = None if coords is None else np.asarray(coords, dtype=np.int64)
+        return self._coords[bag]
 
     def _read_tiles(self, bag: int, tiles: Int[np.ndarray, " tile"]) -> Float[np.ndarray, "tile feature"]:
         """Some rows as stored, of a bag that was found sound before."""

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from hage_transfer.errors import DataError
-from hage_transfer.mil.models import MODELS, MILOutput, build_model
+from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.mil.kinds import check_kind
+from hage_transfer.mil.models import MILOutput, build_model
+from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
 from hage_transfer.tensor_files import build_fitting, read_tensors, refuse_not_finite, save_tensors, tensors_sha256
 
@@ -47,8 +49,12 @@ class FoldModel:
     meta: Mapping[str, Any]
 
     @torch.inference_mode()
-    def __call__(self, features: Float[Tensor, "tile feature"]) -> MILOutput:
+    def __call__(
+        self, features: Float[Tensor, "tile feature"], coords: Int[Tensor, "tile 2"] | None = None
+    ) -> MILOutput:
         """Classifies one bag of features as the source's files hold them: logits (1, class), attention (1, tile).
+
+        ``coords`` (level-0 px) are for a model that asks where its tiles lie; the others leave them aside.
 
         Raises:
             DataError: features of another width, or none at all.
@@ -59,7 +65,10 @@ class FoldModel:
                 f"{len(self.mean)}); give it features of the encoder {self.meta.get('encoder', 'it was trained on')}"
             )
         scaled = (features.to(self.mean) - self.mean) / self.std
-        return self.model(scaled[None], torch.ones(1, len(scaled), dtype=torch.bool, device=scaled.device))
+        mask = torch.ones(1, len(scaled), dtype=torch.bool, device=scaled.device)
+        if getattr(self.model, "needs_coords", False) and coords is not None:
+            return self.model(scaled[None], mask, coords[None].to(scaled.device))
+        return self.model(scaled[None], mask)
 
 
 def model_path(run: Path, *, source: str, trial: int, fold: str) -> Path:
@@ -84,13 +93,14 @@ def save_fold_model(path: Path, model: FoldModel) -> None:
         save_tensors(temporary, tensors, header={_HEADER: json.dumps(header, sort_keys=True)})
 
 
-def read_fold_model(run: Path, *, source: str, trial: int, fold: str) -> FoldModel:
-    """Reads a model of a run.
+def read_fold_model(run: Path, *, source: str, trial: int, fold: str, own: MakeClassifier | None = None) -> FoldModel:
+    """Reads a model of a run; ``own`` is the user's class, where it is of one.
 
     Raises:
         DataError: no such file, not one of these, of a later schema, or of a kind that is not known here.
+        ConfigError: the user's class is missing, or is another.
     """
-    return _read(model_path(run, source=source, trial=trial, fold=fold))
+    return _read(model_path(run, source=source, trial=trial, fold=fold), own)
 
 
 def work_of(path: Path) -> str | None:
@@ -103,13 +113,13 @@ def work_of(path: Path) -> str | None:
     return header.get("work") if isinstance(header, dict) else None
 
 
-def fold_models(run: Path, *, source: str) -> list[FoldModel]:
+def fold_models(run: Path, *, source: str, own: MakeClassifier | None = None) -> list[FoldModel]:
     """All models of a source, by trial and fold in natural order.
 
     Raises:
         DataError: there is none, or as ``read_fold_model``.
     """
-    found = [_read(path) for path in (run / FOLDER / source).glob("trial_*/fold_*.safetensors")]
+    found = [_read(path, own) for path in (run / FOLDER / source).glob("trial_*/fold_*.safetensors")]
     if not found:
         there = sorted(path.name for path in (run / FOLDER).glob("*") if path.is_dir())
         raise DataError(
@@ -119,18 +129,18 @@ def fold_models(run: Path, *, source: str) -> list[FoldModel]:
     return sorted(found, key=lambda model: (model.trial, len(model.fold), model.fold))
 
 
-def _read(path: Path) -> FoldModel:
+def _read(path: Path, own: MakeClassifier | None) -> FoldModel:
     if not path.is_file():
         raise DataError(f"{path}: no such model; `hage mil` writes it as a fold ends")
     text, tensors = read_tensors(path, remedy="train the fold again")
     try:
         header = json.loads(text.get(_HEADER, "null"))
-        return _restored(path, header, tensors)
+        return _restored(path, header, tensors, own)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: its header cannot be read ({error}); train the fold again") from None
 
 
-def _restored(path: Path, header: Any, tensors: dict[str, Tensor]) -> FoldModel:
+def _restored(path: Path, header: Any, tensors: dict[str, Tensor], own: MakeClassifier | None) -> FoldModel:
     if not isinstance(header, dict) or "model" not in header or MEAN not in tensors or STD not in tensors:
         raise DataError(f"{path}: is not a bag classifier of `hage mil`: its header or its scale is missing")
     if header["schema_version"] > SCHEMA_VERSION:
@@ -139,13 +149,22 @@ def _restored(path: Path, header: Any, tensors: dict[str, Tensor]) -> FoldModel:
         raise DataError(f"{path}: its weights are not those that were written (another hash); copy or train it again")
     sizes = dict(header["model"])
     kind = sizes.pop("kind")
-    if kind not in MODELS:
-        raise DataError(f"{path}: is of kind {kind}, known are {', '.join(MODELS)}")
+    try:
+        check_kind(kind)
+    except ValueError as error:
+        raise DataError(f"{path}: is of kind {kind}: {error}") from None
     mean, std = tensors.pop(MEAN), tensors.pop(STD)
     refuse_not_finite({MEAN: mean, STD: std}, where=str(path))
-    model = build_fitting(
-        lambda: build_model(kind, len(mean), n_classes=len(header["classes"]), **sizes), tensors, where=str(path)
-    )
+    try:
+        model = build_fitting(
+            lambda: build_model(kind, len(mean), n_classes=len(header["classes"]), own=own, **sizes),
+            tensors,
+            where=str(path),
+            can_sketch=own is None,
+        )
+    except ConfigError as error:
+        error.add_note(str(path))
+        raise
     return FoldModel(
         model=model.eval().requires_grad_(False),
         mean=mean,

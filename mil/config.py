@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hage_transfer.compare.source_settings import Label, Sources, SourceSettings
 from hage_transfer.config import (
@@ -14,6 +14,7 @@ from hage_transfer.config import (
     SlideSetSettings,
     SplitSettings,
 )
+from hage_transfer.mil.kinds import check_kind
 
 _LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 
@@ -23,8 +24,10 @@ BagSettings = Annotated[PatchSetSettings | SlideSetSettings | FeatureSetSettings
 class MilModelSettings(Settings):
     """Which bag classifier, and its sizes; those that its kind does not have change nothing."""
 
-    kind: Literal["abmil", "clam_sb", "clam_mb", "mean", "max", "transmil"] = Field(
-        "abmil", description="AB-MIL, CLAM with one or several branches, mean or max pooling, TransMIL (needs torchmil)"
+    kind: str = Field(
+        "abmil",
+        description="abmil; clam_sb, clam_mb: CLAM with one or several branches; mean, max: pooling; torchmil:<Model>: "
+        "one of torchmil's (extra torchmil), transmil for short; an installed classifier's name",
     )
     hidden_dim: int = Field(
         512, ge=0, description="width of a tile after the first layer; 0: no such layer, features are pooled themselves"
@@ -36,6 +39,14 @@ class MilModelSettings(Settings):
     bag_weight: float = Field(0.7, ge=0, le=1, description="CLAM: share of the bag's loss; the rest is the tiles'")
     instance_loss: Literal["smooth_svm", "cross_entropy"] = Field("smooth_svm", description="CLAM: loss of the tiles")
     subtyping: bool = Field(False, description="CLAM: classes exclude each other, so tiles count against the others")
+    options: dict[str, Any] = Field(
+        {}, description="torchmil's or an installed classifier: further keyword arguments of its class"
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        return check_kind(kind)
 
     def sizes(self, *, positive: int | None = None) -> dict[str, Any]:
         """Kind and those sizes that it has, as ``build_model`` takes them.
@@ -51,6 +62,8 @@ class MilModelSettings(Settings):
         if self.kind in ("clam_sb", "clam_mb"):
             names = ("instance_tiles", "bag_weight", "instance_loss", "subtyping")
             sizes |= {name: getattr(self, name) for name in names}
+        if self.options:
+            sizes["options"] = self.options
         return sizes
 
 

@@ -4,7 +4,8 @@ A fold's draws thus depend neither on which other folds train beside it nor on w
 resumed needs no state of a generator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,3 +67,19 @@ class Dropout:
     ) -> dict[str, Float[Tensor, "chosen width"]]:
         """Factors of some tiles' units: 0, or 1 / (share kept)."""
         return {name: mask[places].to(device).float().div_(self.share_kept) for name, mask in self.masks.items()}
+
+
+@contextmanager
+def fixed_draws(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws of the global generators (torch's, NumPy's) inside follow from ``seed``; afterwards they are as before.
+
+    For code of others that draws from them.
+    """
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

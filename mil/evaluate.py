@@ -24,6 +24,7 @@ from hage_transfer.mil.jobs import (
     run_mil_job,
     work_sha256,
 )
+from hage_transfer.mil.own_class import MakeClassifier, check_own
 from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
@@ -40,6 +41,7 @@ def evaluate_mil(
     run: RunDirectory,
     device: str = "cpu",
     n_jobs: int = 1,
+    own: MakeClassifier | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Trains and tests every source, trial and fold; writes models, ``predictions.csv`` and ``splits/`` into the run.
@@ -51,14 +53,16 @@ def evaluate_mil(
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the training.
         n_jobs: jobs (source, trial) at a time.
+        own: a bag classifier of the user's own, where `model.kind` is one (see ``bag_classifier``).
         progress: told of each job that ends.
 
     Raises:
         SplitError: as ``mil_folds``.
         DataError: feature files that are missing, unreadable or do not go together.
-        ConfigError: a positive class that is none.
+        ConfigError: a positive class that is none; a class of the user's own that is missing.
         ItemsFailedError: some jobs failed; where all did, the first error.
     """
+    check_own(config.model.kind, own)
     positive = positive_class(labels.classes, config.positive)
     folds = tuple(mil_folds(config, labels))
     memory = int(config.memory_gib * 2**30)
@@ -71,7 +75,7 @@ def evaluate_mil(
         for name, paths in sources.items()
         for k, folders in enumerate(paths)
     ]
-    jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device) for trial in trials]
+    jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device, own=own) for trial in trials]
     for job, (name, number, _) in zip(jobs, trials, strict=True):
         redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
     run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
@@ -120,11 +124,12 @@ def _job(
     *,
     out: Path,
     device: str,
+    own: MakeClassifier | None,
 ) -> Job:
     name, number, bags = trial
-    done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds)}.json"
+    done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds, own)}.json"
     seed = config.seed + (number or 0 if config.train.repeats > 1 else 0)
-    work = MilJob(name, number or 0, bags, labels, folds, config, seed, positive, device, out, done)
+    work = MilJob(name, number or 0, bags, labels, folds, config, seed, positive, device, out, done, own)
     return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 
 

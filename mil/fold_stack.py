@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from hage_transfer.mil.bag_pass import Folds, backward, bag_logits
-from hage_transfer.mil.draws import Dropout
-from hage_transfer.mil.models import BagClassifier, TilewiseMIL
-from hage_transfer.mil.models.transmil import TransMIL
+from hage_transfer.mil.draws import Dropout, fixed_draws
+from hage_transfer.mil.models import BagClassifier, TilewiseMIL, WholeBagMIL
 
 Gradients = dict[str, Tensor]
 
@@ -20,7 +18,8 @@ class FoldStack:
     """Classifiers of one form with weights, gradients and Adam of their own.
 
     Weights lie in one tensor a name, with a leading axis of folds, of which the models' own parameters are views: a
-    bag is then multiplied once for all the folds that want it.
+    bag is then multiplied once for all the folds that want it. What a model keeps beside its parameters (running means
+    of a normalisation) lies there too.
     """
 
     def __init__(
@@ -33,15 +32,13 @@ class FoldStack:
         weight_decay: float,
     ) -> None:
         self.models, self.mean, self.std = list(models), mean, std
-        names = [name for name, _ in self.models[0].named_parameters()]
-        self._values = {
-            name: torch.stack([model.get_parameter(name).detach() for model in self.models]).to(mean.device)
-            for name in names
-        }
-        for fold, model in enumerate(self.models):
+        for model in self.models:
             model.to(mean.device)
-            for name in names:
-                model.get_parameter(name).data = self._values[name][fold]
+        states = [_state(model) for model in self.models]
+        self._values = {name: torch.stack([state[name].detach() for state in states]) for name in states[0]}
+        for fold, state in enumerate(states):
+            for name, value in state.items():
+                value.data = self._values[name][fold]
         self.pending: list[Gradients] = [{} for _ in self.models]
         parameters = [parameter for model in self.models for parameter in model.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
@@ -55,11 +52,12 @@ class FoldStack:
         dropout_p: float,
         generator: torch.Generator,
         loss_weight: Float[Tensor, " fold"],
+        coords: Int[Tensor, "tile 2"] | None = None,
     ) -> None:
         """Adds the gradients of some folds' weighted losses on one bag to what is pending."""
         first = self.models[0]
         if not isinstance(first, TilewiseMIL):
-            self._add_one_by_one(folds, rows, target, generator=generator, loss_weight=loss_weight)
+            self._add_one_by_one(folds, rows, coords, target, generator=generator, loss_weight=loss_weight)
             return
         dropout = Dropout.draw(first.dropout_widths, len(rows), p=dropout_p, generator=generator)
         some = self._some(first, folds, with_gradients=True)
@@ -69,13 +67,23 @@ class FoldStack:
                 for place, fold in enumerate(folds):
                     self._add(fold, name, value.grad[place])
 
-    def logits(self, folds: Sequence[int], rows: Float[Tensor, "tile feature"]) -> Float[Tensor, "fold class"]:
+    @property
+    def needs_coords(self) -> bool:
+        """Whether the classifiers want the tiles' places too."""
+        first = self.models[0]
+        return isinstance(first, WholeBagMIL) and first.needs_coords
+
+    def logits(
+        self,
+        folds: Sequence[int],
+        rows: Float[Tensor, "tile feature"],
+        coords: Int[Tensor, "tile 2"] | None = None,
+    ) -> Float[Tensor, "fold class"]:
         """Logits of one bag by some folds."""
         first = self.models[0]
         if isinstance(first, TilewiseMIL):
             return bag_logits(self._some(first, folds, with_gradients=False), rows)
-        with torch.no_grad():
-            return torch.stack([self._alone(fold).eval().logits(self._scaled(fold, rows)) for fold in folds])
+        return torch.stack([self._alone(fold).judged(self._scaled(fold, rows), coords) for fold in folds])
 
     @torch.no_grad()
     def step(self, folds: Sequence[int]) -> None:
@@ -119,8 +127,8 @@ class FoldStack:
             weights = {name: value.requires_grad_() for name, value in weights.items()}
         return Folds(model, weights, self.mean[chosen], self.std[chosen])
 
-    def _alone(self, fold: int) -> TransMIL:
-        return cast(TransMIL, self.models[fold])
+    def _alone(self, fold: int) -> WholeBagMIL:
+        return cast(WholeBagMIL, self.models[fold])
 
     def _scaled(self, fold: int, rows: Tensor) -> Tensor:
         return (rows - self.mean[fold]) / self.std[fold]
@@ -133,6 +141,7 @@ class FoldStack:
         self,
         folds: Sequence[int],
         rows: Tensor,
+        coords: Tensor | None,
         target: int,
         *,
         generator: torch.Generator,
@@ -140,14 +149,18 @@ class FoldStack:
     ) -> None:
         """For a classifier that looks at its tiles together; its dropout follows from the generator."""
         seed = int(torch.randint(2**62, (1,), generator=generator))
-        targets = torch.tensor([target], device=rows.device)
         for place, fold in enumerate(folds):
             model = self._alone(fold).train()
-            with torch.random.fork_rng(devices=[rows.device] if rows.device.type == "cuda" else []):
-                torch.manual_seed(seed)
-                loss = functional.cross_entropy(model.logits(self._scaled(fold, rows))[None], targets)
+            with fixed_draws(seed, rows.device):
+                loss = model.loss(self._scaled(fold, rows), coords, target)
                 (loss * loss_weight[place]).backward()
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:
                     self._add(fold, name, parameter.grad)
             model.zero_grad(set_to_none=True)
+
+
+def _state(model: BagClassifier) -> dict[str, Tensor]:
+    """Parameters and the buffers that a checkpoint keeps, each once, by name."""
+    kept = model.state_dict(keep_vars=True)
+    return dict(model.named_parameters()) | {name: kept[name] for name, _ in model.named_buffers() if name in kept}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from hage_transfer.compare.out_of_fold import check_prediction_rows
@@ -168,6 +168,7 @@ def explain(
     slide: HeldOutSlide,
     models: Mapping[tuple[str, int], FoldModel],
     features: Mapping[int, Float[np.ndarray, "tile feature"]],
+    coords: Int[np.ndarray, "tile 2"] | None = None,
 ) -> Explanation:
     """Runs the models that tested a slide on its tiles.
 
@@ -175,6 +176,7 @@ def explain(
         slide: as tested.
         models: of every fold that tested it and every trial.
         features: of its tiles, by trial.
+        coords: where they lie, level-0 px, for models that ask.
 
     Raises:
         DataError: a probability is not the one that the run wrote, so features or models are others since.
@@ -185,7 +187,7 @@ def explain(
         model = models[key]
         rows = torch.from_numpy(features[key[1]])
         with torch.inference_mode():
-            output = model(rows)
+            output = model(rows, None if coords is None else torch.from_numpy(coords))
         now = output.logits.softmax(1)[0].double().cpu().numpy()
         if np.abs(now - written).max() > _TOLERANCE:
             raise DataError(

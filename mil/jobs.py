@@ -17,6 +17,7 @@ from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.folds import MilFold
+from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.memory import keep_freed_memory
 
@@ -39,6 +40,7 @@ class MilJob:
         device: torch device of the training.
         out: the run directory, which the models are written into.
         done: file of the probabilities.
+        own: the user's class of bag classifier, where the kind is one.
     """
 
     source: str
@@ -52,6 +54,7 @@ class MilJob:
     device: str
     out: Path
     done: Path
+    own: MakeClassifier | None = None
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,16 @@ class FoldResult:
     probabilities: Float[np.ndarray, "test class"]
 
 
-def work_sha256(bags: BagSet, labels: LabelTable, folds: Sequence[MilFold]) -> str:
-    """Names a job's file by what went into it, so that other features, labels or folds are another file."""
+def work_sha256(bags: BagSet, labels: LabelTable, folds: Sequence[MilFold], own: MakeClassifier | None = None) -> str:
+    """Names a job's file by what went into it: other features, labels, folds or code of a class are another file."""
     digest = hashlib.sha256(bags.sha256.encode())
     digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
     digest.update(bags.n_tiles.astype(np.int64).tobytes())
     for fold in folds:
         for rows in (fold.train, fold.validation, fold.test):
             digest.update(len(rows).to_bytes(8, "little") + rows.astype(np.int64).tobytes())
+    if own is not None:
+        digest.update(code_sha256(own).encode())
     return digest.hexdigest()[:16]
 
 
@@ -108,6 +113,7 @@ def run_mil_job(work: MilJob) -> None:
             seed=work.seed,
             device=work.device,
             positive=work.positive,
+            own=work.own,
             progress_path=progress,
         )
         probabilities = trained.probabilities(bags, [fold.test for fold in work.folds])

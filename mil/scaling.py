@@ -27,7 +27,7 @@ def fold_moments(
     n_folds, n_features = len(training), bags.feature_dim
     total, squares = torch.zeros(2, n_folds, n_features, dtype=torch.float64)
     counts = torch.from_numpy((training * bags.n_tiles).sum(axis=1)).double().unsqueeze(1)
-    for bag, rows in stream(bags, wanted, device="cpu"):
+    for bag, rows, _ in stream(bags, wanted, device="cpu"):
         of_bag, squares_of_bag = torch.zeros(2, n_features, dtype=torch.float64)
         for part in rows.split(_ROWS):
             centred = part.double().sub_(shift)

@@ -23,6 +23,7 @@ from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
 from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.models import BagClassifier, build_model
+from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
 from hage_transfer.mil.scaling import fold_moments
 from hage_transfer.mil.stream import stream
@@ -65,8 +66,8 @@ class TrainedFolds:
         """Class probabilities of some bags of each fold; a bag that several folds want is read once."""
         wanted = _wanted(rows, range(len(rows)))
         found: list[dict[int, np.ndarray]] = [{} for _ in rows]
-        for bag, tiles in stream(bags, sorted(wanted), device=self.device):
-            logits = self.stack.logits(wanted[bag], tiles).cpu()
+        for bag, tiles, coords in stream(bags, sorted(wanted), device=self.device, with_coords=self.stack.needs_coords):
+            logits = self.stack.logits(wanted[bag], tiles, coords).cpu()
             shares = logits.double().softmax(dim=1).numpy()  # in float32 sure calls would tie at 1
             for place, fold in enumerate(wanted[bag]):
                 found[fold][bag] = shares[place]
@@ -84,6 +85,7 @@ def train_folds(
     seed: int,
     device: str = "cpu",
     positive: int | None = None,
+    own: MakeClassifier | None = None,
     progress_path: Path | None = None,
 ) -> TrainedFolds:
     """Trains a classifier for every fold; stops each early and picks its weights by the loss on its validation bags.
@@ -104,6 +106,7 @@ def train_folds(
         seed: of weights, order, dropout.
         device: of the products.
         positive: of two classes, the one that max pooling looks for.
+        own: a class of the user's own, where the kind is one.
         progress_path: file that a killed training resumes from; None: none is kept.
 
     Raises:
@@ -116,7 +119,7 @@ def train_folds(
                 f"fold {number} has no slide to train on; fewer folds (split.folds) or less validation "
                 "(train.validation)"
             )
-    stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive)
+    stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive, own=own)
     file = ProgressFile(progress_path, every_s=options.checkpoint_s)
     progress = file.restore(stack)
     training = _Training(bags, labels, folds, options, model.dropout, seed, device, n_classes, stack)
@@ -159,8 +162,11 @@ class _Training:
         order = [bag for bag in order if bag in wanted]
         seen = Counter(fold for bag in order[: progress.position] for fold in wanted[bag])
         left = order[progress.position :]
-        for bag, tiles in stream(self.bags, left, device=self.device, rows=partial(self._rows, progress.epoch)):
-            due = self._visit(bag, tiles, wanted[bag], seen, epoch=progress.epoch)
+        rows = partial(self._rows, progress.epoch)
+        for bag, tiles, coords in stream(
+            self.bags, left, device=self.device, rows=rows, with_coords=self.stack.needs_coords
+        ):
+            due = self._visit(bag, tiles, coords, wanted[bag], seen, epoch=progress.epoch)
             if due:
                 self.stack.step(due)
             progress.position += 1
@@ -175,7 +181,16 @@ class _Training:
             generator=generator_of(self.seed, epoch, bag, _OF_TILES),
         )
 
-    def _visit(self, bag: int, tiles: Tensor, folds: Sequence[int], seen: Counter[int], *, epoch: int) -> list[int]:
+    def _visit(
+        self,
+        bag: int,
+        tiles: Tensor,
+        coords: Tensor | None,
+        folds: Sequence[int],
+        seen: Counter[int],
+        *,
+        epoch: int,
+    ) -> list[int]:
         """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
         generator = generator_of(self.seed, epoch, bag)
         target, weights, due = int(self.labels[bag]), [], []
@@ -192,6 +207,7 @@ class _Training:
             dropout_p=self.dropout,
             generator=generator,
             loss_weight=torch.tensor(weights, device=tiles.device),
+            coords=coords,
         )
         return due
 
@@ -219,8 +235,10 @@ class _Training:
     def _validation_losses(self, active: Sequence[int]) -> dict[int, float]:
         wanted = _wanted([fold.validation for fold in self.folds], active)
         losses: dict[int, list[float]] = {}
-        for bag, tiles in stream(self.bags, sorted(wanted), device=self.device):
-            logits = self.stack.logits(wanted[bag], tiles).cpu()
+        for bag, tiles, coords in stream(
+            self.bags, sorted(wanted), device=self.device, with_coords=self.stack.needs_coords
+        ):
+            logits = self.stack.logits(wanted[bag], tiles, coords).cpu()
             targets = torch.full((len(logits),), int(self.labels[bag]))
             of_bag = (
                 functional.cross_entropy(logits, targets, reduction="none")
@@ -241,6 +259,7 @@ def _new_stack(
     seed: int,
     device: str,
     positive: int | None,
+    own: MakeClassifier | None,
 ) -> FoldStack:
     training = np.zeros((len(folds), len(bags)), dtype=bool)
     for number, fold in enumerate(folds):
@@ -249,7 +268,7 @@ def _new_stack(
         mean, std = fold_moments(bags, training)
     else:
         mean, std = torch.zeros(len(folds), bags.feature_dim), torch.ones(len(folds), bags.feature_dim)
-    networks = [_new_model(bags.feature_dim, n_classes, model, seed=seed, positive=positive) for _ in folds]
+    networks = [_new_model(bags.feature_dim, n_classes, model, seed=seed, positive=positive, own=own) for _ in folds]
     return FoldStack(
         networks,
         mean.to(device),
@@ -260,11 +279,17 @@ def _new_stack(
 
 
 def _new_model(
-    feature_dim: int, n_classes: int, model: MilModelSettings, *, seed: int, positive: int | None
+    feature_dim: int,
+    n_classes: int,
+    model: MilModelSettings,
+    *,
+    seed: int,
+    positive: int | None,
+    own: MakeClassifier | None,
 ) -> BagClassifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_model(feature_dim=feature_dim, n_classes=n_classes, **model.sizes(positive=positive))
+        return build_model(feature_dim=feature_dim, n_classes=n_classes, own=own, **model.sizes(positive=positive))
 
 
 def _wanted(rows: Sequence[Int[np.ndarray, " rows"]], folds: Sequence[int]) -> dict[int, list[int]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXTRAS = {
     "onnx": ("the embedded encoder at its fastest on a CPU", ("onnx>=1.17", "onnxruntime>=1.20")),
-    "torchmil": ("TransMIL (model.kind=transmil)", ("torchmil>=1.0",)),
+    "torchmil": ("torchmil's bag classifiers (model.kind=torchmil:...)", ("torchmil>=1.0",)),
     "ray": ("jobs past one machine (--engine ray)", ("ray>=2.40",)),
     "docs": ("building the documentation's pages", ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.27")),
 }

@@ -19,6 +19,7 @@ from hage_transfer.explain.task import SlideTask
 from hage_transfer.mil.checkpoint import FOLDER
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
+from hage_transfer.mil.own_class import MakeClassifier, check_own
 from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.locks import Lock, try_lock
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeatmapOptions:
-    """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders."""
+    """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders.
+
+    ``own`` is the user's class of bag classifier, where the run was made with one.
+    """
 
     sources: tuple[str, ...]
     slides: tuple[str, ...]
@@ -39,6 +43,7 @@ class HeatmapOptions:
     genes: bool
     encoders: tuple[str, ...]
     slide_folder: Path | None
+    own: MakeClassifier | None = None
 
 
 def run_heatmap(
@@ -58,6 +63,7 @@ def run_heatmap(
         ItemsFailedError: some slides failed; they are in ``failures.csv`` and the rest are done.
     """
     config = open_mil_run(run)
+    check_own(config.model.kind, options.own)
     names = _chosen(options.sources, tuple(config.sources), "source", run)
     tested = {name: read_held_out(run, name) for name in names}
     slides = list(dict.fromkeys(slide for found in tested.values() for slide in found))
@@ -165,6 +171,7 @@ def _tasks(
             share=options.share,
             out=out / source.name / slide,
             device=device,
+            own=options.own,
         )
         for slide, one in tested.items()
     }

@@ -43,8 +43,14 @@ def explain_slide(task: SlideTask) -> None:
         (task.out / name).unlink(missing_ok=True)
     remove_partial(task.out)
     trials = sorted({trial for _, trial in task.slide.probabilities})
-    explanation = explain(task.slide, task.models(), {trial: task.bags[trial].load(task.bag) for trial in trials})
-    facts = open_features(task.bags[trials[0]].paths[task.bag])
+    bags = task.bags[trials[0]]
+    explanation = explain(
+        task.slide,
+        task.models(),
+        {trial: task.bags[trial].load(task.bag) for trial in trials},
+        bags.coords(task.bag),
+    )
+    facts = open_features(bags.paths[task.bag])
     table = TileTable(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
     cautions = explanation.cautions(table.deciding)
     with _image(task.image) as slide:

@@ -15,6 +15,7 @@ from hage_transfer.explain.images import SlideImage
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.checkpoint import FoldModel, model_path, read_fold_model
 from hage_transfer.mil.heatmap import HeldOutSlide
+from hage_transfer.mil.own_class import MakeClassifier
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +55,7 @@ class SlideTask:
         share: of deciding tiles.
         out: the slide's folder.
         device: torch device.
+        own: the user's class of bag classifier, where the run was made with one.
     """
 
     run: Path
@@ -69,6 +71,7 @@ class SlideTask:
     share: float
     out: Path
     device: str
+    own: MakeClassifier | None = None
 
     @property
     def name(self) -> str:
@@ -129,7 +132,7 @@ class SlideTask:
     def models(self) -> dict[tuple[str, int], FoldModel]:
         """The models that tested the slide, by fold and trial."""
         return {
-            (fold, trial): _read_model(self.run, self.source, fold, trial, written(self._model(fold, trial)))
+            (fold, trial): _read_model(self.run, self.source, fold, trial, written(self._model(fold, trial)), self.own)
             for fold, trial in self.slide.probabilities
         }
 
@@ -148,5 +151,5 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=64)
-def _read_model(run: Path, source: str, fold: str, trial: int, stamp: str) -> FoldModel:
-    return read_fold_model(run, source=source, trial=trial, fold=fold)
+def _read_model(run: Path, source: str, fold: str, trial: int, stamp: str, own: MakeClassifier | None) -> FoldModel:
+    return read_fold_model(run, source=source, trial=trial, fold=fold, own=own)

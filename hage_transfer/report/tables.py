@@ -9,6 +9,7 @@ from hage_transfer.report.verdict import baseline_of, difference
 CLASSIFIER_METRICS = {"accuracy": "Accuracy", "auc": "AUC", "recall": "Recall"}
 _KINDS = {"probe": ("Patches", "linear probe", "patches"), "mil": ("Slides", "AB-MIL", "slides")}
 _BAG_CLASSIFIERS = {
+    "abmil": "AB-MIL",
     "clam_sb": "CLAM-SB",
     "clam_mb": "CLAM-MB",
     "mean": "mean pooling",
@@ -44,7 +45,8 @@ def task_title(run: Run) -> str:
     kind, classifier, rows = _KINDS[run.task]
     model = run.meta.get("model")
     if isinstance(model, dict):
-        classifier = _BAG_CLASSIFIERS.get(str(model.get("kind")), classifier)
+        given = str(model.get("kind", "abmil"))
+        classifier = _BAG_CLASSIFIERS.get(given) or given.partition(":")[2] or given
     count = run.meta.get("rows")
     amount = f" ({count:,} {rows})" if isinstance(count, int) else ""
     return f"{kind}, {classifier}{amount}, {run.name}"

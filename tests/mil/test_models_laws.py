@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.mil.models import MODELS, MILOutput, build_model
+from hage_transfer.errors import DataError
+from hage_transfer.mil.models import MODELS, build_model
 from hage_transfer.mil.models.clam import ClamMB, ClamSB
 
 SIZES = {"hidden_dim": 5, "attention_dim": 4, "dropout": 0.25}
-TILEWISE = [kind for kind in MODELS if kind != "transmil"]
+TILEWISE = list(MODELS)
 
 
 def model(kind, seed=0, n_classes=3, **changes):
@@ -142,23 +142,3 @@ def test_clam_takes_half_of_a_bag_of_few_tiles():
     assert places.shape == (1, 4)
     assert len(set(places[0].tolist())) == 4
     assert network.instance_tiles(torch.randn(1, 1, 1), 0).tolist() == [[0, 0]]
-
-
-def test_transmil_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torchmil.models", None)
-    with pytest.raises(ConfigError, match=r"pip install 'hage-transfer\[torchmil\]'"):
-        model("transmil", hidden_dim=8)
-
-
-def test_transmil_ignores_padding_and_has_a_logit_a_class():
-    pytest.importorskip("torchmil")
-    tiles, mask = bag()
-    network = model("transmil", hidden_dim=8)
-    plain = network(tiles, mask)
-    padded = network(torch.cat([tiles, torch.full((2, 3, 6), 1e3)], 1), torch.cat([mask, torch.zeros(2, 3).bool()], 1))
-    assert isinstance(plain, MILOutput)
-    assert plain.logits.shape == (2, 3)
-    torch.testing.assert_close(plain.logits, padded.logits)
-    torch.testing.assert_close(plain.logits[0], network.logits(tiles[0]))
-    torch.testing.assert_close(plain.attention.sum(dim=1), torch.ones(2))
-    assert (padded.attention[:, 9:] == 0).all()

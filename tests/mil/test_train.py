@@ -128,7 +128,7 @@ def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(slide
     monkeypatch.setattr(
         FoldStack, "add_gradients", lambda self, f, rows, *a, **k: _seen(visited, rows, add)(self, f, rows, *a, **k)
     )
-    monkeypatch.setattr(FoldStack, "logits", lambda self, f, rows: _seen(judged, rows, logits)(self, f, rows))
+    monkeypatch.setattr(FoldStack, "logits", lambda self, f, rows, c: _seen(judged, rows, logits)(self, f, rows, c))
     options = FAST.model_copy(update={"epochs": 2, "tiles_per_visit": 5, "standardise": False})
     train(slides, options=options, train_rows=np.array([4]), validation=[7])
     bags = open_bags(*slides)
