@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 SLIDE_ENDINGS = frozenset(
     {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".svslide", ".bif", ".vms", ".vmu", ".dcm", ".czi"}
 )
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 FEATURE_ENDINGS = frozenset({".h5", ".hdf5", ".pt", ".pth", ".npy"})
 _UUID = re.compile(r"\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _BARCODE = re.compile(r"tcga-[a-z0-9]{2}-[a-z0-9]{4}")

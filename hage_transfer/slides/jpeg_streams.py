@@ -1,9 +1,13 @@
 """Whether the JPEG of a tile is whole: decoders paint what is cut off grey, and take sides that no tile has."""
 
+import re
+
 _START, _END = b"\xff\xd8", 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SCAN = 0xDA
 _STANDS_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), 0xFF})
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+"""The first marker behind a scan's data that is not part of them."""
 _SEGMENTS = frozenset({0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE})
 
 
@@ -37,11 +41,5 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
             return f"a JPEG with marker ff {marker:02x}"
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
         if marker == _SCAN:
-            place = _scan_end(data, place)
-
-
-def _scan_end(data: bytes, place: int) -> int:
-    """Where the entropy-coded data that start at ``place`` end: the next marker that does not belong to them."""
-    while 0 <= (place := data.find(0xFF, place)) < len(data) - 1 and data[place + 1] in _STANDS_ALONE:
-        place += 1 if data[place + 1] == 0xFF else 2
-    return len(data) if place < 0 else place
+            found = _MARKER_IN_SCAN.search(data, place)
+            place = len(data) if found is None else found.start()

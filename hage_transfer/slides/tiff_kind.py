@@ -12,7 +12,7 @@ from hage_transfer.slides.tiff_facts import segment_shape
 
 MASK = 4
 """PhotometricInterpretation of a page that is a mask of another."""
-JPEG = frozenset({6, 7})
+JPEG, _OLD_JPEG = 7, 6
 _COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr"}
 _NAMES = {4: "a mask", 8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "raw camera data", 34892: "raw camera data"}
 _SAMPLE_FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex"}
@@ -34,6 +34,8 @@ def compression_name(page: tifffile.TiffPage) -> str:
 
 def decodable(page: tifffile.TiffPage) -> bool:
     """Whether tifffile and imagecodecs decode a page's compression."""
+    if int(page.compression) == _OLD_JPEG:  # of a form that was given up for its ambiguities
+        return False
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
         tifffile.TIFF.UNPREDICTORS[page.predictor]
@@ -121,7 +123,7 @@ def check_samples(path: Path, page: tifffile.TiffPage) -> None:
 
 def _settled_ycbcr(path: Path, page: tifffile.TiffPage) -> Colour:
     """JPEG's decoder gives RGB; other YCbCr is read where it is stored a sample a pixel, in full range."""
-    if int(page.compression) in JPEG:
+    if int(page.compression) == JPEG:
         return "rgb"
     limits = page.tags.valueof(532)
     flat = None if limits is None else _rationals(limits)

@@ -73,7 +73,7 @@ class TiffSegments:
     def _decode(self, page: tifffile.TiffPage, data: bytes, index: int) -> np.ndarray:
         high, wide = segment_shape(page)
         tables: dict[str, Any] = {}
-        if int(page.compression) in JPEG:
+        if int(page.compression) == JPEG:
             fault = jpeg_fault(data, max_width_px=wide, max_height_px=high)
             if fault is not None:
                 raise self.damaged(index, fault)

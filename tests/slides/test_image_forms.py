@@ -194,7 +194,7 @@ form("YCbCr without JPEG", "tif", pillow(YCBCR), wanted=np.asarray(YCBCR.convert
 form("CIE Lab", "tif", tiff(RGB, photometric="cielab"), words="CIE Lab")
 form("a mask", "tif", tagged(tiff(GREY > 128, photometric="minisblack"), 262, 4), words="mask")
 # ---- compressions that nothing here reads
-for number, label in ((34661, "JBIG"), (34676, "SGILOG"), (32809, "THUNDERSCAN"), (65535, "65535")):
+for number, label in ((6, "OJPEG"), (34661, "JBIG"), (34676, "SGILOG"), (32809, "THUNDERSCAN"), (65535, "65535")):
     form(f"compression {number}", "tif", tagged(tiff(RGB, tile=(32, 32)), 259, number), words=rf"compression {number}.*save it with deflate|compression {number} \({label}\)")
 # ---- pages
 small = {"tile": (32, 32), "compression": "deflate"}
@@ -380,3 +380,38 @@ def test_levels_are_the_pages_that_show_the_picture(tmp_path, name, levels):
     one.write(path)
     with open_slide(path, needs_resolution=False) as slide:
         assert slide.level_downsamples == levels
+
+
+@pytest.mark.parametrize(
+    ("name", "deep"),
+    [("mapped", False), ("mapped planar", False), ("mapped big-endian", False), ("mapped 16 bits", True)],
+)
+def test_large_uncompressed_image_is_mapped(tmp_path, monkeypatch, name, deep):
+    monkeypatch.setattr("hage_transfer.slides.tiff_segments._MAPPED_BYTES", 1)
+    image = (DEEP << 4) | 15 if deep else RGB
+    options = {"byteorder": ">"} if name.endswith("endian") else {}
+    if name.endswith("planar"):
+        image, options = np.moveaxis(image, 2, 0), {"planarconfig": "separate"}
+    path = tmp_path / "image.tif"
+    tiff(image, **options)(path)
+    decoded = []
+    monkeypatch.setattr("hage_transfer.slides.tiff_segments.TiffSegments.samples", lambda *asked: decoded.append(asked))
+    with open_slide(path, needs_resolution=False) as slide:
+        np.testing.assert_array_equal(slide.read_region(5, 7, level=0, width_px=80, height_px=60), RGB[7:67, 5:85])
+    assert not decoded
+
+
+@pytest.mark.parametrize("missing", [0, 3, 11])
+def test_strip_that_is_not_in_the_file_is_glass_among_its_neighbours(tmp_path, missing):
+    path = tmp_path / "image.tif"
+    tiff(RGB, rowsperstrip=8, compression="deflate")(path)
+    with tifffile.TiffFile(path) as file:
+        counts = file.pages[0].tags[279]
+        size = {3: "<H", 4: "<I"}[int(counts.dtype)]
+        place = counts.valueoffset + missing * struct.calcsize(size)
+    content = bytearray(path.read_bytes())
+    content[place : place + struct.calcsize(size)] = bytes(struct.calcsize(size))
+    path.write_bytes(content)
+    wanted = RGB.copy()
+    wanted[8 * missing : 8 * missing + 8] = 255
+    np.testing.assert_array_equal(as_slide(path), wanted)
