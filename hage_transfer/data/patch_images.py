@@ -75,7 +75,11 @@ def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[n
 
 
 def file_stamp(path: Path) -> str:
-    """Size and hash of a file, or size and time of change where it is too large to hash in passing."""
+    """Size and hash of a file, or size and time of change where it is too large to hash in passing, or a folder."""
+    if path.is_dir():
+        inside = [(path, path.stat()) for path in sorted(path.rglob("*")) if path.is_file()]
+        told = "\n".join(f"{path} {facts.st_size} {facts.st_mtime_ns}" for path, facts in inside)
+        return f"{len(inside)} files {hashlib.sha256(told.encode()).hexdigest()}"
     facts = path.stat()
     if facts.st_size <= _HASHED_BYTES:
         return f"{facts.st_size} {file_sha256(path)}"

@@ -15,6 +15,7 @@ from hage_transfer.slides.find import slide_of_folder
 from hage_transfer.slides.fluorescence import refuse_fluorescence, refuse_fluorescence_properties
 from hage_transfer.slides.image_source import ImageSource, format_of
 from hage_transfer.slides.jpeg_tiles import JpegLevel, JpegTiles, jpeg_levels
+from hage_transfer.slides.ome_zarr_source import OmeZarrSource, is_ome_zarr
 from hage_transfer.slides.openslide_source import OpenSlideSource
 from hage_transfer.slides.orientation import turned
 from hage_transfer.slides.resolution import settle_resolution
@@ -84,7 +85,7 @@ def open_picture(path: Path, *, name: str | None = None) -> Iterator[Slide]:
 def _open_source(path: Path) -> PixelSource:
     _refuse_no_file(path)
     if path.is_dir():
-        return _open_source(_file_in(path))
+        return OmeZarrSource(path) if is_ome_zarr(path) else _open_source(_file_in(path))
     if is_dicom(path):
         return _open_dicom(path)
     if is_tiff(path):

@@ -1,10 +1,34 @@
-"""SpatialData stores (`*.zarr`), by the extra `spatialdata`."""
+"""SpatialData stores (`<section>.zarr`) of spots or bins, by the extra `spatialdata`.
 
+The table says which shapes its rows are (one region is one section); their centres are taken to the pixels of the H&E
+picture by the store's own transformations. The picture is the one of three channels whose name is neither that of a
+reduced copy (`hires`, `lowres`) nor of morphology, and is read where it lies in the store. Of Visium HD's tables, one a
+bin size, the one of ``data.bin_um`` is read.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.errors import DataError
+from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
+from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.read_faults import READ_FAULTS
+from hage_transfer.data.sections.scale_factors import ScaleFactors
+from hage_transfer.errors import DataError, some
+
+EXTRA = "pip install 'hage-transfer[spatialdata]'"
+USUAL_BIN_UM = 8.0
+_BIN = re.compile(r"square_(\d{3})um")
+_NO_PICTURE = ("hires", "lowres", "morphology", "cytassist")
 
 
 def find(settings: SectionsSettings) -> dict[str, Path]:
@@ -18,6 +42,144 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """Reads one section.
 
     Raises:
-        DataError: the extra is not installed.
+        DataError: the extra is not installed, not such a store, several regions or pictures, or no transformation
+            from spots to picture.
     """
-    raise DataError(f"{path}: a SpatialData store; pip install 'hage-transfer[spatialdata]' reads it")
+    store = _open(path)
+    table_name, bin_um = _table_name(path, list(store.tables), settings.bin_um)
+    table = store.tables[table_name]
+    shapes = _shapes_name(path, table)
+    picture = _picture_name(path, store)
+    rows, centres = _centres(path, table, store.shapes[shapes])
+    try:
+        to_picture = np.eye(3) if picture is None else _affine(store, shapes, picture)
+    except READ_FAULTS as error:
+        raise DataError(f"{path}: nothing takes {shapes} to the picture {picture} ({error})") from None
+    in_tissue = _in_tissue(path, table.obs)[rows]
+    rows, centres = rows[in_tissue], centres[in_tissue]
+    coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
+    counts, symbols, ids = _counts(path, table)
+    genes = merge_symbols(counts[rows], symbols, ids)
+    array = _array(table.obs.iloc[rows])
+    factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
+    return RawSection(
+        name=name,
+        patient=listed_patient(settings.root, name) or _patient(path, table.obs, name),
+        path=path,
+        spots=[str(spot) for spot in table.obs_names[rows]],
+        genes=genes.symbols,
+        counts=genes.counts,
+        coords_px=coords_px,
+        image=None if picture is None else path / "images" / picture,
+        resolutions=[] if array is None else factors.resolutions(coords_px, array),
+        spot_diameter_um=None if array is None else factors.spot_diameter_um,
+        mismatches={"spots_not_in_tissue": int((~in_tissue).sum()), "rows_without_shape": table.n_obs - len(in_tissue)},
+        gene_ids=genes.ids,
+    )
+
+
+def _open(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import spatialdata
+    except ImportError:
+        raise DataError(f"{path}: a SpatialData store is read by the extra `spatialdata`: {EXTRA}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library's, that formats will change
+            return spatialdata.read_zarr(path)
+    except READ_FAULTS as error:
+        raise DataError(f"{path}: cannot be read as a SpatialData store ({error})") from None
+
+
+def _table_name(path: Path, names: list[str], bin_um: float | None) -> tuple[str, float | None]:
+    sizes = {float(match[1]): name for name in names if (match := _BIN.search(name))}
+    if sizes:
+        wanted = bin_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
+        if wanted not in sizes:
+            there = some([f"{size:g}" for size in sorted(sizes)])
+            raise DataError(f"{path}: tables in bins of {there} um, none of {wanted:g} um; set data.bin_um")
+        return sizes[wanted], wanted
+    if len(names) != 1:
+        raise DataError(f"{path}: {len(names)} tables ({some(names) or 'none'}), wanted one of spots")
+    return names[0], None
+
+
+def _shapes_name(path: Path, table: Any) -> str:
+    regions = table.uns.get("spatialdata_attrs", {}).get("region", [])
+    regions = [regions] if isinstance(regions, str) else list(regions)
+    if len(regions) != 1:
+        raise DataError(
+            f"{path}: its table is of {len(regions)} regions ({some(regions) or 'none'}), each a section; write a "
+            "store of each"
+        )
+    return str(regions[0])
+
+
+def _picture_name(path: Path, store: Any) -> str | None:
+    """The H&E picture; None where the store has none."""
+    stained = [
+        name
+        for name in store.images
+        if not any(word in name.lower() for word in _NO_PICTURE) and _n_channels(store.images[name]) == 3
+    ]
+    chosen = [name for name in stained if "full" in name.lower() or "he_image" in name.lower()] or stained
+    if len(chosen) > 1:
+        raise DataError(f"{path}: {len(chosen)} pictures ({some(chosen)}) for one section; keep the H&E alone")
+    return chosen[0] if chosen else None
+
+
+def _n_channels(image: Any) -> int:
+    first = image["scale0"]["image"] if hasattr(image, "keys") and "scale0" in image else image
+    return int(first.sizes["c"])
+
+
+def _centres(path: Path, table: Any, shapes: Any) -> tuple[np.ndarray, Float[np.ndarray, "spot 2"]]:
+    """Rows of the table that have a shape, and the shapes' centres in their own coordinates."""
+    key = table.uns["spatialdata_attrs"].get("instance_key")
+    if key not in table.obs:
+        raise DataError(f'{path}: obs["{key}"], which tells the shape of each row, is not in its table')
+    place = pd.Index(shapes.index).get_indexer(pd.Index(table.obs[key]))
+    rows = np.flatnonzero(place >= 0)
+    if len(rows) < 0.5 * table.n_obs or not len(rows):
+        raise DataError(f"{path}: {len(rows)} of {table.n_obs} rows of the table have a shape; is it of these shapes?")
+    points = shapes.geometry.centroid
+    return rows, np.stack([points.x.to_numpy(), points.y.to_numpy()], axis=1)[place[rows]]
+
+
+def _affine(store: Any, shapes: str, picture: str) -> Float[np.ndarray, "3 3"]:
+    """Takes the shapes' coordinates to level-0 pixels of the picture."""
+    from spatialdata.transformations import get_transformation_between_coordinate_systems as between
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        moved = between(store, store.shapes[shapes], store.images[picture])
+    return np.asarray(moved.to_affine_matrix(input_axes=("x", "y"), output_axes=("x", "y")), dtype=np.float64)
+
+
+def _counts(path: Path, table: Any) -> tuple[sp.csr_matrix, Sequence[str], Sequence[str] | None]:
+    values = table.layers.get("counts", table.X)
+    if values is None:
+        raise DataError(f'{path}: its table has no X and no layers["counts"]')
+    symbols, ids = gene_names_of(table.var)
+    return sp.csr_matrix(values), symbols, ids
+
+
+def _array(obs: pd.DataFrame) -> np.ndarray | None:
+    if not {"array_row", "array_col"} <= set(obs):
+        return None
+    return obs[["array_row", "array_col"]].to_numpy(dtype=np.float64)
+
+
+def _in_tissue(path: Path, obs: pd.DataFrame) -> np.ndarray:
+    if "in_tissue" not in obs:
+        return np.ones(len(obs), dtype=bool)
+    flags = pd.to_numeric(obs["in_tissue"], errors="coerce")
+    if not flags.isin((0, 1)).all():
+        raise DataError(f'{path}: obs["in_tissue"] holds {flags[~flags.isin((0, 1))].iloc[0]}, wanted 0 or 1')
+    return (flags == 1).to_numpy(dtype=bool)
+
+
+def _patient(path: Path, obs: pd.DataFrame, name: str) -> str:
+    return (one_name(path, "patient", obs["patient"], of=f"section {name}") if "patient" in obs else None) or name

@@ -146,6 +146,8 @@ def _um_to_image(folder: Path) -> Float[np.ndarray, "3 3"]:
             "wanted one, *_he_imagealignment.csv, as Xenium Explorer exports it, since it places the cells in the image"
         )
     path = files[0]
+    if not read_bytes(path).strip():
+        raise DataError(f"{path}: an empty file, wanted 3 rows of 3 numbers")
     try:
         matrix = np.loadtxt(
             io.BytesIO(read_bytes(path)), delimiter=",", dtype=np.float64, encoding="utf-8-sig", ndmin=2
