@@ -7,9 +7,10 @@ Paths in a config are relative to the folder the command is run in.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -178,20 +179,78 @@ class SplitSettings(Settings):
 Config = TypeVar("Config", bound=Settings)
 
 
-def load_config(model: type[Config], path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Reads a YAML file into ``model`` and applies ``key.sub=value`` overrides (values are YAML).
+Changes = Mapping[str, Any] | Sequence[str]
+"""Of a config: keys to values, nested or dotted, or texts ``key.sub=value`` with YAML values."""
+
+
+def load_config(model: type[Config], path: Path | None, changes: Changes = ()) -> Config:
+    """Reads a YAML file into ``model`` and applies ``changes``.
 
     Raises:
         ConfigError: the file cannot be read; a key is unknown; a value has the wrong type. All faults at once.
     """
-    tree: dict[str, Any] = {} if path is None else read_yaml(path)
-    for override in overrides:
-        _apply_override(tree, override)
+    if path is None:
+        return make_config(model, {}, changes)
+    return make_config(model, read_yaml(path), changes, where=str(path))
+
+
+def make_config(model: type[Config], tree: Mapping[str, Any], *changes: Changes, where: str = "the config") -> Config:
+    """A config of its keys, with ``changes`` in their order; errors as ``load_config``, which begin with ``where``."""
+    keys: dict[str, Any] = _plain(tree)
+    for change in changes:
+        if isinstance(change, Mapping):
+            for key, value in _plain(change).items():
+                _set(keys, key, value, merge=True)
+        else:
+            for override in change:
+                _set(keys, *_parsed(override))
     try:
-        return model.model_validate(tree)
+        return model.model_validate(keys)
     except ValidationError as error:
-        where = "the config" if path is None else str(path)
         raise ConfigError(f"{where}: {describe_faults(model, error)}") from None
+
+
+def key_rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """Every key of a config, dotted: its type, its default as YAML and what it means; groups of keys by theirs."""
+    rows = []
+    for name, field in model.model_fields.items():
+        nested = _nested_models(field.annotation)
+        key = f"{prefix}{name}"
+        if not nested:
+            default = "" if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
+            rows.append((key, _type_name(field.annotation), default, field.description or ""))
+            continue
+        is_table = get_origin(field.annotation) is dict
+        for one in nested:
+            about = " ".join((one.__doc__ or "").split())
+            rows.append((f"{key}.<name>" if is_table else key, "keys", "", field.description or about))
+            rows += key_rows(one, f"{key}.<name>." if is_table else f"{key}.")
+    return list(dict.fromkeys(rows))
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        value = list(value)
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+
+
+def _type_name(annotation: Any) -> str:
+    """A type in words of YAML: choices by their values, else its plain name."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(map(str, parts))
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin in (tuple, list):
+        return f"list of {_type_name(parts[0])}"
+    if origin is dict:
+        return "mapping"
+    if parts:
+        return " or ".join(dict.fromkeys(_type_name(part) for part in parts))
+    names = {Path: "path", str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "none"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def describe_faults(model: type[BaseModel], error: ValidationError) -> str:
@@ -235,14 +294,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def _plain(value: Any) -> Any:
+    """A value as YAML would have given it: paths and whatever has one as text, numbers of numpy as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _parsed(override: str) -> tuple[str, Any]:
     key, sign, text = override.partition("=")
     if not sign or not key:
         raise ConfigError(f"--set {override}: wanted key=value, for example --set train.epochs=5")
     try:
-        value = parse_yaml(text)
+        return key, parse_yaml(text)
     except BoundsError as error:
         raise ConfigError(f"--set {override[:_SHOWN]}: the value is {error}") from None
+
+
+def _set(tree: dict[str, Any], key: str, value: Any, *, merge: bool = False) -> None:
+    """Sets a dotted key; with ``merge``, of a mapping only the keys that it names."""
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -250,9 +324,15 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         if child is None:
             child = node[parent] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a group of keys")
+            raise ConfigError(f"{key} = {value!r}: {parent} is a value, not a group of keys")
         node = child
-    node[last] = value
+    node[last] = _merged(node.get(last), value) if merge else value
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
 
 
 def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:

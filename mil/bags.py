@@ -20,6 +20,8 @@ from hage_transfer.slide_names import match_names
 log = logging.getLogger(__name__)
 
 MEMORY_LIMIT_BYTES = 1 << 30
+Note = tuple[int, str]
+"""Level and message for the log."""
 _SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 
 
@@ -36,6 +38,7 @@ class BagSet:
         sha256: changes when any file is made of other inputs or by another encoder.
         memory_limit_bytes: features kept in memory once read; past it they are read anew each time.
         parts: bag sets whose columns stand side by side in this one; empty where it has files of its own.
+        notes: what is odd about the files, for the log: level and message.
     """
 
     slides: tuple[str, ...]
@@ -46,6 +49,7 @@ class BagSet:
     sha256: str
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     parts: tuple["BagSet", ...] = ()
+    notes: tuple[Note, ...] = ()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _kept_bytes: int = field(default=0, init=False, repr=False)
     _coords: dict[int, np.ndarray | None] = field(default_factory=dict, init=False, repr=False)
@@ -140,16 +144,32 @@ def open_bags(
         folders: one, or several side by side.
         labels: of the slides.
         memory_limit_bytes: features kept in memory.
-        quiet: nothing is said in the log, for a look before the files are opened for good.
+        quiet: nothing is said in the log; ``say_notes`` says it later.
 
     Raises:
         DataError: no such folder; labelled slides without a file; two files of one slide; an empty bag; files of
             different width, encoder, weights or resolution; a file that is not a feature file; folders side by side
             whose slides have other tiles.
     """
-    if isinstance(folders, Path):
-        return _open_folder(folders, labels, memory_limit_bytes=memory_limit_bytes, quiet=quiet)
-    parts = tuple(_open_folder(folder, labels, memory_limit_bytes=0, quiet=quiet) for folder in folders)
+    parts = [_open_folder(folder, labels) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    if not quiet:
+        for part in parts:
+            say_notes(part)
+    return side_by_side_bags(parts, memory_limit_bytes=memory_limit_bytes)
+
+
+def say_notes(bags: BagSet) -> None:
+    """Tells the log what is odd about the files."""
+    for level, note in bags.notes:
+        log.log(level, "%s", note)
+
+
+def side_by_side_bags(parts: Sequence[BagSet], *, memory_limit_bytes: int) -> BagSet:
+    """Bags whose tiles have the columns of all ``parts``, with a memory of their own.
+
+    Raises:
+        DataError: a slide has other tiles in one of them.
+    """
     if len(parts) == 1:
         return replace(parts[0], memory_limit_bytes=memory_limit_bytes)
     for part in parts[1:]:
@@ -170,11 +190,11 @@ def open_bags(
         ),
         hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
         memory_limit_bytes,
-        parts,
+        tuple(parts),
     )
 
 
-def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, quiet: bool) -> BagSet:
+def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
     found = find_feature_files(folder)
@@ -189,19 +209,18 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
             "them, or take them out of the label table"
         )
     other = [slide for slide in slides if names[slide] != slide]
-    if other and not quiet:
-        log.info("%s: %d slides by another name (first: %s is %s)", folder, len(other), other[0], names[other[0]])
     paths = tuple(found[names[slide]] for slide in slides)
     unlabelled = len(found) - len(slides)
-    if unlabelled and not quiet:
-        log.info("%s: %d feature files have no label and are left out", folder, unlabelled)
     headers = [_header(path) for path in paths]
     metas, shapes = [header.meta for header in headers], [header.shape for header in headers]
     for path, header in zip(paths, headers, strict=True):
         _check_alike(path, header, paths[0], headers[0])
-    if not quiet:
-        _say_unknown(folder, metas[0])
-        _say_scales(folder, metas)
+    notes = [*_unknown_notes(folder, metas[0]), *_scale_notes(folder, metas)]
+    if unlabelled:
+        notes.insert(0, (logging.INFO, f"{folder}: {unlabelled} feature files have no label and are left out"))
+    if other:
+        about = f"{len(other)} slides by another name (first: {other[0]} is {names[other[0]]})"
+        notes.insert(0, (logging.INFO, f"{folder}: {about}"))
     made_of = "\n".join(
         f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
     )
@@ -212,7 +231,7 @@ def _open_folder(folder: Path, labels: LabelTable, *, memory_limit_bytes: int, q
         shapes[0][1],
         metas[0],
         hashlib.sha256(made_of.encode()).hexdigest(),
-        memory_limit_bytes,
+        notes=tuple(notes),
     )
 
 
@@ -238,28 +257,22 @@ def _header(path: Path) -> _Header:
     return _Header(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
 
 
-def _say_unknown(folder: Path, meta: FeatureMeta) -> None:
+def _unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
     unknown = [name for name in ("encoder", "encoder_licence") if name in unknown_facts(meta)]
-    if unknown:
-        log.warning(
-            "%s: the files do not record %s; one encoder is taken on trust (`hage convert` records it: %s)",
-            folder,
-            ", ".join(unknown),
-            ", ".join(OPTIONS[name] for name in unknown),
-        )
+    if not unknown:
+        return []
+    ways = ", ".join(OPTIONS[name] for name in unknown)
+    note = f"{folder}: the files do not record {', '.join(unknown)}; one encoder is taken on trust"
+    return [(logging.WARNING, f"{note} (`hage convert` records it: {ways})")]
 
 
-def _say_scales(folder: Path, metas: Sequence[FeatureMeta]) -> None:
+def _scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
     known = [meta.mpp_um_per_px for meta in metas if meta.mpp_um_per_px is not None]
-    if known and max(known) > 1.05 * min(known):
-        log.warning(
-            "%s: tiles of %d level-0 px are at %.3g to %.3g um/px, as the slides were scanned; for one resolution set "
-            "data.mpp_um_per_px and data.tile_level0_px=null",
-            folder,
-            metas[0].patch_size_level0_px,
-            min(known),
-            max(known),
-        )
+    if not known or max(known) <= 1.05 * min(known):
+        return []
+    note = f"{folder}: tiles of {metas[0].patch_size_level0_px} level-0 px are at {min(known):.3g} to {max(known):.3g}"
+    remedy = "for one resolution set data.mpp_um_per_px and data.tile_level0_px=null"
+    return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
 
 
 def _same_scale(header: _Header, first: _Header) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from hage_transfer.compare.classification import positive_class
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
@@ -12,9 +11,9 @@ from hage_transfer.compare.splits import write_split
 from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import some
-from hage_transfer.mil.bags import BagSet, open_bags
+from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilConfig
-from hage_transfer.mil.folds import MilFold, mil_folds, shared_groups
+from hage_transfer.mil.folds import MilFold, shared_groups
 from hage_transfer.mil.jobs import (
     FoldResult,
     MilJob,
@@ -25,6 +24,7 @@ from hage_transfer.mil.jobs import (
     work_sha256,
 )
 from hage_transfer.mil.own_class import MakeClassifier, check_own
+from hage_transfer.mil.plan import MilPlan
 from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
@@ -34,8 +34,7 @@ Trial = tuple[str, int | None, BagSet]
 
 
 def evaluate_mil(
-    config: MilConfig,
-    labels: LabelTable,
+    plan: MilPlan,
     sources: Mapping[str, Sequence[tuple[Path, ...]]],
     *,
     run: RunDirectory,
@@ -44,11 +43,10 @@ def evaluate_mil(
     own: MakeClassifier | None = None,
     progress: Progress | None = None,
 ) -> Results:
-    """Trains and tests every source, trial and fold; writes models, ``predictions.csv`` and ``splits/`` into the run.
+    """Trains and tests every source, trial and fold; models, predictions, ``splits/`` and results go into the run.
 
     Args:
-        config: folds, model, optimisation, seeds.
-        labels: label of each slide.
+        plan: what is trained on what, checked.
         sources: name to trials, each the folders of feature files whose columns stand side by side.
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the training.
@@ -57,19 +55,13 @@ def evaluate_mil(
         progress: told of each job that ends.
 
     Raises:
-        SplitError: as ``mil_folds``.
         DataError: feature files that are missing, unreadable or do not go together.
-        ConfigError: a positive class that is none; a class of the user's own that is missing.
+        ConfigError: a class of the user's own that is missing.
         ItemsFailedError: some jobs failed; where all did, the first error.
     """
+    config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
     check_own(config.model.kind, own)
-    positive = positive_class(labels.classes, config.positive)
-    folds = tuple(mil_folds(config, labels))
-    memory = int(config.memory_gib * 2**30)
-    opened = {
-        folders: open_bags(folders, labels, memory_limit_bytes=memory)
-        for folders in dict.fromkeys(folders for trials_of in sources.values() for folders in trials_of)
-    }
+    opened = plan.open(list(dict.fromkeys(folders for trials_of in sources.values() for folders in trials_of)))
     trials: list[Trial] = [
         (name, None if len(paths) == 1 else k, opened[folders])
         for name, paths in sources.items()
@@ -94,7 +86,7 @@ def evaluate_mil(
         )
         for (name, trial, _), result in zip(trials, found, strict=True)
     ]
-    return compared(
+    results = compared(
         predictions,
         tested,
         task="mil",
@@ -113,6 +105,8 @@ def evaluate_mil(
             "warnings": _shared_warnings(shared),
         },
     )
+    results.save(run.results_path)
+    return results
 
 
 def _job(

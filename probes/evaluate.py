@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hage_transfer.compare.classification import positive_class
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import Record
@@ -17,10 +16,11 @@ from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.probes.folds import ProbeFold, masks, probe_folds
+from hage_transfer.probes.folds import ProbeFold, masks
 from hage_transfer.probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
 from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
 from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
+from hage_transfer.probes.plan import ProbePlan
 from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
@@ -62,8 +62,7 @@ class _Heads:
 
 
 def evaluate_probes(
-    config: ProbeConfig,
-    labels: LabelTable,
+    plan: ProbePlan,
     sources: Mapping[str, Trials],
     *,
     run: RunDirectory,
@@ -71,14 +70,13 @@ def evaluate_probes(
     n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> Results:
-    """Trains and tests every source and trial, and writes tables, ``predictions.csv`` and ``splits/`` into the run.
+    """Trains and tests every source and trial; tables, predictions, ``splits/`` and results go into the run.
 
     The records are those of the paper's probe with all labels; cross-checks and learning curves are in the results'
     meta and in ``cross_checks.csv``, ``learning_curve.csv``.
 
     Args:
-        config: folds, optimisation, seeds.
-        labels: label of each patch; its keys are those of every feature file.
+        plan: what is trained on what, checked.
         sources: name to trials, each the feature files whose columns stand side by side.
         run: the run directory; ``jobs/`` in it holds what is done already.
         device: torch device of the products.
@@ -86,13 +84,10 @@ def evaluate_probes(
         progress: told of each job that ends.
 
     Raises:
-        SplitError: as ``probe_folds``.
         DataError: a feature file that is missing, unreadable or has other keys than the labels.
-        ConfigError: a positive class that is none.
         ItemsFailedError: some jobs failed; where all did, the first error.
     """
-    positive = positive_class(labels.classes, config.positive)
-    folds = probe_folds(config.split, labels)
+    config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
     heads = _heads(config, folds, labels)
     trials = [
         (name, None if len(paths) == 1 else k, files)
@@ -147,7 +142,9 @@ def evaluate_probes(
         },
     )
     chosen = _validation_records(predictions[LINEAR], folds, labels, positive)  # of an official split alone
-    return Results([*results.records, *chosen], results.meta)
+    results = Results([*results.records, *chosen], results.meta)
+    results.save(run.results_path)
+    return results
 
 
 def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:

@@ -1,13 +1,14 @@
 """What `hage probe` and `hage mil` have in common on the command line: the table they end with."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from hage_transfer.cli.options import STYLE
+from hage_transfer.compare.records import MEAN, STD
 
 if TYPE_CHECKING:
     from hage_transfer.compare.results import Results
@@ -16,7 +17,6 @@ COLUMNS = (
     {"accuracy": "accuracy", "auc": "AUC", "recall": "recall"},
     {"balanced_accuracy": "balanced accuracy", "f1": "F1", "calibration_error": "calibration error"},
 )
-STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
 CLASSIFIERS = {
     "linear": "linear probe",
     "logistic": "logistic regression",
@@ -27,8 +27,6 @@ CLASSIFIERS = {
 
 def show_table(results: "Results", console: Console) -> None:
     """Prints each source's mean and std over folds: of its trials' mean score, then of the trials as one classifier."""
-    from hage_transfer.compare.records import MEAN, STD
-
     meta = results.meta
     counts = ", ".join(f"{number} {name}" for name, number in meta["class_counts"].items())
     positive = f"positive class {meta['positive']}" if meta["positive"] else "AUC, recall and F1 are means over classes"
@@ -50,8 +48,6 @@ def show_table(results: "Results", console: Console) -> None:
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
-    from hage_transfer.compare.records import MEAN, STD
-
     table = Table("source", "trials", *metrics.values(), **STYLE)
     for source in results.sources:
         cells = []
@@ -113,10 +109,7 @@ def _mean_and_std(value: float | None, std: float | None) -> str:
     return f"{value:.3f}" + (f" ± {std:.3f}" if std is not None else "")
 
 
-def show_differences(run: Path, console: Console) -> None:
+def show_differences(results: "Results", console: Console) -> None:
     """Prints how each other source differs from the first in AUC, fold by fold, in a sentence with its uncertainty."""
-    from hage_transfer.report.runs import read_run
-    from hage_transfer.report.verdict import differences
-
-    for difference in differences(read_run(run), "auc"):
+    for difference in results.differences("auc"):
         console.print(difference.sentence(), markup=False, soft_wrap=True)

@@ -6,23 +6,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import hage_transfer as ht
 from hage_transfer.cli import options
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to `hage`."""
+    app.command("embed")(embed)
 
-    @app.command()
-    def embed(
-        features: Annotated[Path, typer.Argument(help="A feature file, or a folder of them.")],
-        encoder: Annotated[Path, typer.Option(help="Encoder directory that `hage pretrain` made.")],
-        out: Annotated[Path, typer.Option(help="Embedding file, or the folder for them.")],
-        device: options.Device = "auto",
-        overwrite: options.Overwrite = False,
-    ) -> None:
-        """Embed frozen features with a gene-informed encoder; files of that encoder that are there are kept."""
-        from hage_transfer.encode.embed import embed_path
-        from hage_transfer.running.devices import resolve_device
 
-        written = embed_path(features, encoder=encoder, out=out, device=resolve_device(device), overwrite=overwrite)
-        Console().print(f"{out}: {written} embedding file{'s' * (written != 1)} written", markup=False)
+def embed(
+    features: Annotated[Path, typer.Argument(help="A feature file, or a folder of them.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder directory that `hage pretrain` made.")],
+    out: Annotated[Path, typer.Option(help="Embedding file, or the folder for them.")],
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Embed frozen features with a gene-informed encoder; files of that encoder that are there are kept."""
+    found = ht.embed(features, encoder=encoder, out=out, device=device, overwrite=overwrite)
+    Console().print(f"{out}: {len(found)} embedding file{'s' * (len(found) != 1)}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import hage_transfer as ht
 from hage_transfer.cli import options
 
 Shard = Annotated[
@@ -40,43 +41,37 @@ def register(app: typer.Typer) -> None:
 @encode_app.command("st")
 def st_command(
     config: options.Config,
-    overrides: options.Set = None,
+    changes: options.Set = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Patch features of ST sections: one file per section, a row per spot (config of `hage pretrain`)."""
     from hage_transfer.cli.section_check import show_check
-    from hage_transfer.config import load_config
-    from hage_transfer.encode.sections_and_patches import encode_sections
+    from hage_transfer.door.recipes import resolve_config
     from hage_transfer.pretrain.config import PretrainConfig
 
-    settings = load_config(PretrainConfig, config, overrides or ())
     if dry_run:
-        show_check(settings)
-        return
-    encode_sections(settings, device=device, overwrite=overwrite)
+        show_check(resolve_config(PretrainConfig, config, changes or ()))
+    else:
+        ht.encode_sections(config=config, changes=changes, device=device, overwrite=overwrite)
 
 
 @encode_app.command("patches")
 def patches_command(
     config: options.Config,
-    overrides: options.Set = None,
+    changes: options.Set = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
     """Features of labelled patches: features.h5 and labels.csv (config of `hage probe`)."""
-    from hage_transfer.config import load_config
-    from hage_transfer.encode.sections_and_patches import encode_patches
-    from hage_transfer.probes.config import ProbeConfig
-
-    encode_patches(load_config(ProbeConfig, config, overrides or ()), device=device, overwrite=overwrite)
+    ht.encode_patches(config=config, changes=changes, device=device, overwrite=overwrite)
 
 
 @encode_app.command("slides")
 def slides_command(
     config: options.Config,
-    overrides: options.Set = None,
+    changes: options.Set = None,
     device: options.Device = "auto",
     mpp: options.Mpp = None,
     shard: Shard = None,
@@ -91,17 +86,16 @@ def slides_command(
 
     Any number of workers may be started on one list; each takes what is free, and what a killed one held.
     """
-    from hage_transfer.config import load_config
-    from hage_transfer.encode.bags import Workers, encode_bags
-    from hage_transfer.encode.layouts import ToolLayout
-    from hage_transfer.mil.config import MilConfig
-
-    workers = Workers(shard=shard, jobs=jobs, engine=engine, address=address)
-    encode_bags(
-        load_config(MilConfig, config, options.with_mpp(overrides, mpp)),
+    ht.encode_slides(
+        config=config,
+        changes=changes,
+        slide_mpp_um_per_px=mpp,
         device=device,
+        jobs=jobs,
+        engine=engine,
+        address=address,
+        shard=shard,
+        layout=layout,
+        magnification=magnification,
         overwrite=overwrite,
-        workers=workers,
-        labels_needed=False,
-        layout=None if layout is None else ToolLayout(layout, magnification),
     )

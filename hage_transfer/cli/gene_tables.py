@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from hage_transfer.cli.options import STYLE
+from hage_transfer.compare.records import MEAN, STD
 
 if TYPE_CHECKING:
     from hage_transfer.compare.results import Results
@@ -113,16 +115,12 @@ def _show_quoted(results: "Results", console: Console) -> None:
 
 
 def _over_folds(results: "Results", source: str, metric: str) -> str:
-    from hage_transfer.compare.records import MEAN, STD
-
     found = {r.fold: r.value for r in results.select(source=source, metric=metric, trial=None, section=None)}
     mean, std = found.get(MEAN), found.get(STD)
     return "" if mean is None else f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else "")
 
 
 def _mean(results: "Results", source: str, metric: str) -> float | None:
-    from hage_transfer.compare.records import MEAN
-
     found = results.select(source=source, metric=metric, trial=None, section=None, fold=MEAN)
     return found[0].value if found else None
 
@@ -147,4 +145,4 @@ def _span(values: list[int]) -> str:
 
 
 def _table(*columns: str) -> Table:
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    return Table(*columns, **STYLE)

@@ -51,11 +51,11 @@ def panel_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Choose the panel by the config's rule; prints how many genes each rule drops."""
-    from hage_transfer.config import load_config
+    from hage_transfer.door.recipes import resolve_config
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.genes import choose_panel, judge_embeddings, read_names
 
-    settings = load_config(PretrainConfig, config, set_ or ())
+    settings = resolve_config(PretrainConfig, config, set_ or ())
     paths = None if out is None else _panel_paths(out, overwrite=overwrite)
     names = read_names(settings.genes)
     sections, note = _chosen_sections(settings, names, fold=fold, training_only=training_only)
@@ -82,13 +82,13 @@ def embed_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Train embeddings of the config's panel from the co-expression of its sections; usable as genes.embeddings."""
-    from hage_transfer.config import load_config
     from hage_transfer.data.gene_embeddings import train_coexpression, write_gene2vec
+    from hage_transfer.door.recipes import resolve_config
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.genes import choose_panel, read_names
 
     overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
-    settings = load_config(PretrainConfig, config, overrides)
+    settings = resolve_config(PretrainConfig, config, overrides)
     _check_free([out], overwrite=overwrite)
     names = read_names(settings.genes)
     sections, note = _chosen_sections(settings, names, fold=fold, training_only=training_only)
@@ -143,16 +143,16 @@ def measure_coverage(
         ConfigError: neither a config nor a file says what the panel or the embeddings are.
         DataError: a file is wrong, or no gene has an embedding.
     """
-    from hage_transfer.config import load_config
     from hage_transfer.data.gene_embeddings import read_gene2vec
     from hage_transfer.data.genes import read_symbols
+    from hage_transfer.door.recipes import resolve_config
     from hage_transfer.errors import ConfigError
     from hage_transfer.pretrain.config import GeneSettings, PretrainConfig
     from hage_transfer.pretrain.genes import choose_panel, cover_panel, read_named_sections, read_names
 
     if config is None and (panel is None or embeddings is None or overrides):
         raise ConfigError("give a config, or both --panel FILE and --embeddings FILE (and no --set)")
-    settings = None if config is None else load_config(PretrainConfig, config, overrides)
+    settings = None if config is None else resolve_config(PretrainConfig, config, overrides)
     genes = GeneSettings() if settings is None else settings.genes
     given = {"panel": panel, "embeddings": embeddings, "names": names}
     genes = genes.model_copy(update={key: path for key, path in given.items() if path is not None})

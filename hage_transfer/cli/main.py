@@ -6,14 +6,16 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.core import TyperCommand, TyperGroup
 
+import hage_transfer as ht
 from hage_transfer.errors import HageError, ItemsFailedError
-from hage_transfer.running.progress import PACKAGE
 
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -31,35 +33,91 @@ _REMEDIES = {
 }
 """What to do where a command's output cannot be written; any other error of the system is a bug."""
 
+COMMANDS = {
+    "demo": "Make synthetic tissue with genes, then pretrain, probe, classify slides and report; minutes on two cores.",
+    "doctor": "Devices, frozen encoders and licences, disk, versions; what is missing and how to get it.",
+    "recipes": "Recipes that come with the program: list, show and copy them, explain their keys.",
+    "tissue": "Show where the tissue of slides is and how many tiles they give, without encoding.",
+    "patches": "Labelled patch sets: check one, or make a manifest of one.",
+    "encode": "Frozen features: ST sections, labelled patches, slides.",
+    "pretrain": "Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories.",
+    "genes": "Gene panel, gene embeddings, and how far the one covers the other.",
+    "embed": "Embed frozen features with a gene-informed encoder; files of that encoder that are there are kept.",
+    "convert": "Convert feature files between layouts; rows and coords stay as they are, nothing is guessed.",
+    "predict": "Predict expression of held-out sections, or of every tile of slides: AnnData files, tables and maps.",
+    "probe": "Compare patch feature sources with the linear probe on the same folds and seeds.",
+    "labels": "Label tables and split files: make one, or look at some before hours of training.",
+    "mil": "Compare slide feature sources with AB-MIL on the same folds and seeds.",
+    "heatmap": "Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes.",
+    "report": "Write report.html (one file that needs no other) and report.md: the answer, then what it rests on.",
+    "view": "Show the slides of a run: pan, zoom, attention, tissue and any gene's predicted expression over them.",
+    "share": "Upload an encoder directory, with its model card, to the Hugging Face hub; private by default.",
+}
+"""Names, and a line each for ``hage --help``, which loads none of them."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        alone = typer.Typer(add_completion=False)
+        importlib.import_module(f"hage_transfer.cli.{name}").register(alone)
+        alone.callback()(lambda: None)  # a group, of one command or one group
+        return typer.main.get_group(alone).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _LazyGroup(TyperGroup):
+    """Loads the one command that is called; the list of commands needs none."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands, self._listing = _Commands(), False  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing:
+            return TyperCommand(cmd_name, callback=None, help=COMMANDS[cmd_name])
+        return super().get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        super().format_help(ctx, formatter)
+        self._listing = False
+
+
 app = typer.Typer(
     name="hage",
+    cls=_LazyGroup,
     help="Does an encoder that has seen genes serve your slides better than the one it was built on?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = (
-    "demo",
-    "doctor",
-    "tissue",
-    "patches",
-    "encode",
-    "pretrain",
-    "genes",
-    "embed",
-    "convert",
-    "predict",
-    "probe",
-    "labels",
-    "mil",
-    "heatmap",
-    "report",
-    "view",
-    "share",
-)
-for _name in COMMANDS:
-    importlib.import_module(f"hage_transfer.cli.{_name}").register(app)
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hage-transfer {ht.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -78,7 +136,7 @@ def run(arguments: list[str]) -> int:
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger(PACKAGE).setLevel(logging.INFO)
+    logging.getLogger(ht.__name__).setLevel(logging.INFO)
     try:
         _refuse_names_of_no_text(arguments)
         code = app(arguments, standalone_mode=False)

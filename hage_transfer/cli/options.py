@@ -1,12 +1,15 @@
 """Options that several commands share, with one help text each."""
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich import box
 
-Config = Annotated[Path, typer.Argument(help="YAML recipe; configs/ holds one for each task.")]
+Config = Annotated[str, typer.Argument(help="A recipe's name (`hage recipes` lists them), or a YAML file.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config (dotted; YAML value)."),
@@ -25,7 +28,40 @@ Address = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]
 Mpp = Annotated[float | None, typer.Option("--mpp", help="Level-0 um per px of slides that record none.", min=0)]
 
+STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
+"""Of every table that is printed."""
+
 
 def with_mpp(overrides: Sequence[str] | None, mpp_um_per_px: float | None) -> list[str]:
     """Overrides of a recipe of slides, with that of ``--mpp``."""
     return [*(overrides or ()), *([] if mpp_um_per_px is None else [f"data.slide_mpp_um_per_px={mpp_um_per_px}"])]
+
+
+def _of_every_run(
+    config: Config,
+    changes: Set = None,
+    out: Out = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    pass
+
+
+def run_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command CONFIG and the options that every run has.
+
+    Args:
+        function: is given those as one mapping, keywords of the door's function, and its own options by keyword.
+    """
+    shared = inspect.signature(_of_every_run).parameters
+    own = [one for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        function({name: given.pop(name) for name in shared}, **given)
+
+    named = {one.name: one.replace(kind=one.KEYWORD_ONLY) for one in [*shared.values(), *own]}
+    command.__signature__ = inspect.Signature(list(named.values()))  # type: ignore[attr-defined]
+    return command

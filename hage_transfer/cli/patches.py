@@ -40,11 +40,11 @@ def check_command(
     Exit code 0: nothing is wrong; 1: images that cannot be read, or identical images in two groups or under two
     labels, listed in failures.csv and duplicates.csv; 2: the set or its folds cannot be used as they are.
     """
-    from hage_transfer.config import load_config
+    from hage_transfer.door.recipes import recipe_stem, resolve_config
     from hage_transfer.probes.config import ProbeConfig
 
-    folder = out or Path("runs") / f"check-{config.stem}"
-    check_patches(load_config(ProbeConfig, config, set_ or ()), out=folder, n_threads=jobs, pixels=pixels)
+    folder = out or Path("runs") / f"check-{recipe_stem(config, 'run')}"
+    check_patches(resolve_config(ProbeConfig, config, set_ or ()), out=folder, n_threads=jobs, pixels=pixels)
 
 
 @patches_app.command("manifest")

@@ -26,7 +26,7 @@ def share(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be uploaded; ask no network.")] = False,
 ) -> None:
-    """Upload an encoder directory, with its model card, to the Hugging Face hub; private unless you say otherwise.
+    """Upload an encoder directory, with its model card, to the Hugging Face hub; private by default.
 
     The token is the one of `hf auth login`, or HF_TOKEN.
     """

@@ -19,13 +19,11 @@ from hage_transfer.compare.out_of_fold import (
     write_predictions,
 )
 from hage_transfer.compare.records import Record
-from hage_transfer.compare.results import Results
+from hage_transfer.compare.results import BASELINE, Results
 from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.running.run_directory import RESULTS_FILE
-
-BASELINE = "frozen"
 
 
 def compared(

@@ -65,6 +65,11 @@ class Difference:
         return len(self.by_fold)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean; None where no spread is known."""
+        return None if self.margin is None else (self.mean - self.margin, self.mean + self.margin)
+
+    @property
     def verdict(self) -> str:
         """``gain``, ``loss``, ``within noise``, or ``not judged`` where no spread is known."""
         return verdict_of(-self.mean if self.metric in LOWER_IS_BETTER else self.mean, self.margin)
@@ -82,9 +87,9 @@ class Difference:
         """The difference in few words; its mean and verdict stand beside them."""
         what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
         what += f": {self.source} less {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
-        if self.margin is None:
+        if self.interval is None:
             return f"{what}. {self.no_spread.capitalize()}, so no spread is known."
-        low, high = self.mean - self.margin, self.mean + self.margin
+        low, high = self.interval
         return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} {self.unit}s."
 
     def sentence(self) -> str:
@@ -92,9 +97,9 @@ class Difference:
         what = TASKS.get(self.task, self.task) + (f" ({self.run})" if self.run else "")
         what += f", {self.source} differs from {self.baseline}"
         what += f" by {self.mean:+.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
-        if self.margin is None or self.std is None:
+        if self.interval is None:
             return f"{what}, in {self.no_spread}: no spread is known, so this says nothing of other data."
-        low, high = self.mean - self.margin, self.mean + self.margin
+        low, high = self.interval
         what += f" (std over {self.folds} {self.unit}s {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
         what += f"better in {self.wins} of {self.folds} {self.unit}s"
         if len(self.trials) > 1:

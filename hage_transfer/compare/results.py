@@ -5,9 +5,10 @@ The file form (``results.json``) is documented in docs/file-formats.md and versi
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from math import nan
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from hage_transfer.bounded import read_json
@@ -16,12 +17,12 @@ from hage_transfer.compare.records import MEAN, STD, Record, mean_and_std, read_
 from hage_transfer.compare.split_sizes import sizes_of
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_json
-from hage_transfer.running.run_directory import RESULTS_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+BASELINE = "frozen"
 MAIN_METRICS = (
     "accuracy",
     "auc",
@@ -159,8 +160,19 @@ class Results:
         table = pd.DataFrame({s: pd.Series(v, dtype=float) for s, v in columns.items() if v}, index=list(names))
         return table.rename_axis(index="fold", columns=metric)
 
+    def frame(self) -> "pd.DataFrame":
+        """Every record, a row each: task, source, split, fold, trial, metric, value, section.
+
+        Rows of fold ``mean`` and ``std`` are over folds; those without a trial are over trials.
+        """
+        import pandas as pd
+
+        columns = [one.name for one in fields(Record)]
+        table = pd.DataFrame([asdict(record) for record in self.records], columns=columns)
+        return table.astype({"trial": "Int64", "value": "float64"})
+
     def table(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
-        """Source (rows) by metric (columns), "mean ± std" over folds; trials are averaged within each fold.
+        """Source (rows) by metric, its ``mean`` and ``std`` over folds; trials are averaged within each fold.
 
         Args:
             metrics: columns; None: the main ones (accuracy, AUC, recall; PCC, MSE, MAE), or all where there are none.
@@ -170,12 +182,40 @@ class Results:
         """
         import pandas as pd
 
-        wanted = list(metrics or [m for m in MAIN_METRICS if m in self.metrics] or self.metrics)
-        for metric in wanted:
-            self._check(metric, self.metrics, "metric")
+        wanted = self._wanted(metrics)
+        rows = {source: [list(self.fold_values(source, m).values()) for m in wanted] for source in self.sources}
+        cells = {
+            source: [number for own in values for number in (mean(own) if own else nan, stdev(own) if own[1:] else nan)]
+            for source, values in rows.items()
+            if any(values)
+        }
+        columns = pd.MultiIndex.from_product([wanted, [MEAN, STD]], names=["metric", None])
+        return pd.DataFrame.from_dict(cells, orient="index", columns=columns).rename_axis(index="source")
+
+    def text_table(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+        """As ``table``, each cell as "mean ± std"."""
+        import pandas as pd
+
+        wanted = self._wanted(metrics)
         rows = {s: [mean_and_std(list(self.fold_values(s, m).values())) for m in wanted] for s in self.sources}
         kept = {source: cells for source, cells in rows.items() if any(cells)}
         return pd.DataFrame.from_dict(kept, orient="index", columns=wanted)
+
+    def _wanted(self, metrics: Sequence[str] | None) -> list[str]:
+        for metric in metrics or ():
+            self._check(metric, self.metrics, "metric")
+        return list(metrics or [m for m in MAIN_METRICS if m in self.metrics] or self.metrics)
+
+    @property
+    def baseline(self) -> str:
+        """``frozen``, or the first source where none has that name."""
+        return BASELINE if BASELINE in self.sources else self.sources[0]
+
+    def differences(self, metric: str = "auc") -> list[Difference]:
+        """Every other source less the baseline, where a fold has both."""
+        others = [source for source in self.sources if source != self.baseline]
+        found = (self.difference(source, self.baseline, metric) for source in others)
+        return [one for one in found if one is not None]
 
     def compare(self, source: str, baseline: str, metric: str = "auc") -> Difference:
         """A source less another, paired by fold; its ``sentence()`` says it with its uncertainty.
@@ -191,8 +231,8 @@ class Results:
             raise LookupError(f"no fold has {metric} of both {source} and {baseline}")
         return found
 
-    def difference(self, source: str, baseline: str, metric: str, *, run: str | None = None) -> Difference | None:
-        """As ``compare``, with ``run`` as the run's name; None where no fold has both.
+    def difference(self, source: str, baseline: str, metric: str) -> Difference | None:
+        """As ``compare``; None where no fold has both.
 
         The units of a gene table are patients where the results know them: a patient's value is the mean of its
         sections, whatever was left out, since sections of one patient resemble one another.
@@ -205,8 +245,8 @@ class Results:
             metric=metric,
             source=source,
             baseline=baseline,
-            task=self.records[0].task,
-            run=self.name if run is None else run,
+            task=self.task,
+            run=self.name,
             trials=[self.unit_values(source, metric, trial=trial) for trial in self.trials(source)],
             sizes=sizes_of(self.meta, names),
             unit="patient" if patients else "fold",
@@ -227,42 +267,34 @@ class Results:
         """Patient of each section, of results that record them."""
         return self.meta.get("patients") or {}
 
+    @property
+    def task(self) -> str:
+        """``pretrain``, ``probe`` or ``mil``; empty without a record."""
+        return self.records[0].task if self.records else ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the run itself doubts."""
+        return [str(warning) for warning in self.meta.get("warnings") or []]
+
     def __repr__(self) -> str:
         if not self.records:
             return "Results without a record"
-        return f"{self._caption()}\n{self.table().to_string()}"
+        return "\n".join([self._caption(), self.text_table().to_string(), *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         if not self.records:
             return "<p>Results without a record</p>"
-        return f"<p>{html.escape(self._caption())}</p>{self.table().to_html(escape=True)}"
+        notes = "".join(f"<p>note: {html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(self._caption())}</p>{self.text_table().to_html(escape=True)}{notes}"
 
     def _caption(self) -> str:
         folds = {r.fold for r in self.records if r.split == "test"} - {MEAN, STD}
-        name = self.records[0].task + (f" ({self.name})" if self.name else "")
+        name = self.task + (f" ({self.name})" if self.name else "")
         return f"{name}: mean ± std over {len(folds)} fold{'s' * (len(folds) != 1)}"
 
     @staticmethod
     def _check(name: str, known: Sequence[str], what: str) -> None:
         if name not in known:
             raise LookupError(f"no {what} {name!r} here; there are {', '.join(known) or 'none'}")
-
-
-def read_results(run: Path | str) -> Results:
-    """Reads the results of a run.
-
-    Args:
-        run: a run directory, or its ``results.json``.
-
-    Raises:
-        DataError: no finished run there, or its results cannot be read.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> Results([Record("mil", "frozen", "test", "0", None, "auc", 0.9)]).save(folder / "results.json")
-    >>> read_results(folder).table().loc["frozen", "auc"]
-    '0.900'
-    """
-    path = Path(run)
-    return Results.load(path / RESULTS_FILE if path.is_dir() else path)

@@ -16,8 +16,8 @@ class SourceSettings(Settings):
     """One named feature source: a feature file (or folder of them), a way to make it, or others side by side."""
 
     features: Path | None = Field(None, description="feature file or folder; None: encoded from `data`")
-    encoder: str | None = Field(
-        None, description="encoder directory, or a glob of several (one per trial), applied to the features"
+    encoder: str | tuple[str, ...] | None = Field(
+        None, description="encoder directory, or a glob or list of several (one per trial), applied to the features"
     )
     concat: tuple[str, ...] = Field(
         (), description="names of other sources whose columns stand side by side, trial by trial"

@@ -35,6 +35,15 @@ class DemoSize:
 
 
 FULL = DemoSize()
+SMALL = DemoSize(
+    sections=("B1", "C1", "D1"),
+    section_px=2400,
+    patch_slides=(("train", 3), ("valid", 1), ("test", 1)),
+    patches_per_slide=30,
+    slides=20,
+    slide_px=1024,
+)
+"""Enough for three folds of patients, in seconds."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """`explain`: why slides were called."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hage_transfer.door.given import PathLike
 
@@ -23,6 +23,7 @@ def explain(
     top: int = 8,
     deciding: float = 0.1,
     slide_folder: PathLike | None = None,
+    model: Callable[..., Any] | None = None,
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
@@ -44,6 +45,7 @@ def explain(
         top: tiles of highest (and of lowest) attention on the sheet.
         deciding: share of a slide's tiles, by attention, that count as deciding.
         slide_folder: of the slides' images, where the run was made of feature files or the slides have moved.
+        model: the class of a bag classifier of your own, where ``run`` is not what ``mil`` gave back of it.
         device: cpu, cuda, cuda:1, mps, or auto.
         jobs: slides at a time.
         overwrite: make anew what is there already.
@@ -72,6 +74,7 @@ def explain(
         genes=genes,
         encoders=tuple(os.fspath(one) for one in patterns),
         slide_folder=None if slide_folder is None else Path(slide_folder),
+        own=model or getattr(run, "model", None),
     )
     folder = Path(run) / HEATMAPS_FOLDER if out is None else Path(out)
     with shown("heatmap", progress) as tell:

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hage_transfer.door.given import PathLike
+from hage_transfer.config import Changes
+from hage_transfer.door.given import ConfigLike, PathLike
 
 if TYPE_CHECKING:
     from hage_transfer.predict.items import PredictItem
@@ -17,8 +18,8 @@ def predict(
     encoders: PathLike | Sequence[PathLike],
     *,
     out: PathLike,
-    config: Any = None,
-    changes: Sequence[str] = (),
+    config: ConfigLike | None = None,
+    changes: Changes = (),
     features: PathLike | None = None,
     slides: PathLike | None = None,
     sections: Sequence[str] = (),
@@ -103,14 +104,14 @@ def predict(
 def _items(
     folders: Sequence[Path],
     *,
-    config: Any,
-    changes: Sequence[str],
+    config: ConfigLike | None,
+    changes: Changes,
     features: Path | None,
     slides: Path | None,
     sections: tuple[str, ...],
     spot_diameter_um: float | None,
 ) -> "list[PredictItem]":
-    from hage_transfer.config import load_config
+    from hage_transfer.door.recipes import resolve_config
     from hage_transfer.encode.sources import run_of
     from hage_transfer.errors import ConfigError
     from hage_transfer.predict.items import are_tiles, section_items, slide_items
@@ -130,13 +131,14 @@ def _items(
     if slides is not None:
         raise ConfigError("slides= goes with features= of slides; sections have their images in the config's data")
     if config is None:
-        config = run_of(folders[0]) / CONFIG_FILE
-        if not config.is_file():
+        recipe = run_of(folders[0]) / CONFIG_FILE
+        if not recipe.is_file():
             raise ConfigError(
                 f"{folders[0]}: lies in no pretraining run whose sections could be predicted; give a config (ST "
                 "sections), or features= (feature files of slides)"
             )
-    settings = config if isinstance(config, PretrainConfig) else load_config(PretrainConfig, Path(config), changes)
+        config = recipe
+    settings = resolve_config(PretrainConfig, config, changes)
     if features is not None:
         settings = settings.model_copy(update={"features": features})
     return section_items(settings, sections, spot_diameter_um=spot_diameter_um)

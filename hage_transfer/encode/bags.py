@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hage_transfer.encode.items import Item
     from hage_transfer.encode.layouts import ToolLayout
     from hage_transfer.encode.status import Outcome, StatusBook
+    from hage_transfer.encoders.base import FrozenEncoder
     from hage_transfer.mil.config import MilConfig
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def encode_bags(
     workers: Workers | None = None,
     labels_needed: bool = True,
     layout: "ToolLayout | None" = None,
+    own: "FrozenEncoder | None" = None,
     progress: Progress | None = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
@@ -64,6 +66,7 @@ def encode_bags(
         workers: None: this process.
         labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
         layout: another tool's form, to be written as well.
+        own: an encoder of the caller's, in place of the config's.
         progress: told of each slide that ends; of none where other workers do the work.
 
     Raises:
@@ -79,23 +82,27 @@ def encode_bags(
         layout.grid(config.data)  # before hours of encoding
     if workers.engine == "processes":
         resolve_device(device)  # before minutes of reading; a cluster's workers look for themselves
-    find_weights(config.encoder)
-    items, own = _items(config, workers.shard)
+    if own is None:
+        find_weights(config.encoder)
+    elif not workers.is_here:
+        raise ConfigError("an encoder that is an object works in this process alone; give jobs=1, engine=processes")
+    items, mine = _items(config, workers.shard)
     book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
     _write_table(config, items, book, labels_needed=labels_needed)
     if overwrite:
-        _remove(config, own, book)
+        _remove(config, mine, book)
     if workers.is_here:
-        _encode(config, own, device=device, book=book, progress=progress)
+        _encode(config, mine, device=device, book=book, own=own, progress=progress)
     else:
         _spread(config, device=device, workers=workers)
     outcomes = book.write()
-    mine = [one for one in outcomes if one.slide in {item.name for item in own}]
+    names = {item.name for item in mine}
+    ended = [one for one in outcomes if one.slide in names]
     if layout is not None and isinstance(config.data, SlideSetSettings):
-        done = {one.slide for one in mine if one.status == "done"}
-        files = [item.path for item in own if item.name in done]
+        done = {one.slide for one in ended if one.status == "done"}
+        files = [item.path for item in mine if item.name in done]
         layout.write(config.data, files, config.features, book=book, overwrite=overwrite)
-    _report(config.features, mine)
+    _report(config.features, ended)
 
 
 def work(config: "MilConfig", device: str, shard: str | None) -> None:
@@ -113,12 +120,13 @@ def _encode(
     *,
     device: str,
     book: "StatusBook",
+    own: "FrozenEncoder | None" = None,
     progress: Progress | None = None,
 ) -> None:
     from hage_transfer.encode.items import encode_items
 
     with shown("encode", progress) as tell:
-        encode_items(items, config.encoder, device=device, overwrite=False, book=book, progress=tell)
+        encode_items(items, config.encoder, device=device, overwrite=False, own=own, book=book, progress=tell)
 
 
 def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:

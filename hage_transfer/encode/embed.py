@@ -12,15 +12,24 @@ from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 
 
-def embed_path(features: Path, *, encoder: Path, out: Path, device: str, overwrite: bool = False) -> int:
+def embed_path(
+    features: Path,
+    *,
+    encoder: Path,
+    out: Path,
+    device: str,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> int:
     """Embeds a feature file into the file ``out``, or every `.h5` below a folder into the folder ``out``.
 
     An embedding file that these features and this encoder (by the hash of its weights) made is kept; any other is
-    replaced, so a re-trained encoder never leaves stale embeddings behind.
+    replaced, so a re-trained encoder never leaves stale embeddings behind. ``progress`` is told of each that is made.
 
     Returns:
         How many files were written.
@@ -41,8 +50,10 @@ def embed_path(features: Path, *, encoder: Path, out: Path, device: str, overwri
     left = [(path, target) for path, target in pairs if overwrite or not _is_current(path, target, sha256)]
     if left:
         model = GeneInformedEncoder.from_pretrained(encoder)
-        for path, target in left:
+        for number, (path, target) in enumerate(left, start=len(pairs) - len(left) + 1):
             _embed_file(path, target, model, folder=encoder, device=device)
+            if progress is not None:
+                progress(number, len(pairs), path.stem)
         log.info("%s: %d of %d files embedded by %s", out, len(left), len(pairs), encoder)
     return len(left)
 

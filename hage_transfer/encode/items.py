@@ -75,6 +75,7 @@ def encode_items(
     *,
     device: str,
     overwrite: bool,
+    own: FrozenEncoder | None = None,
     book: StatusBook | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
@@ -88,6 +89,7 @@ def encode_items(
         settings: the frozen encoder; it is loaded only where something is left to do.
         device: see ``resolve_device``.
         overwrite: remove what is there first.
+        own: an encoder of the caller's, in place of the one that ``settings`` name.
         book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
         progress: told of each item that ends, of each batch of images too.
 
@@ -99,7 +101,7 @@ def encode_items(
         WeightsError: the encoder cannot be had.
         InputError: an item cannot be read, or another process encodes it (without a book).
     """
-    weights_sha256 = find_weights(settings).sha256
+    weights_sha256 = find_weights(settings).sha256 if own is None else own.sha256
 
     def sha256(item: Item) -> str:
         try:
@@ -119,14 +121,14 @@ def encode_items(
     if not left:
         return [Outcome(item.name, "done") for item in items]
     device = resolve_device(device)
-    encoder = open_encoder(settings, device=device)
+    encoder = open_encoder(settings, device=device, own=own)
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
     worker = Worker(
         left,
         encoder,
         settings,
         sha256=sha256,
-        arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device)}",
+        arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device) if own is None else 'own'}",
         progress=told,
         book=book,
     )
@@ -134,9 +136,9 @@ def encode_items(
     return [done.get(item.name, Outcome(item.name, "done")) for item in items]
 
 
-def open_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
-    """The encoder with the views and the surround that a config asks for; errors as ``load_encoder``."""
-    encoder: FrozenEncoder = load_encoder(settings, device=device)
+def open_encoder(settings: EncoderSettings, *, device: str, own: FrozenEncoder | None = None) -> FrozenEncoder:
+    """The encoder (or ``own``) with the views and surround that a config asks for; errors as ``load_encoder``."""
+    encoder = load_encoder(settings, device=device) if own is None else own
     if settings.surround:
         encoder = CentreAndSurround(encoder)
     if settings.views > 1:

@@ -47,16 +47,19 @@ def _repeated(trials: list[tuple[Path, ...]], repeats: int) -> list[tuple[Path, 
     return [trials[k % len(trials)] for k in range(max(repeats, len(trials)))]
 
 
-def find_encoders(name: str, pattern: str) -> list[Path]:
+def find_encoders(name: str, pattern: str | Sequence[str]) -> list[Path]:
     """Encoder directories that a source's ``encoder`` names, one a trial, in natural order (trial_2 before trial_10).
 
     Args:
         name: the source's, for the message.
-        pattern: a directory, a glob of several, or the ``selected.json`` that `hage probe --select` wrote.
+        pattern: a directory, a glob of several, or the ``selected.json`` that `hage probe --select` wrote; or a list
+            of these, in whose order they are.
 
     Raises:
         DataError: nothing matches, or the selected encoder is not there or has been trained again since.
     """
+    if not isinstance(pattern, str):
+        return [path for one in pattern for path in find_encoders(name, one)]
     path = Path(pattern)
     if path.suffix == ".json":
         return [read_selection(path)]

@@ -116,7 +116,7 @@ def _genes(
         log.info("source %s: genes are those of the encoders of source %s", name, owner)
     pattern = config.sources[owner].encoder
     try:
-        return *_load(find_encoders(owner, str(pattern)), _features(config.sources[owner], frozen), device), ""
+        return *_load(find_encoders(owner, pattern or ""), _features(config.sources[owner], frozen), device), ""
     except InputError as error:
         return None, {}, reason(error)
 

@@ -7,7 +7,6 @@ from statistics import mean
 
 from hage_transfer.compare.differences import METRIC_NAMES, Difference, t_quantile, verdict_of
 from hage_transfer.report.runs import Run
-from hage_transfer.report.verdict import difference, differences
 
 OWN = "hage"
 METRIC = "auc"
@@ -63,12 +62,12 @@ class Pooled:
 
 def answer_of(runs: Sequence[Run]) -> Answer:
     """The answer over all runs: classifiers where there are any, else how well genes are predicted."""
-    by_run = [(run, differences(run, METRIC)) for run in runs if run.task in ("probe", "mil")]
+    by_run = [(run, run.named.differences(METRIC)) for run in runs if run.task in ("probe", "mil")]
     parts = tuple(one for _, found in by_run for one in found)
     genes = tuple(
         one
         for run in runs
-        if run.task == "pretrain" and (one := difference(run, "pcc_all", "hage_averaged", "ridge")) is not None
+        if run.task == "pretrain" and (one := run.named.difference("hage_averaged", "ridge", "pcc_all")) is not None
     )
     chosen = [(run, _gene_informed(found)) for run, found in by_run if found]
     if chosen:

@@ -10,7 +10,6 @@ from hage_transfer.compare.differences import Difference
 from hage_transfer.report.plots import HATCHES, INK, Plot, colour, draw_svg, shortened
 from hage_transfer.report.runs import Run
 from hage_transfer.report.tables import CLASSIFIER_METRICS
-from hage_transfer.report.verdict import baseline_of, difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +72,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
 
 def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
     """Each source less its baseline: folds, their mean, and its 95% interval about zero."""
-    shown = [(run, one) for run in runs for one in _differences(run, metric)]
+    shown = [(run, one) for run in runs for one in run.named.differences(metric)]
     if not shown:
         return None
     rows = 2 * len(shown)
@@ -101,17 +100,11 @@ def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
 
     alt = f"Gain in {title} with its 95% interval: " + "; ".join(
         f"{_label(one)} {one.mean:+.3f}"
-        + ("" if one.margin is None else f" ({one.mean - one.margin:+.3f} to {one.mean + one.margin:+.3f})")
+        + ("" if one.interval is None else f" ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})")
         + f", {one.verdict}"
         for _, one in shown
     )
     return Plot(f"Gain in {title}", draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt)
-
-
-def _differences(run: Run, metric: str) -> list[Difference]:
-    baseline = baseline_of(run)
-    found = [difference(run, metric, source, baseline) for source in run.sources if source != baseline]
-    return [one for one in found if one is not None]
 
 
 def _height(rows: int) -> float:

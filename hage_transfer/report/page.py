@@ -41,13 +41,16 @@ QUESTION = (
 )
 
 
-def write_report(runs: Sequence[Path], out: Path) -> None:
+def write_report(runs: Sequence[Path], out: Path) -> Page:
     """Writes ``report.md`` and ``report.html`` (whole in itself: no other file, no request) into ``out``.
 
     Args:
         runs: run directories of ``hage pretrain``, ``hage probe`` and ``hage mil``, and folders of ``hage predict``,
             any number of each. A run that is not finished is named among the warnings, beside others that are.
         out: folder.
+
+    Returns:
+        What the page says.
 
     Raises:
         ConfigError: ``out`` is a file.
@@ -73,6 +76,7 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
     )
     write_text(out / "report.md", render_markdown(page))
     write_text(out / "report.html", render_html(page))
+    return page
 
 
 def make_page(

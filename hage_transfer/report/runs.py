@@ -12,7 +12,6 @@ from hage_transfer.errors import DataError
 from hage_transfer.running.failures import read_failures
 from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, RESULTS_FILE
 
-BASELINE = "frozen"
 PREDICT_FILE = "predict.json"
 TASKS = ("pretrain", "probe", "mil")
 
@@ -43,6 +42,11 @@ class Run:
         return self.label or self.path.resolve().name
 
     @property
+    def named(self) -> Results:
+        """The results under the page's name, which their differences carry."""
+        return replace(self.results, name=self.name)
+
+    @property
     def meta(self) -> dict[str, Any]:
         """What the run says of itself as a whole."""
         return dict(self.results.meta)
@@ -71,7 +75,7 @@ class Run:
 
     def warnings(self) -> list[str]:
         """What the run itself doubts."""
-        return [str(warning) for warning in self.meta.get("warnings") or []]
+        return self.results.notes
 
     def failures(self) -> dict[str, str]:
         """Items that failed and why."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from hage_transfer.report.cells import MISSING, Number, Table, spread
 from hage_transfer.report.runs import Run
-from hage_transfer.report.verdict import baseline_of, difference
 
 CLASSIFIER_METRICS = {"accuracy": "Accuracy", "auc": "AUC", "recall": "Recall"}
 _KINDS = {"probe": ("Patches", "linear probe", "patches"), "mil": ("Slides", "AB-MIL", "slides")}
@@ -23,10 +22,10 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     rows: list[tuple[str, ...]] = []
     strong: set[int] = set()
     for run in runs:
-        baseline = baseline_of(run)
+        baseline = run.results.baseline
         for source in run.sources:
             cells = [spread(list(run.fold_values(source, metric).values())) for metric in CLASSIFIER_METRICS]
-            delta = None if source == baseline else difference(run, "auc", source, baseline)
+            delta = None if source == baseline else run.named.difference(source, baseline, "auc")
             if delta is not None:
                 strong.add(len(rows))
             name = f"{source} ({len(run.trials(source))} trials)" if run.trials(source) else source

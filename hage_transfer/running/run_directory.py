@@ -24,6 +24,8 @@ from hage_transfer.running.failures import FAILURES_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
 RESULTS_FILE = "results.json"
+GIVEN = "given_"
+"""How the names of tables begin that a caller gave as rows in memory."""
 _PACKAGES = (
     "hage-transfer",
     "torch",
@@ -57,19 +59,9 @@ class RunDirectory:
         Raises:
             ConfigError: the folder holds a run of another config (the differing keys are named), or other files.
         """
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path}: is a file; --out names a folder")
-        if overwrite and (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists():
+        cls.check(path, config, overwrite=overwrite)
+        if overwrite and _is_run(path):
             shutil.rmtree(path)
-        if (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists() and _has_work(path):
-            differing = _differing_keys(path / CONFIG_FILE, config)
-            if differing:
-                raise ConfigError(
-                    f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
-                    "give another --out, or --overwrite to delete that run"
-                )
-        elif path.is_dir() and _has_work(path):
-            raise ConfigError(f"{path}: exists and is no run directory; give another --out")
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -78,6 +70,22 @@ class RunDirectory:
         write_json(path / ENVIRONMENT_FILE, environment())
         write_text(path / CONFIG_FILE, dump_config(config))
         return cls(path)
+
+    @classmethod
+    def check(cls, path: Path, config: Settings, *, overwrite: bool = False) -> None:
+        """Refuses what ``open`` would refuse, before work for it begins; nothing is written."""
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path}: is a file; --out names a folder")
+        if not path.is_dir() or not _has_work(path) or (overwrite and _is_run(path)):
+            return
+        if not _is_run(path):
+            raise ConfigError(f"{path}: exists and is no run directory; give another --out")
+        differing = _differing_keys(path / CONFIG_FILE, config)
+        if differing:
+            raise ConfigError(
+                f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
+                "give another --out, or --overwrite to delete that run"
+            )
 
     @property
     def results_path(self) -> Path:
@@ -91,9 +99,14 @@ class RunDirectory:
         return handler
 
 
+def _is_run(path: Path) -> bool:
+    return (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists()
+
+
 def _has_work(path: Path) -> bool:
-    """Whether the folder holds more than what opening it wrote: a run that failed at its input blocks nothing."""
-    return any(entry.name not in (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE) for entry in path.iterdir())
+    """Whether the folder holds more than what comes before work: a run that failed at its input blocks nothing."""
+    before = (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE)
+    return any(entry.name not in before and not entry.name.startswith(GIVEN) for entry in path.iterdir())
 
 
 def environment() -> dict[str, Any]:

@@ -16,7 +16,8 @@ import pytest
 import typer
 
 from hage_transfer.cli.main import app, run
-from hage_transfer.config import load_config, read_yaml
+from hage_transfer.config import read_yaml
+from hage_transfer.door.recipes import find_recipe, resolve_config
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
@@ -128,9 +129,14 @@ def check_hage(words: list[str]) -> None:
     recipe = values.get("config") or next((p for p in values.get("inputs") or () if str(p).endswith(".yaml")), None)
     if name not in CONFIGS or recipe is None:
         return
-    config = load_config(CONFIGS[name], ROOT / recipe, values.get("set_") or ())
+
+    def place(given: str) -> str | Path:
+        return ROOT / given if given.endswith(".yaml") else given
+
+    config = resolve_config(CONFIGS[name], place(str(recipe)), values.get("changes") or values.get("set_") or ())
     if values.get("variants"):
-        PretrainConfig.model_validate({**config.model_dump(), "variants": read_yaml(ROOT / values["variants"])})
+        variants = read_yaml(find_recipe(place(values["variants"])))
+        PretrainConfig.model_validate({**config.model_dump(), "variants": variants})
 
 
 def run_bash(block: Block, place) -> None:

@@ -16,6 +16,7 @@ from hage_transfer.mil.checkpoint import fold_models, read_fold_model
 from hage_transfer.mil.config import MilConfig, MilSplitSettings
 from hage_transfer.mil.evaluate import evaluate_mil
 from hage_transfer.mil.folds import mil_folds
+from hage_transfer.mil.plan import plan_mil
 from hage_transfer.running.run_directory import RunDirectory
 
 CONFIG = MilConfig.model_validate(
@@ -29,7 +30,7 @@ CONFIG = MilConfig.model_validate(
 
 
 def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options):
-    return evaluate_mil(config, labels, sources, run=RunDirectory.open(tmp_path / name, config), **options)
+    return evaluate_mil(plan_mil(config, labels), sources, run=RunDirectory.open(tmp_path / name, config), **options)
 
 
 def test_evaluate_mil_finds_the_needle_and_writes_each_slide_once(tmp_path, slides):

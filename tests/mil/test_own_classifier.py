@@ -16,6 +16,7 @@ from hage_transfer.mil.evaluate import evaluate_mil
 from hage_transfer.mil.heatmap import explain, read_held_out
 from hage_transfer.mil.models import bag_classifier, build_model
 from hage_transfer.mil.own_class import code_sha256
+from hage_transfer.mil.plan import plan_mil
 from hage_transfer.mil.progress_file import ProgressFile
 from hage_transfer.mil.train import FoldBags, train_folds
 from hage_transfer.running.run_directory import RunDirectory
@@ -195,7 +196,7 @@ def _evaluate(slides, path, own):
     folder, labels = slides
     kind = "own:Attending"
     run = RunDirectory.open(path, config=_config(folder, kind), overwrite=False)
-    return evaluate_mil(_config(folder, kind), labels, {"frozen": [(folder,)]}, run=run, own=own)
+    return evaluate_mil(plan_mil(_config(folder, kind), labels), {"frozen": [(folder,)]}, run=run, own=own)
 
 
 def test_own_classifier_is_evaluated_kept_and_explained(slides, tmp_path):

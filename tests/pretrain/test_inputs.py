@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hage_transfer.pretrain import growing_array
+from hage_transfer.pretrain import dataset, growing_array
 from hage_transfer.pretrain.dataset import make_fold_data
 from hage_transfer.pretrain.inputs import STORE, FoldInputs, fold_inputs, read_inputs, remove_stored
 
@@ -60,7 +60,7 @@ def test_positions_are_part_of_the_hash(config, data_root, stored, tmp_path):
 def test_arrays_too_large_for_memory_are_mapped_and_equal(stored, tmp_path, monkeypatch, preset):
     in_memory = stored[0].data(preset)
     monkeypatch.setattr(growing_array, "IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr("hage_transfer.pretrain.dataset._SPOTS_AT_A_TIME", 10)
+    monkeypatch.setattr(dataset, "_SPOTS_AT_A_TIME", 10)
     mapped = stored[0].data(preset)
     for name in ("features", "counts", "target"):
         assert isinstance(getattr(mapped.train, name), np.memmap)

@@ -14,6 +14,7 @@ from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.evaluate import evaluate_probes
+from hage_transfer.probes.plan import plan_probe
 from hage_transfer.running.run_directory import RunDirectory
 
 CONFIG = ProbeConfig.model_validate({"split": {"folds": 3}, "train": {"batch_size": 16, "learning_rate": 0.02}})
@@ -46,7 +47,7 @@ def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options)
     files = {
         source: [path if isinstance(path, tuple) else (path,) for path in paths] for source, paths in sources.items()
     }
-    return evaluate_probes(config, labels, files, run=RunDirectory.open(tmp_path / name, config), **options)
+    return evaluate_probes(plan_probe(config, labels), files, run=RunDirectory.open(tmp_path / name, config), **options)
 
 
 def with_more(**more):

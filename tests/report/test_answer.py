@@ -6,7 +6,6 @@ from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.report.answer import answer_of, pool
 from hage_transfer.report.runs import Run
-from hage_transfer.report.verdict import differences
 
 FROZEN = [0.80, 0.82, 0.84, 0.86, 0.88]
 NOISY = [0.03, -0.01, 0.02, -0.02, 0.03]
@@ -23,12 +22,12 @@ def run_of(name: str, gains: list[float], *, counts: dict[str, int] | None = Non
 
 
 def pooled(*runs: Run):
-    return pool([(run, differences(run, "auc")[0]) for run in runs])
+    return pool([(run, run.named.differences("auc")[0]) for run in runs])
 
 
 def test_one_run_is_pooled_to_its_own_interval():
     run = run_of("a", NOISY)
-    one = differences(run, "auc")[0]
+    one = run.named.differences("auc")[0]
     found = pooled(run)
     assert found.mean == pytest.approx(one.mean)
     assert found.margin == pytest.approx(one.margin)

@@ -1,0 +1,117 @@
+"""The whole chain on synthetic tissue, from data to report."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.data.labels import read_labels
+from hage_transfer.demo.files import DemoFiles, DemoSize, write_demo_files
+from hage_transfer.door.demo_data import SIZES
+from hage_transfer.door.encode_sections import encode_sections
+from hage_transfer.door.explain import explain
+from hage_transfer.door.given import PathLike
+from hage_transfer.door.mil import mil
+from hage_transfer.door.pretrain import pretrain
+from hage_transfer.door.probe import probe
+from hage_transfer.door.report import ReportPage, report
+from hage_transfer.door.run_results import RunResults
+from hage_transfer.errors import ConfigError
+from hage_transfer.explain.explained import Explained
+from hage_transfer.running.progress import Progress
+
+log = logging.getLogger(__name__)
+
+FOLDERS = ("data", "features", "pretrain", "probe", "mil")
+EXPLAINED_PER_CLASS = 2
+
+
+@dataclass(frozen=True)
+class DemoRuns:
+    """What the demo made: its runs, the slides that it explained, and the page over all."""
+
+    pretrain: RunResults
+    probe: RunResults
+    mil: RunResults
+    explained: Explained
+    report: ReportPage
+
+    def _repr_html_(self) -> str:
+        return "".join(part._repr_html_() for part in (self.pretrain, self.probe, self.mil, self.report))
+
+
+def demo(
+    out: PathLike = "runs/demo",
+    *,
+    size: str = "full",
+    seed: int = 0,
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> DemoRuns:
+    """Makes synthetic tissue with genes, then pretrains, probes, classifies slides, explains some and reports.
+
+    Args:
+        out: folder to write to; a demo that is there is gone on with.
+        size: ``small``, or ``full``: minutes on two cores.
+        seed: of the data and of training.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        jobs: at a time.
+        overwrite: delete what an earlier demo made there first.
+        progress: called with (done, total, name), stage by stage.
+
+    Raises:
+        ConfigError: ``out`` holds a demo of another seed or size, or no demo.
+    """
+    if size not in SIZES:
+        raise ConfigError(f"size {size!r}: wanted {' or '.join(SIZES)}")
+    folder = Path(out)
+    files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite)
+    runs: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}
+    log.info("2/6 frozen features of the ST sections")
+    features = encode_sections(
+        files.sections,
+        config="demo/pretrain",
+        out=folder / "features" / "st",
+        device=device,
+        progress=progress,
+    )
+    log.info("3/6 pretraining: HAGE and its baselines, each patient held out in turn")
+    genes = pretrain("demo/pretrain", root=files.sections, features=features, out=folder / "pretrain", **runs)
+    log.info("4/6 patches and slides: frozen features against gene-informed embeddings")
+    runs["changes"] = {"sources": {"hage": {"encoder": folder / "pretrain" / "encoders" / "*" / "trial_*"}}}
+    patches = probe(
+        "demo/probe", root=files.patches, features=folder / "features" / "patches", out=folder / "probe", **runs
+    )
+    slides = mil(
+        "demo/mil",
+        root=files.slides,
+        labels=files.slides / "labels.csv",
+        features=folder / "features" / "slides",
+        out=folder / "mil",
+        **runs,
+    )
+    log.info("5/6 why slides were called: attention, and the genes of the tiles that decided")
+    first = _first_slides(folder / "features" / "slides" / "labels.csv")
+    explained = explain(slides, source="hage", slides=first, device=device, jobs=jobs, progress=progress)
+    log.info("6/6 report")
+    return DemoRuns(genes, patches, slides, explained, report([genes, patches, slides], out=folder))
+
+
+def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool) -> DemoFiles:
+    marker = folder / "data" / "made_with.json"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not marker.is_file():
+        raise ConfigError(f"{folder}: exists and holds no demo; give another --out")
+    if overwrite:
+        for name in FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    log.info("1/6 synthetic tissue: ST sections, labelled patches, whole slides")
+    return write_demo_files(folder / "data", seed=seed, size=size)
+
+
+def _first_slides(table: Path) -> list[str]:
+    """Some of each class."""
+    labels = read_labels(table)
+    return [str(name) for one in labels.classes for name in labels.keys[labels.labels == one][:EXPLAINED_PER_CLASS]]

@@ -1,0 +1,43 @@
+"""Embeddings of frozen features."""
+
+from pathlib import Path
+
+from hage_transfer.door.feature_set import FeatureSet
+from hage_transfer.door.given import PathLike
+from hage_transfer.encode.embed import embed_path
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, shown
+
+
+def embed(
+    features: PathLike,
+    *,
+    encoder: PathLike,
+    out: PathLike,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> FeatureSet:
+    """Embeds frozen features by a gene-informed encoder; embeddings that it made of them before are kept.
+
+    Args:
+        features: a feature file, or a folder of them.
+        encoder: directory that pretraining made.
+        out: embedding file, or the folder for them.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        overwrite: make all anew.
+        progress: called with (done, total, name) as files end.
+
+    Raises:
+        DataError: no features, those of another frozen encoder or width, or no encoder directory.
+    """
+    with shown("embed", progress) as tell:
+        embed_path(
+            Path(features),
+            encoder=Path(encoder),
+            out=Path(out),
+            device=resolve_device(device),
+            overwrite=overwrite,
+            progress=tell,
+        )
+    return FeatureSet(Path(out))

@@ -1,0 +1,26 @@
+"""A frozen encoder as a caller gives it: by name, by the keys of a config, or an object of the caller's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.own import as_frozen
+
+Encoder = str | Mapping[str, Any] | FrozenEncoder
+"""A name of the registry, ``timm:<model>`` or ``hf-hub:<model>``; keys of a config's ``encoder``; or an object."""
+
+
+def encoder_of(encoder: Encoder | None) -> tuple[dict[str, Any], FrozenEncoder | None]:
+    """The changes of a config that an encoder means, and the object where it is one.
+
+    Raises:
+        WeightsError: an object that is no encoder.
+    """
+    if encoder is None:
+        return {}, None
+    if isinstance(encoder, str):
+        return {"encoder": {"name": encoder}}, None
+    if isinstance(encoder, Mapping):
+        return {"encoder": encoder}, None
+    own = as_frozen(encoder)
+    return {"encoder": {"name": own.name}}, own

@@ -1,0 +1,133 @@
+"""Bag classifiers on whole slides."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hage_transfer.config import Changes, FeatureSetSettings, SlideSetSettings
+from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.door.encoders import Encoder, encoder_of
+from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
+from hage_transfer.door.recipes import recipe_stem, resolve_config
+from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.sources import sources_of
+from hage_transfer.door.tables import given_table
+from hage_transfer.encode.bags import encode_bags
+from hage_transfer.encode.labels_table import LABELS_FILE
+from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER
+from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.evaluate import evaluate_mil
+from hage_transfer.mil.folds import mil_folds
+from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
+from hage_transfer.mil.plan import MilPlan, plan_mil
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.run_directory import RunDirectory
+
+
+def mil(
+    config: ConfigLike,
+    *,
+    root: PathLike | None = None,
+    labels: Table | None = None,
+    features: PathLike | None = None,
+    sources: Mapping[str, Any] | None = None,
+    model: str | Mapping[str, Any] | Callable[..., Any] | None = None,
+    encoder: Encoder | None = None,
+    changes: Changes | None = None,
+    out: PathLike | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RunResults:
+    """Compares slide feature sources by a bag classifier on the same folds and seeds.
+
+    Encodes what is not encoded, embeds, trains and tests; what an earlier, interrupted run finished is kept. What can
+    be wrong with labels, folds and sources is found before anything is written to ``out``. Arguments that are left out
+    are the config's.
+
+    Args:
+        config: a recipe's name, a path, a mapping of keys, or the typed config.
+        root: folder of the slides.
+        labels: `slide,label[,group][,mpp]`, a csv or its rows.
+        features: folder of the frozen features.
+        sources: by name, what is compared: keys of a config (``{}``: the frozen features, ``{"encoder": ...}``:
+            embeddings by one directory or several, a trial each), or features that are there.
+        model: the bag classifier: its name (``abmil``, ``torchmil:DSMIL``), keys of a config, or a class of
+            ``nn.Module`` that is made of (width, number of classes) and takes a bag's tiles to logits and attention.
+        encoder: the frozen encoder, by name, keys of a config, or an object.
+        changes: of the config's keys, nested or dotted.
+        out: run directory; None: ``runs/mil-<name of the config>``.
+        seed: of weights and of the order of bags.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        jobs: at a time.
+        overwrite: delete an earlier run there first.
+        progress: called with (done, total, name) as jobs end.
+
+    Raises:
+        InputError: config, features, labels or encoders that are wrong; the message says which.
+        ItemsFailedError: some trainings failed; they are in ``failures.csv``.
+    """
+    folder = Path("runs") / f"mil-{recipe_stem(config, 'run')}" if out is None else Path(out)
+    table = given_table(labels, folder, "labels")
+    named, own = encoder_of(encoder)
+    classifier = _own_classifier(model)
+    if model is not None:
+        named["model"] = model if isinstance(model, Mapping) else {"kind": own_kind(model) if classifier else model}
+    given = {"data.root": root, "data.labels": table.path, "features": features, "seed": seed}
+    settings = resolve_config(MilConfig, config, *merged(changes, given), named, *sources_of(sources))
+    resolved = resolve_device(device)
+    check_sources(settings.sources)
+    check_own(settings.model.kind, classifier)
+    RunDirectory.check(folder, settings, overwrite=overwrite)
+    table.write()
+    plan, frozen = _plan(settings, own=own, device=resolved, progress=progress)
+    run = RunDirectory.open(folder, settings, overwrite=overwrite)
+    table.write()
+    with run_log(run), shown("mil", progress) as tell:
+        paths = resolve_sources(settings.sources, frozen=frozen, out=folder, device=resolved)
+        trials = side_by_side(settings.sources, paths, repeats=settings.train.repeats)
+        evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+    return replace(RunResults.read(folder), model=classifier)
+
+
+def _own_classifier(model: Any) -> MakeClassifier | None:
+    """The user's class, where ``model`` is one."""
+    return None if model is None or isinstance(model, str | Mapping) else model
+
+
+def _plan(
+    config: MilConfig, *, own: FrozenEncoder | None, device: str, progress: Progress | None
+) -> tuple[MilPlan, Path]:
+    """Encodes what is not encoded; the checked plan, and the folder of the frozen features."""
+    wanted = needs_frozen(config.sources)
+    if isinstance(config.data, FeatureSetSettings):
+        frozen, table = config.data.root, config.data.labels
+    else:
+        frozen, table = config.features / FEATURES_FOLDER, config.features / LABELS_FILE
+        if isinstance(config.data, SlideSetSettings):
+            mil_folds(config, _with_sites(read_labels(config.data.labels), config))  # before hours of encoding
+        if wanted:
+            encode_bags(config, own=own, device=device, overwrite=False, progress=progress)
+        elif isinstance(config.data, SlideSetSettings):
+            table = config.data.labels  # what an earlier encoding left beside its features may be out of date
+    labels = _with_sites(read_labels(table), config)
+    return plan_mil(config, labels, frozen=frozen if wanted else None), frozen
+
+
+def _with_sites(labels: LabelTable, config: MilConfig) -> LabelTable:
+    """Labels with the sites of the slide table that they were made from, which `labels.csv` beside features lacks."""
+    if labels.sites is not None or not isinstance(config.data, SlideSetSettings):
+        return labels
+    published = read_labels(config.data.labels)
+    if published.sites is None:
+        return labels
+    site = dict(zip(published.keys.tolist(), published.sites.tolist(), strict=True))
+    return replace(labels, sites=np.array([site[key] for key in labels.keys.tolist()]))

@@ -1,0 +1,110 @@
+"""Pretraining on ST sections."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.config import Changes, read_yaml
+from hage_transfer.door.given import ConfigLike, PathLike, merged
+from hage_transfer.door.recipes import find_recipe, recipe_stem, resolve_config
+from hage_transfer.door.run_results import RunResults
+from hage_transfer.errors import ConfigError
+from hage_transfer.pretrain import run as pretrain_run
+from hage_transfer.pretrain.config import METHOD_NAMES, PretrainConfig
+from hage_transfer.pretrain.inputs import read_inputs
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.jobs import Engine
+from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.run_directory import RunDirectory
+
+
+def pretrain(
+    config: ConfigLike,
+    *,
+    root: PathLike | None = None,
+    features: PathLike | None = None,
+    methods: str | Sequence[str] | None = None,
+    variants: PathLike | Mapping[str, Mapping[str, Any]] | None = None,
+    changes: Changes | None = None,
+    out: PathLike | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RunResults:
+    """Trains HAGE on ST sections, leaving out each patient (or section) in turn, beside its baselines.
+
+    What an earlier, interrupted run finished on the same inputs is kept. Arguments that are left out are the config's.
+
+    Args:
+        config: a recipe's name, a path, a mapping of keys, or the typed config.
+        root: folder of the data set.
+        features: folder of the sections' feature files.
+        methods: compared systems, ``all`` or their names.
+        variants: of HAGE by name: a mapping, or a file (or recipe) of one.
+        changes: of the config's keys, nested or dotted.
+        out: run directory; None: ``runs/<name of the config>``.
+        seed: of the trials.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        jobs: at a time.
+        engine: where they run.
+        address: of a Ray cluster.
+        overwrite: delete an earlier run there first.
+        progress: called with (done, total, name) as jobs end.
+
+    Returns:
+        The table of all methods; ``encoders`` are the encoder directories, one a held-out unit and trial.
+
+    Raises:
+        InputError: the data, the features or the config are wrong.
+        ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
+    """
+    given = {"data.root": root, "features": features, "seed": seed, "methods": _methods(methods)}
+    settings = resolve_config(PretrainConfig, config, *merged(changes, given), *_variants(variants))
+    resolved = resolve_device(device)
+    if engine == "ray" and ":" in resolved:
+        raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
+    inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
+    run = RunDirectory.open(_folder(config, out), settings, overwrite=overwrite)
+    with run_log(run), shown("pretrain", progress) as tell:
+        pretrain_run.pretrain(
+            settings, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, progress=tell
+        )
+    return RunResults.read(run.path)
+
+
+def _folder(config: ConfigLike, out: PathLike | None) -> Path:
+    return Path("runs") / recipe_stem(config, "pretrain") if out is None else Path(out)
+
+
+def _methods(methods: str | Sequence[str] | None) -> list[str] | None:
+    if methods is None:
+        return None
+    if methods == "all":
+        return list(METHOD_NAMES)
+    names = methods.split(",") if isinstance(methods, str) else methods
+    found = [name.strip() for name in names if name.strip()]
+    if not found:
+        raise ConfigError(f"methods {methods!r}: names none; wanted `all`, or some of {', '.join(METHOD_NAMES)}")
+    return found
+
+
+def _variants(variants: PathLike | Mapping[str, Mapping[str, Any]] | None) -> list[Changes]:
+    """Variants as a change of the config; those that it names itself go."""
+    if variants is None:
+        return []
+    where, tree = "variants", variants if isinstance(variants, Mapping) else {}
+    if not isinstance(variants, Mapping):
+        where = str(find_recipe(variants))
+        tree = read_yaml(Path(where))
+    if not tree:
+        raise ConfigError(f"{where}: names no variant; wanted lines like `no_ha: {{loss.clip_global: 0}}`")
+    for name, changes in tree.items():
+        if not isinstance(changes, Mapping) or not changes:
+            raise ConfigError(
+                f"{where}: {name} is {changes!r}, wanted a mapping of keys, for example {{loss.clip_global: 0}}"
+            )
+    return [{"variants": None}, {"variants": tree}]

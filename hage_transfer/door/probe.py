@@ -1,0 +1,104 @@
+"""Linear probes on labelled patches."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hage_transfer.config import Changes
+from hage_transfer.data.labels import read_labels
+from hage_transfer.door.encoders import Encoder, encoder_of
+from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
+from hage_transfer.door.recipes import recipe_stem, resolve_config
+from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.sources import sources_of
+from hage_transfer.door.tables import given_table
+from hage_transfer.encode import selection
+from hage_transfer.encode.labels_table import LABELS_FILE
+from hage_transfer.encode.section_and_patch_items import FEATURES_FILE
+from hage_transfer.encode.sections_and_patches import encode_patches
+from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+from hage_transfer.probes.config import ProbeConfig
+from hage_transfer.probes.evaluate import evaluate_probes
+from hage_transfer.probes.folds import read_parts
+from hage_transfer.probes.plan import plan_probe
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.run_directory import RunDirectory
+
+
+def probe(
+    config: ConfigLike,
+    *,
+    root: PathLike | None = None,
+    manifest: Table | None = None,
+    features: PathLike | None = None,
+    sources: Mapping[str, Any] | None = None,
+    encoder: Encoder | None = None,
+    changes: Changes | None = None,
+    out: PathLike | None = None,
+    seed: int | None = None,
+    select: bool = False,
+    device: str = "auto",
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> RunResults:
+    """Compares patch feature sources by the linear probe on the same folds and seeds.
+
+    Encodes what is not encoded, embeds, trains and tests; what an earlier, interrupted run finished is kept. What can
+    be wrong with labels, folds and sources is found before anything is written to ``out``. Arguments that are left out
+    are the config's.
+
+    Args:
+        config: a recipe's name, a path, a mapping of keys, or the typed config.
+        root: folder of the images.
+        manifest: `path,label[,group]`, a csv or its rows.
+        features: folder of the frozen features.
+        sources: by name, what is compared: keys of a config (``{}``: the frozen features, ``{"encoder": ...}``:
+            embeddings by one directory or several, a trial each), or features that are there.
+        encoder: the frozen encoder, by name, keys of a config, or an object.
+        changes: of the config's keys, nested or dotted.
+        out: run directory; None: ``runs/probe-<name of the config>``.
+        seed: of the order of rows.
+        select: write which encoder did best to ``selected.json``, which ``mil`` takes.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        jobs: at a time.
+        overwrite: delete an earlier run there first.
+        progress: called with (done, total, name) as jobs end.
+
+    Raises:
+        InputError: config, features, labels or encoders that are wrong; the message says which.
+        ItemsFailedError: some probes failed; they are in ``failures.csv``.
+    """
+    folder = Path("runs") / f"probe-{recipe_stem(config, 'run')}" if out is None else Path(out)
+    table = given_table(manifest, folder, "manifest")
+    named, own = encoder_of(encoder)
+    given = {"data.root": root, "data.manifest": table.path, "features": features, "seed": seed}
+    settings = resolve_config(ProbeConfig, config, *merged(changes, given), named, *sources_of(sources))
+    resolved = resolve_device(device)
+    check_sources(settings.sources)
+    encoders = selection.candidates(settings.sources) if select else []
+    RunDirectory.check(folder, settings, overwrite=overwrite)
+    if settings.split.parts is not None:
+        read_parts(settings.split.parts)
+    table.write()
+    if needs_frozen(settings.sources):
+        encode_patches(
+            settings,
+            own=own,
+            device=resolved,
+            overwrite=False,
+            check=lambda labels: plan_probe(settings, labels),
+            progress=progress,
+        )
+    plan = plan_probe(settings, read_labels(settings.features / LABELS_FILE))
+    run = RunDirectory.open(folder, settings, overwrite=overwrite)
+    table.write()
+    with run_log(run), shown("probe", progress) as tell:
+        frozen = settings.features / FEATURES_FILE
+        paths = resolve_sources(settings.sources, frozen=frozen, out=folder, device=resolved)
+        trials = side_by_side(settings.sources, paths)
+        results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
+    if select:
+        selection.select(results, encoders, metric=settings.select_by, run=folder)
+    return RunResults.read(folder)

@@ -1,0 +1,87 @@
+"""What a run leaves behind: its results, its folder, and what else a notebook wants of it."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hage_transfer.compare.results import MAIN_METRICS, Results
+from hage_transfer.errors import DataError
+from hage_transfer.running.run_directory import RESULTS_FILE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, repr=False)
+class RunResults(Results):
+    """Results of a run that lies in a folder; it stands wherever a path of that run is wanted.
+
+    Attributes:
+        folder: the run directory.
+        model: the user's own class of bag classifier, where ``mil`` was given one; a folder does not keep it.
+    """
+
+    folder: Path = Path()
+    model: Callable[..., Any] | None = field(default=None, compare=False)
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunResults":
+        """Reads a run directory; errors as ``Results.load``."""
+        found = Results.load(folder / RESULTS_FILE)
+        return cls(**{one.name: getattr(found, one.name) for one in fields(Results)}, folder=folder)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def encoders(self) -> list[Path]:
+        """Encoder directories that pretraining made, one a held-out unit and trial; none of other runs."""
+        return sorted(self.folder.glob("encoders/*/trial_*"))
+
+    @property
+    def slides(self) -> list[str]:
+        """Slides that were tested, in the order of ``predictions.csv``; none of runs on patches and sections.
+
+        Raises:
+            DataError: the run's predictions are gone.
+        """
+        if self.task != "mil":
+            return []
+        path = self.folder / "predictions.csv"
+        if not path.is_file():
+            raise DataError(f"{path}: is gone; run it again")
+        with path.open(newline="", encoding="utf-8") as handle:
+            return list(dict.fromkeys(row["slide"] for row in csv.DictReader(handle)))
+
+    @property
+    def selected(self) -> dict[str, Any] | None:
+        """What ``selected.json`` says, where a probe selected an encoder; else None."""
+        path = self.folder / "selected.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def plot(self, metric: str | None = None) -> "Figure":
+        """Every source's metric in each fold, the mean as a line, with its std.
+
+        Args:
+            metric: which; None: the first of the main ones.
+
+        Raises:
+            LookupError: no record is of that metric.
+        """
+        from matplotlib.figure import Figure
+
+        wanted = metric or next((name for name in MAIN_METRICS if name in self.metrics), self.metrics[0])
+        values = self.folds(wanted)
+        figure = Figure(figsize=(1.2 + 0.9 * len(values.columns), 3.2), layout="constrained")
+        axes = figure.subplots()
+        for place, source in enumerate(values.columns):
+            own = values[source].dropna()
+            axes.plot([place] * len(own), own, "o", alpha=0.6)
+            axes.errorbar(place, own.mean(), yerr=own.std() if len(own) > 1 else None, fmt="_", color="black", ms=24)
+        axes.set_xticks(range(len(values.columns)), values.columns, rotation=30, ha="right")
+        axes.set_ylabel(wanted)
+        axes.set_title(self._caption(), fontsize="small")
+        return figure

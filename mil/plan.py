@@ -1,0 +1,66 @@
+"""What a MIL run is to do, checked once before anything is written: labels, folds, positive class, frozen features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.compare.classification import positive_class
+from hage_transfer.data.labels import LabelTable
+from hage_transfer.mil.bags import BagSet, open_bags, say_notes, side_by_side_bags
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.folds import MilFold, mil_folds
+
+
+@dataclass(frozen=True)
+class MilPlan:
+    """A checked plan.
+
+    Attributes:
+        config: folds, model, optimisation, seeds.
+        labels: of every slide.
+        folds: of the slides, the same for every source.
+        positive: place of the class that AUC and recall speak of; None with more than two.
+        frozen: folder and bags of the frozen features; None where no source starts from them.
+    """
+
+    config: MilConfig
+    labels: LabelTable
+    folds: tuple[MilFold, ...]
+    positive: int | None
+    frozen: tuple[Path, BagSet] | None = None
+
+    def open(self, trials: Sequence[tuple[Path, ...]]) -> dict[tuple[Path, ...], BagSet]:
+        """Bags of every trial's folders, each folder opened once; the log says what is odd about them.
+
+        Raises:
+            DataError: as ``open_bags`` and ``side_by_side_bags``.
+        """
+        memory = int(self.config.memory_gib * 2**30)
+        opened = {} if self.frozen is None else dict([self.frozen])
+        for folder in dict.fromkeys(folder for folders in trials for folder in folders):
+            if folder not in opened:
+                opened[folder] = open_bags(folder, self.labels, quiet=True)
+            say_notes(opened[folder])
+        return {
+            folders: side_by_side_bags([opened[folder] for folder in folders], memory_limit_bytes=memory)
+            for folders in trials
+        }
+
+
+def plan_mil(config: MilConfig, labels: LabelTable, *, frozen: Path | None = None) -> MilPlan:
+    """Checks what can be checked before features are embedded.
+
+    Args:
+        config: of the run.
+        labels: of its slides.
+        frozen: folder of the frozen features, where a source starts from them.
+
+    Raises:
+        SplitError: as ``mil_folds``.
+        DataError: feature files that are missing, unreadable or do not go together.
+        ConfigError: a positive class that is none.
+    """
+    positive = positive_class(labels.classes, config.positive)
+    folds = tuple(mil_folds(config, labels))
+    bags = None if frozen is None else (frozen, open_bags(frozen, labels, quiet=True))
+    return MilPlan(config, labels, folds, positive, bags)
