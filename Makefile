@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check coverage format clean
+.PHONY: demo test check fuzz coverage format clean
 
 demo: $(STAMP)
 	$(BIN)/hage demo --out runs/demo --jobs 2
@@ -17,6 +17,9 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_examples.py tests/test_shapes.py
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/run.py --cases 10000
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term

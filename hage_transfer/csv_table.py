@@ -161,6 +161,8 @@ def _header(path: Path, reader: "csv.DictReader[str]", kind: str) -> list[str]:
 def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         for row in reader:
+            if any("\0" in cell for cell in row.values() if isinstance(cell, str)):
+                raise DataError(f"{path}: line {reader.line_num} holds a null byte; is it whole? save it as csv again")
             yield reader.line_num, row
     except (*_FAULTS, *_MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None

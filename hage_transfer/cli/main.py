@@ -21,7 +21,7 @@ from hage_transfer.errors import HageError, ItemsFailedError
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
-_SURROGATES, _LOOP, _MOST_SHOWN = "surrogates not allowed", "Symlink loop", 10_000
+_SURROGATES, _LOOP, _MOST_SHOWN = "surrogates not allowed", "Symlink loop", 2_000
 _ELSEWHERE = "name another place (--out, --set features=...), or make this one writable"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and run the same command again: it does what is left"),

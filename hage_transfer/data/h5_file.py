@@ -16,6 +16,7 @@ _FAULTS = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, O
 """What h5py raises on files that are damaged, or of types that numpy has not."""
 _PACKED, _ALWAYS_BYTES = 64, 1 << 26
 _GIB = 1 << 30
+_REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
 
 
 @contextmanager
@@ -72,8 +73,9 @@ def text_rows(path: Path, found: h5py.Dataset) -> np.ndarray:
     """All values of a dataset of text.
 
     Raises:
-        DataError: bytes that are no UTF-8.
+        DataError: bytes that are no UTF-8, or lengths that the file does not hold.
     """
+    _check_lengths(path, found)
     try:
         values: np.ndarray = found.asstr()[...]
     except UnicodeDecodeError as error:
@@ -129,6 +131,23 @@ def _check_stored(path: Path, name: str, found: h5py.Dataset) -> None:
         raise DataError(
             f"{path}: {found.id.get_num_chunks()} of {places} pieces of {name} were written; make the file again"
         )
+
+
+def _check_lengths(path: Path, found: h5py.Dataset) -> None:
+    """Refuses text of any length whose lengths together are past the file's size: HDF5 would take memory for them.
+
+    Each value is stored as its length and where it lies (16 bytes); what is packed otherwise goes unchecked.
+    """
+    offset, count = found.id.get_offset(), math.prod(found.shape)
+    stored = found.id.get_storage_size()
+    info = h5py.check_string_dtype(found.dtype)
+    if info is None or info.length is not None or not count or stored != count * _REFERENCE.itemsize or offset is None:
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        lengths = np.frombuffer(file.read(stored), _REFERENCE)["length"]
+    if int(lengths.sum(dtype=np.uint64)) > path.stat().st_size:
+        raise DataError(f"{path}: {found.name.lstrip('/')} declare more text than the file holds; make it again")
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from hage_transfer.slides.reader import open_picture
 log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+_LONGEST_NAME = 255
 _HASHED_BYTES = 64 * 2**20
 
 
@@ -122,6 +123,8 @@ def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
 
 def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
     for line, row in rows:
+        if any(len(part.encode()) > _LONGEST_NAME for part in row["path"].split("/")):
+            raise DataError(f"{path}: line {line}: {row['path'][:40]}... is a longer name than a file can have")
         group = {"group": row["group"]} if row.get("group") else {}
         refuse_missing(path, line, {"path": row["path"], "label": row["label"], **group})
     without = [line for line, row in rows if not row.get("group")]

@@ -8,6 +8,7 @@ from hage_transfer.errors import DataError, nearest, some
 from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS, match_names, slide_name
 from hage_transfer.slides.dicom import is_dicom, series_in, series_uid
 
+_SHOWN, _LONGEST = 80, 400
 _OTHERS = (SLIDE_ENDINGS | IMAGE_ENDINGS) - {".dcm"}
 """Endings of files that are no DICOM and need not be opened to know it; instances often have none."""
 
@@ -36,7 +37,11 @@ def find_slide(root: Path, name: str) -> Path:
         DataError: none, or several.
     """
     exact = root / name
-    if exact.is_file():
+    try:
+        there = exact.is_file()
+    except (OSError, ValueError) as error:  # longer than a name can be, a loop of links, a null byte
+        raise DataError(f"slide {name[:_SHOWN]}: is the name of no file ({error})"[:_LONGEST]) from None
+    if there:
         return exact
     if exact.is_dir() and (own := slide_of_folder(exact)) is not None:
         return own

@@ -158,3 +158,15 @@ def test_rows_that_do_not_fit_into_memory_are_refused(own, monkeypatch):
     for read in (read_features, lambda path: open_features(path).read()):
         with pytest.raises(DataError, match="of memory are free"):
             read(own)
+
+
+def test_text_whose_lengths_are_past_the_file_takes_no_memory(own):
+    with h5py.File(own, "r+") as file:
+        file.create_dataset("keys", data=[f"k{row}" for row in range(6)], dtype=h5py.string_dtype())
+        offset = file["keys"].id.get_offset()
+    with own.open("r+b") as file:
+        file.seek(offset)
+        file.write((2_000_000_000).to_bytes(4, "little"))
+    for read in (open_features, read_features):
+        with pytest.raises(DataError, match="keys declare more text than the file holds"):
+            read(own)

@@ -1,5 +1,6 @@
 """Plain arrays (`.npy`), as torchmil keeps a slide's features and coords: mapped, never unpickled."""
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from hage_transfer.errors import DataError
 
 _FAULTS = (
+    tokenize.TokenError,
     ValueError,
     EOFError,
     OSError,
