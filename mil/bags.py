@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header, written
+from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header
 from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.running.file_stamp import written
 from hage_transfer.slide_names import match_names
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from hage_transfer.mil.folds import MilFold
 from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.memory import keep_freed_memory
+from hage_transfer.running.threads import torch_threads
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +94,11 @@ def run_mil_job(work: MilJob) -> None:
     Raises:
         DataError: features that cannot be read, or training that ended in NaN.
     """
-    import torch
-
     from hage_transfer.mil.train import FoldBags, train_folds
 
     keep_freed_memory(everything=True)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(work.config.train.threads)
     progress = work.done.with_suffix(".progress.safetensors")
-    try:
+    with torch_threads(work.config.train.threads):
         bags = replace(work.bags)  # its own memory of features, given back when the job ends
         trained = train_folds(
             bags,
@@ -117,8 +114,6 @@ def run_mil_job(work: MilJob) -> None:
             progress_path=progress,
         )
         probabilities = trained.probabilities(bags, [fold.test for fold in work.folds])
-    finally:
-        torch.set_num_threads(threads)
     broken = [
         fold.name for fold, of_fold in zip(work.folds, probabilities, strict=True) if not np.isfinite(of_fold).all()
     ]

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader
 
 from hage_transfer.pretrain.config import TrainSettings
+from hage_transfer.running.threads import torch_threads
 
 VALIDATION_PCC = "validation/pcc"
 
@@ -87,13 +88,8 @@ def fit(
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One CPU thread inside, so that numbers do not depend on how many jobs share the machine, or on where they run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):  # NumPy's and scikit-learn's
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(1), threadpool_limits(1):  # the second: NumPy's and scikit-learn's
+        yield
 
 
 def _placement(device: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from hage_transfer.compare.genes import pcc_mean
+from hage_transfer.compare.records import mean_of_defined
 
 _MOMENTS = ("count", "mean_x", "mean_y", "xx", "yy", "xy", "low_x", "high_x", "low_y", "high_y")
 
@@ -41,9 +42,7 @@ class RunningPcc:
         """
         if not self.finite:
             return -float("inf")
-        scores = [pcc_mean(pcc) for pcc in self.by_section()]
-        defined = [score for score in scores if not np.isnan(score)]
-        return sum(defined) / len(defined) if defined else 0.0
+        return mean_of_defined(pcc_mean(pcc) for pcc in self.by_section()) or 0.0
 
     def by_section(self) -> list[Float64[np.ndarray, " gene"]]:
         """PCC of each gene in each section of two spots or more, as ``gene_pcc``."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from hage_transfer.compare.records import Record, finite
+from hage_transfer.compare.records import Record, finite, mean_of_defined
 
 TASK = "pretrain"
 
@@ -25,8 +25,7 @@ def section_rows(
         for metric, value in scores.items()
     ]
     for metric in dict.fromkeys(metric for scores in by_section.values() for metric in scores):
-        values = [scores[metric] for scores in by_section.values() if math.isfinite(scores.get(metric, math.nan))]
-        mean = sum(values) / len(values) if values else None
+        mean = mean_of_defined(finite(scores.get(metric, math.nan)) for scores in by_section.values())
         records.append(Record(TASK, source, "test", fold, trial, metric, mean))
     return records
 

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hage_transfer.data.feature_file import read_meta, written
+from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
 from hage_transfer.probes.config import CrossCheckSettings, ProbeTrainSettings
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.file_stamp import written
+from hage_transfer.running.threads import torch_threads
 
 if TYPE_CHECKING:
     from hage_transfer.probes.rows import LabelledFeatures
@@ -73,7 +74,7 @@ def run_probe_job(work: ProbeJob) -> None:
     """
     from hage_transfer.probes.rows import open_rows
 
-    with _one_thread(), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
+    with torch_threads(1), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
         of_heads = _probabilities(work, features)
     shape = max(work.variants) + 1, len(work.keys), work.n_classes
     found = np.full(shape, np.nan, dtype=np.float32)
@@ -147,15 +148,3 @@ def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.nda
     if work.classifier == "knn":
         return neighbour_probabilities(*rows, wanted, n_classes=n_classes, k=options.k, device=device)
     return class_mean_probabilities(*rows, wanted, n_classes=n_classes, device=device)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from hage_transfer.compare.classification import classification_metrics
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
-from hage_transfer.compare.records import MEAN, STD
+from hage_transfer.compare.records import MEAN, STD, mean_of_defined
 from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.label_draws import LabelDraw
@@ -77,7 +77,8 @@ def curve_table(
                 groups = None if whole.groups is None else len(np.unique(whole.groups[trained]))
                 place = {"source": source, "share": share, "draw": number, "fold": fold}
                 place |= {"labels": len(trained), "groups": groups}
-                rows += [{**place, "metric": metric, "value": _mean(scores, metric)} for metric in scores[0]]
+                means = {metric: mean_of_defined(one[metric] for one in scores) for metric in scores[0]}
+                rows += [{**place, "metric": metric, "value": mean} for metric, mean in means.items()]
     return rows
 
 
@@ -93,8 +94,3 @@ def _scores(
     shares: np.ndarray, labels: LabelTable, rows: np.ndarray, *, positive: int | None
 ) -> dict[str, float | None]:
     return classification_metrics(labels.class_indices[rows], shares[rows], positive=positive)
-
-
-def _mean(scores: Sequence[Mapping[str, float | None]], metric: str) -> float | None:
-    values = [value for one in scores if (value := one[metric]) is not None]
-    return float(np.mean(values)) if values else None

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 
+from hage_transfer.compare.records import spread
 from hage_transfer.compare.split_sizes import SplitSizes
 
 METRIC_NAMES = {
@@ -143,7 +144,7 @@ def paired_difference(
     if not pairs:
         return None
     deltas = list(pairs.values())
-    std = stdev(deltas) if len(deltas) > 1 else None
+    std = spread(deltas)
     sizes = sizes or SplitSizes.k_fold(pairs)
     error = None if std is None else standard_error(std, pairs, sizes)
     freedom = 0.0 if error is None else sizes.freedom(pairs)

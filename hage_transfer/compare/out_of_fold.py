@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.compare.classification import classification_metrics
-from hage_transfer.compare.records import Record, summarise
+from hage_transfer.compare.records import Record, mean_of_defined, summarise
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import atomic_path
 
@@ -161,7 +161,5 @@ def _means_over_trials(records: Sequence[Record]) -> list[Record]:
             trials.setdefault(key, []).append(record.value)
     means = []
     for (task, source, split, fold, metric), values in trials.items():
-        defined = [value for value in values if value is not None]
-        mean = float(np.mean(defined)) if defined else None
-        means.append(Record(task, source, split, fold, None, metric, mean))
+        means.append(Record(task, source, split, fold, None, metric, mean_of_defined(values)))
     return means

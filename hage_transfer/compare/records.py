@@ -1,7 +1,7 @@
 """Records, the flat rows of every result, and their summary over folds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
@@ -73,13 +73,29 @@ def summarise(records: Sequence[Record]) -> list[Record]:
     rows: list[Record] = []
     for (task, source, split, trial, metric), values in groups.items():
         rows.append(Record(task, source, split, MEAN, trial, metric, mean(values)))  # to the last digit as in tables
-        if len(values) > 1:
-            rows.append(Record(task, source, split, STD, trial, metric, stdev(values)))
+        if (std := spread(values)) is not None:
+            rows.append(Record(task, source, split, STD, trial, metric, std))
     return rows
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Standard deviation (ddof 1); None of fewer than two values."""
+    return stdev(values) if len(values) > 1 else None
+
+
+def mean_of_defined(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are there and are numbers; None where there is none."""
+    defined = [value for value in values if value is not None and not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else None
 
 
 def mean_and_std(values: Sequence[float]) -> str:
     """As "mean ± std" (ddof 1) with three decimals; the mean alone of one value, empty of none."""
     if not values:
         return ""
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+    return value_and_std(mean(values), spread(values))
+
+
+def value_and_std(value: float | None, std: float | None) -> str:
+    """The same of what is known already."""
+    return "" if value is None else f"{value:.3f}" + ("" if std is None else f" ± {std:.3f}")

@@ -256,9 +256,3 @@ def _mpp(path: Path, file: h5py.File) -> float | None:
 
 def _refuse_attribute(path: Path, name: str, value: object, wanted: str) -> NoReturn:
     raise DataError(f"{path}: attribute {name} is {str(value)[:60]!r}, wanted {wanted}; encode it again")
-
-
-def written(path: Path) -> str:
-    """Size and time of a file's last change: other text where it was written anew, without reading it."""
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"

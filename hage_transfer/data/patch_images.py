@@ -1,6 +1,5 @@
 """Labelled image files: found by manifest, folder or pattern, checked by their headers, cut into tiles."""
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,19 +9,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from hage_transfer.config import PatchSetSettings, file_sha256
+from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.name_pattern import match_all
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
+from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slides.reader import open_picture
 
 log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 _LONGEST_NAME = 255
-_HASHED_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,6 @@ def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[n
     """Top-left (x, y) of every tile that lies wholly in an image, row by row."""
     x, y = np.meshgrid(np.arange(0, width - tile_px + 1, stride_px), np.arange(0, height - tile_px + 1, stride_px))
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.int64)
-
-
-def file_stamp(path: Path) -> str:
-    """Size and hash of a file, or size and time of change where it is too large to hash in passing, or a folder."""
-    if path.is_dir():
-        inside = [(path, path.stat()) for path in sorted(path.rglob("*")) if path.is_file()]
-        told = "\n".join(f"{path} {facts.st_size} {facts.st_mtime_ns}" for path, facts in inside)
-        return f"{len(inside)} files {hashlib.sha256(told.encode()).hexdigest()}"
-    facts = path.stat()
-    if facts.st_size <= _HASHED_BYTES:
-        return f"{facts.st_size} {file_sha256(path)}"
-    return f"{facts.st_size} {hashlib.sha256(str(facts.st_mtime_ns).encode()).hexdigest()}"
 
 
 def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None, first: int) -> Iterator[np.ndarray]:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hage_transfer.csv_table import csv_table
-from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
+from hage_transfer.running.file_stamp import file_stamp
 
 log = logging.getLogger(__name__)
 

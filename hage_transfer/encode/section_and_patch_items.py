@@ -11,12 +11,12 @@ from typing import Any
 import anndata as ad
 import numpy as np
 
-from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.encode.extract import ImageStream
 from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.errors import DataError
+from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slides.reader import READING
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from hage_transfer.config import SlideSetSettings
-from hage_transfer.data.patch_images import file_stamp
 from hage_transfer.encode.items import Item, OpenItem
 from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError, some
+from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
 from hage_transfer.slides.geojson import is_edited, write_geojson

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import WeightsError, some
+from hage_transfer.running.file_stamp import size_and_time
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _REACH_SECONDS = 10
@@ -64,8 +65,7 @@ def hub_weights(name: str, repository: str) -> WeightsFile:
 
 
 def _hashed(path: Path) -> WeightsFile:
-    facts = path.stat()
-    return WeightsFile(path, _sha256(path, facts.st_size, facts.st_mtime_ns))
+    return WeightsFile(path, _sha256(path, *size_and_time(path)))
 
 
 @lru_cache

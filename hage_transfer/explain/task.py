@@ -7,7 +7,6 @@ from typing import Any
 
 from hage_transfer.bounded import read_json
 from hage_transfer.config import config_sha256, file_sha256
-from hage_transfer.data.feature_file import written
 from hage_transfer.errors import DataError
 from hage_transfer.explain.files import RECORD_FILE
 from hage_transfer.explain.genes import GeneQuality
@@ -16,6 +15,7 @@ from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.checkpoint import FoldModel, model_path, read_fold_model
 from hage_transfer.mil.heatmap import HeldOutSlide
 from hage_transfer.mil.own_class import MakeClassifier
+from hage_transfer.running.file_stamp import written
 
 SCHEMA_VERSION = 1
 

@@ -13,7 +13,6 @@ import numpy as np
 import hage_transfer
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import config_sha256, file_sha256
-from hage_transfer.data.feature_file import written
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.checkpoint import PREDICTOR_FILE
 from hage_transfer.models.ensemble import ExpressionEnsemble
@@ -26,6 +25,7 @@ from hage_transfer.predict.tasks import EnsembleLoader, PredictSettings, Predict
 from hage_transfer.report.attention_table import strongest_gene, write_attention_table
 from hage_transfer.report.prediction_file import inputs_sha256, make_prediction, read_prediction, write_prediction
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
+from hage_transfer.running.file_stamp import written
 from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress

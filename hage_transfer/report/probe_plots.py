@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hage_transfer.compare.records import mean_of_defined
 from hage_transfer.report.plots import INK, MARKS, STYLES, Plot, colour, draw_svg, shortened, thinned_roc
 from hage_transfer.report.runs import Run
 
@@ -155,5 +156,4 @@ def classifier_plots(run: Run, predictions: pd.DataFrame) -> Sequence[Plot]:
 
 
 def _fold_mean(run: Run, source: str, metric: str) -> float | None:
-    values = list(run.fold_values(source, metric).values())
-    return float(np.mean(values)) if values else None
+    return mean_of_defined(run.fold_values(source, metric).values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.running.file_stamp import size_and_time
 from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS, match_names, slide_name
 from hage_transfer.slides.dicom import is_dicom, series_in, series_uid
 
@@ -97,14 +98,9 @@ def slide_of_folder(folder: Path) -> Path | None:
 def slide_stamp(path: Path) -> list[int | str]:
     """Size and time of change, of every file of a folder: enough to notice another slide; 0 where there is none."""
     if path.is_dir():
-        facts = [
-            (one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(path.iterdir()) if one.is_file()
-        ]
+        facts = [(one.name, *size_and_time(one)) for one in sorted(path.iterdir()) if one.is_file()]
         return ["folder", hashlib.sha256(repr(facts).encode()).hexdigest()]
-    if not path.is_file():
-        return [0, 0]
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return [*size_and_time(path)] if path.is_file() else [0, 0]
 
 
 def refuse_one_slide_twice(slides: list[tuple[str, Path]]) -> None:

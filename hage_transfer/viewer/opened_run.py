@@ -3,24 +3,26 @@
 import io
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cachetools import LRUCache
 from PIL import Image
 
 from hage_transfer.errors import DataError
+from hage_transfer.running.byte_cache import ByteCache
+from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents, ListedSlide
 from hage_transfer.viewer.deep_zoom import needs_overview, read_tile
-from hage_transfer.viewer.file_stamp import stamp
-from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool, TileCache
+from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 _KEPT_TABLES = 8
+_TILE_BYTES = 2**26
 
 
 class NoSuchTileError(LookupError):
@@ -37,10 +39,10 @@ class OpenedRun:
 
     def __init__(self, read: Callable[[], Contents], *, readers: int | None = None) -> None:
         self._read_contents, self.contents = read, read()
-        self.pool, self.tiles = SlidePool(), TileCache()
+        self.pool, self.tiles = SlidePool(), ByteCache[bytes](_TILE_BYTES, len)
         self._readers = threading.BoundedSemaphore(readers or (os.cpu_count() or 2))
         self._overviews = threading.Lock()
-        self._tables: OrderedDict[Path, TileTable] = OrderedDict()
+        self._tables: LRUCache[Path, TileTable] = LRUCache(_KEPT_TABLES)
         self._lock = threading.Lock()
 
     def reread(self) -> Contents:
@@ -60,7 +62,7 @@ class OpenedRun:
             DataError: the slide is missing or damaged.
         """
         path = slide_path(listed)
-        key = stamp(path), level, column, row
+        key = stamp_in_url(path), level, column, row
         held = self.tiles.get(key)
         if held is not None:
             return held
@@ -76,11 +78,8 @@ class OpenedRun:
         """
         with self._lock:
             held = self._tables.get(path)
-            if held is None or held.stamp != stamp(path):
+            if held is None or held.stamp != stamp_in_url(path):
                 held = self._tables[path] = read_tile_table(path)
-            self._tables.move_to_end(path)
-            while len(self._tables) > _KEPT_TABLES:
-                self._tables.popitem(last=False)
             return held
 
     def tissue(self, listed: ListedSlide) -> list[Piece]:

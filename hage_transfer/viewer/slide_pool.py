@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom, needs_overview
-from hage_transfer.viewer.file_stamp import stamp
 
 
 @dataclass
@@ -67,7 +67,7 @@ class SlidePool:
         Raises:
             DataError: missing, damaged, or not a slide.
         """
-        key = path, stamp(path)
+        key = path, stamp_in_url(path)
         entry = self._take(key)
         try:
             with entry.lock:
@@ -112,32 +112,3 @@ def _open(path: Path, taken: str, stack: ExitStack, mpp_um_per_px: float | None)
         0, 0, level=0, width_px=1, height_px=1
     )  # a plain image is decoded here, once, not by each request
     return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px), taken)
-
-
-class TileCache:
-    """Encoded tiles asked for last, at most ``max_bytes`` of them."""
-
-    def __init__(self, *, max_bytes: int = 2**26) -> None:
-        self._max_bytes, self._bytes = max_bytes, 0
-        self._lock = threading.Lock()
-        self._tiles: OrderedDict[tuple[str, int, int, int], bytes] = OrderedDict()
-
-    @property
-    def n_bytes(self) -> int:
-        """What is held now."""
-        return self._bytes
-
-    def get(self, key: tuple[str, int, int, int]) -> bytes | None:
-        """A tile by its slide's stamp, level, column, row; None where it is not held."""
-        with self._lock:
-            if key in self._tiles:
-                self._tiles.move_to_end(key)
-            return self._tiles.get(key)
-
-    def put(self, key: tuple[str, int, int, int], tile: bytes) -> None:
-        """Holds a tile and lets go of the oldest ones."""
-        with self._lock:
-            self._bytes += len(tile) - len(self._tiles.pop(key, b""))
-            self._tiles[key] = tile
-            while self._bytes > self._max_bytes:
-                self._bytes -= len(self._tiles.popitem(last=False)[1])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hage_transfer.errors import DataError
-from hage_transfer.viewer.file_stamp import stamp
+from hage_transfer.running.file_stamp import stamp_in_url
 
 _PLACE = ("x_px", "y_px", "width_px", "height_px")
 _SCORES = ("pcc", "heldout_pcc", "validation_pcc")
@@ -55,7 +55,7 @@ def read_tile_table(path: Path) -> TileTable:
     """
     import anndata as ad
 
-    taken = stamp(path)
+    taken = stamp_in_url(path)
     with _opened(path) as file:
         obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
         placed = all(name in obs for name in _PLACE)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
-import numpy as np
-
-from hage_transfer.compare.records import MEAN, STD, Record
+from hage_transfer.compare.records import MEAN, STD, Record, spread
 
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated")
 
@@ -56,9 +55,8 @@ def paired_differences(records: Sequence[Record], *, baseline: str) -> list[Diff
                 if one == source and measure == metric and (baseline, metric, fold, trial) in values
             ]
             if pairs:
-                std = float(np.std(pairs, ddof=1)) if len(pairs) > 1 else None
                 above = sum(pair > 0 for pair in pairs)
-                found.append(Difference(source, baseline, metric, float(np.mean(pairs)), std, len(pairs), above))
+                found.append(Difference(source, baseline, metric, mean(pairs), spread(pairs), len(pairs), above))
     return found
 
 

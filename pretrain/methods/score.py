@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.compare.genes import gene_pcc, pcc_mean
+from hage_transfer.compare.records import mean_of_defined
 
 
 def section_pcc(
@@ -25,5 +26,4 @@ def section_pcc(
         return -float("inf")
     parts = [np.flatnonzero(section == one) for one in np.unique(section)]
     scores = [pcc_mean(gene_pcc(predicted[rows], target[rows])) for rows in parts if len(rows) > 1]
-    defined = [score for score in scores if not np.isnan(score)]
-    return float(np.mean(defined)) if defined else 0.0
+    return mean_of_defined(scores) or 0.0

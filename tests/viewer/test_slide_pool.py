@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from hage_transfer.errors import DataError
-from hage_transfer.viewer.slide_pool import SlidePool, TileCache
+from hage_transfer.viewer.slide_pool import SlidePool
 
 
 @pytest.fixture
@@ -71,16 +71,3 @@ def test_pool_forgets_a_slide_that_cannot_be_opened(tmp_path):
         with pytest.raises(DataError, match="broken"), pool.borrow(broken):
             pass
     assert len(pool) == 0
-
-
-def test_cache_never_holds_more_than_its_bytes():
-    cache = TileCache(max_bytes=1000)
-    for number in range(50):
-        cache.put(("s", 1, number, 0), bytes(90))
-        assert cache.n_bytes <= 1000
-    assert cache.get(("s", 1, 0, 0)) is None
-    assert cache.get(("s", 1, 49, 0)) == bytes(90)
-    cache.put(("s", 1, 49, 0), bytes(10))
-    assert cache.get(("s", 1, 49, 0)) == bytes(10)
-    cache.put(("s", 9, 9, 9), bytes(5000))
-    assert cache.n_bytes == 0

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, Features, read_meta, written
+from hage_transfer.data.feature_file import FeatureMeta, Features, read_meta
 from hage_transfer.data.feature_layouts.array_file import load_array
 from hage_transfer.data.feature_layouts.coords_file import find_coords_file, patch_sizes, read_coords
 from hage_transfer.data.feature_layouts.folders import slide_of_file
@@ -28,6 +28,7 @@ from hage_transfer.data.feature_layouts.tensor_file import load_tensor
 from hage_transfer.data.h5_file import check_memory, open_h5, plain_attributes, stored_dataset, text_rows
 from hage_transfer.data.tile_coords import TileCoords, coords_of
 from hage_transfer.errors import DataError
+from hage_transfer.running.file_stamp import written
 
 log = logging.getLogger(__name__)
 
