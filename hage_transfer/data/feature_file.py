@@ -23,6 +23,9 @@ SCHEMA_VERSION = 1
 _MOST = 2**31 - 1
 
 
+_LATER = ("views", "surround", "mpp_source")  # attributes that older files lack
+
+
 @dataclass(frozen=True)
 class FeatureMeta:
     """What a feature file says of itself.
@@ -40,6 +43,7 @@ class FeatureMeta:
         frozen_encoder: for embeddings, the frozen encoder beneath; empty for features.
         views: flips and quarter turns that the features are the mean of; 1 in files that do not say.
         surround: whether they are of the patch's centre and of the whole, side by side; False in files that do not say.
+        mpp_source: what told the resolution of level 0, in words; empty where nothing did, or the file does not say.
     """
 
     source: str
@@ -55,6 +59,7 @@ class FeatureMeta:
     views: int = 1
     surround: bool = False
     schema_version: int = SCHEMA_VERSION
+    mpp_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ def _read_header(path: Path, file: h5py.File) -> tuple[FeatureMeta, tuple[int, i
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
-    wanted = [field.name for field in fields(FeatureMeta) if field.name not in ("views", "surround")]
+    wanted = [field.name for field in fields(FeatureMeta) if field.name not in _LATER]
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
@@ -230,6 +235,7 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         views=_whole(path, file, "views") if "views" in file.attrs else 1,
         surround=bool(_whole(path, file, "surround")) if "surround" in file.attrs else False,
         schema_version=version,
+        mpp_source=_text(path, file, "mpp_source") if "mpp_source" in file.attrs else "",
     )
 
 

@@ -65,7 +65,16 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
         def images(first: int) -> Iterator[np.ndarray]:
             return iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px, first=first)
 
-        yield OpenItem(ImageStream(section.n_obs, images), spots, None, size_px, level0_px, mpp_um_per_px or own_mpp)
+        yield OpenItem(
+            ImageStream(section.n_obs, images),
+            spots,
+            None,
+            size_px,
+            level0_px,
+            mpp_um_per_px or own_mpp,
+            slide_mpp_um_per_px=own_mpp,
+            slide_mpp_source=facts.get("mpp_source", ""),
+        )
 
     places = np.ascontiguousarray(section.obsm["spatial"], dtype=np.float64)
 

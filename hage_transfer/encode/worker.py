@@ -201,6 +201,7 @@ class Worker:
             config_sha256=work.sha256,
             views=self._settings.views,
             surround=self._settings.surround,
+            mpp_source=rows.slide_mpp_source,
         )
         shape = rows.images.count, encoder.width
         write_blocks(

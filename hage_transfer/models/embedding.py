@@ -48,6 +48,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         frozen_encoder=features.meta.encoder,
         views=features.meta.views,
         surround=features.meta.surround,
+        mpp_source=features.meta.mpp_source,
     )
     return Features(rows, features.keys, features.coords, meta)
 

@@ -12,7 +12,17 @@ from hage_transfer.data.gene_names import ID_SEPARATOR
 
 # Space Ranger and scanpy write gene_ids; CELLxGENE's schema has ids as index and symbols as feature_name.
 ID_COLUMNS = ("gene_ids", "gene_id", "feature_id", "ensembl_id", "ensembl_gene_id")
-SYMBOL_COLUMNS = ("feature_name", "gene_name", "gene_symbol", "gene_symbols", "symbol")
+SYMBOL_COLUMNS = (
+    "feature_name",
+    "gene_name",
+    "gene_names",
+    "gene_symbol",
+    "gene_symbols",
+    "symbol",
+    "symbols",
+    "gene_short_name",
+    "hgnc_symbol",
+)
 _ENSEMBL_ID = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?")
 
 
@@ -41,7 +51,7 @@ def gene_names_of(var: pd.DataFrame) -> tuple[list[str], list[str] | None]:
     """
     index = [str(name) for name in var.index]
     n_ids = sum(_ENSEMBL_ID.fullmatch(name) is not None for name in index)
-    column = next((name for name in SYMBOL_COLUMNS if name in var), None)
+    column = next((name for wanted in SYMBOL_COLUMNS for name in var if str(name).lower() == wanted), None)
     if n_ids * 2 > len(index) and column is not None:
         symbols = [symbol or gene_id for symbol, gene_id in zip(_texts(var[column]), index, strict=True)]
         return symbols, index

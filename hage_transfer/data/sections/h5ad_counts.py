@@ -20,7 +20,7 @@ from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
-COUNT_LAYERS = ("counts", "raw_counts", "count", "raw", "umi_counts", "umi", "UMI")
+COUNT_LAYERS = ("counts", "raw_counts", "count", "raw", "umi_counts", "umi")
 
 
 def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
@@ -55,20 +55,24 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
 def _places(file: H5adFile) -> Iterator[tuple[str, sp.csr_matrix, pd.DataFrame]]:
     n_spots = len(file.index("obs"))
     var = _genes(file, "var")
-    for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in COUNT_LAYERS), ("X", "X")]:
+    layers = [layer for wanted in COUNT_LAYERS for layer in file.keys("layers") if layer.lower() == wanted]
+    for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in layers), ("X", "X")]:
         values = file.matrix(key, (n_spots, len(var)))
         if values is not None:
             yield place, values, var
     for key, table in (("raw/X", "raw/var"), ("raw.X", "raw.var")):  # the second is anndata 0.6's
         if key in file.root and table in file.root:
             raw_var = _genes(file, table)
+            if raw_var.index.isin(var.index).all() and not len(raw_var.columns):
+                raw_var = var.loc[raw_var.index] if var.index.is_unique else raw_var
             values = file.matrix(key, (n_spots, len(raw_var)))
             if values is not None:
                 yield ".raw", values, raw_var
 
 
 def _genes(file: H5adFile, table: str) -> pd.DataFrame:
-    columns = {name: file.column(table, name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
+    wanted = {*SYMBOL_COLUMNS, *ID_COLUMNS}
+    columns = {name: file.column(table, name) for name in file.keys(table) if name.lower() in wanted}
     index = file.index(table)
     return pd.DataFrame(
         {name: column.to_numpy() for name, column in columns.items() if column is not None}, index=index

@@ -29,12 +29,20 @@ from hage_transfer.data.sections.matrix_10x import read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
-from hage_transfer.data.sections.space_ranger_files import Found, matrices_by_section, matrix_at, part_of
+from hage_transfer.data.sections.space_ranger_files import Found, is_alone, matrices_by_section, matrix_at, part_of
 from hage_transfer.data.sections.spot_file import match_spots
 from hage_transfer.errors import DataError
 
 log = logging.getLogger(__name__)
 
+_REDUCED = (
+    "tissue_hires_image.png",
+    "tissue_lowres_image.png",
+    "aligned_fiducials.jpg",
+    "aligned_tissue_image.jpg",
+    "detected_tissue_image.jpg",
+    "cytassist_image.tiff",
+)
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
 
 
@@ -117,10 +125,10 @@ def _image(settings: SectionsSettings, found: Found) -> Path | None:
     while found.bin_um and places[-1].resolve() != settings.root.resolve() and len(places) < 4:
         places.append(places[-1].parent)
     for place in places:
-        images = [path for path in images_in(place) if not path.name.endswith(HIRES)]
+        images = [path for path in images_in(place) if not path.name.endswith(_REDUCED)]
         of_prefix = [path for path in images if found.prefix and path.name.startswith(found.prefix)]
         image = the_image(
-            of_prefix or ([] if found.prefix and place == settings.root and len(images) > 1 else images),
+            of_prefix if of_prefix or not is_alone(found) else images,
             str(place),
             remedy="name the full-resolution one image.<ending>",
         )

@@ -93,8 +93,8 @@ def matrix_at(path: Path) -> Found | None:
     )
 
 
-def _matrices(root: Path) -> Iterator[Found]:
-    for folder in _folders(root, _DEPTH):
+def _matrices(root: Path, *, depth: int = _DEPTH) -> Iterator[Found]:
+    for folder in _folders(root, depth):
         for path in sorted(folder.iterdir()):
             found = None if path.name.startswith(".") or not path.is_file() else matrix_at(path)
             if found is not None:
@@ -119,15 +119,18 @@ def _mtx(folder: Path, prefix: str) -> MatrixFiles | None:
     return MatrixFiles(matrix, barcodes, features)
 
 
+def is_alone(found: Found) -> bool:
+    """Whether no other section's matrix lies in the same folder."""
+    return len({other.prefix for other in _matrices(found.folder, depth=1) if other.folder == found.folder}) == 1
+
+
 def part_of(found: Found, names: tuple[str, ...]) -> Path | None:
     """A file of `spatial/` with the matrix's prefix; with none or another where the matrix is alone in its folder.
 
     Raises:
         DataError: several with other prefixes.
     """
-    alone = (
-        len({(other.folder, other.prefix) for other in _matrices(found.folder) if other.folder == found.folder}) == 1
-    )
+    alone = is_alone(found)
     folders = (found.folder / "spatial", found.folder / f"{found.prefix}spatial", found.folder)
     for folder in folders:
         for prefix in dict.fromkeys((found.prefix, "") if alone else (found.prefix,)):

@@ -180,3 +180,44 @@ def test_visium_hd_names_the_bin_sizes_that_are_there(write_format):
 def test_hest_patients_are_told_apart_by_their_study(write_format):
     (section,) = read_sections(SectionsSettings(layout="hest", root=write_format("hest")))
     assert section.uns["section"]["patient"] == "Patient 1 of A study"
+
+
+def test_reduced_pictures_beside_a_flat_matrix_are_not_the_image(write_format, made):
+    root = write_format("geo, flat")
+    for name in (
+        "tissue_hires_image.png",
+        "tissue_lowres_image.png",
+        "detected_tissue_image.jpg",
+        "cytassist_image.tiff",
+    ):
+        made().image(root / f"GSM42_S1_{name}", scale=0.5)
+    (section,) = read_sections(SectionsSettings(layout="space_ranger", root=root))
+    assert section.uns["section"]["image_path"].endswith("GSM42_S1_he.png")
+
+
+def test_prefixed_sections_of_one_folder_keep_to_their_own_files(write_format, made):
+    root = write_format("geo, flat")
+    made().mtx(root, prefix="GSM43_S2_", features="genes.tsv", packed=False)
+    settings = SectionsSettings(layout="space_ranger", root=root, sections=("GSM43_S2",))
+    with pytest.raises(DataError, match=r"so the spots of GSM43_S2_matrix\.mtx have no positions"):
+        read_sections(settings)
+    made(pitch_px=50.0).spatial(root, prefix="GSM43_S2_")
+    (section,) = read_sections(settings)
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(2.0, rel=0.01)
+    assert section.uns["section"]["image_path"] == ""
+
+
+def test_features_of_other_types_are_left_out(write_format, made):
+    root = write_format("visium")
+    made().h5(root / "S1" / "filtered_feature_bc_matrix.h5", types=["Gene Expression"] * 4 + ["Antibody Capture"] * 2)
+    (section,) = read_sections(SectionsSettings(layout="space_ranger", root=root))
+    assert list(section.var_names) == [f"GENE{j}" for j in range(4)]
+
+
+def test_a_matrix_on_its_side_is_refused(write_format):
+    root = write_format("geo, flat")
+    spots, genes = (root / f"GSM42_S1_{name}.tsv" for name in ("barcodes", "genes"))
+    swapped = genes.read_text(), spots.read_text()
+    spots.write_text(swapped[0]), genes.write_text(swapped[1])
+    with pytest.raises(DataError, match="it lies on its side"):
+        read_sections(SectionsSettings(layout="space_ranger", root=root))

@@ -80,6 +80,20 @@ def test_counts_are_found_wherever_a_tool_puts_them(read, made, place):
     np.testing.assert_array_equal(found.X.toarray(), made().counts.toarray())
 
 
+@pytest.mark.parametrize("column", ["feature_name", "gene_symbols", "SYMBOL", "Gene_Name", "hgnc_symbol"])
+@pytest.mark.parametrize("counts", ["X", ".raw without the column"])
+def test_symbols_are_found_beside_ensembl_ids(read, made, column, counts):
+    section = made().anndata()
+    section.var[column], section.var_names = section.var_names.to_numpy(), section.var.pop("gene_ids").to_numpy()
+    if counts != "X":
+        bare = section.copy()
+        bare.var = bare.var[[]]
+        section.raw = bare
+        section.X = logged(section)
+    (found,) = read(section)
+    assert list(found.var_names) == made().genes[0]
+
+
 @pytest.mark.parametrize("scale", [0.5, -1.0, np.nan])
 def test_normalised_counts_alone_are_refused_naming_the_other_places(read, made, scale):
     section = made().anndata()
