@@ -166,8 +166,11 @@ def _resolution(
         candidates.insert(
             1, Candidate(candidates[0].mpp_um_per_px * factor, "the size of the reduced image's original")
         )
+    reach = math.inf
+    if size_px is not None and (raw.coords_px.max(0) > 0).all():
+        reach = float((np.array(size_px) / raw.coords_px.max(0)).min())
     try:
-        return settle(raw.name, raw.image or raw.path, candidates, spot=raw.spot_size)
+        return settle(raw.name, raw.image or raw.path, candidates, spot=raw.spot_size, most_enlarged=reach)
     except DataError as error:
         if raw.image is not None:
             raise

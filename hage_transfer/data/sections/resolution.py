@@ -70,7 +70,12 @@ class SectionResolution:
 
 
 def settle(
-    name: str, path: Path, candidates: Sequence[Candidate], *, spot: SpotSize | None = None
+    name: str,
+    path: Path,
+    candidates: Sequence[Candidate],
+    *,
+    spot: SpotSize | None = None,
+    most_enlarged: float = math.inf,
 ) -> SectionResolution:
     """Takes the first candidate and holds the others against it.
 
@@ -79,10 +84,12 @@ def settle(
         path: its file, for messages.
         candidates: in the order of trust.
         spot: a check of the one that is taken.
+        most_enlarged: by how much the picture can be larger than the one that the positions were measured on, since
+            they reach so far across it; tags that tell more than that are wrong, and only said to be.
 
     Raises:
         DataError: the first is not between 0.05 and 20 um/px, or another tells twice as much or half, unless the user
-            has given the value.
+            has given the value or the positions show which of the two is wrong.
     """
     if not candidates:
         return SectionResolution()
@@ -101,7 +108,10 @@ def settle(
         told = (
             f"section {name}: sources of its resolution disagree: {chosen}{_also([o for o in others if o != chosen])}"
         )
-        if ratio >= REFUSED_BEYOND and GIVEN not in chosen.source and SPACING not in other.source:
+        impossible = TAGS in other.source and chosen.mpp_um_per_px / other.mpp_um_per_px > most_enlarged
+        if impossible:
+            told += "; the spots reach across the picture, so it is not enlarged, and its tags are wrong"
+        elif ratio >= REFUSED_BEYOND and GIVEN not in chosen.source and SPACING not in other.source:
             raise DataError(
                 f"{path}: {told}; is the image the one, at full size, that the positions were measured on? {_REMEDY}"
             )

@@ -78,7 +78,7 @@ def test_another_layout_is_named_where_the_data_are_of_it(any_format):
 )
 @pytest.mark.parametrize(
     ("told", "outcome"),
-    [(0.5, ""), (0.52, ""), (0.6, "warned"), (0.9, "warned"), (1.1, "refused"), (0.24, "refused"), (50.0, "")],
+    [(0.5, ""), (0.52, ""), (0.6, "warned"), (0.9, "warned"), (1.1, "refused"), (0.24, "warned"), (50.0, "")],
 )
 def test_tags_that_disagree_are_said_and_twice_is_refused(
     write_format, made, caplog, name, layout, image, told, outcome
@@ -96,6 +96,15 @@ def test_tags_that_disagree_are_said_and_twice_is_refused(
     (section,) = read_sections(settings)
     assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5, rel=0.01)
     assert ("sources of its resolution disagree" in caplog.text) == (outcome == "warned")
+
+
+def test_tags_of_a_picture_that_cannot_be_as_enlarged_as_they_say_are_said_to_be_wrong(write_format, made, caplog):
+    root = write_format("visium")
+    (root / "S1" / "image.png").unlink()
+    made(pitch_px=200.0).image(root / "S1" / "image.tif", mpp=0.1)  # five times finer, while the spots reach across it
+    (section,) = read_sections(SectionsSettings(layout="space_ranger", root=root))
+    assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5, rel=0.01)
+    assert "its tags are wrong" in caplog.text
 
 
 @pytest.mark.parametrize(("scale", "match"), [(0.5, "lie outside the image"), (2.0, "disagree")])
