@@ -26,7 +26,7 @@ Note = tuple[int, str]
 _SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class BagSet:
     """Labelled slides and where their tiles' features are.
 
@@ -180,18 +180,18 @@ def side_by_side_bags(parts: Sequence[BagSet], *, memory_limit_bytes: int) -> Ba
                 "sources stand side by side where they are of the same tiles"
             )
     return BagSet(
-        parts[0].slides,
-        parts[0].paths,
-        parts[0].n_tiles,
-        sum(part.feature_dim for part in parts),
-        replace(
+        slides=parts[0].slides,
+        paths=parts[0].paths,
+        n_tiles=parts[0].n_tiles,
+        feature_dim=sum(part.feature_dim for part in parts),
+        meta=replace(
             parts[0].meta,
             encoder=" + ".join(part.meta.encoder for part in parts),
             encoder_sha256=hashlib.sha256("".join(part.meta.encoder_sha256 for part in parts).encode()).hexdigest(),
         ),
-        hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
-        memory_limit_bytes,
-        tuple(parts),
+        sha256=hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
+        memory_limit_bytes=memory_limit_bytes,
+        parts=tuple(parts),
     )
 
 
@@ -226,12 +226,12 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
         f"{meta.encoder_sha256} {meta.config_sha256} {written(path)}" for path, meta in zip(paths, metas, strict=True)
     )
     return BagSet(
-        slides,
-        paths,
-        np.array([n for n, _ in shapes]),
-        shapes[0][1],
-        metas[0],
-        hashlib.sha256(made_of.encode()).hexdigest(),
+        slides=slides,
+        paths=paths,
+        n_tiles=np.array([n for n, _ in shapes]),
+        feature_dim=shapes[0][1],
+        meta=metas[0],
+        sha256=hashlib.sha256(made_of.encode()).hexdigest(),
         notes=tuple(notes),
     )
 

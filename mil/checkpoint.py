@@ -24,7 +24,7 @@ MEAN, STD = "scale.mean", "scale.std"
 _HEADER = "hage"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoldModel:
     """The classifier of one source, trial and fold, with the scaling that its features need.
 

@@ -18,7 +18,7 @@ _DRAWS = 4095
 _LEVEL = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConsistentGenes:
     """Effects over slides, gene by gene.
 
@@ -79,7 +79,17 @@ def consistent_genes(
     low, high = _interval(means)
     p_value = _flipped_signs(means, generator)
     q_value = stats.false_discovery_control(p_value) if np.isfinite(p_value).all() else np.full_like(p_value, np.nan)
-    return ConsistentGenes(mean, agreement, low, high, p_value, q_value, len(effects), len(sizes), _reason(len(sizes)))
+    return ConsistentGenes(
+        mean=mean,
+        agreement=agreement,
+        low=low,
+        high=high,
+        p_value=p_value,
+        q_value=q_value,
+        n_slides=len(effects),
+        n_groups=len(sizes),
+        reason=_reason(len(sizes)),
+    )
 
 
 def _reason(n_groups: int) -> str:

@@ -123,7 +123,20 @@ def _job(
     name, number, bags = trial
     done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds, own)}.json"
     seed = config.seed + (number or 0 if config.train.repeats > 1 else 0)
-    work = MilJob(name, number or 0, bags, labels, folds, config, seed, positive, device, out, done, own)
+    work = MilJob(
+        source=name,
+        trial=number or 0,
+        bags=bags,
+        labels=labels,
+        folds=folds,
+        config=config,
+        seed=seed,
+        positive=positive,
+        device=device,
+        out=out,
+        done=done,
+        own=own,
+    )
     return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 
 

@@ -46,7 +46,7 @@ class HeldOutSlide:
         return tuple(dict.fromkeys(fold for fold, _ in self.probabilities))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """A slide and the mean over the models that tested it.
 
@@ -205,13 +205,13 @@ def explain(
     attention = [of_model[together.argmax() if len(of_model) > 1 else 0] for of_model in attention]
     mean = np.mean(attention, axis=0)
     return Explanation(
-        slide,
-        tuple(first.classes),
-        together,
-        mean / mean.sum(),
-        np.mean(of_tiles, axis=0) if tilewise else None,
-        _agreement(attention),
-        str(first.meta["model"]["kind"]),
+        slide=slide,
+        classes=tuple(first.classes),
+        probabilities=together,
+        attention=mean / mean.sum(),
+        tile_probabilities=np.mean(of_tiles, axis=0) if tilewise else None,
+        agreement=_agreement(attention),
+        kind=str(first.meta["model"]["kind"]),
     )
 
 

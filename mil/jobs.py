@@ -25,7 +25,7 @@ from hage_transfer.running.threads import torch_threads
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MilJob:
     """What one job needs.
 

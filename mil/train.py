@@ -122,7 +122,17 @@ def train_folds(
     stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive, own=own)
     file = ProgressFile(progress_path, every_s=options.checkpoint_s)
     progress = file.restore(stack)
-    training = _Training(bags, labels, folds, options, model.dropout, seed, device, n_classes, stack)
+    training = _Training(
+        bags=bags,
+        labels=labels,
+        folds=folds,
+        options=options,
+        dropout=model.dropout,
+        seed=seed,
+        device=device,
+        n_classes=n_classes,
+        stack=stack,
+    )
     while progress.epoch < options.epochs and not all(fold.is_done for fold in progress.folds):
         training.run_epoch(progress, file)
         training.judge(progress)
@@ -140,6 +150,7 @@ class _Training:
 
     def __init__(
         self,
+        *,
         bags: BagSet,
         labels: np.ndarray,
         folds: Sequence[FoldBags],

@@ -26,7 +26,7 @@ FEATURES = "features"
 _SPOTS_AT_A_TIME = 16_384
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spots:
     """Spots of one or several sections, row by row.
 
@@ -58,7 +58,7 @@ class Spots:
         return np.flatnonzero(self.section == self.section_names.index(name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoldData:
     """Everything that a trial of a fold reads; the test part is for the evaluation after model selection."""
 

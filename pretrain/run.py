@@ -121,7 +121,15 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
     data = inputs.data(config.preset)
     seed = trial_seed(config.seed, data.fold.name, trial)
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
-    task = Task(data, rows, validation_rows, config, seed, device, paths.tensorboard)
+    task = Task(
+        data=data,
+        rows=rows,
+        validation_rows=validation_rows,
+        config=config,
+        seed=seed,
+        device=device,
+        tensorboard=paths.tensorboard,
+    )
     write_trained(paths.predictions, contender.method.fit(task))
 
 

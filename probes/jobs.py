@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LINEAR = "linear"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProbeJob:
     """What one job needs.
 

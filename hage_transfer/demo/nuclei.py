@@ -10,7 +10,7 @@ from jaxtyping import Float
 N_ANGLES = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NucleusKind:
     """How nuclei of one kind look.
 
@@ -38,12 +38,58 @@ class NucleusKind:
 
 
 KINDS = {
-    "tumour": NucleusKind(9.2, 0.13, 1.22, 0.05, 0.72, 0.16, 0.26, 0.5),
+    "tumour": NucleusKind(
+        radius_px=9.2,
+        radius_spread=0.13,
+        elongation=1.22,
+        irregularity=0.05,
+        darkness=0.72,
+        clumping=0.16,
+        rim=0.26,
+        nucleoli=0.5,
+    ),
     # The programme: larger and more uneven nuclei, coarse chromatin, nucleoli.
-    "activated": NucleusKind(9.5, 0.19, 1.27, 0.08, 0.73, 0.21, 0.27, 1.0),
-    "mitosis": NucleusKind(6.5, 0.15, 2.1, 0.22, 1.55, 0.10, 0.0, 0.0, 8),
-    "lymphocyte": NucleusKind(6.0, 0.10, 1.08, 0.04, 1.25, 0.22, 0.10, 0.0),
-    "fibroblast": NucleusKind(6.2, 0.18, 3.6, 0.05, 0.95, 0.12, 0.12, 0.0),
+    "activated": NucleusKind(
+        radius_px=9.5,
+        radius_spread=0.19,
+        elongation=1.27,
+        irregularity=0.08,
+        darkness=0.73,
+        clumping=0.21,
+        rim=0.27,
+        nucleoli=1.0,
+    ),
+    "mitosis": NucleusKind(
+        radius_px=6.5,
+        radius_spread=0.15,
+        elongation=2.1,
+        irregularity=0.22,
+        darkness=1.55,
+        clumping=0.10,
+        rim=0.0,
+        nucleoli=0.0,
+        n_shapes=8,
+    ),
+    "lymphocyte": NucleusKind(
+        radius_px=6.0,
+        radius_spread=0.10,
+        elongation=1.08,
+        irregularity=0.04,
+        darkness=1.25,
+        clumping=0.22,
+        rim=0.10,
+        nucleoli=0.0,
+    ),
+    "fibroblast": NucleusKind(
+        radius_px=6.2,
+        radius_spread=0.18,
+        elongation=3.6,
+        irregularity=0.05,
+        darkness=0.95,
+        clumping=0.12,
+        rim=0.12,
+        nucleoli=0.0,
+    ),
 }
 
 

@@ -16,7 +16,7 @@ CELL_PX = 8
 MPP_UM_PER_PX = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TissueTraits:
     """What differs between patients.
 
@@ -39,7 +39,7 @@ class TissueTraits:
     activation_px: float = 520.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TissueMap:
     """Fields on a grid of ``CELL_PX`` px; the first five are positive inside and negative outside.
 

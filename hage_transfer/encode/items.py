@@ -27,7 +27,7 @@ from hage_transfer.running.progress import Progress
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OpenItem:
     """The images of an item that is open, and what its feature file says of them.
 
@@ -45,11 +45,11 @@ class OpenItem:
     """
 
     images: ImageSequence
-    keys: np.ndarray | None
-    coords: np.ndarray | None
-    patch_size_px: int
-    patch_size_level0_px: int
-    mpp_um_per_px: float | None
+    keys: np.ndarray | None = None
+    coords: np.ndarray | None = None
+    patch_size_px: int = 0
+    patch_size_level0_px: int = 0
+    mpp_um_per_px: float | None = None
     why_empty: str = ""
     tissue_mm2: float | None = None
     slide_mpp_um_per_px: float | None = None
@@ -119,7 +119,7 @@ def encode_items(
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
     told = ImageProgress(progress, total=len(items), kept=len(items) - len(left))
     if not left:
-        return [Outcome(item.name, "done") for item in items]
+        return [Outcome(slide=item.name, status="done") for item in items]
     device = resolve_device(device)
     encoder = open_encoder(settings, device=device, own=own)
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
@@ -133,7 +133,7 @@ def encode_items(
         book=book,
     )
     done = {outcome.slide: outcome for outcome in worker.run()}
-    return [done.get(item.name, Outcome(item.name, "done")) for item in items]
+    return [done.get(item.name, Outcome(slide=item.name, status="done")) for item in items]
 
 
 def open_encoder(settings: EncoderSettings, *, device: str, own: FrozenEncoder | None = None) -> FrozenEncoder:

@@ -66,12 +66,11 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
             return iter_spot_patches(section, size_px=size_px, mpp_um_per_px=mpp_um_per_px, first=first)
 
         yield OpenItem(
-            ImageStream(section.n_obs, images),
-            spots,
-            None,
-            size_px,
-            level0_px,
-            mpp_um_per_px or own_mpp,
+            images=ImageStream(section.n_obs, images),
+            keys=spots,
+            patch_size_px=size_px,
+            patch_size_level0_px=level0_px,
+            mpp_um_per_px=mpp_um_per_px or own_mpp,
             slide_mpp_um_per_px=own_mpp,
             slide_mpp_source=facts.get("mpp_source", ""),
         )
@@ -96,7 +95,7 @@ def patch_set_item(patches: PatchSet, folder: Path) -> Item:
     @contextmanager
     def rows() -> Iterator[OpenItem]:
         images = ImageStream(len(patches), patches.images)
-        yield OpenItem(images, patches.keys, patches.coords, *_sizes(patches), None)
+        yield _opened(patches, images, patches.keys, patches.coords)
 
     inputs = {
         "keys": _hash("\n".join(patches.keys.tolist()).encode()),
@@ -133,15 +132,15 @@ def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
     @contextmanager
     def rows() -> Iterator[OpenItem]:
         images = ImageStream(len(source.rows), source.read)
-        yield OpenItem(images, patches.keys[places], coords, *_sizes(patches), None)
+        yield _opened(patches, images, patches.keys[places], coords)
 
     inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
     return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px, "reading": READING}, rows)
 
 
-def _sizes(patches: PatchSet) -> tuple[int, int]:
-    """Side given to the encoder and side at level 0: the same, and 0 where whole images differ in size."""
-    return patches.patch_px or 0, patches.patch_px or 0
+def _opened(patches: PatchSet, images: ImageStream, keys: np.ndarray, coords: np.ndarray | None) -> OpenItem:
+    side = patches.patch_px or 0  # 0 where whole images differ in size; the same at level 0
+    return OpenItem(images=images, keys=keys, coords=coords, patch_size_px=side, patch_size_level0_px=side)
 
 
 def refuse_doubles(names: Sequence[str], paths: Sequence[str]) -> None:

@@ -133,9 +133,19 @@ def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> 
         mm2, mpp = float(tissue.mask.sum()) * px_um2 / _UM2_PER_MM2, slide.resolution.mean_um_per_px
         source = slide.resolution.source
     if grid is None:
-        return OpenItem(NoTiles(), None, None, 0, 0, None, why, mm2, mpp, source)
-    sizes = grid.tile_px, round(grid.size_level0_px)
-    return OpenItem(SlideTiles(slide, grid), None, grid.coords, *sizes, grid.mpp_um_per_px, "", mm2, mpp, source)
+        return OpenItem(
+            images=NoTiles(), why_empty=why, tissue_mm2=mm2, slide_mpp_um_per_px=mpp, slide_mpp_source=source
+        )
+    return OpenItem(
+        images=SlideTiles(slide, grid),
+        coords=grid.coords,
+        patch_size_px=grid.tile_px,
+        patch_size_level0_px=round(grid.size_level0_px),
+        mpp_um_per_px=grid.mpp_um_per_px,
+        tissue_mm2=mm2,
+        slide_mpp_um_per_px=mpp,
+        slide_mpp_source=source,
+    )
 
 
 def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: SlideSetSettings, folder: Path) -> None:

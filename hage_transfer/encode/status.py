@@ -19,7 +19,7 @@ _MARK_LENGTH = len(TEMPORARY_MARK) + 13  # twelve digits and a hyphen
 State = Literal["done", "failed", "empty", "running elsewhere", "waiting"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one item.
 
@@ -110,13 +110,13 @@ class StatusBook:
     def _outcome(self, name: str, path: Path) -> Outcome:
         record = self.read(name)
         if path.is_file():
-            return record if record is not None and record.status == "done" else Outcome(name, "done")
+            return record if record is not None and record.status == "done" else Outcome(slide=name, status="done")
         owner = holder(self.locks, name)
         if owner is not None:
-            return Outcome(name, "running elsewhere", reason=f"process {owner.pid} on {owner.host}")
+            return Outcome(slide=name, status="running elsewhere", reason=f"process {owner.pid} on {owner.host}")
         if record is not None and record.failed:
             return record
-        return Outcome(name, "waiting")
+        return Outcome(slide=name, status="waiting")
 
 
 def remove_leftovers(*paths: Path) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _TABLE_SECONDS = 30.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Work:
     """An item at work: what it holds until it is done."""
 
@@ -136,14 +136,14 @@ class Worker:
                 close = inputs.pop_all().close
             journal = self._journal(item, sha256, rows.images.count)
             stack.pop_all()
-        work = _Work(item, rows, lock, journal, sha256, began)
+        work = _Work(item=item, rows=rows, lock=lock, journal=journal, sha256=sha256, began=began)
         self._works.append(work)
         return Opened(work, rows.images, journal.rows, close)
 
     def _is_settled(self, item: "Item") -> bool:
         """Whether another worker made the item's file, or failed at it, since this one began."""
         if item.path.is_file():
-            self._end(Outcome(item.name, "done"))
+            self._end(Outcome(slide=item.name, status="done"))
             return True
         record = None if self._book is None else self._book.read(item.name)
         if record is not None and record.failed and record.time >= self._began:
@@ -227,7 +227,7 @@ class Worker:
         seconds: float | None = None,
         error: InputError | OSError | None = None,
     ) -> None:
-        outcome = Outcome(item.name, status, seconds=seconds, reason=reason)
+        outcome = Outcome(slide=item.name, status=status, seconds=seconds, reason=reason)
         if rows is not None:
             outcome = replace(
                 outcome,
@@ -251,7 +251,7 @@ class Worker:
     def _leave_to_holder(self, item: "Item") -> None:
         owner = holder(self._locks(item), item.name)
         who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
-        self._end(Outcome(item.name, "running elsewhere", reason=who))
+        self._end(Outcome(slide=item.name, status="running elsewhere", reason=who))
         if self._book is None:
             self._error = DataError(f"{item.path}: {who} is at work on it; wait for it, or stop it")
 

@@ -29,7 +29,7 @@ GENE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class TileTable:
+class ExplainedTiles:
     """The tiles of an explained slide.
 
     Attributes:
@@ -47,7 +47,7 @@ class TileTable:
     def __len__(self) -> int:
         return len(self.deciding)
 
-    def at(self, places: TilePlaces | None) -> "TileTable":
+    def at(self, places: TilePlaces | None) -> "ExplainedTiles":
         """The table with the tiles' size."""
         return replace(self, places=places)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.explain.files import TileTable
+from hage_transfer.explain.files import ExplainedTiles
 from hage_transfer.mil.heatmap_geojson import write_attention_geojson
 from hage_transfer.report.attention_contact import ContactRow, draw_contact_sheet
 from hage_transfer.report.attention_map import THUMBNAIL_PX, TilePlaces, draw_attention_map, percentile_colour
@@ -17,7 +17,7 @@ _NOTE_LETTERS = 110
 
 
 def draw_pictures(
-    folder: Path, slide: Slide, places: TilePlaces, table: TileTable, *, px: int, source: str, top: int
+    folder: Path, slide: Slide, places: TilePlaces, table: ExplainedTiles, *, px: int, source: str, top: int
 ) -> None:
     """Writes the map, the contact sheet and the GeoJSON.
 
@@ -79,7 +79,7 @@ def draw_pictures(
     )
 
 
-def _made_by(table: TileTable, source: str) -> str:
+def _made_by(table: ExplainedTiles, source: str) -> str:
     explanation = table.explanation
     folds = explanation.slide.folds
     models = len(explanation.slide.probabilities)
@@ -87,7 +87,7 @@ def _made_by(table: TileTable, source: str) -> str:
     return f"source {source}, {explanation.kind}, fold {' '.join(folds)}, {mean} that never saw it; {len(table)} tiles"
 
 
-def _row(table: TileTable, heading: str, tiles: list[int], *, first: int, step: int = 1) -> ContactRow:
+def _row(table: ExplainedTiles, heading: str, tiles: list[int], *, first: int, step: int = 1) -> ContactRow:
     """Tiles of ranks ``first``, ``first + step``, and so on."""
     explanation = table.explanation
     captions = []

@@ -29,7 +29,7 @@ from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeatmapOptions:
     """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders.
 

@@ -11,7 +11,7 @@ import numpy as np
 from hage_transfer.data.feature_file import Features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
-from hage_transfer.explain.files import RECORD_FILE, TileTable, write_gene_table
+from hage_transfer.explain.files import RECORD_FILE, ExplainedTiles, write_gene_table
 from hage_transfer.explain.genes import TileGenes, tile_genes
 from hage_transfer.explain.images import SlideImage, level0_mpp, tile_places
 from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
@@ -51,7 +51,7 @@ def explain_slide(task: SlideTask) -> None:
         bags.coords(task.bag),
     )
     facts = open_features(bags.paths[task.bag])
-    table = TileTable(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
+    table = ExplainedTiles(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
     cautions = explanation.cautions(table.deciding)
     with _image(task.image) as slide:
         is_tables_alone = slide is None and facts.meta.patch_size_level0_px <= 0
@@ -74,7 +74,7 @@ def explain_slide(task: SlideTask) -> None:
     write_json(task.record, record)
 
 
-def _row(task: SlideTask, table: TileTable, mpp: float | None, cautions: list[str]) -> dict[str, Any]:
+def _row(task: SlideTask, table: ExplainedTiles, mpp: float | None, cautions: list[str]) -> dict[str, Any]:
     """The slide's row of slides.csv."""
     explanation = table.explanation
     return {
@@ -94,7 +94,7 @@ def _row(task: SlideTask, table: TileTable, mpp: float | None, cautions: list[st
     }
 
 
-def _genes(task: SlideTask, table: TileTable) -> tuple[TileGenes | None, list[str]]:
+def _genes(task: SlideTask, table: ExplainedTiles) -> tuple[TileGenes | None, list[str]]:
     """Genes of the tiles, with their table written, and what a reader must know of them."""
     if task.genes is None or task.frozen is None:
         return None, [task.why_no_genes] if task.why_no_genes else []

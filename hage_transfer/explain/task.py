@@ -37,7 +37,7 @@ class GeneModels:
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlideTask:
     """What explaining one slide needs; it travels to a worker.
 

@@ -13,7 +13,7 @@ from hage_transfer.predict.items import PredictItem
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictSettings:
     """Options of the command; ``named``: the user named the sections, so that none is left out quietly."""
 

@@ -9,7 +9,7 @@ from hage_transfer.errors import DataError
 Fact = str | float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ListedSlide:
     """One slide of a run.
 

@@ -75,13 +75,13 @@ def _contents(
         outline = None if tissue is None else (tissue / f"{name}.geojson").resolve()
         listed.append(
             ListedSlide(
-                name,
-                files.find(name, one.path),
-                files.sought(one.path),
-                one.facts,
-                one.overlays,
-                outline if outline is not None and outline.is_file() else None,
-                one.mpp_um_per_px,
+                name=name,
+                path=files.find(name, one.path),
+                sought=files.sought(one.path),
+                facts=one.facts,
+                overlays=one.overlays,
+                tissue=outline if outline is not None and outline.is_file() else None,
+                mpp_um_per_px=one.mpp_um_per_px,
             )
         )
     columns = {"label": "Label", "predicted": "Predicted", **scores, "fold": "Fold"}

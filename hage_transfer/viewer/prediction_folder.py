@@ -29,11 +29,11 @@ def read_predictions(folder: Path, *, slides: Path | None) -> Contents:
         recorded = Path(image) if image else None
         listed.append(
             ListedSlide(
-                path.stem,
-                files.find(path.stem, recorded),
-                files.sought(recorded),
-                {SOURCE: facts},
-                {SOURCE: path},
+                name=path.stem,
+                path=files.find(path.stem, recorded),
+                sought=files.sought(recorded),
+                facts={SOURCE: facts},
+                overlays={SOURCE: path},
                 mpp_um_per_px=mpp,
             )
         )

@@ -39,10 +39,10 @@ def _read(folder: Path, table: Path, columns: dict[str, str], *, kind: str, slid
         outline = folder / "geojson" / f"{name}.geojson"
         listed.append(
             ListedSlide(
-                name,
-                files.find(name, recorded),
-                files.sought(recorded),
-                {SOURCE: {key: _fact(row.get(key, "")) for key in columns}},
+                name=name,
+                path=files.find(name, recorded),
+                sought=files.sought(recorded),
+                facts={SOURCE: {key: _fact(row.get(key, "")) for key in columns}},
                 tissue=outline if outline.is_file() else None,
                 mpp_um_per_px=_resolution(row),
             )

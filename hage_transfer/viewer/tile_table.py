@@ -17,7 +17,7 @@ _SCORES = ("pcc", "heldout_pcc", "validation_pcc")
 _READ_ROWS = 2**14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TileTable:
     """What `tiles.h5ad` of `hage heatmap` and the files of `hage predict` hold, without the expression.
 

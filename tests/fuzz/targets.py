@@ -130,7 +130,19 @@ def classifier(folder: Path) -> Path:
     model = build_model("abmil", 4, n_classes=2, **sizes)
     meta = {"model": {"kind": "abmil", **sizes}, "encoder": "uni", "encoder_sha256": "a", "best_epoch": 1}
     path = folder / "models" / "frozen" / "trial_0" / "fold_0.safetensors"
-    save_fold_model(path, FoldModel(model, torch.zeros(4), torch.ones(4), ("a", "b"), "frozen", 0, "0", meta))
+    save_fold_model(
+        path,
+        FoldModel(
+            model=model,
+            mean=torch.zeros(4),
+            std=torch.ones(4),
+            classes=("a", "b"),
+            source="frozen",
+            trial=0,
+            fold="0",
+            meta=meta,
+        ),
+    )
     return path
 
 

@@ -21,7 +21,16 @@ def fold_model(seed, *, kind="abmil", trial=0):
         torch.manual_seed(seed)
         model = build_model(kind, 4, n_classes=2, hidden_dim=6, attention_dim=5, gated=True, dropout=0.2).eval()
     mean, std = torch.full((4,), 0.5), torch.full((4,), 2.0)
-    return FoldModel(model, mean, std, CLASSES, "frozen", trial, "0", {"model": {"kind": kind}})
+    return FoldModel(
+        model=model,
+        mean=mean,
+        std=std,
+        classes=CLASSES,
+        source="frozen",
+        trial=trial,
+        fold="0",
+        meta={"model": {"kind": kind}},
+    )
 
 
 @pytest.fixture

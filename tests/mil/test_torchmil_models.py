@@ -170,7 +170,14 @@ def test_clams_instance_loss_is_the_papers_and_takes_large_scores():
 @pytest.mark.parametrize("name", TORCHMIL)
 def test_torchmil_model_comes_back_from_its_file(name, tmp_path):
     kept = FoldModel(
-        model(name), torch.zeros(6), torch.ones(6), ("a", "b"), "frozen", 0, "0", {"model": settings(name)}
+        model=model(name),
+        mean=torch.zeros(6),
+        std=torch.ones(6),
+        classes=("a", "b"),
+        source="frozen",
+        trial=0,
+        fold="0",
+        meta={"model": settings(name)},
     )
     save_fold_model(model_path(tmp_path, source="frozen", trial=0, fold="0"), kept)
     read = read_fold_model(tmp_path, source="frozen", trial=0, fold="0")

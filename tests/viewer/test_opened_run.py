@@ -16,7 +16,7 @@ def opened(tmp_path, make_slide):
     """A flat slide and a pyramid, read by one reader."""
     flat = make_slide(tmp_path / "flat.tif", levels=False)
     pyramid = make_slide(tmp_path / "pyramid.tif")
-    slides = {path.stem: ListedSlide(path.stem, path) for path in (flat, pyramid)}
+    slides = {path.stem: ListedSlide(name=path.stem, path=path) for path in (flat, pyramid)}
     run = OpenedRun(lambda: Contents("run", "tissue", {}, ("slides",), slides), readers=1)
     yield run
     run.close()

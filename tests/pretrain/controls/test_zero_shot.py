@@ -39,7 +39,14 @@ def spots(n: int, names: tuple[str, ...], loadings: np.ndarray, *, seed: int) ->
     spot_names = tuple(map(str, range(n)))
     features = programs.astype(np.float32)
     return Spots(
-        features, np.abs(seen), seen, np.zeros((n, 2)), section, names, ("P",) * len(names), spot_names
+        features=features,
+        counts=np.abs(seen),
+        target=seen,
+        coords_px=np.zeros((n, 2)),
+        section=section,
+        section_names=names,
+        patient=("P",) * len(names),
+        spot_names=spot_names,
     ), target
 
 
@@ -52,7 +59,16 @@ def data() -> FoldData:
     symbols = tuple(f"G{i}" for i in range(N_SEEN + N_UNSEEN))
     unseen = UnseenGenes(symbols[N_SEEN:], vectors[N_SEEN:], target[:, N_SEEN:])
     fold = LeftOut("A", ("B1", "B2"), ("A1", "A2"))
-    return FoldData(fold, train, test, symbols[:N_SEEN], vectors[:N_SEEN], "loadings", META, unseen)
+    return FoldData(
+        fold=fold,
+        train=train,
+        test=test,
+        genes=symbols[:N_SEEN],
+        gene_vectors=vectors[:N_SEEN],
+        gene_source="loadings",
+        feature_meta=META,
+        unseen=unseen,
+    )
 
 
 @pytest.fixture
