@@ -13,15 +13,23 @@ if TYPE_CHECKING:
     __version__: str
     from hage_transfer.compare.differences import Difference
     from hage_transfer.compare.results import Results
+    from hage_transfer.door.check_labels import check_labels
+    from hage_transfer.door.check_patches import check_patches
     from hage_transfer.door.convert import convert
     from hage_transfer.door.demo import demo
     from hage_transfer.door.demo_data import demo_data
+    from hage_transfer.door.doctor import doctor
     from hage_transfer.door.embed import embed
     from hage_transfer.door.encode_patches import encode_patches
     from hage_transfer.door.encode_sections import encode_sections
     from hage_transfer.door.encode_slides import encode_slides
     from hage_transfer.door.explain import explain
+    from hage_transfer.door.gene_coverage import gene_coverage
+    from hage_transfer.door.gene_embeddings import gene_embeddings
+    from hage_transfer.door.gene_panel import gene_panel
     from hage_transfer.door.has import has
+    from hage_transfer.door.make_labels import make_labels
+    from hage_transfer.door.make_manifest import make_manifest
     from hage_transfer.door.mil import mil
     from hage_transfer.door.predict import predict
     from hage_transfer.door.pretrain import pretrain
@@ -51,16 +59,24 @@ _HOMES = {
     "ExpressionModel": "models.expression_model",
     "GeneInformedEncoder": "models.gene_informed",
     "Results": "compare.results",
+    "check_labels": "door.check_labels",
+    "check_patches": "door.check_patches",
     "convert": "door.convert",
     "copy_recipe": "door.recipes",
     "demo": "door.demo",
     "demo_data": "door.demo_data",
+    "doctor": "door.doctor",
     "embed": "door.embed",
     "encode_patches": "door.encode_patches",
     "encode_sections": "door.encode_sections",
     "encode_slides": "door.encode_slides",
     "explain": "door.explain",
+    "gene_coverage": "door.gene_coverage",
+    "gene_embeddings": "door.gene_embeddings",
+    "gene_panel": "door.gene_panel",
     "has": "door.has",
+    "make_labels": "door.make_labels",
+    "make_manifest": "door.make_manifest",
     "mil": "door.mil",
     "open_slide": "door.readers",
     "predict": "door.predict",
@@ -107,16 +123,24 @@ __all__ = [
     "SplitError",
     "WeightsError",
     "__version__",
+    "check_labels",
+    "check_patches",
     "convert",
     "copy_recipe",
     "demo",
     "demo_data",
+    "doctor",
     "embed",
     "encode_patches",
     "encode_sections",
     "encode_slides",
     "explain",
+    "gene_coverage",
+    "gene_embeddings",
+    "gene_panel",
     "has",
+    "make_labels",
+    "make_manifest",
     "mil",
     "open_slide",
     "predict",

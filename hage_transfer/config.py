@@ -308,11 +308,11 @@ def _plain(value: Any) -> Any:
 def _parsed(override: str) -> tuple[str, Any]:
     key, sign, text = override.partition("=")
     if not sign or not key:
-        raise ConfigError(f"--set {override}: wanted key=value, for example --set train.epochs=5")
+        raise ConfigError(f"changes={override}: wanted key=value, for example train.epochs=5")
     try:
         return key, parse_yaml(text)
     except BoundsError as error:
-        raise ConfigError(f"--set {override[:_SHOWN]}: the value is {error}") from None
+        raise ConfigError(f"changes={override[:_SHOWN]}: the value is {error}") from None
 
 
 def _set(tree: dict[str, Any], key: str, value: Any, *, merge: bool = False) -> None:
@@ -343,7 +343,7 @@ def _describe_fault(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
         near = nearest(location[-1], siblings)
         return f"unknown key {key}" + (f" (nearest valid key: {'.'.join([*parents, near[0]])})" if near else "")
     if fault["type"] == "missing":
-        return f"{key} is missing; give it in the file or with --set {key}=..."
+        return f"{key} is missing; give it in the file or set {key}=..."
     message = str(fault["msg"]).removeprefix("Value error, ")
     if not key:
         return message

@@ -108,9 +108,9 @@ def refuse_in_place(out: Path, table: Path) -> None:
         DataError: see above.
     """
     if out.is_dir():
-        raise DataError(f"{out}: is a folder; --out names a file")
+        raise DataError(f"{out}: is a folder; out= names a file")
     if table.exists() and out.exists() and table.samefile(out):
-        raise DataError(f"{out}: is the table itself; --out names another file")
+        raise DataError(f"{out}: is the table itself; out= names another file")
 
 
 def as_number(text: str | None) -> float | None:

@@ -4,7 +4,7 @@
 
     HageError
     ├── InputError            what the user gave is wrong: one clear message, exit code 2
-    │   ├── ConfigError       a config file, a key in it, or a --set override
+    │   ├── ConfigError       a config file, a key in it, or a change of one
     │   ├── DataError         a data file: missing, unreadable, or not in the form it claims
     │   ├── SplitError        folds that would leak, or that the data cannot fill
     │   ├── WeightsError      a frozen encoder or its weights cannot be had
@@ -29,7 +29,7 @@ class InputError(HageError):
 
 
 class ConfigError(InputError):
-    """A config file, one of its keys, or a ``--set`` override is wrong."""
+    """A config file, one of its keys, or a change of one is wrong."""
 
 
 class DataError(InputError):

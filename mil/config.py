@@ -95,7 +95,7 @@ class MilTrainSettings(Settings):
         "them again, one with more has one trial each. 1: a trial each, all with the same seed",
     )
     threads: int = Field(
-        1, gt=0, description="of the products of one training; --jobs uses cores too, and changes no number"
+        1, gt=0, description="of the products of one training; jobs= uses cores too, and changes no number"
     )
     checkpoint_s: float = Field(
         20.0, ge=0, description="least seconds between writes of what a killed run resumes from"

@@ -158,9 +158,9 @@ def _numbers(
     try:
         trial, probabilities = int(row["trial"] or 0), np.array([float(row[name]) for name in classes])
     except ValueError as error:
-        raise DataError(f"{path}: line {line}: {error}; run `hage mil` again with --overwrite") from None
+        raise DataError(f"{path}: line {line}: {error}; run `hage mil` again with overwrite=True") from None
     if not np.isfinite(probabilities).all():
-        raise DataError(f"{path}: line {line}: a probability is no number; run `hage mil` again with --overwrite")
+        raise DataError(f"{path}: line {line}: a probability is no number; run `hage mil` again with overwrite=True")
     return trial, probabilities
 
 

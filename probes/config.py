@@ -84,7 +84,7 @@ class ProbeConfig(Settings):
         None, description="two classes: the one that AUC, recall and F1 speak of; None: the last in sorted order"
     )
     select_by: Literal["auc", "accuracy", "balanced_accuracy", "recall", "f1"] = Field(
-        "auc", description="what --select takes the best encoder by"
+        "auc", description="what the selection (select=True) takes the best encoder by"
     )
     memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
     seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")

@@ -59,7 +59,7 @@ def test_yaml_that_is_damaged_or_hostile_is_one_message_within_a_second(tmp_path
 @pytest.mark.parametrize("kind", ["a date that is none", "5,000 digits", "recursion", "a bool that is none"])
 def test_overrides_are_held_to_the_same(kind):
     value = BROKEN[kind].removeprefix("a: ")
-    with pytest.raises(ConfigError, match=r"--set root=.*: the value is not valid YAML") as caught:
+    with pytest.raises(ConfigError, match=r"changes=root=.*: the value is not valid YAML") as caught:
         load_config(FeatureSetSettings, None, [f"root={value}"])
     assert len(str(caught.value)) < 1000
 

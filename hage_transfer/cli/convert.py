@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+
+import hage_transfer as ht
 
 Features = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature file, or a folder of them, of any of the layouts.")
@@ -65,11 +68,7 @@ def convert(
 
     What a file does not record and no option says is written as unknown. Run again, it does what is left.
     """
-    from rich.console import Console
-
-    from hage_transfer.door.convert import convert as call
-
-    found = call(
+    found = ht.convert(
         features,
         to=to,
         out=out,
@@ -84,6 +83,8 @@ def convert(
         magnification=magnification,
         level0_magnification=level0_magnification,
         overlap_px=overlap,
+        slide_mpp_um_per_px=slide_mpp,
+        dataset=dataset,
         overwrite=overwrite,
     )
     Console().print(str(found), markup=False, soft_wrap=True)

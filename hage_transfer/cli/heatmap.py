@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+import hage_transfer as ht
 from hage_transfer.cli import options
 
 _ENCODER_HELP = (
@@ -48,12 +49,9 @@ def register(app: typer.Typer) -> None:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Make anew what is there already.")] = False,
     ) -> None:
         """Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes."""
-        from hage_transfer.door.explain import explain
-        from hage_transfer.errors import ItemsFailedError
-
         console = Console()
         try:
-            found = explain(
+            found = ht.explain(
                 run,
                 source=source or (),
                 slides=slide or (),
@@ -67,7 +65,7 @@ def register(app: typer.Typer) -> None:
                 jobs=jobs,
                 overwrite=overwrite,
             )
-        except ItemsFailedError as error:
+        except ht.ItemsFailedError as error:
             show_explained(error.done, console)
             raise
         show_explained(found, console)

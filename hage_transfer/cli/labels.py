@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+import hage_transfer as ht
 from hage_transfer.cli.classify import STYLE
 from hage_transfer.errors import some
 
 if TYPE_CHECKING:
     from hage_transfer.compare.split_files import SplitFile, SplitSurvey
-    from hage_transfer.data.labels import LabelTable
+    from hage_transfer.door.check_labels import LabelCheck
 
 _NAMED = 5
 
@@ -51,16 +52,14 @@ def make(
     TCGA-BRCA as CLAM has it: hage labels make tcga_brca_subset.csv.zip --out labels.csv --label oncotree_code
     --group case_id --site tcga --keep IDC --keep ILC
     """
-    from hage_transfer.data.published_labels import NO_LABEL, Columns, write_label_table
-
-    counts = write_label_table(table, out, Columns(slide, label, group, site), keep=keep or (), drop_empty=drop_empty)
-    kept = {name: n for name, n in counts.items() if name in keep} if keep else dict(counts)
-    kept.pop(NO_LABEL, None)
-    left = {name: count for name, count in counts.items() if name not in kept}
+    made = ht.make_labels(
+        table, out=out, slide=slide, label=label, group=group, site=site, keep=keep or (), drop_empty=drop_empty
+    )
     console = Console()
-    console.print(f"{out}: {sum(kept.values())} slides ({_counts(kept)})", markup=False, soft_wrap=True)
-    if left:
-        console.print(f"left out: {sum(left.values())} slides ({_counts(left)})", markup=False, soft_wrap=True)
+    console.print(f"{out}: {sum(made.kept.values())} slides ({_counts(made.kept)})", markup=False, soft_wrap=True)
+    if made.left_out:
+        text = f"left out: {sum(made.left_out.values())} slides ({_counts(made.left_out)})"
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def check(
@@ -71,56 +70,37 @@ def check(
     names: Annotated[bool, typer.Option("--names", help="All names, not the first few.")] = False,
 ) -> None:
     """Count slides, classes, patients and sites; find unknown slides, and patients on two sides of a split."""
-    from hage_transfer.compare.split_files import read_split_files, survey_split
-    from hage_transfer.data.labels import read_labels
-
-    labels = read_labels(table)
-    console = Console()
-    _show_labels(labels, console)
+    found, console = ht.check_labels(table, splits=splits), Console()
+    _show_labels(found, console)
     if splits is None:
         return
-    found = [(file, survey_split(file, labels)) for file in read_split_files(splits)]
     _show_splits(found, console)
-    for file, survey in found:
+    for file, survey in found.splits:
         _show_names(file, survey, console, most=sys.maxsize if names else _NAMED)
-    _show_overlap([file for file, _ in found], console)
+    again = sum(times > 1 for times in found.tests.values())
+    if again:
+        console.print(
+            f"test sides overlap: {again} of {len(found.tests)} tested slides are tested more than once", markup=False
+        )
 
 
-def _show_labels(labels: "LabelTable", console: Console) -> None:
+def _show_labels(found: "LabelCheck", console: Console) -> None:
+    labels, groups = found.labels, found.groups()
     console.print(f"{len(labels)} slides ({_counts(Counter(labels.labels.tolist()))})", markup=False, soft_wrap=True)
-    for what, values in (("groups (patients)", labels.groups), ("sites", labels.sites)):
-        if values is None:
+    for what in ("groups (patients)", "sites"):
+        if what not in groups.index:
             console.print(f"no {what}", markup=False)
             continue
-        sizes = Counter(values.tolist())
-        mixed = [name for name in sizes if len(set(labels.labels[values == name].tolist())) > 1]
-        console.print(
-            f"{len(sizes)} {what}, the largest of {max(sizes.values())} slides, {len(mixed)} with more than one class",
-            markup=False,
-            soft_wrap=True,
-        )
+        number, largest, mixed = groups.loc[what]
+        text = f"{number} {what}, the largest of {largest} slides, {mixed} with more than one class"
+        console.print(text, markup=False, soft_wrap=True)
 
 
-def _show_splits(found: "Sequence[tuple[SplitFile, SplitSurvey]]", console: Console) -> None:
-    heads = (
-        "split",
-        "train",
-        "val",
-        "test",
-        "unknown slides",
-        "slides on two sides",
-        "patients on two sides",
-        "unused",
-    )
-    table = Table(*heads, **STYLE)
-    for file, survey in found:
-        sides = [_counts(counts) for counts in survey.counts.values()]
-        totals = (
-            sum(map(len, survey.unknown.values())),
-            _distinct(survey.shared_slides),
-            _distinct(survey.shared_groups),
-        )
-        table.add_row(file.name, *sides, *map(str, totals), str(len(survey.unused)))
+def _show_splits(found: "LabelCheck", console: Console) -> None:
+    rows = found.table()
+    table = Table(*rows.columns, **STYLE)
+    for row in rows.itertuples(index=False):
+        table.add_row(*(_counts(cell) if isinstance(cell, dict) else str(cell) for cell in row))
     console.print(table)
 
 
@@ -133,19 +113,6 @@ def _show_names(file: "SplitFile", survey: "SplitSurvey", console: Console, *, m
     if unknown:
         text = f"splits_{file.name}.csv: {len(unknown)} slides without a label: {some(unknown, most)}"
         console.print(text, markup=False, soft_wrap=True)
-
-
-def _show_overlap(files: "Sequence[SplitFile]", console: Console) -> None:
-    tests = Counter(slide for file in files for slide in file.sides["test"])
-    again = sum(count > 1 for count in tests.values())
-    if again:
-        console.print(
-            f"test sides overlap: {again} of {len(tests)} tested slides are tested more than once", markup=False
-        )
-
-
-def _distinct(shared: Mapping[tuple[str, str], Sequence[str]]) -> int:
-    return len({name for names in shared.values() for name in names})
 
 
 def _counts(counts: Mapping[str, int]) -> str:

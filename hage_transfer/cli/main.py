@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 from typer.core import TyperCommand, TyperGroup
 
 import hage_transfer as ht
+from hage_transfer.cli.flags import FlagFilter, as_flags
 from hage_transfer.errors import HageError, ItemsFailedError
 
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
@@ -135,6 +136,7 @@ def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 1 (some items failed), 2 (wrong input), 130 (interrupted)."""
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    handler.addFilter(FlagFilter())
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger(ht.__name__).setLevel(logging.INFO)
     try:
@@ -145,9 +147,9 @@ def run(arguments: list[str]) -> int:
         console.print("`hage --help` and `hage COMMAND --help` list what there is", markup=False)
         return EXIT_INPUT
     except HageError as error:
-        _show_error(console, str(error))
+        _show_error(console, as_flags(str(error)))
         for note in getattr(error, "__notes__", []):
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            console.print(as_flags(note), markup=False, highlight=False, soft_wrap=True)
         return EXIT_ITEMS_FAILED if isinstance(error, ItemsFailedError) else EXIT_INPUT
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0)

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+import hage_transfer as ht
 from hage_transfer.cli import options
 
 _SECTIONS_HELP = "Sections of CONFIG, comma-separated; without it every one that the encoders did not train on."
@@ -48,13 +50,10 @@ def register(app: typer.Typer) -> None:
         overwrite: options.Overwrite = False,
     ) -> None:
         """Predict expression of held-out sections, or of every tile of slides: AnnData files, tables and maps."""
-        from hage_transfer.door.predict import predict as call
-        from hage_transfer.errors import ConfigError, ItemsFailedError
-
         if not encoder or out is None:
-            raise ConfigError("hage predict needs --encoder (encoder directories) and --out (a folder)")
+            raise ht.ConfigError("hage predict needs --encoder (encoder directories) and --out (a folder)")
         try:
-            found = call(
+            found = ht.predict(
                 encoder,
                 out=out,
                 config=config,
@@ -72,7 +71,7 @@ def register(app: typer.Typer) -> None:
                 device=device,
                 overwrite=overwrite,
             )
-        except ItemsFailedError as error:
+        except ht.ItemsFailedError as error:
             _show(error.done)
             raise
         _show(found)
@@ -80,8 +79,6 @@ def register(app: typer.Typer) -> None:
 
 def _show(found: Any) -> None:
     """A line a section or slide: how much was predicted, how well, what was drawn."""
-    from rich.console import Console
-
     console = Console()
     for one in found.summaries:
         text = f"{one['name']}: {one['rows']} {one['of']}, {one['genes']} genes, {one['encoders']} encoders; "

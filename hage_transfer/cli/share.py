@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+import hage_transfer as ht
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +33,8 @@ def share(
 
     The token is the one of `hf auth login`, or HF_TOKEN.
     """
-    from rich.console import Console
-
-    from hage_transfer.door.share import share as call
-
     console = Console()
-    shared = call(encoder, to=to, public=public, licence_allows=licence_allows, dry_run=dry_run)
+    shared = ht.share(encoder, to=to, public=public, licence_allows=licence_allows, dry_run=dry_run)
     console.print(str(shared), markup=False, highlight=False, soft_wrap=True)
     if shared.address is not None:
         console.print(f'GeneInformedEncoder.from_pretrained("{to}") loads it', markup=False, highlight=False)

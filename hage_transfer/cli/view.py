@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+import hage_transfer as ht
 
 Run = Annotated[
     Path, typer.Argument(help="Run of `hage mil`, or a folder of `hage heatmap`, `encode slides`, `tissue`, `predict`.")
@@ -23,13 +26,9 @@ def view(run: Run, slides: Slides = None, port: Port = 8765, no_browser: NoBrows
 
     The page is served to this machine alone (127.0.0.1) and loads nothing from elsewhere. Ctrl-C ends it.
     """
-    from rich.console import Console
-
-    from hage_transfer.door.view import view as call
-
     console = Console()
     try:
-        with call(run, slides=slides, port=port, browser=not no_browser) as viewer:
+        with ht.view(run, slides=slides, port=port, browser=not no_browser) as viewer:
             if viewer.n_missing:
                 console.print(
                     f"{viewer.n_missing} of {viewer.n_slides} slides were not found; say where they are with --slides "

@@ -150,7 +150,7 @@ def check_prediction_rows(path: Path, n_rows: int, meta: Mapping[str, Any]) -> N
     """
     wanted = meta.get(PREDICTION_ROWS)
     if wanted is not None and n_rows != wanted:
-        raise DataError(f"{path}: has {n_rows} rows, the run wrote {wanted}; run it again with --overwrite")
+        raise DataError(f"{path}: has {n_rows} rows, the run wrote {wanted}; run it again with overwrite=True")
 
 
 def _means_over_trials(records: Sequence[Record]) -> list[Record]:

@@ -1,7 +1,7 @@
 """Identical images in a patch set: found by the hash of their pixels, whatever their files are called."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
+from hage_transfer.running.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,18 @@ class PixelCheck:
     constant: tuple[int, ...]
 
 
-def check_pixels(patches: PatchSet, *, n_threads: int = 1, progress: Callable[[int], None] | None = None) -> PixelCheck:
+def check_pixels(patches: PatchSet, *, n_threads: int = 1, progress: Progress | None = None) -> PixelCheck:
     """Reads every patch once and compares the hashes of their pixels and shapes.
 
     Args:
         patches: the set; one image of each thread is held at a time.
         n_threads: images read at a time.
-        progress: told how many patches have been read since it was last told.
+        progress: told of each image, in patches.
     """
     hashes: dict[bytes, list[int]] = {}
     unreadable: dict[str, str] = {}
     constant: list[int] = []
+    read = 0
     for source, digests, reason in _read_all(patches.sources, n_threads):
         for row, (digest, is_constant) in zip(source.rows, digests, strict=False):
             hashes.setdefault(digest, []).append(row)
@@ -62,7 +64,8 @@ def check_pixels(patches: PatchSet, *, n_threads: int = 1, progress: Callable[[i
         if reason is not None:
             unreadable[source.key] = reason
         if progress is not None:
-            progress(len(source.rows))
+            read += len(source.rows)
+            progress(read, len(patches), source.key)
     groups = patches.image_keys if patches.groups is None else patches.groups
     found = [
         Duplicates(

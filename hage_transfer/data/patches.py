@@ -27,7 +27,7 @@ def _check(settings: PatchSetSettings) -> None:
         if value is not None and settings.layout != owners[key]:
             raise ConfigError(f"data.{key} belongs to layout {owners[key]}, and data.layout is {settings.layout}")
         if value is None and key == settings.layout:
-            raise ConfigError(f"data.layout {settings.layout} needs data.{key}; give it with --set data.{key}=...")
+            raise ConfigError(f"data.layout {settings.layout} needs data.{key}; set data.{key}=...")
     if settings.layout == "pcam" and settings.tile_px is not None:
         raise ConfigError("data.tile_px: PCAM's patches are 96 px and are not cut; leave it out")
     if settings.stride_px is not None and settings.tile_px is None:

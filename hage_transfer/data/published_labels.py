@@ -107,7 +107,7 @@ def _check_columns(path: Path, opened: CsvTable, wanted: Mapping[str, str]) -> N
     if missing:
         raise DataError(
             f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, there)) or 'none'}; name the "
-            "columns with --slide, --label, --group, --site"
+            "columns with slide=, label=, group=, site="
         )
     opened.refuse_repeated(asked, path=path)
 
@@ -118,6 +118,6 @@ def _row(path: Path, line: int, row: Mapping[str, str], wanted: Mapping[str, str
     if wanted.get("site") == TCGA and not is_missing(found["slide"]):
         found["site"] = tcga_site(found["slide"])
     cells = {wanted[name]: value for name, value in found.items()}
-    remedy = "fill it, or leave rows without a class out with --drop-empty or --keep"
+    remedy = "fill it, or leave rows without a class out with drop_empty=True or keep="
     refuse_missing(path, line, cells, remedy=remedy if is_missing(found["label"]) else "fill it, or leave the row out")
     return found

@@ -51,7 +51,7 @@ def _rows(table: Path, columns: Mapping[str, str]) -> Iterator[dict[str, str]]:
         if missing:
             raise DataError(
                 f"{table}: no column {', '.join(missing)}, only {', '.join(there) or 'none'}; name the columns "
-                "with --path-column, --label-column, --group-column, --part-column"
+                "with path_column=, label_column=, group_column=, part_column="
             )
         opened.refuse_repeated(columns.values(), path=table)
         for line, row in opened.rows:

@@ -74,7 +74,7 @@ def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFil
         found = json.loads(marker.read_text(encoding="utf-8"))
         if found != made_with:
             raise ConfigError(
-                f"{root}: holds demo data of {found}, wanted {made_with}; give another --out, or --overwrite"
+                f"{root}: holds demo data of {found}, wanted {made_with}; give another out=, or overwrite=True"
             )
     write_json(marker, made_with)
     write_sections(files.sections, seed=seed, names=size.sections, side_px=size.section_px)

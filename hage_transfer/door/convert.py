@@ -1,13 +1,12 @@
 """`convert`: feature files between this project's layout and those of other tools."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from hage_transfer.data.feature_layouts import Given, TridentGrid
 from hage_transfer.door.given import PathLike
-
-if TYPE_CHECKING:
-    from hage_transfer.encode.convert import Converted
-    from hage_transfer.running.progress import Progress
+from hage_transfer.encode.convert import Converted, convert_path
+from hage_transfer.running.progress import Progress, shown
 
 
 def convert(
@@ -26,9 +25,11 @@ def convert(
     magnification: float | None = None,
     level0_magnification: float | None = None,
     overlap_px: int | None = None,
+    slide_mpp_um_per_px: float | None = None,
+    dataset: str | None = None,
     overwrite: bool = False,
-    progress: "Progress | None" = None,
-) -> "Converted":
+    progress: Progress | None = None,
+) -> Converted:
     """Converts feature files between layouts; rows and coords stay as they are, nothing is guessed.
 
     What a file does not record and no argument says is written as unknown. Run again, it does what is left.
@@ -48,6 +49,8 @@ def convert(
         magnification: TRIDENT: of the tiles.
         level0_magnification: TRIDENT: of level 0; None: from the two patch sizes.
         overlap_px: TRIDENT: of neighbouring tiles.
+        slide_mpp_um_per_px: resolution of level 0, for coords in um (STAMP).
+        dataset: name of the rows in an h5, where it is neither ``features`` nor ``feats``.
         overwrite: replace files that hold something else.
         progress: called with (done, total, name) as each file ends.
 
@@ -55,10 +58,6 @@ def convert(
         InputError: nothing to convert, output in the input's place, or no file can be converted.
         ItemsFailedError: some files failed; they are in ``failures.csv``, the rest are done.
     """
-    from hage_transfer.data.feature_layouts import Given, TridentGrid
-    from hage_transfer.encode.convert import convert_path
-    from hage_transfer.running.progress import shown
-
     given = Given(
         encoder=encoder_name,
         encoder_sha256=encoder_sha256,
@@ -67,6 +66,8 @@ def convert(
         mpp_um_per_px=mpp_um_per_px,
         patch_size_px=patch_size_px,
         patch_size_level0_px=patch_size_level0_px,
+        slide_mpp_um_per_px=slide_mpp_um_per_px,
+        dataset=dataset,
     )
     grid = TridentGrid(
         target_magnification=magnification, overlap=overlap_px, level0_magnification=level0_magnification

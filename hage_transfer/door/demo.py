@@ -103,7 +103,7 @@ def demo(
 def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool) -> DemoFiles:
     marker = folder / "data" / "made_with.json"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not marker.is_file():
-        raise ConfigError(f"{folder}: exists and holds no demo; give another --out")
+        raise ConfigError(f"{folder}: exists and holds no demo; give another out=")
     if overwrite:
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hage_transfer.door.given import PathLike
-
-if TYPE_CHECKING:
-    from hage_transfer.explain.explained import Explained
-    from hage_transfer.running.progress import Progress
+from hage_transfer.errors import ConfigError
+from hage_transfer.explain.explained import Explained
+from hage_transfer.explain.run import HeatmapOptions, run_heatmap
+from hage_transfer.heatmap_files import HEATMAPS_FOLDER
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, shown
 
 
 def explain(
@@ -27,8 +29,8 @@ def explain(
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
-    progress: "Progress | None" = None,
-) -> "Explained":
+    progress: Progress | None = None,
+) -> Explained:
     """Explains slides by the models of the fold that tested them: attention, the tiles that decided, and their genes.
 
     Writes a folder a source and slide: the map, GeoJSON for QuPath, tiles and genes as csv and AnnData, a sheet of the
@@ -55,12 +57,6 @@ def explain(
         InputError: no run of `mil`, an unknown source or slide, encoders that do not fit; nothing is written.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, ``done`` of the error has the rest.
     """
-    from hage_transfer.errors import ConfigError
-    from hage_transfer.explain.run import HeatmapOptions, run_heatmap
-    from hage_transfer.heatmap_files import HEATMAPS_FOLDER
-    from hage_transfer.running.devices import resolve_device
-    from hage_transfer.running.progress import shown
-
     patterns = [encoders] if isinstance(encoders, str | os.PathLike) else encoders
     if not 0 < deciding < 1:
         raise ConfigError(f"deciding={deciding:g}: a share between 0 and 1, for example 0.1")

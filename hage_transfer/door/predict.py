@@ -3,15 +3,20 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hage_transfer.config import Changes
 from hage_transfer.door.given import ConfigLike, PathLike
-
-if TYPE_CHECKING:
-    from hage_transfer.predict.items import PredictItem
-    from hage_transfer.predict.predictions import Predictions
-    from hage_transfer.running.progress import Progress
+from hage_transfer.door.recipes import resolve_config
+from hage_transfer.encode.sources import find_encoder_directories, run_of
+from hage_transfer.errors import ConfigError
+from hage_transfer.predict.items import PredictItem, are_tiles, section_items, slide_items
+from hage_transfer.predict.predictions import Predictions
+from hage_transfer.predict.run import run_predict
+from hage_transfer.predict.tasks import PredictSettings
+from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, shown
+from hage_transfer.running.run_directory import CONFIG_FILE
 
 
 def predict(
@@ -32,8 +37,8 @@ def predict(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-    progress: "Progress | None" = None,
-) -> "Predictions":
+    progress: Progress | None = None,
+) -> Predictions:
     """Predicts expression of held-out ST sections, or of every tile of slides.
 
     Sections are those of ``config``, else those of the pretraining run that the encoders lie in. A section is predicted
@@ -63,12 +68,6 @@ def predict(
         InputError: encoders, features, sections, genes or ``out`` are not right; nothing is written.
         ItemsFailedError: some failed; they are in ``failures.csv``, ``done`` of the error has the rest.
     """
-    from hage_transfer.encode.sources import find_encoder_directories
-    from hage_transfer.predict.run import run_predict
-    from hage_transfer.predict.tasks import PredictSettings
-    from hage_transfer.running.devices import resolve_device
-    from hage_transfer.running.progress import shown
-
     given = [encoders] if isinstance(encoders, str | os.PathLike) else list(encoders)
     folders = find_encoder_directories([os.fspath(one) for one in given])
     settings = PredictSettings(
@@ -110,14 +109,7 @@ def _items(
     slides: Path | None,
     sections: tuple[str, ...],
     spot_diameter_um: float | None,
-) -> "list[PredictItem]":
-    from hage_transfer.door.recipes import resolve_config
-    from hage_transfer.encode.sources import run_of
-    from hage_transfer.errors import ConfigError
-    from hage_transfer.predict.items import are_tiles, section_items, slide_items
-    from hage_transfer.pretrain.config import PretrainConfig
-    from hage_transfer.running.run_directory import CONFIG_FILE
-
+) -> list[PredictItem]:
     if features is not None and are_tiles(features):
         if config is not None:
             raise ConfigError(

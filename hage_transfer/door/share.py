@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.door.given import PathLike
+from hage_transfer.models.sharing import check_upload, push_encoder
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,6 @@ def share(
         DataError: no encoder directory.
         SharingError: the licence forbids it; no token; no access; the hub cannot be reached.
     """
-    from hage_transfer.models.sharing import check_upload, push_encoder
-
     folder = Path(encoder)
     names = check_upload(folder, to, allow_derivative=licence_allows)
     files = {name: (folder / name).stat().st_size for name in names}

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from hage_transfer.config import Changes
 from hage_transfer.door.given import PathLike
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from hage_transfer.running.progress import Progress
+from hage_transfer.encode.tissue_survey import survey_slides
+from hage_transfer.running.progress import Progress, shown
 
 DEFAULT_OUT = Path("runs") / "tissue"
 
@@ -18,12 +17,12 @@ def tissue(
     slides: PathLike | Sequence[PathLike],
     *,
     out: PathLike = DEFAULT_OUT,
-    changes: Sequence[str] = (),
+    changes: Changes | None = None,
     mpp_um_per_px: float | None = None,
     jobs: int = 1,
     overwrite: bool = False,
-    progress: "Progress | None" = None,
-) -> "pd.DataFrame":
+    progress: Progress | None = None,
+) -> pd.DataFrame:
     """Looks at the tissue of slides before anything is encoded.
 
     Writes ``outlines/<slide>.png``, ``geojson/<slide>.geojson`` (QuPath opens it; ``data.tissue.method: geojson`` reads
@@ -45,15 +44,12 @@ def tissue(
         InputError: the recipe or its table is wrong, there is no slide, or none can be read.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, ``done`` of the error has the rest.
     """
-    from hage_transfer.encode.tissue_survey import survey_slides
-    from hage_transfer.running.progress import shown
-
     paths = [Path(one) for one in ([slides] if isinstance(slides, str) or hasattr(slides, "__fspath__") else slides)]
     with shown("tissue", progress) as tell:
         return survey_slides(
             paths,
             out=Path(out),
-            changes=changes,
+            changes=changes or (),
             mpp_um_per_px=mpp_um_per_px,
             n_jobs=jobs,
             overwrite=overwrite,

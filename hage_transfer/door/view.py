@@ -1,8 +1,14 @@
 """`view`: a local page that shows the slides of a run."""
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from hage_transfer.door.given import PathLike
+from hage_transfer.viewer.app import make_app
+from hage_transfer.viewer.opened_run import OpenedRun
+from hage_transfer.viewer.run_kinds import read_contents
+from hage_transfer.viewer.server import BackgroundServer, listening, open_browser
 
 
 class Viewer:
@@ -15,14 +21,6 @@ class Viewer:
     """
 
     def __init__(self, run: Path, *, slides: Path | None, port: int) -> None:
-        from contextlib import ExitStack
-        from functools import partial
-
-        from hage_transfer.viewer.app import make_app
-        from hage_transfer.viewer.opened_run import OpenedRun
-        from hage_transfer.viewer.run_kinds import read_contents
-        from hage_transfer.viewer.server import BackgroundServer, listening
-
         with ExitStack() as stack:
             opened = OpenedRun(partial(read_contents, run, slides=slides))
             stack.callback(opened.close)
@@ -74,8 +72,6 @@ def view(run: PathLike, *, slides: PathLike | None = None, port: int = 0, browse
         DataError: no run with slides, or a folder that is not there.
         ConfigError: the port is taken.
     """
-    from hage_transfer.viewer.server import open_browser
-
     viewer = Viewer(Path(run), slides=None if slides is None else Path(slides), port=port)
     if browser:
         open_browser(viewer.address)

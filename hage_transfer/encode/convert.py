@@ -68,19 +68,19 @@ def convert_path(
         ItemsFailedError: some files failed; they are in ``failures.csv``, the rest are done.
     """
     if features.resolve() == out.resolve() or (features.is_file() and features.parent.resolve() == out.resolve()):
-        raise DataError(f"{out}: is where the features to convert are; give another --out")
+        raise DataError(f"{out}: is where the features to convert are; give another out=")
     if out.is_file():
-        raise DataError(f"{out}: is a file; --out names a folder")
+        raise DataError(f"{out}: is a file; out= names a folder")
     if features.suffix.lower() == ".npy" and not features.is_dir():
         raise DataError(
             f"{features}: an npy alone can be any array, of features, coords or labels; give the folder of the slides' "
-            "features (torchmil: features/), and that of their coords with --coords"
+            "features (torchmil: features/), and that of their coords with coords="
         )
     files = find_feature_files(features) if features.is_dir() else {features.stem: features}
     if coords is not None and not coords.exists():
-        raise DataError(f"{coords}: no such file or folder of coords (--coords)")
+        raise DataError(f"{coords}: no such file or folder of coords (coords=)")
     if coords is not None and coords.is_file() and len(files) > 1:
-        raise DataError(f"{coords}: one file of coords for {len(files)} slides; give the folder of theirs as --coords")
+        raise DataError(f"{coords}: one file of coords for {len(files)} slides; give the folder of theirs as coords=")
     jobs = [
         Job(slide, None, _convert_file, (path, to, out, given, grid, coords, overwrite))
         for slide, path in files.items()
@@ -106,7 +106,7 @@ def _convert_file(
     source = open_features(path, given=given, coords=coords)
     targets = layout_paths(source, to, out, grid=grid)
     if any(target.exists() and target.samefile(path) for target in targets):
-        raise DataError(f"{path}: would be written over by itself; give another --out")
+        raise DataError(f"{path}: would be written over by itself; give another out=")
     made = write_layout(source, to, out, grid=grid, overwrite=overwrite)
     return bool(made), [] if to == "pt" else unknown_facts(source.meta)
 

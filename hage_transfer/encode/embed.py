@@ -38,7 +38,7 @@ def embed_path(
         DataError: nothing at ``features``; features of another frozen encoder or width; no encoder directory.
     """
     if features.resolve() == out.resolve():
-        raise DataError(f"{out}: embeddings would take the place of their features; give another --out")
+        raise DataError(f"{out}: embeddings would take the place of their features; give another out=")
     if features.is_dir():
         found = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
         pairs = [(path, out / path.relative_to(features)) for path in found]

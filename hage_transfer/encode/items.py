@@ -169,5 +169,5 @@ def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str], *, keep_
     if stale:
         raise ConfigError(
             f"{some([item.path for item in stale], 3)}: made by another encoder, at another patch "
-            "size or resolution, or of another image; pass --overwrite to encode anew, or --set features=..."
+            "size or resolution, or of another image; pass overwrite=True to encode anew, or set features=..."
         )

@@ -41,18 +41,16 @@ class ToolLayout:
         """
         if not isinstance(data, SlideSetSettings):
             kind = data.layout if isinstance(data, PatchSetSettings) else "features"
-            raise ConfigError(f"--layout is for slides, and data.layout is {kind}; `hage convert` takes its files")
+            raise ConfigError(f"layout= is for slides, and data.layout is {kind}; `hage convert` takes its files")
         if self.name == "clam":
             return TridentGrid()
         side = data.tile_level0_px or data.tile_px
         overlap = side - (data.stride_px or side)
         if overlap < 0:
-            raise ConfigError(
-                f"--layout trident: data.stride_px {data.stride_px} leaves gaps between tiles of {side} px"
-            )
+            raise ConfigError(f"layout=trident: data.stride_px {data.stride_px} leaves gaps between tiles of {side} px")
         magnification = self.magnification
         if magnification is None and data.tile_level0_px is not None:
-            raise ConfigError("--layout trident: tiles of level-0 pixels (data.tile_level0_px) need --magnification")
+            raise ConfigError("layout=trident: tiles of level-0 pixels (data.tile_level0_px) need magnification=")
         return TridentGrid(target_magnification=magnification or _UM_PER_PX_AT_1X / data.mpp_um_per_px, overlap=overlap)
 
     def write(

@@ -39,7 +39,7 @@ def candidates(sources: Mapping[str, "SourceSettings"]) -> list[tuple[str, int |
             paths = find_encoders(name, source.encoder)
             found += [(name, None if len(paths) == 1 else trial, path) for trial, path in enumerate(paths)]
     if not found:
-        raise ConfigError("--select chooses among encoder directories, and no source has an encoder")
+        raise ConfigError("select=True chooses among encoder directories, and no source has an encoder")
     return found
 
 
@@ -65,7 +65,7 @@ def select(
         scored.append({"source": source, "trial": trial, "encoder": encoder.as_posix(), metric: value})
     known = [row for row in scored if row[metric] is not None]
     if not known:
-        raise DataError(f"{run}: {metric} is defined for no encoder; choose another with --set select_by=...")
+        raise DataError(f"{run}: {metric} is defined for no encoder; choose another set select_by=...")
     best = max(known, key=lambda row: row[metric])
     what = "the validation part" if split == "validation" else "the test folds"
     selected = {

@@ -168,5 +168,5 @@ def part(items: Sequence[Item], shard: str | None) -> list[Item]:
         return list(items)
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"--shard {shard}: wanted i/n with i from 1 to n, for example 3/8")
+        raise ConfigError(f"shard={shard}: wanted i/n with i from 1 to n, for example 3/8")
     return list(items[int(match[1]) - 1 :: int(match[2])])

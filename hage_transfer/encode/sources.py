@@ -88,7 +88,7 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
             inside = sorted(Path(pattern).glob("encoders/*/trial_*"))
             if not inside:
                 raise DataError(
-                    f"--encoder {pattern}: is no encoder directory ({CONFIG_FILE} is missing) and no pretraining run; "
+                    f"encoders={pattern}: is no encoder directory ({CONFIG_FILE} is missing) and no pretraining run; "
                     "`hage pretrain` makes both"
                 )
             folders += inside
@@ -97,7 +97,7 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
             folders += find_encoders("predict", pattern)
         except DataError:
             raise DataError(
-                f"--encoder {pattern}: no such directory, and no directory matches it; `hage pretrain` makes encoder "
+                f"encoders={pattern}: no such directory, and no directory matches it; `hage pretrain` makes encoder "
                 "directories (<its run>/encoders/<fold>/trial_<k>)"
             ) from None
     return list(dict.fromkeys(folders))

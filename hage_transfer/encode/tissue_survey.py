@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hage_transfer.bounded import read_json
-from hage_transfer.config import SlideSetSettings, config_sha256, load_config
+from hage_transfer.config import Changes, Settings, SlideSetSettings, config_sha256, make_config, read_yaml
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
 from hage_transfer.running.items import Items
@@ -42,7 +42,7 @@ def survey_slides(
     inputs: Sequence[Path],
     *,
     out: Path,
-    changes: Sequence[str] = (),
+    changes: Changes = (),
     mpp_um_per_px: float | None = None,
     n_jobs: int = 1,
     overwrite: bool = False,
@@ -66,8 +66,8 @@ def survey_slides(
         InputError: as ``slide_jobs``; no slide can be read.
         ItemsFailedError: some slides failed; they are in ``failures.csv``.
     """
-    own = [] if mpp_um_per_px is None else [f"data.slide_mpp_um_per_px={mpp_um_per_px}"]
-    found, absent = slide_jobs(inputs, [*changes, *own])
+    own = {} if mpp_um_per_px is None else {"data.slide_mpp_um_per_px": mpp_um_per_px}
+    found, absent = slide_jobs(inputs, changes, own)
     for part in (_OUTLINES, _GEOJSON, _RECORDS):
         (out / part).mkdir(parents=True, exist_ok=True)
     remove_partial(out)
@@ -82,12 +82,12 @@ def survey_slides(
     return table
 
 
-def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[SlideJob], dict[str, DataError]]:
+def slide_jobs(inputs: Sequence[Path], *changes: Changes) -> tuple[list[SlideJob], dict[str, DataError]]:
     """What to look at, and the slides of a table that are not there.
 
     Args:
         inputs: one recipe of `hage mil`, or slides and folders of slides.
-        overrides: `key=value` of the recipe; for slides without a recipe, of its `data`.
+        changes: of the recipe; for slides without a recipe, of its `data`.
 
     Raises:
         ConfigError: the recipe is wrong, or has no slides.
@@ -95,9 +95,9 @@ def slide_jobs(inputs: Sequence[Path], overrides: Sequence[str]) -> tuple[list[S
     """
     failed: dict[str, DataError] = {}
     if len(inputs) == 1 and inputs[0].suffix.lower() in _RECIPE_ENDINGS:
-        jobs, failed = _from_recipe(inputs[0], overrides)
+        jobs, failed = _from_recipe(inputs[0], changes)
     else:
-        settings = _plain_settings(overrides)
+        settings = _plain_settings(changes)
         jobs = [SlideJob(slide, settings, None) for one in inputs for slide in _slides_of(one)]
     double = [name for name, times in Counter(job.slide.name for job in jobs).items() if times > 1]
     if double:
@@ -120,7 +120,9 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
         return dict(before["row"])
     keep = edited and not overwrite
     if keep:
-        log.warning("%s was edited: it is kept (data.tissue.method=geojson reads it); --overwrite replaces it", geojson)
+        log.warning(
+            "%s was edited: it is kept (data.tissue.method=geojson reads it); overwrite=True replaces it", geojson
+        )
     survey = survey_slide(
         path,
         job.settings,
@@ -134,10 +136,10 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
     return row
 
 
-def _from_recipe(path: Path, overrides: Sequence[str]) -> tuple[list[SlideJob], dict[str, DataError]]:
+def _from_recipe(path: Path, changes: Sequence[Changes]) -> tuple[list[SlideJob], dict[str, DataError]]:
     from hage_transfer.mil.config import MilConfig
 
-    data = load_config(MilConfig, path, overrides).data
+    data = make_config(MilConfig, read_yaml(path), *changes, where=str(path)).data
     if not isinstance(data, SlideSetSettings):
         raise ConfigError(f"{path}: data.layout is {data.layout}; `hage tissue` looks at layout slides")
     jobs, failed = [], {}
@@ -150,16 +152,16 @@ def _from_recipe(path: Path, overrides: Sequence[str]) -> tuple[list[SlideJob], 
     return jobs, failed
 
 
-def _plain_settings(overrides: Sequence[str]) -> SlideSetSettings:
-    """Settings of slides that come without a recipe: the defaults, with overrides of `data.`."""
-    strange = [override for override in overrides if not override.startswith("data.")]
-    if strange:
-        raise ConfigError(
-            f"--set {strange[0]}: without a recipe there are keys of data alone, such as data.min_tissue=0.5"
-        )
-    return load_config(
-        SlideSetSettings, None, ["labels=none.csv", *(override.removeprefix("data.") for override in overrides)]
-    )
+class _Plain(Settings):
+    """What may be said of slides that come without a recipe."""
+
+    data: SlideSetSettings
+
+
+def _plain_settings(changes: Sequence[Changes]) -> SlideSetSettings:
+    """The defaults, with changes of `data`."""
+    where = "slides without a recipe, which have keys of data alone"
+    return make_config(_Plain, {"data": {"labels": "none.csv"}}, *changes, where=where).data
 
 
 def _slides_of(path: Path) -> list[NamedSlide]:

@@ -37,7 +37,7 @@ def find_weights(model: str, weights: Path | None) -> WeightsFile:
     repository = hub_of(model)
     if repository is None:
         raise WeightsError(
-            f"encoder timm:{model}: timm names no hub repository of its weights; --set encoder.weights=/path/to/file"
+            f"encoder timm:{model}: timm names no hub repository of its weights; set encoder.weights=/path/to/file"
         )
     return hub_weights(f"timm:{model}", repository)
 

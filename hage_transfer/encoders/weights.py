@@ -107,7 +107,7 @@ def missing_weights(name: str, repository: str, cause: Exception) -> WeightsErro
     return WeightsError(
         f"encoder {name}: the hub gives no weights of {repository}{offline}: {first_line}. "
         f"Ask for access at https://huggingface.co/{repository} and give your token (`hf auth login`, or HF_TOKEN), "
-        "or pass a file that you have: --set encoder.weights=/path/to/pytorch_model.bin"
+        "or pass a file that you have: set encoder.weights=/path/to/pytorch_model.bin"
     )
 
 

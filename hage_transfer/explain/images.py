@@ -46,7 +46,7 @@ def slide_images(
         DataError: a folder that is not there; images that cannot be read as the config says.
     """
     if folder is not None and not folder.is_dir():
-        raise DataError(f"--slides {folder}: no such folder")
+        raise DataError(f"slide_folder={folder}: no such folder")
     if isinstance(data, PatchSetSettings) and folder is None:
         return _of_images(data, slides)
     own, fallback, names = {}, None, {slide: slide for slide in slides}
@@ -60,7 +60,7 @@ def slide_images(
         try:
             path, reason = find_slide(folder, names[slide]), ""
         except DataError as error:
-            path, reason = None, f"{error}; --slides names their folder"
+            path, reason = None, f"{error}; slide_folder= names their folder"
         found[slide] = SlideImage(path, own.get(slide), fallback, reason)
     return found
 
@@ -76,7 +76,7 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
         raise DataError(
             f"{meta.source}: its features do not say how large a tile is (patch_size_level0_px {side:g}), so it cannot "
             "be drawn; put CLAM's patches/ beside the features' folder, or record it by `hage convert` "
-            "(--coords, or --patch-size and --patch-size-level0); without --slides there are tables alone"
+            "(coords=, or patch_size_px= and patch_size_level0_px=); without slide_folder= there are tables alone"
         )
     size = side, side
     if slide is not None and slide.resolution is not None and meta.mpp_um_per_px:

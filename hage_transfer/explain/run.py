@@ -70,9 +70,9 @@ def run_heatmap(
     _chosen(options.slides, tuple(slides), "slide", run)
     images = slide_images(config.data, options.slide_folder, slides)
     if all(image is None for image in images.values()):
-        log.warning("the run was made of feature files: tables only; --slides FOLDER adds maps, GeoJSON and tiles")
+        log.warning("the run was made of feature files: tables only; slide_folder= adds maps, GeoJSON and tiles")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out names a folder")
+        raise ConfigError(f"{out}: is a file; out= names a folder")
     wanted = {name: [slide for slide in (options.slides or tested[name]) if slide in tested[name]] for name in names}
     items = Items(out, what="slides", total=sum(map(len, wanted.values())), progress=progress)
     sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
@@ -97,7 +97,7 @@ def run_heatmap(
 def _only_writer(out: Path) -> Lock:
     lock = try_lock(out, "heatmap")
     if lock is None:
-        raise ConfigError(f"{out}: another `hage heatmap` writes there now; wait for it, or give another --out")
+        raise ConfigError(f"{out}: another `hage heatmap` writes there now; wait for it, or give another out=")
     return lock
 
 
@@ -118,7 +118,7 @@ def open_mil_run(run: Path) -> MilConfig:
     if not (run / FOLDER).is_dir():
         raise DataError(
             f"{run}: keeps no models ({FOLDER}/ is missing), since an earlier version made it; run `hage mil` again "
-            f"with its {CONFIG_FILE} and a new --out (the features are kept)"
+            f"with its {CONFIG_FILE} and a new out= (the features are kept)"
         )
     return load_config(MilConfig, run / CONFIG_FILE)
 
@@ -138,7 +138,7 @@ def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -
     for name in wanted:
         if name not in there:
             near = ", ".join(nearest(name, there, 3))
-            raise DataError(f"--{what} {name}: {run} has no such {what}; nearest: {near}")
+            raise DataError(f"{what}={name}: {run} has no such {what}; nearest: {near}")
     return tuple(dict.fromkeys(wanted)) or tuple(there)
 
 

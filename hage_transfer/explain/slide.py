@@ -147,7 +147,7 @@ def _check_rows(task: SlideTask, frozen: Features, n_tiles: int) -> None:
     if not same:
         raise DataError(
             f"{task.frozen}: its tiles are not those of {of_bag.path}, which were classified; encode the slide again, "
-            "or leave the genes out (--no-genes)"
+            "or leave the genes out (genes=False)"
         )
 
 

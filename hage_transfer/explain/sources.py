@@ -111,7 +111,7 @@ def _genes(
         return *_load(find_encoder_directories(patterns), features, device), ""
     owner = _owner(config, name)
     if owner is None:
-        return None, {}, "the run has no gene-informed source; --encoder names encoder directories"
+        return None, {}, "the run has no gene-informed source; encoders= names encoder directories"
     if owner != name:
         log.info("source %s: genes are those of the encoders of source %s", name, owner)
     pattern = config.sources[owner].encoder

@@ -120,7 +120,7 @@ def read_predictor(folder: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(
             f"{folder}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version "
-            "wrote it); run `hage pretrain` again into a new --out, with the config.yaml of its run"
+            "wrote it); run `hage pretrain` again into a new out=, with the config.yaml of its run"
         ) from None
 
 

@@ -80,7 +80,7 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
     if meta.encoder != wanted_name:
         raise DataError(
             f"{folder}: was trained on features of {wanted_name}, these ({meta.source}) are of {meta.encoder}; "
-            f"encode them again with --set encoder.name={wanted_name}"
+            f"encode them again: set encoder.name={wanted_name}"
         )
     if meta.encoder_sha256 != wanted_hash:
         raise DataError(

@@ -114,7 +114,7 @@ def embedding_regions(
         DataError: fewer rows than regions.
     """
     if len(features) < n_regions:
-        raise DataError(f"{n_regions} regions are wanted of {len(features)} spots; give a smaller --regions")
+        raise DataError(f"{n_regions} regions are wanted of {len(features)} spots; give a smaller regions=")
     rows = np.arange(len(features))
     if len(rows) > _CLUSTERED_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _CLUSTERED_ROWS, replace=False))

@@ -66,7 +66,7 @@ def push_encoder(
         if private and not api.repo_info(repo_id).private:
             raise SharingError(
                 f"{repo_id} is there already and public, and this upload was to be private; give another name, or say "
-                "that it may be public (--public, private=False)"
+                "that it may be public (public=True)"
             )
         api.upload_folder(
             repo_id=repo_id,
@@ -118,7 +118,7 @@ def check_licence(card: dict[str, Any], *, folder: Path, allow_derivative: bool)
     licence = str(card.get("frozen_encoder_licence") or "unknown")
     if allow_derivative:
         return
-    remedy = "if you have the right to share it, say so: --licence-allows, or allow_derivative=True in Python"
+    remedy = "if you have the right to share it, say so: licence_allows=True"
     if forbids_derivatives(licence):
         raise SharingError(
             f"{folder}: was trained on features of {name_of(card)}, whose licence {licence} forbids passing "

@@ -85,7 +85,7 @@ def section_items(
     sections = read_named_sections(settings.data, read_names(settings.genes))
     without = [s.uns["section"]["name"] for s in sections if not s.uns["section"]["image_path"]]
     if without and (names or len(without) == len(sections)):
-        raise DataError(f"{', '.join(without)}: no image, so no features to predict from; leave them out of --sections")
+        raise DataError(f"{', '.join(without)}: no image, so no features to predict from; leave them out of sections=")
     sections = [section for section in sections if section.uns["section"]["image_path"]]
     attach_features(sections, settings.features, ContextSettings())  # the encoders say which context they want
     return [_section_item(section, settings, spot_diameter_um) for section in sections]

@@ -42,7 +42,7 @@ def named_regions(
     labels = item.obs_column(regions)
     if labels is None:
         raise DataError(
-            f"--regions {regions}: {item.name} has no obs column of that name; give a number of clusters, a csv "
+            f"regions={regions}: {item.name} has no obs column of that name; give a number of clusters, a csv "
             "`section,spot,region`, or an obs column of an AnnData section"
         )
     return _categories(labels, where=f"obs column {regions} of {item.name}"), f"obs column {regions}"

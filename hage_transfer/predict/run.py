@@ -82,22 +82,22 @@ def _predict_item(
 def _open_out(out: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
     """Makes the folder, or opens it again for the same encoders."""
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out names a folder")
+        raise ConfigError(f"{out}: is a file; out= names a folder")
     facts = {"schema_version": 1, "encoders": {str(folder): file_sha256(folder / PREDICTOR_FILE) for folder in folders}}
     if out.is_dir() and any(out.iterdir()):
         if not (out / RUN_FILE).is_file():
-            raise ConfigError(f"{out}: exists and holds other files than predictions; give another --out")
+            raise ConfigError(f"{out}: exists and holds other files than predictions; give another out=")
         if overwrite:
             shutil.rmtree(out)
         elif _facts(out / RUN_FILE) != facts:
             raise ConfigError(
-                f"{out}: holds predictions of other encoders (see {RUN_FILE}); give another --out, or --overwrite to "
+                f"{out}: holds predictions of other encoders (see {RUN_FILE}); give another out=, or overwrite=True to "
                 "delete them"
             )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{out}: cannot be made ({error.strerror}); give another --out") from None
+        raise ConfigError(f"{out}: cannot be made ({error.strerror}); give another out=") from None
     remove_partial(out)
     write_json(out / RUN_FILE, facts)
 
@@ -107,7 +107,7 @@ def _facts(path: Path) -> Any:
         return read_json(path)
     except BoundsError as error:
         raise ConfigError(
-            f"{path}: not valid JSON ({error}); give another --out, or --overwrite to start anew"
+            f"{path}: not valid JSON ({error}); give another out=, or overwrite=True to start anew"
         ) from None
 
 

@@ -71,7 +71,7 @@ def assign_encoders(
     if left_out and (settings.named or not tasks):
         raise DataError(
             f"{', '.join(left_out)}: every encoder given trained on it, so its scores would be too good; "
-            "give encoders of a fold that holds it out, or --allow-trained to have it marked so"
+            "give encoders of a fold that holds it out, or allow_trained=True to have it marked so"
         )
     if left_out:
         log.warning("left out, since every encoder given trained on them: %s", ", ".join(left_out))
@@ -91,6 +91,6 @@ def check_genes(genes: Sequence[str], ensemble: ExpressionEnsemble) -> None:
         if gene not in ensemble.genes:
             near = nearest(gene, ensemble.genes, 3)
             raise DataError(
-                f"--genes {gene}: not in the panel of {len(ensemble.genes)} genes of {ensemble.folders[0]}; "
+                f"genes={gene}: not in the panel of {len(ensemble.genes)} genes of {ensemble.folders[0]}; "
                 f"nearest: {', '.join(near)}"
             )

@@ -60,7 +60,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Page:
     unfinished = [path for path in runs if path not in predicted and is_unfinished(path)]
     finished = [path for path in runs if path not in predicted and path not in unfinished]
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out names a folder")
+        raise ConfigError(f"{out}: is a file; out= names a folder")
     if not runs:
         raise DataError("a report needs at least one run directory")
     if not finished and unfinished:

@@ -24,11 +24,11 @@ def read_predictions(run: Run) -> pd.DataFrame | None:
         return None
     table = _read(path, dict.fromkeys(_TEXTS, str))
     if not isinstance(run.meta.get("classes"), list):
-        raise DataError(f"{run.path}: its results.json names no classes; run it again with --overwrite")
+        raise DataError(f"{run.path}: its results.json names no classes; run it again with overwrite=True")
     classes = [f"probability_{name}" for name in run.meta["classes"]]
     _check(path, table, {"source", "trial", "label", "predicted", *classes})
     if classes and not np.isfinite(table[classes].apply(pd.to_numeric, errors="coerce").to_numpy(float)).all():
-        raise DataError(f"{path}: holds a probability that is no number; run it again with --overwrite")
+        raise DataError(f"{path}: holds a probability that is no number; run it again with overwrite=True")
     check_prediction_rows(path, len(table), run.meta)
     return None if table.empty else table
 
@@ -54,10 +54,10 @@ def _read(path: Path, types: dict[str, type]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values={"trial": [""]})
     except (ValueError, UnicodeDecodeError) as error:  # an empty file and a torn row among them
-        raise DataError(f"{path}: cannot be read as a table ({error}); run it again with --overwrite") from None
+        raise DataError(f"{path}: cannot be read as a table ({error}); run it again with overwrite=True") from None
 
 
 def _check(path: Path, table: pd.DataFrame, wanted: set[str]) -> None:
     missing = wanted - set(table.columns)
     if missing:
-        raise DataError(f"{path}: no column {', '.join(sorted(missing))}; run it again with --overwrite")
+        raise DataError(f"{path}: no column {', '.join(sorted(missing))}; run it again with overwrite=True")

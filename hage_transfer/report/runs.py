@@ -107,7 +107,7 @@ def read_run(path: Path) -> Run:
         raise DataError(f"{path}: no {RESULTS_FILE} in it; {_hint(path)}")
     results = Results.load(path / RESULTS_FILE)
     if not results.records:
-        raise DataError(f"{path / RESULTS_FILE}: holds no record; run it again with --overwrite")
+        raise DataError(f"{path / RESULTS_FILE}: holds no record; run it again with overwrite=True")
     task = results.records[0].task
     if task not in TASKS:
         raise DataError(f"{path / RESULTS_FILE}: task {task!r} is none of {', '.join(TASKS)}")

@@ -17,7 +17,7 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and torch.cuda.is_available():
         return "cuda:0"
     if device not in here:
-        raise ConfigError(f"--device {device}: not on this machine, which has {', '.join(here)} (or auto)")
+        raise ConfigError(f"device={device}: not on this machine, which has {', '.join(here)} (or auto)")
     return device
 
 

@@ -31,7 +31,7 @@ def run_on_ray(jobs: Sequence[Job], *, n_jobs: int, address: str | None) -> Iter
         from ray import exceptions
     except ImportError:
         raise ConfigError(
-            '--engine ray: Ray is not installed; `pip install "hage-transfer[ray]"`, or --engine processes'
+            'engine=ray: Ray is not installed; `pip install "hage-transfer[ray]"`, or engine=processes'
         ) from None
     if not jobs:
         return
@@ -69,8 +69,8 @@ def _cluster(ray: Any, *, n_jobs: int, address: str | None) -> Iterator[None]:
         ray.init(address=address or "local", log_to_driver=False, logging_level="error", **size)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--address {address}: no Ray cluster answers there ({error}); start one with `ray start --head`, or leave "
-            "--address out to have one started here"
+            f"address={address}: no Ray cluster answers there ({error}); start one with `ray start --head`, or leave "
+            "address= out to have one started here"
         ) from None
     try:
         yield

@@ -65,7 +65,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
+            raise ConfigError(f"{path}: cannot be made ({error.strerror}); give another out=") from None
         remove_partial(path)
         write_json(path / ENVIRONMENT_FILE, environment())
         write_text(path / CONFIG_FILE, dump_config(config))
@@ -75,16 +75,16 @@ class RunDirectory:
     def check(cls, path: Path, config: Settings, *, overwrite: bool = False) -> None:
         """Refuses what ``open`` would refuse, before work for it begins; nothing is written."""
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path}: is a file; --out names a folder")
+            raise ConfigError(f"{path}: is a file; out= names a folder")
         if not path.is_dir() or not _has_work(path) or (overwrite and _is_run(path)):
             return
         if not _is_run(path):
-            raise ConfigError(f"{path}: exists and is no run directory; give another --out")
+            raise ConfigError(f"{path}: exists and is no run directory; give another out=")
         differing = _differing_keys(path / CONFIG_FILE, config)
         if differing:
             raise ConfigError(
                 f"{path}: holds a run of another config (differs in {', '.join(differing)}); "
-                "give another --out, or --overwrite to delete that run"
+                "give another out=, or overwrite=True to delete that run"
             )
 
     @property
@@ -140,7 +140,7 @@ def _differing_keys(path: Path, config: Settings) -> list[str]:
     except BoundsError:
         tree = None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: is not the config of a run; give another --out")
+        raise ConfigError(f"{path}: is not the config of a run; give another out=")
     try:  # a key that is new since then has its default
         tree = type(config).model_validate(tree).model_dump(mode="json")
     except ValidationError:

@@ -117,7 +117,7 @@ def slide_path(listed: ListedSlide) -> Path:
     """
     if listed.path is None:
         raise DataError(
-            f"slide {listed.name}: not found, looked in {listed.sought}; say where it is with --slides FOLDER"
+            f"slide {listed.name}: not found, looked in {listed.sought}; say where it is with slides=FOLDER"
         )
     return listed.path
 

@@ -36,7 +36,7 @@ def listening(port: int) -> Iterator[tuple[socket.socket, str]]:
             sock.bind((HOST, port))
         except OSError as error:
             why = "taken" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
-            raise ConfigError(f"--port {port}: {why}; give another, or 0 for a free one") from None
+            raise ConfigError(f"port={port}: {why}; give another, or 0 for a free one") from None
         sock.listen(_BACKLOG)
         yield sock, f"http://{HOST}:{sock.getsockname()[1]}/"
 

@@ -54,7 +54,7 @@ def check_folder(slides: Path | None) -> None:
         DataError: see above.
     """
     if slides is not None and not slides.is_dir():
-        raise DataError(f"--slides {slides}: no such folder; give the one that holds the slides")
+        raise DataError(f"slides={slides}: no such folder; give the one that holds the slides")
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:

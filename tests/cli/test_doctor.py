@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from hage_transfer.cli import missing as lacking
 from hage_transfer.cli.main import run
-from hage_transfer.cli.missing import missing
+from hage_transfer.door import missing as lacking
+from hage_transfer.door.missing import missing
 from hage_transfer.encoders.registry import Entry
 
 UNI = Entry("uni", "CC-BY-NC-ND-4.0", 1024, "hub MahmoodLab/UNI", at_hand=False)
@@ -63,7 +63,7 @@ def test_gated_weights_come_with_their_page_token_and_file(monkeypatch, tmp_path
     remedy = how(missing([UNI], place=tmp_path), "weights of uni")
     assert "https://huggingface.co/MahmoodLab/UNI" in remedy
     assert says in remedy
-    assert "--set encoder.weights=" in remedy
+    assert "set encoder.weights=" in remedy
 
 
 def test_asking_the_hub_tells_whether_the_terms_are_accepted(monkeypatch, tmp_path):

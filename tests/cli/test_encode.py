@@ -95,7 +95,7 @@ def test_encode_patches_keeps_what_is_there(probe_config):
 def test_encode_patches_refuses_features_of_other_images(probe_config):
     encode_patches(probe_config, **HOW)
     save_noise(probe_config.data.root / "a" / "0.png", seed=9)
-    with pytest.raises(ConfigError, match=r"features\.h5: made by another encoder.*--overwrite"):
+    with pytest.raises(ConfigError, match=r"features\.h5: made by another encoder.*overwrite=True"):
         encode_patches(probe_config, **HOW)
 
 

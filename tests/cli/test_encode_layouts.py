@@ -95,7 +95,7 @@ def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
 def test_layout_trident_takes_the_magnification_that_is_said():
     data = SlideSetSettings(labels="t.csv", tile_level0_px=256)
     assert ToolLayout("trident", 40.0).grid(data).target_magnification == 40.0
-    with pytest.raises(ConfigError, match="--magnification"):
+    with pytest.raises(ConfigError, match="magnification="):
         ToolLayout("trident").grid(data)
 
 

@@ -77,7 +77,7 @@ def test_genes_panel_training_only_takes_the_only_fold(bench, capsys):
         (["panel", "pretrain.yaml", "--out", "panel.txt"], "panel.txt there already"),
         (["embed", "pretrain.yaml", "--out", "panel.txt"], "panel.txt there already"),
         (["coverage", "pretrain.yaml"], "genes.embeddings names no file"),
-        (["coverage", "--panel", "panel.txt"], "give a config, or both --panel FILE and --embeddings FILE"),
+        (["coverage", "--panel", "panel.txt"], "give a config, or both --panel and --embeddings files"),
         (["coverage", "--panel", "panel.txt", "--embeddings", "none.txt"], "none.txt: no such file"),
         (["panel", "pretrain.yaml", "--set", "genes.names=none.csv"], "none.csv: no such table of gene names"),
     ],

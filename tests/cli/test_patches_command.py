@@ -65,7 +65,7 @@ def test_patches_check_tries_the_folds(images, capsys):
 
 def test_patches_check_refuses_folds_before_it_reads_pixels(images, monkeypatch, capsys):
     monkeypatch.setattr(
-        "hage_transfer.data.image_hashes.check_pixels", lambda *_, **__: pytest.fail("pixels were read")
+        "hage_transfer.probes.patch_check.check_pixels", lambda *_, **__: pytest.fail("pixels were read")
     )
     assert run(["patches", "check", "probe.yaml", "--set", "split.folds=9"]) == 2
     assert "9 folds need 9 groups, there are 8" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_labels_make_leaves_rows_without_a_class_out(tmp_path, empty, options):
 
 @pytest.mark.parametrize("empty", ["", "NA"])
 def test_labels_make_names_the_remedy_where_rows_have_no_class(tmp_path, empty):
-    with pytest.raises(DataError, match=r"p\.csv: line 3.*--drop-empty or --keep"):
+    with pytest.raises(DataError, match=r"p\.csv: line 3.*drop_empty=True or keep="):
         published(tmp_path, ["x", empty])
 
 

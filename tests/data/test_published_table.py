@@ -35,7 +35,7 @@ def test_write_manifest_takes_the_columns_of_skin_cancers_table(tmp_path):
 
 
 def test_write_manifest_names_a_missing_column(tmp_path):
-    with pytest.raises(DataError, match=r"no column case, only file, class, set; .*--group-column"):
+    with pytest.raises(DataError, match=r"no column case, only file, class, set; .*group_column="):
         write_manifest(table(tmp_path, "a,b,c", header="file,class,set"), tmp_path / "m.csv", COLUMNS)
 
 
@@ -62,7 +62,7 @@ def test_write_manifest_refuses_a_column_that_is_there_twice(tmp_path):
 
 
 def test_write_manifest_wants_a_file_to_write(tmp_path):
-    with pytest.raises(DataError, match=r"is a folder; --out names a file"):
+    with pytest.raises(DataError, match=r"is a folder; out= names a file"):
         write_manifest(table(tmp_path, *ROWS), tmp_path, COLUMNS)
     assert [path.name for path in tmp_path.iterdir()] == ["tiles-v2.csv"]
 

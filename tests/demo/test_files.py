@@ -84,5 +84,5 @@ def test_write_demo_files_of_another_seed_is_refused(tmp_path: Path, monkeypatch
         monkeypatch.setattr(demo_files, name, lambda *_args, **_options: None)
     demo_files.write_demo_files(tmp_path, seed=0)
     demo_files.write_demo_files(tmp_path, seed=0)
-    with pytest.raises(ConfigError, match="another --out"):
+    with pytest.raises(ConfigError, match="another out="):
         demo_files.write_demo_files(tmp_path, seed=1)

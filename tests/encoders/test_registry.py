@@ -31,7 +31,7 @@ def test_check_name_unknown_timm_model_names_the_nearest():
 
 @pytest.mark.parametrize("name", [*HUB_NAMES, "timm:resnet10t"])
 def test_load_encoder_missing_weights_says_how_to_get_them(empty_hub, name):
-    with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set.*hf auth login.*--set encoder\.weights="):
+    with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set.*hf auth login.*set encoder\.weights="):
         load_encoder(EncoderSettings(name=name), device="cpu")
 
 
@@ -41,7 +41,7 @@ def test_load_encoder_absent_local_file_is_named(tmp_path):
 
 
 def test_load_encoder_absent_device_lists_those_here():
-    with pytest.raises(ConfigError, match=r"--device cuda:99: not on this machine, which has .*cpu"):
+    with pytest.raises(ConfigError, match=r"device=cuda:99: not on this machine, which has .*cpu"):
         load_encoder(EncoderSettings(), device="cuda:99")
 
 

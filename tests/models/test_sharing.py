@@ -107,7 +107,7 @@ def test_an_uploaded_directory_is_private_unless_said_otherwise(hub, folder):
 
 def test_a_private_upload_to_a_public_repository_is_refused(hub, folder):
     hub.private = False
-    with pytest.raises(SharingError, match=r"lab/hage is there already and public.*--public"):
+    with pytest.raises(SharingError, match=r"lab/hage is there already and public.*public=True"):
         push_encoder(folder, "lab/hage")
     assert not hub.files
 
@@ -122,7 +122,7 @@ def test_the_given_token_goes_before_the_stored_one(hub, folder):
 )
 def test_a_licence_that_forbids_or_is_unknown_stops_before_the_network(hub, save, licence, why):
     folder = save(card={"frozen_encoder_licence": licence})
-    with pytest.raises(SharingError, match=rf"{why}.*--licence-allows"):
+    with pytest.raises(SharingError, match=rf"{why}.*licence_allows=True"):
         push_encoder(folder, "lab/hage")
     assert not hub.created and not hub.files
     push_encoder(folder, "lab/hage", allow_derivative=True)

@@ -9,5 +9,5 @@ def test_resolve_device_auto_is_on_this_machine():
 
 
 def test_resolve_device_refuses_nonsense():
-    with pytest.raises(ConfigError, match="--device tpu"):
+    with pytest.raises(ConfigError, match="device=tpu"):
         resolve_device("tpu")

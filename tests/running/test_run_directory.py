@@ -23,7 +23,7 @@ def test_the_same_config_resumes_and_another_is_refused_by_key(tmp_path):
     run = RunDirectory.open(tmp_path / "run", Small())
     (run.path / "jobs").mkdir()
     RunDirectory.open(tmp_path / "run", Small())
-    with pytest.raises(ConfigError, match=r"differs in epochs.*--overwrite"):
+    with pytest.raises(ConfigError, match=r"differs in epochs.*overwrite=True"):
         RunDirectory.open(tmp_path / "run", Small(epochs=4))
     assert (run.path / "jobs").exists()
 
@@ -57,5 +57,5 @@ def test_a_config_that_is_none_is_named(tmp_path, text):
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "run").write_text("a file")
     for path in (tmp_path / "run", tmp_path / "run" / "below"):
-        with pytest.raises(ConfigError, match=r"another --out|names a folder"):
+        with pytest.raises(ConfigError, match=r"another out=|names a folder"):
             RunDirectory.open(path, Small())

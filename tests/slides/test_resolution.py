@@ -45,7 +45,7 @@ def test_resolution_reads_metadata_then_tags(tmp_path, properties, mpp):
     ],
 )
 def test_resolution_is_never_guessed(tmp_path, properties, said):
-    with pytest.raises(DataError, match=rf"s\.svs: .*{said}.*--mpp.*data\.slide_mpp_um_per_px.*`mpp`"):
+    with pytest.raises(DataError, match=rf"s\.svs: .*{said}.*mpp_um_per_px=.*data\.slide_mpp_um_per_px.*`mpp`"):
         settle(tmp_path, properties)
     assert settle(tmp_path, properties, fallback=0.25).mean_um_per_px == 0.25
 

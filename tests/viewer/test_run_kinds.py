@@ -107,7 +107,7 @@ def test_wrong_folders_are_refused_with_what_is_wanted(tmp_path, mil_run):
     ):
         with pytest.raises(DataError, match=words):
             read_contents(folder, slides=None)
-    with pytest.raises(DataError, match="--slides"):
+    with pytest.raises(DataError, match="slides="):
         read_contents(mil_run, slides=tmp_path / "none")
 
 

@@ -45,7 +45,7 @@ def find_coords_file(features: Path, given: Path | None) -> Path | None:
     found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
     found = [path for path in found if path.resolve() != features.resolve()]
     if given is not None and not found:
-        raise DataError(f"{given}: holds no coords of slide {features.stem} ({' or '.join(names)}); see --coords")
+        raise DataError(f"{given}: holds no coords of slide {features.stem} ({' or '.join(names)}); see coords=")
     return found[0] if found else None
 
 

@@ -237,7 +237,7 @@ def _without_facts(
     stamps = [path.name, written(path), json.dumps(asdict(given))]
     found = _with_patch_size(path, None, coords, stamps)
     if found is not None and len(found.values) != n_rows:
-        raise DataError(f"{path}: {n_rows} rows, but its file of coords holds {len(found.values)}; see --coords")
+        raise DataError(f"{path}: {n_rows} rows, but its file of coords holds {len(found.values)}; see coords=")
     attributes, values = ({}, None) if found is None else (found.attributes, found.values)
     meta = _meta(path, attributes, given, stamps, recorded={})
     return FeatureSource(
@@ -255,7 +255,7 @@ def _with_patch_size(path: Path, found: TileCoords | None, given: Path | None, s
     coords = read_coords(beside)
     stamps.append(written(beside))
     if found is not None and not np.array_equal(found.values, coords.values):
-        raise DataError(f"{path}: its coords are not those of {beside}; give the right ones with --coords")
+        raise DataError(f"{path}: its coords are not those of {beside}; give the right ones with coords=")
     return coords
 
 

@@ -12,13 +12,13 @@ from hage_transfer.errors import DataError
 UNKNOWN = "unknown"
 
 OPTIONS = {
-    "encoder": "--encoder-name",
-    "encoder_sha256": "--encoder-sha256",
-    "encoder_licence": "--licence",
-    "precision": "--precision",
-    "mpp_um_per_px": "--mpp",
-    "patch_size_px": "--patch-size",
-    "patch_size_level0_px": "--patch-size-level0",
+    "encoder": "encoder_name=",
+    "encoder_sha256": "encoder_sha256=",
+    "encoder_licence": "licence=",
+    "precision": "precision=",
+    "mpp_um_per_px": "mpp_um_per_px=",
+    "patch_size_px": "patch_size_px=",
+    "patch_size_level0_px": "patch_size_level0_px=",
 }
 """Option of `hage convert` that says each fact, by the name of the attribute."""
 

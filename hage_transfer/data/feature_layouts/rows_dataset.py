@@ -22,7 +22,7 @@ def rows_name(path: Path, file: h5py.File, given: str | None) -> str:
     there = sorted(file)
     if given is not None:
         if given not in there:
-            raise DataError(f"{path}: has no dataset {given} (--dataset), only {there}")
+            raise DataError(f"{path}: has no dataset {given} (dataset=), only {there}")
         return given
     found = next((name for name in (ROWS, STAMP_ROWS) if file.get(name, getlink=True) is not None), None)
     if found is not None:
@@ -31,12 +31,12 @@ def rows_name(path: Path, file: h5py.File, given: str | None) -> str:
     if others:
         raise DataError(
             f"{path}: has no dataset `features` (CLAM, TRIDENT) or `feats` (STAMP), only {there}; if its rows are "
-            f"{others[0]}, say so: `hage convert ... --dataset {others[0]}`"
+            f"{others[0]}, say so: dataset={others[0]}"
         )
     if "coords" in there:
         raise DataError(
             f"{path}: holds coords and no features: a file of patches; give the features made from it "
-            "(CLAM: h5_files, TRIDENT: features_<encoder>), and this folder as --coords where they need it"
+            "(CLAM: h5_files, TRIDENT: features_<encoder>), and this folder as coords= where they need it"
         )
     raise DataError(f"{path}: has no dataset `features`, only {there}; not a feature file of CLAM or TRIDENT")
 
@@ -57,7 +57,7 @@ def slide_mpp_of_coords(path: Path, file: h5py.File, given: Given) -> float | No
     if given.slide_mpp_um_per_px is None:
         raise DataError(
             f"{path}: {STAMP_ROWS} with coords in um, and level-0 px are wanted; say the slides' um per px of level 0: "
-            "`hage convert ... --slide-mpp 0.25` (a folder of each resolution by itself)"
+            "slide_mpp_um_per_px=0.25 (a folder of each resolution by itself)"
         )
     return given.slide_mpp_um_per_px
 

@@ -25,11 +25,11 @@ from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 LAYOUTS = ("hage", "clam", "trident", "pt")
 CONVERTED_FROM = "converted_from"
 _GRID_OPTIONS = {
-    "target_magnification": "--magnification",
-    "overlap": "--overlap",
-    "patch_size": "--patch-size",
-    "patch_size_level0": "--patch-size-level0",
-    "level0_magnification": "--level0-magnification",
+    "target_magnification": "magnification=",
+    "overlap": "overlap_px=",
+    "patch_size": "patch_size_px=",
+    "patch_size_level0": "patch_size_level0_px=",
+    "level0_magnification": "level0_magnification=",
 }
 
 
@@ -122,7 +122,7 @@ def _plan(source: FeatureSource, layout: str, folder: Path, grid: TridentGrid) -
     if layout not in LAYOUTS:
         raise ConfigError(f"unknown layout {layout}: wanted {', '.join(LAYOUTS)}")
     if source.coords is None:
-        raise DataError(f"{source.path}: has no coords, which {layout} needs; give their file or folder with --coords")
+        raise DataError(f"{source.path}: has no coords, which {layout} needs; give their file or folder with coords=")
     if layout == "clam":
         beside = _clam_attributes(source)
         patches = (folder / "patches" / f"{slide}.h5",) if beside else ()
@@ -188,7 +188,7 @@ def _left(source: FeatureSource, plan: _Plan, stamp: str, *, overwrite: bool) ->
     if other:
         raise ConfigError(
             f"{other[0]}: is there already and was not made from {source.path.name} as it is now with these options; "
-            "give another --out, or --overwrite to replace it"
+            "give another out=, or overwrite=True to replace it"
         )
     return [path for path in plan.paths if path not in current]
 

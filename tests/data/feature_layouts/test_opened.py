@@ -106,9 +106,9 @@ def test_what_the_user_says_is_recorded(tmp_path, write_trident):
 
 
 def test_what_the_user_says_against_the_file_is_refused(tmp_path, own, write_trident):
-    with pytest.raises(DataError, match="records encoder uni, --encoder-name says virchow"):
+    with pytest.raises(DataError, match="records encoder uni, encoder_name= says virchow"):
         open_features(own, given=Given(encoder="virchow"))
-    with pytest.raises(DataError, match="records patch_size_px 256, --patch-size says 224"):
+    with pytest.raises(DataError, match="records patch_size_px 256, patch_size_px= says 224"):
         open_features(write_trident(tmp_path), given=Given(patch_size_px=224))
 
 

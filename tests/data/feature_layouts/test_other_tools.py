@@ -38,7 +38,7 @@ def test_stamp_coords_in_um_become_level0_px_by_the_slides_resolution(write):
 
 
 def test_stamp_coords_in_um_are_refused_where_the_slides_resolution_is_not_said(write):
-    with pytest.raises(DataError, match=r"feats with coords in um.*--slide-mpp"):
+    with pytest.raises(DataError, match=r"feats with coords in um.*slide_mpp_um_per_px="):
         open_features(write(STAMP, feats=ROWS, coords=COORDS * 0.25))
 
 
@@ -66,12 +66,12 @@ def test_published_files_are_read_as_they_are(real_data, name, layout, shape):
 @pytest.mark.parametrize("name", ["tile_embeds", "patch_features", "embeddings"])
 def test_rows_of_another_name_are_read_where_the_user_says_so(write, name):
     path = write(**{name: ROWS}, coords=COORDS)
-    with pytest.raises(DataError, match=f"only .*{name}.*--dataset {name}"):
+    with pytest.raises(DataError, match=f"only .*{name}.*dataset={name}"):
         open_features(path)
     source = open_features(path, given=Given(dataset=name))
     np.testing.assert_array_equal(source.read().features, ROWS)
     np.testing.assert_array_equal(source.coords, COORDS)
-    with pytest.raises(DataError, match=r"no dataset other \(--dataset\)"):
+    with pytest.raises(DataError, match=r"no dataset other \(dataset=\)"):
         open_features(path, given=Given(dataset="other"))
 
 

@@ -128,15 +128,15 @@ def test_tensor_without_coords_becomes_a_feature_file_of_numbered_rows(tmp_path,
 @pytest.mark.parametrize("layout", ["clam", "trident"])
 def test_layouts_with_coords_ask_for_them(tmp_path, layout, write_pt):
     source = open_features(write_pt(tmp_path / "s1.pt", torch.from_numpy(ROWS)))
-    with pytest.raises(DataError, match=f"has no coords, which {layout} needs; .* --coords"):
+    with pytest.raises(DataError, match=f"has no coords, which {layout} needs; .* coords="):
         write_layout(source, layout, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_trident_layout_asks_for_what_is_not_recorded(tmp_path, own, write_trident):
-    with pytest.raises(DataError, match="give --magnification, --overlap"):
+    with pytest.raises(DataError, match="give magnification=, overlap_px="):
         write_layout(open_features(own), "trident", tmp_path / "out")
-    with pytest.raises(DataError, match="records target_magnification 20, --magnification says 40"):
+    with pytest.raises(DataError, match="records target_magnification 20, magnification= says 40"):
         grid = TridentGrid(target_magnification=40)
         write_layout(open_features(write_trident(tmp_path)), "trident", tmp_path / "out", grid=grid)
 
@@ -171,7 +171,7 @@ def test_only_files_that_are_missing_are_made_again(tmp_path, own, layout):
 def test_files_that_hold_something_else_are_replaced_only_on_demand(tmp_path, own, layout):
     write_layout(open_features(own), layout, tmp_path / "out", grid=GRID)
     write_features(own, ROWS + 1, META, coords=COORDS)
-    with pytest.raises(ConfigError, match=r"is there already .* --overwrite"):
+    with pytest.raises(ConfigError, match=r"is there already .* overwrite=True"):
         write_layout(open_features(own), layout, tmp_path / "out", grid=GRID)
     written = write_layout(open_features(own), layout, tmp_path / "out", grid=GRID, overwrite=True)
     np.testing.assert_array_equal(open_features(written[-1]).read().features, ROWS + 1)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 EXTRAS = {
     "onnx": ("the embedded encoder at its fastest on a CPU", ("onnx>=1.17", "onnxruntime>=1.20")),
     "torchmil": ("torchmil's bag classifiers (model.kind=torchmil:...)", ("torchmil>=1.0",)),
-    "ray": ("jobs past one machine (--engine ray)", ("ray>=2.40",)),
+    "ray": ("jobs past one machine (engine=ray)", ("ray>=2.40",)),
+    "dicom": ("DICOM slides of kinds that OpenSlide does not read", ("wsidicom>=0.25",)),
+    "spatialdata": ("SpatialData stores (data.layout=spatialdata)", ("spatialdata>=0.5",)),
     "docs": ("building the documentation's pages", ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.27")),
 }
 """What a user may add: what for, and the requirements as pyproject.toml has them."""
@@ -63,7 +65,7 @@ def _weights(encoders: "list[Entry]", *, ask_hub: bool) -> Iterator[Missing]:
             continue
         repository = entry.home.removeprefix("hub ")
         how = _access(repository) if ask_hub and has_token else _steps(repository, has_token=has_token)
-        file = "or a file that you have: --set encoder.weights=/path/to/pytorch_model.bin"
+        file = "or a file that you have: set encoder.weights=/path/to/pytorch_model.bin"
         yield Missing(f"weights of {entry.name}", f"encoder.name={entry.name}", f"{how}; {file}")
 
 

@@ -1,0 +1,61 @@
+"""Messages name arguments below the command line, and options on it."""
+
+import ast
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+import hage_transfer
+from hage_transfer.cli.flags import FlagFilter, as_flags
+
+ROOT = Path(hage_transfer.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("run: is a file; out= names a folder", "run: is a file; --out names a folder"),
+        ("give another out=, or overwrite=True to delete it", "give another --out, or --overwrite to delete it"),
+        ("device=cuda:9: not on this machine", "--device cuda:9: not on this machine"),
+        ("leave the genes out (genes=False)", "leave the genes out (--no-genes)"),
+        ("encoders=runs/*: no such directory", "--encoder runs/*: no such directory"),
+        ("give it: set data.root=... first", "give it: --set data.root=... first"),
+        ("set features=... anew", "--set features=... anew"),
+        ("changes=train.epoch: wanted key=value", "--set train.epoch: wanted key=value"),
+        ("/data/out=3/a.h5: no such file; data.layout=x", "/data/out=3/a.h5: no such file; data.layout=x"),
+    ],
+)
+def test_arguments_become_options(message, shown):
+    assert as_flags(message) == shown
+
+
+def test_log_messages_name_options_too():
+    record = logging.LogRecord("hage_transfer", logging.WARNING, "", 0, "%s: overwrite=True replaces it", ("a",), None)
+    assert FlagFilter().filter(record)
+    assert record.getMessage() == "a: --overwrite replaces it"
+
+
+def test_no_message_below_the_command_line_names_an_option():
+    found = []
+    for path in [
+        *ROOT.rglob("*.py"),
+        *(one for task in ("pretrain", "probes", "mil") for one in (ROOT / task).rglob("*.py")),
+    ]:
+        if path.is_relative_to(ROOT / "cli"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.body[0].value) for node in ast.walk(tree) if _has_docstring(node)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                text = re.sub(r"`[^`]*`", "", node.value)
+                if re.search(r"(?<![\w-])--[a-z]", text) and "`" not in node.value:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value[:80]}")
+    assert not found
+
+
+def _has_docstring(node):
+    holders = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+    first = node.body[0] if isinstance(node, holders) and node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
