@@ -31,7 +31,9 @@ class Settings(BaseModel):
 class EncoderSettings(Settings):
     """Which frozen encoder makes features, and how."""
 
-    name: str = Field("embedded", description="a name of the registry (`hage doctor`) or `timm:<model>`")
+    name: str = Field(
+        "embedded", description="a name of the registry (`hage doctor`), `timm:<model>` or `hf-hub:<owner>/<model>`"
+    )
     weights: Path | None = Field(None, description="local weights file, instead of the hub")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
     batch_size: int = Field(

@@ -17,6 +17,7 @@ from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
 from hage_transfer.encoders.surround import CentreAndSurround
 from hage_transfer.encoders.views import AveragedViews
@@ -139,6 +140,8 @@ def encode_items(
 def open_encoder(settings: EncoderSettings, *, device: str, own: FrozenEncoder | None = None) -> FrozenEncoder:
     """The encoder (or ``own``) with the views and surround that a config asks for; errors as ``load_encoder``."""
     encoder = load_encoder(settings, device=device) if own is None else own
+    if isinstance(encoder, OwnEncoder):
+        encoder.on(device)
     if settings.surround:
         encoder = CentreAndSurround(encoder)
     if settings.views > 1:

@@ -14,7 +14,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Pending = Callable[[], Float32[np.ndarray, "batch feature"]]
 """Waits for the features of images that an encoder has begun on."""
 
-Pooling = Literal["model", "class_and_patch_mean"]
+Pooling = Literal["model", "class", "class_and_patch_mean"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -96,7 +96,8 @@ class EncoderSpec:
         hub: hub repository of the weights.
         architecture: timm's name for the architecture.
         arguments: of ``architecture``; strings in ``mlp_layer`` and ``act_layer`` name classes.
-        pooling: ``model``: what the network returns; ``class_and_patch_mean``: class token and mean of patch tokens.
+        pooling: ``model``: what the network returns; of its tokens ``class``: the first, ``class_and_patch_mean``: that
+            and the mean of patch tokens.
         prefix_tokens: tokens before the patch tokens (class and registers), where pooling needs it.
     """
 

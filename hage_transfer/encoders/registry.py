@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders import embedded, timm_any, timm_models
-from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.encoders.weights import WeightsFile
+from hage_transfer.encoders import embedded, hub_models, timm_any, timm_models
+from hage_transfer.encoders.base import EncoderSpec, FrozenEncoder
+from hage_transfer.encoders.weights import WeightsFile, cached_weights
 from hage_transfer.errors import ConfigError, WeightsError, nearest
 from hage_transfer.running.devices import resolve_device
 
@@ -24,16 +24,17 @@ class Entry:
 
 
 def encoder_names() -> list[str]:
-    """Names of the registry; ``timm:<model>`` besides."""
-    return [embedded.NAME, *timm_models.SPECS]
+    """Names of the registry; ``timm:<model>`` and ``hf-hub:<owner>/<model>`` besides."""
+    return [embedded.NAME, *timm_models.SPECS, *hub_models.MODELS]
 
 
 def entries() -> list[Entry]:
     """All named encoders and whether their weights are on this machine; never asks the network."""
     first = Entry(embedded.NAME, embedded.LICENCE, embedded.WIDTH, "installed with this program", _embedded_at_hand())
+    named: list[EncoderSpec | hub_models.HubModel] = [*timm_models.SPECS.values(), *hub_models.MODELS.values()]
     others = [
-        Entry(spec.name, spec.licence, spec.width, f"hub {spec.hub}", timm_models.is_at_hand(spec))
-        for spec in timm_models.SPECS.values()
+        Entry(one.name, one.licence, one.width, f"hub {one.hub}{_gated(one)}", cached_weights(one.hub) is not None)
+        for one in named
     ]
     return [first, *others]
 
@@ -46,10 +47,16 @@ def check_name(name: str) -> None:
     """
     if name.startswith(TIMM_PREFIX):
         timm_any.check_model(name.removeprefix(TIMM_PREFIX))
-    elif name not in encoder_names():
+    elif name in hub_models.CANNOT:
+        raise WeightsError(
+            f"encoder.name = {name}: {hub_models.CANNOT[name]}, not by timm or transformers alone; load it so yourself "
+            "and give it as a Python object (encoder=...), or install an entry point of it"
+        )
+    elif hub_models.model_of(name) is None and name not in encoder_names():
         (near,) = nearest(name, encoder_names())
         raise WeightsError(
-            f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, timm:<model>"
+            f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
+            "timm:<model>, hf-hub:<owner>/<model>"
         )
 
 
@@ -64,6 +71,8 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         return timm_any.find_weights(settings.name.removeprefix(TIMM_PREFIX), settings.weights)
     if settings.name == embedded.NAME:
         return embedded.find_weights(settings.weights)
+    if (model := hub_models.model_of(settings.name)) is not None:
+        return hub_models.find_weights(model, settings.weights)
     return timm_models.find_weights(timm_models.SPECS[settings.name], settings.weights)
 
 
@@ -87,6 +96,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
         return timm_any.load(model, weights, device=where, precision=settings.precision)
     if settings.name == embedded.NAME:
         return embedded.load(weights, device=where, precision=settings.precision)
+    if (hub := hub_models.model_of(settings.name)) is not None:
+        return hub_models.load(hub, weights, device=where, precision=settings.precision)
     return timm_models.load(
         timm_models.SPECS[settings.name],
         weights,
@@ -120,3 +131,8 @@ def _embedded_at_hand() -> bool:
     except WeightsError:
         return False
     return True
+
+
+def _gated(one: EncoderSpec | hub_models.HubModel) -> str:
+    """Every one of timm's specs is."""
+    return "" if isinstance(one, hub_models.HubModel) and not one.is_gated else " (gated: ask for access)"

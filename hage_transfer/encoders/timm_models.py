@@ -14,11 +14,10 @@ import torch
 from timm.layers import SwiGLUPacked
 from torch import Tensor, nn
 
-from hage_transfer.encoders.base import EncoderSpec, Preprocessing
+from hage_transfer.encoders.base import EncoderSpec, Pooling, Preprocessing
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.encoders.weights import (
     WeightsFile,
-    cached_weights,
     hub_weights,
     load_strictly,
     local_weights,
@@ -100,11 +99,6 @@ def find_weights(spec: EncoderSpec, weights: Path | None) -> WeightsFile:
     return hub_weights(spec.name, spec.hub) if weights is None else local_weights(weights)
 
 
-def is_at_hand(spec: EncoderSpec) -> bool:
-    """Whether the weights are in the local hub cache."""
-    return cached_weights(spec.hub) is not None
-
-
 def build(spec: EncoderSpec) -> nn.Module:
     """The architecture without weights, on torch's meta device."""
     arguments: dict[str, Any] = {key: _CLASSES.get(str(value), value) for key, value in spec.arguments.items()}
@@ -139,10 +133,18 @@ def pool(output: Tensor, spec: EncoderSpec) -> Tensor:
     Raises:
         WeightsError: the result is not ``spec.width`` wide.
     """
-    if spec.pooling == "class_and_patch_mean":
-        output = torch.cat([output[:, 0], output[:, spec.prefix_tokens :].mean(dim=1)], dim=1)
+    output = pool_tokens(output, spec.pooling, prefix_tokens=spec.prefix_tokens)
     if output.ndim != 2 or output.shape[1] != spec.width:
         raise WeightsError(
             f"encoder {spec.name}: the network gave shape {tuple(output.shape)}, wanted (batch, {spec.width})"
         )
     return output
+
+
+def pool_tokens(output: Tensor, pooling: Pooling, *, prefix_tokens: int) -> Tensor:
+    """One row an image of a network's tokens, as ``EncoderSpec.pooling`` says; what is one already stays as it is."""
+    if pooling == "model" or output.ndim == 2:
+        return output
+    if pooling == "class":
+        return output[:, 0]
+    return torch.cat([output[:, 0], output[:, prefix_tokens:].mean(dim=1)], dim=1)

@@ -82,6 +82,22 @@ def cached_weights(repository: str) -> Path | None:
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
+def hub_file(repository: str, file: str) -> Path | None:
+    """A small file of a hub repository, from the local cache or downloaded; None where it cannot be had."""
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    found = try_to_load_from_cache(repository, file)
+    if isinstance(found, str):
+        return Path(found)
+    if constants.HF_HUB_OFFLINE:
+        return None
+    try:
+        return Path(hf_hub_download(repository, file))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
+        return None
+
+
 def _refuse_if_unreachable(name: str, repository: str) -> None:
     """One short request, since the hub's client tries for half a minute before it gives up."""
     from huggingface_hub import constants

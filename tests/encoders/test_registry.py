@@ -16,7 +16,8 @@ def empty_hub(monkeypatch, tmp_path):
 
 
 def test_encoder_names_are_the_documented_ones():
-    assert encoder_names() == ["embedded", *HUB_NAMES]
+    assert encoder_names()[:6] == ["embedded", *HUB_NAMES]
+    assert {"virchow", "h-optimus-1", "h0-mini", "phikon-v2", "midnight-12k"} < set(encoder_names())
 
 
 def test_check_name_unknown_names_the_nearest():
