@@ -96,7 +96,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
                 *(by_factors if record is None else record.resolutions(coords, by_factors)),
             ],
             spot_size=factors.spot_size if factors is not None and record is None else None,
-            full_size_px=None if record is None else record.full_size_px,
+            full_size_px=_full_size_px(file, part, factors) if record is None else record.full_size_px,
             spot_diameter_um=diameter or next((told.spot_diameter_um for told in (record, factors) if told), None),
             mismatches=_mismatches(noted, found.n_merged, int((part.rows & ~in_tissue).sum())),
             gene_ids=found.ids,
@@ -158,6 +158,14 @@ def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
     key = f"uns/spatial/{part.library}/scalefactors"
     facts = file.mapping(key)
     return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
+
+
+def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[float, float] | None:
+    """Size of the image that the reduced copy in ``uns`` was made of."""
+    shape = None if part.library is None else file.shape(f"uns/spatial/{part.library}/images/hires")
+    if factors is None or factors.hires is None or shape is None or len(shape) != 3 or not min(shape[:2]):
+        return None
+    return shape[1] / factors.hires, shape[0] / factors.hires
 
 
 def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:

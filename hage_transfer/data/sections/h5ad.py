@@ -106,6 +106,12 @@ class H5adFile:
                 return np.asarray(node[name]) if name in (node.dtype.names or ()) else None
             return np.asarray(read_elem(node[name])) if name in node else None
 
+    def shape(self, key: str) -> tuple[int, ...] | None:
+        """Shape of an array, which is not read; None where there is none."""
+        with self._faults(key):
+            node = self.root.get(key)
+            return tuple(node.shape) if isinstance(node, h5py.Dataset) else None
+
     def mapping(self, key: str) -> Mapping[str, Any]:
         """A group of ``uns`` as a mapping; {} where there is none, or anything else."""
         found = self.element(key)

@@ -108,12 +108,29 @@ def test_tags_of_a_picture_that_cannot_be_as_enlarged_as_they_say_are_said_to_be
 
 
 @pytest.mark.parametrize(("scale", "match"), [(0.5, "lie outside the image"), (2.0, "disagree")])
-def test_an_image_of_another_size_is_refused_where_the_reduced_copy_tells_its_size(write_format, made, scale, match):
-    root = write_format("visium")
-    made().image(root / "S1" / "spatial" / "tissue_hires_image.png", scale=0.5)
-    made().image(root / "S1" / "image.png", scale=scale)
+@pytest.mark.parametrize("name", ["visium", "h5ad"])
+def test_an_image_of_another_size_is_refused_where_the_reduced_copy_tells_its_size(
+    write_format, made, name, scale, match
+):
+    root = write_format(name)
+    if name == "visium":
+        made().image(root / "S1" / "spatial" / "tissue_hires_image.png", scale=0.5)
+        made().image(root / "S1" / "image.png", scale=scale)
+    else:
+        section = made().anndata()
+        width, height = made().size_px
+        section.uns["spatial"]["lib"]["images"] = {"hires": np.zeros((height // 2, width // 2, 3), np.float32)}
+        section.uns["spatial"]["lib"]["scalefactors"]["tissue_hires_scalef"] = 0.5
+        section.write_h5ad(root / "S1.h5ad")
+        made().image(root / "S1.png", scale=scale)
+    layout = "space_ranger" if name == "visium" else "anndata"
     with pytest.raises(DataError, match=match):
-        read_sections(SectionsSettings(layout="space_ranger", root=root))
+        read_sections(SectionsSettings(layout=layout, root=root))
+    if name == "visium":
+        made().image(root / "S1" / "image.png")
+    else:
+        made().image(root / "S1.png")
+    assert len(read_sections(SectionsSettings(layout=layout, root=root))) == 1
 
 
 def test_spots_off_the_image_are_left_out_and_counted_up_to_a_limit(any_format):
