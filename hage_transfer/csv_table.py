@@ -153,7 +153,7 @@ def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = Fals
 
 def _header(path: Path, reader: "csv.DictReader[str]", kind: str) -> list[str]:
     try:
-        return [name.strip() for name in reader.fieldnames or ()]
+        return [name.strip().replace("\n", " ").replace("\r", " ") for name in reader.fieldnames or ()]
     except (*_FAULTS, *_MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
 

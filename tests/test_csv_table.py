@@ -97,3 +97,18 @@ def test_what_is_no_table_file_is_refused_at_once(tmp_path, kind):
             file.truncate(10**10)
     with pytest.raises(DataError, match=r"t\.csv: "), csv_table(path, absent="gone"):
         pass
+
+
+def test_a_column_s_name_is_one_line(tmp_path):
+    (tmp_path / "t.csv").write_text('"slide\nname",x\na,b\n')
+    with csv_table(tmp_path / "t.csv", absent="gone") as table:
+        assert table.columns == ["slide name", "x"]
+
+
+def test_null_bytes_are_named_by_their_line(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"slide,x\na,b\n\x00,c\n")
+    with (
+        pytest.raises(DataError, match=r"t\.csv: .*(null byte|NUL)"),
+        csv_table(tmp_path / "t.csv", absent="gone") as table,
+    ):
+        list(table.rows)

@@ -16,6 +16,7 @@ _FAULTS = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, O
 """What h5py raises on files that are damaged, or of types that numpy has not."""
 _PACKED, _ALWAYS_BYTES = 64, 1 << 26
 _GIB = 1 << 30
+_COLLECTION, _HEAD_BYTES, _TAIL_BYTES = b"GCOL\x01\x00\x00\x00", 1 << 18, 1 << 20
 _REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
 
 
@@ -32,6 +33,7 @@ def open_h5(path: Path, *, absent: str = "no such file") -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise DataError(f"{path}: {absent}")
+    _refuse_broken_heaps(path)
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -101,6 +103,41 @@ def check_memory(path: Path, n_bytes: int) -> None:
             f"{path}: its rows take {n_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free; use a "
             "machine with more, or cut larger tiles"
         )
+
+
+def _refuse_broken_heaps(path: Path) -> None:
+    """Refuses a file whose text lies in a collection that HDF5 would walk through without end.
+
+    A free part of no length does not move it on. Collections are sought where small metadata lie: at both ends of a
+    file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        parts = [(0, file.read(_HEAD_BYTES))]
+        if size > _HEAD_BYTES:
+            start = max(_HEAD_BYTES, size - _TAIL_BYTES)
+            file.seek(start)
+            parts.append((start, file.read()))
+    for start, data in parts:
+        place = data.find(_COLLECTION)
+        while place >= 0:
+            if not _is_walked(data, place):
+                raise DataError(f"{path}: damaged where its text lies (byte {start + place}); copy or make it again")
+            place = data.find(_COLLECTION, place + 1)
+
+
+def _is_walked(data: bytes, place: int) -> bool:
+    """Whether each object of a collection ends behind its beginning: index, count, length of 8 bytes, then the text."""
+    if place + 16 > len(data):
+        return True
+    end = place + int.from_bytes(data[place + 8 : place + 16], "little")
+    at = place + 16
+    while at + 16 <= min(end, len(data)):
+        index, length = int.from_bytes(data[at : at + 2], "little"), int.from_bytes(data[at + 8 : at + 16], "little")
+        if index == 0:
+            return length >= 16
+        at += 16 + (length + 7) // 8 * 8
+    return True
 
 
 def _check_type(path: Path, name: str, found: h5py.Dataset, kinds: str) -> None:

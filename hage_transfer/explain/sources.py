@@ -22,6 +22,7 @@ from hage_transfer.explain.task import GeneModels
 from hage_transfer.mil.bags import BagSet, open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.models.ensemble import ExpressionEnsemble
+from hage_transfer.slide_names import match_names
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def explained_sources(
                 log.warning("source %s: no genes: %s", name, read[2])
         keys = labels.keys.tolist()
         groups = keys if labels.groups is None else labels.groups.tolist()
-        models, files, why_not = read
+        models, there, why_not = read
+        files = {slide: there[other] for slide, other in match_names(keys, list(there)).items()}
         yield SourceBags(name, bags, dict(zip(keys, groups, strict=True)), models, why_not, files)
 
 

@@ -170,3 +170,15 @@ def test_text_whose_lengths_are_past_the_file_takes_no_memory(own):
     for read in (open_features, read_features):
         with pytest.raises(DataError, match="keys declare more text than the file holds"):
             read(own)
+
+
+def test_text_that_hdf5_would_walk_through_without_end_is_refused(own):
+    data = bytearray(own.read_bytes())
+    place = data.index(b"GCOL") + 16
+    while int.from_bytes(data[place : place + 2], "little"):  # to the free part behind the texts
+        place += 16 + (int.from_bytes(data[place + 8 : place + 16], "little") + 7) // 8 * 8
+    data[place + 8 : place + 16] = bytes(8)
+    own.write_bytes(data)
+    for read in (open_features, read_features, read_header):
+        with pytest.raises(DataError, match="damaged where its text lies"):
+            read(own)

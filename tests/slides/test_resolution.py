@@ -115,3 +115,31 @@ def test_find_slide_takes_names_with_and_without_ending(tmp_path):
         find_slide(tmp_path, "c")
     with pytest.raises(DataError, match="d: no such file"):
         find_slide(tmp_path, "d")
+
+
+UUID = "f6e9a5df-d8fb-45cf-b4bd-c6b76294c291"
+
+
+@pytest.mark.parametrize(
+    ("asked", "file"),
+    [
+        ("x.h5", "x.svs"),
+        ("D:\\slides\\x.svs", "x.svs"),
+        ("x.tif", "x.svs"),
+        ("X", "x.svs"),
+        ("TCGA-ZZ-A000-01Z-00-DX1", f"TCGA-ZZ-A000-01Z-00-DX1.{UUID}.svs"),
+        (f"TCGA-ZZ-A000-01Z-00-DX1.{UUID}", "TCGA-ZZ-A000-01Z-00-DX1.svs"),
+        ("TCGA-ZZ-A000", f"TCGA-ZZ-A000-01Z-00-DX1.{UUID}.svs"),
+    ],
+)
+def test_find_slide_takes_other_spellings_where_there_is_one_answer(tmp_path, asked, file):
+    (tmp_path / file).touch()
+    (tmp_path / "other.svs").touch()
+    assert find_slide(tmp_path, asked).name == file
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "loop"])
+def test_find_slide_names_what_is_the_name_of_no_file(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=r"^slide "):
+        find_slide(tmp_path, name)
