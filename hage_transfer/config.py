@@ -56,7 +56,9 @@ class EncoderSettings(Settings):
 class SectionsSettings(Settings):
     """Spatial-transcriptomics sections: where they are, in which layout, and at which resolution."""
 
-    layout: Literal["her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata"] = "her2st"
+    layout: Literal["her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata"] = Field(
+        "her2st", description="the form of the data set's files"
+    )
     root: Path = Field(description="folder of the data set (her2st: the one that holds ST-cnts)")
     sections: tuple[str, ...] | None = Field(
         None,
@@ -89,7 +91,7 @@ class PatchSetSettings(Settings):
     ``group_by`` names); ``pcam``: `camelyonpatch_level_2_split_*` h5 files under root.
     """
 
-    layout: Literal["manifest", "folder", "pattern", "pcam"] = "manifest"
+    layout: Literal["manifest", "folder", "pattern", "pcam"] = Field("manifest", description="how the set is laid out")
     root: Path = Field(Path(), description="folder of the images; manifest paths are relative to it")
     manifest: Path | None = Field(None, description="csv of the manifest layout")
     pattern: str | None = Field(None, description="regular expression of the pattern layout")
@@ -104,7 +106,7 @@ class TissueSettings(Settings):
     CLAM's parameters have CLAM's names; those that are not set are the preset's.
     """
 
-    method: Literal["auto", "clam", "geojson"] = "auto"
+    method: Literal["auto", "clam", "geojson"] = Field("auto", description="how tissue is found")
     folder: Path | None = Field(None, description="geojson: folder of <slide>.geojson, level-0 px, as QuPath writes it")
     drop_pen_marks: bool = Field(True, description="auto: leave out blue, green, red and black ink")
     min_piece_um2: float = Field(50_000.0, ge=0, description="auto: least area of a piece of tissue")
@@ -130,7 +132,7 @@ class TissueSettings(Settings):
 class SlideSetSettings(Settings):
     """Whole slides with one label each, to be cut into tiles of a stated resolution, or of level-0 pixels (CLAM)."""
 
-    layout: Literal["slides"] = "slides"
+    layout: Literal["slides"] = Field("slides", description="whole slides")
     root: Path = Field(Path(), description="folder of the slides")
     labels: Path = Field(
         description="csv `slide,label[,group][,mpp]`; slide is the file name with or without its ending, "
@@ -160,7 +162,7 @@ class SlideSetSettings(Settings):
 class FeatureSetSettings(Settings):
     """Bags that are encoded already: a folder of feature files (`<slide>.h5`) and a label table."""
 
-    layout: Literal["features"] = "features"
+    layout: Literal["features"] = Field("features", description="feature files that are there already")
     root: Path = Field(Path(), description="folder of the feature files")
     labels: Path = Field(description="csv `slide,label[,group]`")
 
@@ -168,14 +170,14 @@ class FeatureSetSettings(Settings):
 class SplitSettings(Settings):
     """Cross-validation of a classifier."""
 
-    folds: int = Field(5, ge=2)
+    folds: int = Field(5, ge=2, description="parts that are tested in turn")
     repeats: int = Field(
         1,
         ge=1,
         description="of the folds, each drawn anew: shorter intervals of the same data for as many times the work",
     )
     by_group: bool = Field(True, description="keep groups (patients, slides) on one side; needs groups in the labels")
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="of the draw of folds")
 
 
 Config = TypeVar("Config", bound=Settings)
@@ -298,12 +300,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as YAML would have given it: paths and whatever has one as text, numbers of numpy as Python's."""
+    if isinstance(value, os.PathLike):  # first: features are a mapping of files, and have a folder
+        return os.fspath(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
     return value.tolist() if hasattr(value, "tolist") else value
 
 

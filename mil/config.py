@@ -34,7 +34,7 @@ class MilModelSettings(Settings):
     )
     attention_dim: int = Field(256, gt=0, description="width of the attention's hidden layer")
     gated: bool = Field(True, description="gated attention (Eq. 9 of AB-MIL); False: plain (Eq. 8)")
-    dropout: float = Field(0.25, ge=0, lt=1)
+    dropout: float = Field(0.25, ge=0, lt=1, description="after the first layer, and in the attention")
     instance_tiles: int = Field(8, gt=0, description="CLAM: tiles of highest and of lowest attention that are labelled")
     bag_weight: float = Field(0.7, ge=0, le=1, description="CLAM: share of the bag's loss; the rest is the tiles'")
     instance_loss: Literal["smooth_svm", "cross_entropy"] = Field("smooth_svm", description="CLAM: loss of the tiles")
@@ -78,7 +78,7 @@ class MilTrainSettings(Settings):
     )
     bags_per_step: int = Field(1, gt=0, description="bags whose gradients make one step")
     learning_rate: float = Field(2e-4, gt=0, le=100, description="of Adam")
-    weight_decay: float = Field(1e-5, ge=0)
+    weight_decay: float = Field(1e-5, ge=0, description="of Adam")
     standardise: bool = Field(True, description="scale each feature by the tiles of the fold's training slides")
     instance_dropout: float = Field(0.0, ge=0, lt=1, description="share of a bag's tiles that each visit leaves out")
     tiles_per_visit: int | None = Field(

@@ -56,7 +56,7 @@ class ModelSettings(Settings):
     """Sizes of HAGE. Heads, dropout and hidden widths are ours, since the paper does not give them."""
 
     embed_dim: int = Field(1024, gt=0, description="d")
-    n_heads: int = Field(8, gt=0)
+    n_heads: int = Field(8, gt=0, description="of the attention to genes")
     feature_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the frozen features while training")
     gene_informed: bool = Field(True, description="False: no cross-attention to genes (Table 2, rows I and II)")
     predictor: Literal["mlp", "gene_conditioned"] = Field(
@@ -77,7 +77,7 @@ class LossSettings(Settings):
     clip_local: float = Field(1.0, ge=0, description="lambda 2, pairs")
     clip_global: float = Field(1.0, ge=0, description="lambda 3, centroids; 0: no hierarchical alignment")
     pcc: float = Field(10.0, ge=0, description="lambda 4, Eq. 2")
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(0.07, gt=0, description="of the contrastive terms")
     pcc_scope: Literal["batch", "section"] = Field(
         "batch", description="take Eq. 2 over the batch (paper), or over each section's spots in it"
     )
@@ -97,11 +97,11 @@ class ClusterSettings(Settings):
 class TrainSettings(Settings):
     """Optimisation."""
 
-    epochs: int = Field(15, gt=0)
+    epochs: int = Field(15, gt=0, description="at most")
     patience: int = Field(5, gt=0, description="stop after so many epochs without gain of validation PCC")
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(1e-5, ge=0)
+    batch_size: int = Field(128, ge=2, description="spots a step")
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam, at first")
+    weight_decay: float = Field(1e-5, ge=0, description="of Adam")
     step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
     gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
 
@@ -145,14 +145,14 @@ class PretrainConfig(Settings):
     clusters: ClusterSettings = ClusterSettings()
     train: TrainSettings = TrainSettings()
     split: FoldSettings = FoldSettings()
-    trials: int = Field(5, gt=0)
+    trials: int = Field(5, gt=0, description="trainings of each fold, each with a seed of its own")
     methods: tuple[MethodName, ...] = Field(
         ("hage",), description="HAGE and compared systems; the ridges, constants and spot depth always run"
     )
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")], dict[str, Any]] = Field(
         {}, description="HAGE with other settings, by name: dotted keys and their values"
     )
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="of splits, weights, gene embeddings and clusters")
 
     @field_validator("methods")
     @classmethod

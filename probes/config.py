@@ -14,7 +14,7 @@ Classifier = Literal["logistic", "knn", "class_mean"]
 class ProbeTrainSettings(Settings):
     """Optimisation of the linear probe. The paper: one layer, cross-entropy, 10 epochs; the rest is ours."""
 
-    epochs: int = Field(10, gt=0)
+    epochs: int = Field(10, gt=0, description="exactly so many")
     batch_size: int = Field(1024, gt=0, description="rows a step; a small set wants a small batch to have steps enough")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, on the weights")

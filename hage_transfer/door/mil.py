@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hage_transfer.config import Changes, FeatureSetSettings, SlideSetSettings
 from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
 from hage_transfer.door.recipes import recipe_stem, resolve_config
@@ -87,6 +89,8 @@ def mil(
     check_sources(settings.sources)
     check_own(settings.model.kind, classifier)
     RunDirectory.check(folder, settings, overwrite=overwrite)
+    if isinstance(labels, pd.DataFrame):
+        readers.read_labels(labels)  # before it is written
     table.write()
     plan, frozen = _plan(settings, own=own, device=resolved, progress=progress)
     run = RunDirectory.open(folder, settings, overwrite=overwrite)

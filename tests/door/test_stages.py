@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+
+import hage_transfer as ht
+from hage_transfer.cli.main import run as hage
+
+
+class MeanBag(torch.nn.Module):
+    """Tiles in, logits and attention out."""
+
+    def __init__(self, feature_dim: int, n_classes: int) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(feature_dim, n_classes)
+
+    def forward(self, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.head(tiles.mean(0)), torch.full((len(tiles),), 1 / len(tiles))
+
+
+def test_a_run_is_found_again_and_prints_nothing(small, capsys):
+    told = []
+    run = ht.mil(small.mil, out="run", progress=lambda *one: told.append(one))
+    again = ht.read_results("run")
+    assert again.frame().equals(run.frame())
+    assert again == run
+    assert (told[-1][0], run.slides) == (told[-1][1], small.labels["slide"].tolist())
+    assert {"accuracy", "auc", "recall"} <= set(run.table().columns.get_level_values(0))
+    assert "<table" in run._repr_html_()
+    assert run.plot().axes
+    assert capsys.readouterr().out == ""
+
+
+def test_labels_as_rows_give_the_records_of_the_same_csv(small):
+    from_file = ht.mil(small.mil, out=small.root / "a")
+    from_rows = ht.mil(small.mil, labels=small.labels, out=str(small.root / "b"))
+    assert from_rows.frame().equals(from_file.frame())
+    with_index = ht.mil(small.mil, labels=small.labels.set_index("slide"), out="c")
+    assert with_index.frame().equals(from_file.frame())
+    kept = from_rows.folder / "given_labels.csv"
+    assert hage(["mil", str(from_rows.folder / "config.yaml"), "--out", str(small.root / "b")]) == 0  # goes on
+    anew = ht.mil(small.mil, labels=small.labels, out="b", overwrite=True)
+    assert kept.is_file()
+    assert anew.frame().equals(from_file.frame())
+
+
+def test_the_command_leaves_what_the_function_does(small):
+    import yaml
+
+    keys = small.mil | {"data": {key: str(value) for key, value in small.mil["data"].items()}}
+    (small.root / "mil.yaml").write_text(yaml.safe_dump(keys))
+    assert hage(["mil", "mil.yaml", "--out", "command"]) == 0
+    run = ht.mil("mil.yaml", out="function")
+    assert (run.folder / "results.json").read_bytes() == (small.root / "command" / "results.json").read_bytes()
+
+
+@pytest.mark.parametrize("labels", ["without a column", "twice"])
+def test_wrong_rows_are_told_and_nothing_is_written(small, labels):
+    table = small.labels.drop(columns="label") if labels == "without a column" else small.labels
+    table = table if labels != "twice" else table.assign(slide="s1")
+    with pytest.raises(ht.DataError, match="label table"):
+        ht.mil(small.mil, labels=table, out="run")
+    assert not (small.root / "run").exists()
+
+
+def test_a_folder_of_another_run_is_refused_before_its_table_is_replaced(small):
+    ht.mil(small.mil, labels=small.labels, out="run")
+    before = (small.root / "run" / "given_labels.csv").read_bytes()
+    with pytest.raises(ht.ConfigError, match=r"differs in .*train\.epochs"):
+        ht.mil(small.mil, labels=small.labels.iloc[:6], changes={"train": {"epochs": 2}}, out="run")
+    assert (small.root / "run" / "given_labels.csv").read_bytes() == before
+
+
+def test_a_classifier_of_the_users_own_is_trained(small):
+    run = ht.mil(small.mil, model=MeanBag, out="own")
+    assert "frozen" in run.table().index
+    assert run.model is MeanBag
+    with pytest.raises(ht.ConfigError, match="own"):
+        ht.mil(small.root / "own" / "config.yaml", out="own")
+
+
+def test_patches_by_an_encoder_of_the_users_own(small, mean_colour):
+    told = []
+    own = ht.encode_patches(
+        small.root / "images",
+        manifest=small.manifest,
+        encoder=mean_colour,
+        out="own",
+        progress=lambda *one: told.append(one),
+    )
+    assert (own.encoder, own.width, told[-1][0]) == ("mean-colour", 6, told[-1][1])
+    rows = own[next(iter(own))]
+    assert rows.features[:, 0] == pytest.approx(np.arange(8) * 20 / 255, abs=1e-4)
+    assert ht.read_results("own").frame().equals(own.frame())
+    run = ht.probe(
+        small.probe, manifest="manifest.csv", features="own", sources={"own": own, "again": "own"}, out="probe"
+    )
+    assert run.compare("own", "again", "accuracy").verdict in ("within noise", "not judged")
+    assert ht.read_results("probe") == run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": "six"}, "width is 'six', wanted int"),
+        ({"sha256": ""}, "sha256 is ''"),
+        ({"width": 7}, r"put out an array of shape \(8, 6\)"),
+    ],
+)
+def test_an_object_that_is_no_encoder_is_refused(small, mean_colour, change, message):
+    for name, value in change.items():
+        setattr(mean_colour, name, value)
+    with pytest.raises(ht.WeightsError, match=message):
+        ht.encode_patches("images", manifest=small.manifest, encoder=mean_colour, out="own")
+
+
+def test_nothing_of_a_stage_in_a_folder_is_told(small):
+    with pytest.raises(ht.DataError, match="no such file; is the run finished"):
+        ht.read_results(small.root / "images")
+
+
+def test_has_knows_its_extras():
+    with pytest.raises(ht.ConfigError, match="no extra torch"):
+        ht.has("torch")
