@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.make_labels import make_labels
     from hage_transfer.door.make_manifest import make_manifest
     from hage_transfer.door.mil import mil
+    from hage_transfer.door.power import power
     from hage_transfer.door.predict import predict
     from hage_transfer.door.pretrain import pretrain
     from hage_transfer.door.probe import probe
@@ -79,6 +80,7 @@ _HOMES = {
     "make_manifest": "door.make_manifest",
     "mil": "door.mil",
     "open_slide": "door.readers",
+    "power": "door.power",
     "predict": "door.predict",
     "pretrain": "door.pretrain",
     "probe": "door.probe",
@@ -143,6 +145,7 @@ __all__ = [
     "make_manifest",
     "mil",
     "open_slide",
+    "power",
     "predict",
     "pretrain",
     "probe",

@@ -1,14 +1,19 @@
 """Cross-validated comparison of feature sources with a bag classifier: same folds, seeds and options for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hage_transfer.compare.cross_validation import compared
+from hage_transfer.compare.null import META as NULL
+from hage_transfer.compare.null import baseline_trials, with_null
+from hage_transfer.compare.null_copies import COPY, write_copies
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
 from hage_transfer.compare.tested_rows import TestedRows
+from hage_transfer.data.image_set import META as IMAGE_SET
+from hage_transfer.data.image_set import image_set_sha256
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet
@@ -95,6 +100,7 @@ def evaluate_mil(
         folder=run.path,
         meta={
             "split": config.split.mode,
+            IMAGE_SET: image_set_sha256(config.data),
             "tiles": {name: int(bags.n_tiles.sum()) for name, _, bags in trials},
             "features": _feature_meta(trials),
             "quoted": config.quoted,
@@ -105,8 +111,27 @@ def evaluate_mil(
             "warnings": _shared_warnings(shared),
         },
     )
+    if config.null:
+        bags = opened[baseline_trials(sources)[0]]
+        results = with_null(results, _of_copies(plan, bags, run, device, n_jobs, progress))
     results.save(run.results_path)
     return results
+
+
+def _of_copies(
+    plan: MilPlan, bags: BagSet, run: RunDirectory, device: str, n_jobs: int, progress: Progress | None
+) -> Results:
+    """What copies of a source that carry the same information score, each with a seed of its own."""
+    config = plan.config
+    train = config.train.model_copy(update={"repeats": config.null})
+    plain = config.model_copy(update={"null": 0, "train": train})
+    paths = (bags.parts or (bags,))[0].paths
+    written = write_copies(paths, run.path / NULL, copies=config.null, seed=config.seed)
+    inside = RunDirectory.open(run.path / NULL / "run", plain)
+    copies = {COPY: [(files[0].parent,) for files in written]}
+    return evaluate_mil(
+        replace(plan, config=plain), copies, run=inside, device=device, n_jobs=n_jobs, progress=progress
+    )
 
 
 def _job(

@@ -18,11 +18,13 @@ class LeftOut:
         name: the held-out patient or section.
         train: sections that train (and validate).
         test: sections of the held-out unit.
+        patients: of the training sections.
     """
 
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+    patients: tuple[str, ...] = ()
 
 
 def leave_out_folds(patients: Mapping[str, str], settings: FoldSettings) -> list[LeftOut]:
@@ -52,7 +54,7 @@ def leave_out_folds(patients: Mapping[str, str], settings: FoldSettings) -> list
         train = tuple(section for section in allowed if section not in test)
         if not train:
             raise SplitError(f"holding out {settings.unit} {unit} leaves no section to train on; add sections")
-        folds.append(LeftOut(unit, train, test))
+        folds.append(LeftOut(unit, train, test, tuple(dict.fromkeys(patients[section] for section in train))))
     return folds
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hage_transfer.compare.source_settings import Label, Sources, SourceSettings
+from hage_transfer.compare.source_settings import Label, NullCopies, Sources, SourceSettings
 from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SplitSettings
 
 Classifier = Literal["logistic", "knn", "class_mean"]
@@ -86,5 +86,6 @@ class ProbeConfig(Settings):
     select_by: Literal["auc", "accuracy", "balanced_accuracy", "recall", "f1"] = Field(
         "auc", description="what the selection (select=True) takes the best encoder by"
     )
+    null: int = NullCopies
     memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
     seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")

@@ -1,21 +1,26 @@
 """Cross-validated comparison of feature sources with probes: same folds, draws, seeds and options for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from hage_transfer.compare.cross_validation import compared
+from hage_transfer.compare.null import META as NULL
+from hage_transfer.compare.null import baseline_trials, with_null
+from hage_transfer.compare.null_copies import COPY, write_copies
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
 from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.feature_file import read_meta
+from hage_transfer.data.image_set import META as IMAGE_SET
+from hage_transfer.data.image_set import image_set_sha256
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.probes.config import ProbeConfig
+from hage_transfer.probes.config import CrossCheckSettings, LearningCurveSettings, ProbeConfig
 from hage_transfer.probes.folds import ProbeFold, masks
 from hage_transfer.probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
 from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
@@ -132,6 +137,7 @@ def evaluate_probes(
         folder=run.path,
         meta={
             "split": config.split.mode,
+            IMAGE_SET: image_set_sha256(config.data),
             "features": {
                 name: [asdict(read_meta(path)) | {"path": str(path)} for files in paths for path in files]
                 for name, paths in sources.items()
@@ -143,8 +149,26 @@ def evaluate_probes(
     )
     chosen = _validation_records(predictions[LINEAR], folds, labels, positive)  # of an official split alone
     results = Results([*results.records, *chosen], results.meta)
+    if config.null:
+        baseline = baseline_trials(sources)[0][0]
+        results = with_null(results, _of_copies(plan, baseline, run, device, n_jobs, progress))
     results.save(run.results_path)
     return results
+
+
+def _of_copies(
+    plan: ProbePlan, path: Path, run: RunDirectory, device: str, n_jobs: int, progress: Progress | None
+) -> Results:
+    """What copies of a feature file that carry the same information score."""
+    config = plan.config
+    plain = config.model_copy(
+        update={"null": 0, "cross_checks": CrossCheckSettings(), "learning_curve": LearningCurveSettings()}
+    )
+    copies = [(files[0],) for files in write_copies([path], run.path / NULL, copies=config.null, seed=config.seed)]
+    inside = RunDirectory.open(run.path / NULL / "run", plain)
+    return evaluate_probes(
+        replace(plan, config=plain), {COPY: copies}, run=inside, device=device, n_jobs=n_jobs, progress=progress
+    )
 
 
 def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:

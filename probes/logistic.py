@@ -37,10 +37,10 @@ def train_logistic(
 
     ``squared``: |W|^2 / (2 C n) with n training rows, one of the two ways that UNI's published code takes: with
     three classes or more scikit-learn's LogisticRegression(C=C); with two, W has a row a class as in UNI's code and
-    scikit-learn has one row for both, so that its C is half of ours. ``norm``: |W| / (2 C), Frobenius, not squared,
-    which is the other and that code's default; where classes lie near each other its minimum is W = 0, which says
-    nothing of the features. Biases are not penalised. Steps are taken in units of each fold's standardised
-    features, which changes the way to the minimum and not the minimum.
+    scikit-learn has one row for both, the difference of ours, whose squared norm is twice theirs: its C is twice ours.
+    ``norm``: |W| / (2 C), Frobenius, not squared, which is the other and that code's default; where classes lie near
+    each other its minimum is W = 0, which says nothing of the features. Biases are not penalised. Steps are taken in
+    units of each fold's standardised features, which changes the way to the minimum and not the minimum.
 
     Reference: Chen et al. 2024 (UNI), linear probe: L-BFGS, at most 1,000 iterations, l2 coefficient
     100 / (features x classes).

@@ -50,6 +50,7 @@ COMMANDS = {
     "labels": "Label tables and split files: make one, or look at some before hours of training.",
     "mil": "Compare slide feature sources with AB-MIL on the same folds and seeds.",
     "heatmap": "Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes.",
+    "power": "Say which gain in AUC a study of so many slides would show with power 0.8.",
     "report": "Write report.html (one file that needs no other) and report.md: the answer, then what it rests on.",
     "view": "Show the slides of a run: pan, zoom, attention, tissue and any gene's predicted expression over them.",
     "share": "Upload an encoder directory, with its model card, to the Hugging Face hub; private by default.",

@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 @options.run_command
-def mil(run: dict[str, Any]) -> None:
+def mil(run: dict[str, Any], *, null: options.Null = None) -> None:
     """Compare slide feature sources with AB-MIL on the same folds and seeds."""
-    results = ht.mil(**run)
+    results = ht.mil(**run, null=null)
     console = Console()
     show_table(results, console)
     show_quoted(results.meta["quoted"], console)

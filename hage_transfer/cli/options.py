@@ -27,6 +27,14 @@ Address = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what an earlier run left and start anew.")]
 Mpp = Annotated[float | None, typer.Option("--mpp", help="Level-0 um per px of slides that record none.", min=0)]
+Null = Annotated[
+    int | None,
+    typer.Option(
+        help="Also test so many copies of the frozen features that carry the same information: how often the verdict "
+        "errs on this set, and the smallest difference that it can show. 20 is a good number.",
+        min=0,
+    ),
+]
 
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
 """Of every table that is printed."""

@@ -22,9 +22,10 @@ def probe(
     select: Annotated[
         bool, typer.Option("--select", help="Write which encoder did best to selected.json, for `hage mil`.")
     ] = False,
+    null: options.Null = None,
 ) -> None:
     """Compare patch feature sources with the linear probe on the same folds and seeds."""
-    results = ht.probe(**run, select=select)
+    results = ht.probe(**run, select=select, null=null)
     console = Console()
     show_table(results, console)
     show_cross_checks(results, console)

@@ -1,5 +1,6 @@
 """What a cross-validated comparison leaves behind, whatever the classifier: predictions, records, tests, their meta."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from hage_transfer.compare.classification import per_class_rows
 from hage_transfer.compare.comparison import LabelledFolds, paired_tests, source_intervals
+from hage_transfer.compare.guards import guard_warnings
 from hage_transfer.compare.out_of_fold import (
     PREDICTION_ROWS,
     OutOfFold,
@@ -24,6 +26,8 @@ from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.running.run_directory import RESULTS_FILE
+
+log = logging.getLogger(__name__)
 
 
 def compared(
@@ -84,7 +88,10 @@ def compared(
         **claims,
         **(own := scored.meta(positive=positive)),
     }
-    warnings = [*meta.get("warnings", []), *own["warnings"]]
+    guards = guard_warnings(meta.get("features", {}), scored.whole)
+    for guard in guards:
+        log.warning("%s", guard)
+    warnings = [*meta.get("warnings", []), *own["warnings"], *guards]
     return Results(records, {**shared, **meta, "warnings": warnings})
 
 

@@ -12,6 +12,16 @@ Label = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) i
 """A class by name; YAML reads the name 1 as a number."""
 
 
+NullCopies: int = Field(
+    0,
+    ge=0,
+    le=1000,
+    description="copies of the frozen features that carry the same information (20 is a good number; 0: none), each "
+    "trained and tested on the same folds: how often this set's verdict is false, and the smallest difference it can "
+    "show. Changes no other number",
+)
+
+
 class SourceSettings(Settings):
     """One named feature source: a feature file (or folder of them), a way to make it, or others side by side."""
 

@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 _MOST = 2**31 - 1
 
 
-_LATER = ("views", "surround", "mpp_source")  # attributes that older files lack
+_LATER = ("views", "surround", "mpp_source", "trained_um_per_px", "trained_on")  # attributes that older files lack
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class FeatureMeta:
         views: flips and quarter turns that the features are the mean of; 1 in files that do not say.
         surround: whether they are of the patch's centre and of the whole, side by side; False in files that do not say.
         mpp_source: what told the resolution of level 0, in words; empty where nothing did, or the file does not say.
+        trained_um_per_px: for embeddings, what the gene-informed encoder was trained at; None where it is not known.
+        trained_on: for embeddings, patients and sections that trained that encoder, a line each.
     """
 
     source: str
@@ -58,6 +60,8 @@ class FeatureMeta:
     frozen_encoder: str = ""
     views: int = 1
     surround: bool = False
+    trained_um_per_px: float | None = None
+    trained_on: str = ""
     schema_version: int = SCHEMA_VERSION
     mpp_source: str = ""
 
@@ -234,6 +238,8 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         frozen_encoder=_text(path, file, "frozen_encoder"),
         views=_whole(path, file, "views") if "views" in file.attrs else 1,
         surround=bool(_whole(path, file, "surround")) if "surround" in file.attrs else False,
+        trained_um_per_px=_mpp(path, file, "trained_um_per_px") if "trained_um_per_px" in file.attrs else None,
+        trained_on=_text(path, file, "trained_on") if "trained_on" in file.attrs else "",
         schema_version=version,
         mpp_source=_text(path, file, "mpp_source") if "mpp_source" in file.attrs else "",
     )
@@ -253,10 +259,10 @@ def _whole(path: Path, file: h5py.File, name: str) -> int:
     return _refuse_attribute(path, name, value, f"a whole number of 0 to {_MOST}")
 
 
-def _mpp(path: Path, file: h5py.File) -> float | None:
-    value = file.attrs["mpp_um_per_px"]
+def _mpp(path: Path, file: h5py.File, name: str = "mpp_um_per_px") -> float | None:
+    value = file.attrs[name]
     if not isinstance(value, int | float | np.integer | np.floating) or not (np.isnan(value) or 0 < value < np.inf):
-        return _refuse_attribute(path, "mpp_um_per_px", value, "a positive number, or NaN where it is not known")
+        return _refuse_attribute(path, name, value, "a positive number, or NaN where it is not known")
     return None if np.isnan(value) else float(value)
 
 

@@ -36,8 +36,7 @@ class LabelledImage:
 
 def read_image_set(settings: PatchSetSettings) -> PatchSet:
     """The patch set of the layouts manifest, folder and pattern; see ``read_patch_set``."""
-    finders = {"manifest": _from_manifest, "folder": _from_folders, "pattern": _from_pattern}
-    images = finders[settings.layout](settings)
+    images = find_images(settings)
     sizes = _open_headers(images)
     tile_px, stride_px = settings.tile_px, settings.stride_px or settings.tile_px
     grids: list[np.ndarray | None] = [None] * len(images)
@@ -66,6 +65,12 @@ def read_image_set(settings: PatchSetSettings) -> PatchSet:
         patch_px=tile_px if tile_px is not None else (sides.pop() if len(sides) == 1 else None),
         sources=sources,
     )
+
+
+def find_images(settings: PatchSetSettings) -> list[LabelledImage]:
+    """The image files of the layouts manifest, folder and pattern, not opened; errors as ``read_patch_set``."""
+    finders = {"manifest": _from_manifest, "folder": _from_folders, "pattern": _from_pattern}
+    return finders[settings.layout](settings)
 
 
 def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[np.ndarray, "tile 2"]:

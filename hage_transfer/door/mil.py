@@ -44,6 +44,7 @@ def mil(
     changes: Changes | None = None,
     out: PathLike | None = None,
     seed: int | None = None,
+    null: int | None = None,
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
@@ -68,6 +69,8 @@ def mil(
         changes: of the config's keys, nested or dotted.
         out: run directory; None: ``runs/mil-<name of the config>``.
         seed: of weights and of the order of bags.
+        null: copies of the frozen features that carry the same information, on the same folds: how often the verdict
+            errs on this set, and the smallest difference that it can show.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         jobs: at a time.
         overwrite: delete an earlier run there first.
@@ -83,7 +86,7 @@ def mil(
     classifier = _own_classifier(model)
     if model is not None:
         named["model"] = model if isinstance(model, Mapping) else {"kind": own_kind(model) if classifier else model}
-    given = {"data.root": root, "data.labels": table.path, "features": features, "seed": seed}
+    given = {"data.root": root, "data.labels": table.path, "features": features, "seed": seed, "null": null}
     settings = resolve_config(MilConfig, config, *merged(changes, given), named, *sources_of(sources))
     resolved = resolve_device(device)
     check_sources(settings.sources)

@@ -37,6 +37,7 @@ def probe(
     changes: Changes | None = None,
     out: PathLike | None = None,
     seed: int | None = None,
+    null: int | None = None,
     select: bool = False,
     device: str = "auto",
     jobs: int = 1,
@@ -60,6 +61,8 @@ def probe(
         changes: of the config's keys, nested or dotted.
         out: run directory; None: ``runs/probe-<name of the config>``.
         seed: of the order of rows.
+        null: copies of the frozen features that carry the same information, on the same folds: how often the verdict
+            errs on this set, and the smallest difference that it can show.
         select: write which encoder did best to ``selected.json``, which ``mil`` takes.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         jobs: at a time.
@@ -73,7 +76,7 @@ def probe(
     folder = Path("runs") / f"probe-{recipe_stem(config, 'run')}" if out is None else Path(out)
     table = given_table(manifest, folder, "manifest")
     named, own = encoder_of(encoder)
-    given = {"data.root": root, "data.manifest": table.path, "features": features, "seed": seed}
+    given = {"data.root": root, "data.manifest": table.path, "features": features, "seed": seed, "null": null}
     settings = resolve_config(ProbeConfig, config, *merged(changes, given), named, *sources_of(sources))
     resolved = resolve_device(device)
     check_sources(settings.sources)

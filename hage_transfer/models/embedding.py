@@ -1,17 +1,21 @@
 """Embedding files: a feature file's rows through a gene-informed encoder, in the same file form."""
 
+import logging
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hage_transfer.compare.guards import scale_fault
 from hage_transfer.data.feature_file import FeatureMeta, Features
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 
+log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME = 4096
 
 
@@ -35,6 +39,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = torch.from_numpy(features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)).to(device)
             rows[start : start + _ROWS_AT_A_TIME] = encoder(part).cpu().numpy()
+    card = encoder.card
     meta = FeatureMeta(
         source=features.meta.source,
         encoder=f"hage:{folder.resolve().name}",
@@ -49,6 +54,8 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         views=features.meta.views,
         surround=features.meta.surround,
         mpp_source=features.meta.mpp_source,
+        trained_um_per_px=_trained_um_per_px(encoder),
+        trained_on="\n".join(map(str, [*card.get("train_patients", []), *card.get("train_sections", [])])),
     )
     return Features(rows, features.keys, features.coords, meta)
 
@@ -92,3 +99,17 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
             f"{folder}: takes features of width {encoder.feature_dim}, {meta.source} has {width}; encode with the "
             "settings that it was trained with (encoder.surround doubles the width)"
         )
+    fault = scale_fault(meta, _trained_um_per_px(encoder), encoder=str(folder))
+    if fault is not None:
+        _warn_once(fault)
+
+
+def _trained_um_per_px(encoder: GeneInformedEncoder) -> float | None:
+    """What an encoder's features were made at; directories of earlier versions do not say."""
+    value = encoder.card.get("mpp_um_per_px")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+
+
+@cache
+def _warn_once(fault: str) -> None:
+    log.warning("%s", fault)

@@ -10,8 +10,10 @@ import pandas as pd
 from hage_transfer.compare.records import MEAN, Record
 from hage_transfer.compare.split_sizes import META, SplitSizes
 from hage_transfer.config import config_sha256, file_sha256
+from hage_transfer.data.genes import read_symbols
 from hage_transfer.pretrain.audit.differences import differences_meta
 from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
+from hage_transfer.pretrain.audit.known_panels import panel_warnings
 from hage_transfer.pretrain.audit.quoted import quoted_rows
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_meta
@@ -65,6 +67,7 @@ def run_meta(
         "differences": differences_meta(records, baseline=HAGE),
         "by_patient": _by_patient(records, patients),
         "patients": patients,
+        "training_share": 1 - config.split.validation,
         META: _patient_sizes(inputs, folds, patients).meta(),
         "intervals": intervals_meta(records, patients, seed=config.seed),
         "hage_less": against_meta(records, patients, source=AVERAGED, seed=config.seed),
@@ -187,3 +190,10 @@ def _leakage(config: PretrainConfig) -> list[str]:
     if config.split.unit == "patient":
         return []
     return ["folds leave out sections: others of the same patient may train (split.unit = patient avoids that)"]
+
+
+def _panel(config: PretrainConfig) -> list[str]:
+    """What a panel of a file is known to have seen."""
+    if not isinstance(config.genes.panel, Path):
+        return []
+    return panel_warnings(read_symbols(config.genes.panel), layout=config.data.layout)

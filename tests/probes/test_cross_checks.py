@@ -47,6 +47,22 @@ def test_train_logistic_equals_scikit_learns(data):
         np.testing.assert_allclose(found[fold, ~own], model.predict_proba(features[~own]), atol=2e-3)
 
 
+def test_train_logistic_of_two_classes_is_scikit_learns_with_twice_the_c(data):
+    features, labels, training = data
+    labels = labels % 2
+    found = train_logistic(features, labels, training[:1], n_classes=2, tolerance=1e-6)
+    own, cost = training[0], WIDTH * 2 / 100
+    shares = found.probabilities(features, ~training[:1])[0, ~own]
+    apart = {}
+    for factor in (0.5, 1, 2):
+        model = LogisticRegression(C=factor * cost, tol=1e-8, max_iter=5000).fit(
+            features[own].astype(float), labels[own]
+        )
+        apart[factor] = np.abs(shares - model.predict_proba(features[~own])).max()
+    assert apart[2] < 2e-3
+    assert min(apart[0.5], apart[1]) > 5 * apart[2]
+
+
 def test_train_logistic_of_the_norm_has_no_slope_at_its_minimum(data):
     features, labels, training = data
     strong = features.copy()

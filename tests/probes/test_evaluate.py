@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from hage_transfer.compare.null import null_in
 from hage_transfer.compare.records import MEAN
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.labels import LabelTable
@@ -303,3 +304,16 @@ def test_repeats_of_the_folds_narrow_the_interval_and_leave_the_first_folds_as_t
         rows = list(csv.DictReader(handle))
     assert len(rows) == 2 * 4 * len(labels)
     assert (tmp_path / "repeated" / "splits" / "splits_11.csv").is_file()
+
+
+def test_null_copies_are_equal_and_say_what_the_folds_can_show(tmp_path, labels):
+    sources = {"frozen": [write(tmp_path / "a.h5", labels, signal=1)]}
+    plain = evaluate(tmp_path, labels, sources)
+    results = evaluate(tmp_path, labels, sources, config=with_more(null=6))  # the same folder: nothing else changes
+    assert results.records == plain.records
+    found = null_in(results)
+    assert (found.copies, found.pairs, found.folds, found.rows) == (6, 15, 3, len(labels))
+    assert 0 <= found.false_alarms < 0.4
+    assert found.std < found.detectable < 1  # three folds show little
+    assert "90 rows in 3 folds can show a difference of" in found.sentence()
+    assert evaluate(tmp_path, labels, sources, config=with_more(null=6)) == results

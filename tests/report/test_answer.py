@@ -88,7 +88,30 @@ def test_one_run_of_one_fold_is_named_where_others_have_several():
 def test_the_answer_counts_data_sets_and_runs():
     counts = {"0": 10, "1": 12}
     runs = [run_of("a", NOISY, counts=counts), run_of("b", NOISY, counts=counts, task="mil"), run_of("c", NOISY)]
-    assert answer_of(runs).sentence.startswith("Over 2 data sets (3 runs), gene-informed features differ")
+    assert answer_of(runs).sentence.startswith("Over 2 data sets (3 tasks), gene-informed features differ")
+
+
+def test_images_used_as_patches_and_as_bags_are_one_set():
+    patches, bags = run_of("a", NOISY, counts={"0": 300}), run_of("b", NOISY, counts={"0": 58}, task="mil")
+    for run in (patches, bags):
+        run.results.meta["image_set_sha256"] = "abc"
+    assert pooled(patches, bags).n_sets == 1
+    assert answer_of([patches, bags]).sentence.startswith("On one data set (2 tasks of one set), gene-informed")
+
+
+def test_single_trials_are_compared_with_a_single_ridge_and_the_share_of_spots_is_said():
+    genes = [
+        Record("pretrain", source, "test", fold, None, "pcc_all", value)
+        for source, value in (("hage", 0.22), ("hage_averaged", 0.25), ("ridge", 0.2))
+        for fold in ("A", "B")
+    ]
+    answer = answer_of([Run(Path("st"), "pretrain", Results(genes, {"training_share": 0.8}), "", {})])
+    assert [part.source for part in answer.parts] == ["hage"]
+    records = [*genes, Record("pretrain", "hage", "test", "C", None, "pcc_all", 0.21),
+               Record("pretrain", "ridge", "test", "C", None, "pcc_all", 0.22)]  # fmt: skip
+    said = answer_of([Run(Path("st"), "pretrain", Results(records, {"training_share": 0.8}), "", {})]).sentence
+    assert "single trials against one ridge, fitted on 80% of the spots" in said
+    assert said.count("95% interval") == 1
 
 
 def test_genes_answer_only_where_nothing_is_classified():
