@@ -1,6 +1,5 @@
 """Weights of frozen encoders: finding the file, hashing it, reading it. Never a pickle, never a silent mismatch."""
 
-import struct
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hage_transfer.config import file_sha256
+from hage_transfer.data.feature_layouts.tensor_file import TORCH_FAULTS
 from hage_transfer.errors import WeightsError, some
 from hage_transfer.running.file_stamp import size_and_time
 
@@ -127,23 +127,6 @@ def missing_weights(name: str, repository: str, cause: Exception) -> WeightsErro
     )
 
 
-_FAULTS = (
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    ImportError,
-    MemoryError,
-    struct.error,
-)
-"""What torch and its unpickler raise on damaged files."""
-
-
 def read_state(path: Path) -> dict[str, Tensor]:
     """Reads a state dict from safetensors, or from a torch file with ``weights_only=True``.
 
@@ -158,7 +141,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, *_FAULTS) as error:
+    except (SafetensorError, UnpicklingError, *TORCH_FAULTS) as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path}: cannot be read as safetensors or torch weights: {first_line}") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):

@@ -18,7 +18,7 @@ from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FAULTS = (
+TORCH_FAULTS = (
     RuntimeError,
     EOFError,
     ValueError,
@@ -74,7 +74,7 @@ def _load(path: Path) -> object:
             "Convert the h5 of the same slide (TRIDENT writes numpy arrays into its .pt), or save a tensor where you "
             "trust the file: torch.save(torch.as_tensor(features), path)"
         ) from None
-    except _FAULTS as error:
+    except TORCH_FAULTS as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read by torch ({why}); make it again") from None
 
