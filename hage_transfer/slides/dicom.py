@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import pydicom
-from pydicom.errors import InvalidDicomError
+from typing import TYPE_CHECKING
 
 from hage_transfer.errors import DataError
 
+if TYPE_CHECKING:
+    import pydicom
+
 _FAULTS = (
-    InvalidDicomError,
     OSError,
     EOFError,
     ValueError,
@@ -121,7 +121,7 @@ def refuse_channels(path: Path, series: Series) -> None:
         )
 
 
-def _series(uid: str, instances: list[tuple[int, Path, pydicom.Dataset]]) -> Series:
+def _series(uid: str, instances: "list[tuple[int, Path, pydicom.Dataset]]") -> Series:
     ordered = sorted(instances, key=lambda one: (-one[0], one[1].name))
     head = ordered[0][2]
     container = str(head.get("ContainerIdentifier", "") or "")
@@ -129,7 +129,7 @@ def _series(uid: str, instances: list[tuple[int, Path, pydicom.Dataset]]) -> Ser
     return Series(uid, container, tuple(path for _, path, _ in ordered), samples)
 
 
-def _is_level(head: pydicom.Dataset) -> bool:
+def _is_level(head: "pydicom.Dataset") -> bool:
     kinds = {str(kind).upper() for kind in head.get("ImageType", [])}
     return not kinds & {"LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"}
 
@@ -139,12 +139,15 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-def _header(path: Path) -> pydicom.Dataset:
+def _header(path: Path) -> "pydicom.Dataset":
+    import pydicom  # half a second, for slides of one kind
+    from pydicom.errors import InvalidDicomError
+
     try:
         with quiet():
             head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
             for name in _TAGS:
                 head.get(name)  # values are decoded when they are asked for
-    except _FAULTS as error:
+    except (InvalidDicomError, *_FAULTS) as error:
         raise DataError(f"{path}: damaged DICOM ({' '.join(str(error).split())}); fetch it again") from None
     return head
