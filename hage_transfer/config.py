@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hage_transfer.bounded import MAX_YAML_BYTES, BoundsError, parse_yaml, read_text
 from hage_transfer.errors import ConfigError, nearest
+from hage_transfer.extensions import check_named
 
 _SHOWN = 200
 """Letters of a value that a message shows."""
@@ -53,11 +54,15 @@ class EncoderSettings(Settings):
     )
 
 
+SECTION_LAYOUTS = ("her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata")
+SectionLayoutName = Annotated[str, AfterValidator(lambda name: check_named(name, SECTION_LAYOUTS, "section_readers"))]
+
+
 class SectionsSettings(Settings):
     """Spatial-transcriptomics sections: where they are, in which layout, and at which resolution."""
 
-    layout: Literal["her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata"] = Field(
-        "her2st", description="the form of the data set's files"
+    layout: SectionLayoutName = Field(
+        "her2st", description="the form of the data set's files, or the name of an installed reader"
     )
     root: Path = Field(description="folder of the data set (her2st: the one that holds ST-cnts)")
     sections: tuple[str, ...] | None = Field(

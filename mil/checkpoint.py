@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.mil.kinds import check_kind
+from hage_transfer.mil.kinds import check_kind, is_installed
 from hage_transfer.mil.models import MILOutput, build_model
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
@@ -160,7 +160,7 @@ def _restored(path: Path, header: Any, tensors: dict[str, Tensor], own: MakeClas
             lambda: build_model(kind, len(mean), n_classes=len(header["classes"]), own=own, **sizes),
             tensors,
             where=str(path),
-            can_sketch=own is None,
+            can_sketch=own is None and not is_installed(kind),
         )
     except ConfigError as error:
         error.add_note(str(path))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from hage_transfer.extensions import installed
+
 BUILT_IN = ("abmil", "clam_sb", "clam_mb", "mean", "max")
 TORCHMIL_PREFIX, OWN_PREFIX = "torchmil:", "own:"
 """``own:<class>`` is a class that Python gave: a config may say so, but only Python can give it again."""
@@ -62,6 +64,11 @@ def torchmil_name(kind: str) -> str | None:
     return kind.removeprefix(TORCHMIL_PREFIX) if kind.startswith(TORCHMIL_PREFIX) else None
 
 
+def is_installed(kind: str) -> bool:
+    """Whether a distribution gives it; a name of this project is never another's."""
+    return kind not in (*BUILT_IN, "transmil") and kind in installed("bag_classifiers")
+
+
 def check_kind(kind: str) -> str:
     """The kind, where it is one.
 
@@ -69,9 +76,9 @@ def check_kind(kind: str) -> str:
         ValueError: unknown; the nearest is named.
     """
     name = torchmil_name(kind)
-    if kind in BUILT_IN or name in TORCHMIL or kind.startswith(OWN_PREFIX):
+    if kind in BUILT_IN or name in TORCHMIL or kind.startswith(OWN_PREFIX) or is_installed(kind):
         return kind
-    known = [*BUILT_IN, *(f"{TORCHMIL_PREFIX}{one}" for one in TORCHMIL)]
+    known = [*BUILT_IN, *installed("bag_classifiers"), *(f"{TORCHMIL_PREFIX}{one}" for one in TORCHMIL)]
     near = difflib.get_close_matches(kind, known, n=1, cutoff=0.0)[0]
     raise ValueError(
         f"unknown bag classifier; nearest: {near}; all: {', '.join(BUILT_IN)}, and torchmil's: {', '.join(TORCHMIL)}"

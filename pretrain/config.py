@@ -1,14 +1,15 @@
 """Config of `hage encode st` and `hage pretrain`; the paper's values are the defaults where it gives them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, describe_faults
+from hage_transfer.extensions import check_named
 
-MethodName = Literal["hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
-METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
+METHOD_NAMES = ("hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn")
+MethodName = Annotated[str, AfterValidator(lambda name: check_named(name, METHOD_NAMES, "pretraining"))]
 BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
 RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth")
 """Names of the results that a variant may not take."""
@@ -40,6 +41,7 @@ class GeneSettings(Settings):
     embeddings: Path | None = Field(
         None, description="Gene2Vec text file; None: trained from the training sections' co-expression"
     )
+    installed: str | None = Field(None, description="gene embeddings of an installed distribution, in place of a file")
     embedding_dim: int = Field(200, gt=0, description="width of embeddings trained here (Gene2Vec: 200)")
     names: Path | None = Field(
         None, description="csv `alias,symbol` (aliases, Ensembl ids) to resolve names that a panel or embeddings lack"

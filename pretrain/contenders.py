@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.methods.base import Method
-from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.methods.registry import method_of
 from hage_transfer.pretrain.trial_files import HAGE
 
 
@@ -34,6 +34,6 @@ def contenders(config: PretrainConfig) -> list[Contender]:
     """HAGE (if asked for), its variants and the compared systems, in the order of the config."""
     found = [Contender(HAGE, config, None, config.trials)] if HAGE in config.methods else []
     found += [Contender(name, config.variant(name), None, config.trials) for name in config.variants]
-    compared = [METHODS[name] for name in config.methods if name != HAGE]
+    compared = [method_of(name) for name in config.methods if name != HAGE]
     found += [Contender(one.name, config, one, config.trials if one.stochastic else 1) for one in compared]
     return found

@@ -12,7 +12,14 @@ from jaxtyping import Float32
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.co_expression import coexpressed_pairs
-from hage_transfer.data.gene_embeddings import Coverage, GeneEmbeddings, cover, read_gene2vec, train_coexpression
+from hage_transfer.data.gene_embeddings import (
+    Coverage,
+    GeneEmbeddings,
+    cover,
+    installed_embeddings,
+    read_gene2vec,
+    train_coexpression,
+)
 from hage_transfer.data.gene_name_table import read_gene_names
 from hage_transfer.data.gene_names import GeneNames, carried_names, rename_to_current
 from hage_transfer.data.genes import Panel, select_panel
@@ -144,7 +151,9 @@ def fold_genes(
                 return FoldGenes(tuple(file["symbols"].asstr()[...]), file["vectors"][...], str(file.attrs["source"]))
     names = read_names(settings)
     panel = choose_panel(sections, settings, names)
-    if settings.embeddings is not None:
+    if settings.installed is not None:
+        embeddings = installed_embeddings(settings.installed)
+    elif settings.embeddings is not None:
         embeddings = read_gene2vec(settings.embeddings)
     else:
         embeddings = train_coexpression(sections, panel.symbols, dim=settings.embedding_dim, seed=seed)

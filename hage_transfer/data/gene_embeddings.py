@@ -15,12 +15,14 @@ from jaxtyping import Float
 from hage_transfer.data.co_expression import GeneEmbeddings, train_coexpression
 from hage_transfer.data.gene2vec import read_gene2vec, write_gene2vec
 from hage_transfer.data.gene_names import GeneNames, resolve
-from hage_transfer.errors import DataError, some
+from hage_transfer.errors import ConfigError, DataError, nearest, some
+from hage_transfer.extensions import installed, load_extension
 
 __all__ = [
     "Coverage",
     "GeneEmbeddings",
     "cover",
+    "installed_embeddings",
     "near_names",
     "read_gene2vec",
     "train_coexpression",
@@ -111,3 +113,29 @@ def _look_up(
                 taken = " and ".join(other for other in others if other != symbol)
                 reasons[symbol] = f"{source}: {listed} there is the panel's {taken} too"
     return {symbol: listed for symbol, listed in resolution.found.items() if symbol not in reasons}, reasons
+
+
+def installed_embeddings(name: str) -> GeneEmbeddings:
+    """Gene embeddings that a distribution installs: symbols and a matrix, or a function that gives both.
+
+    Raises:
+        ConfigError: none of this name, or one that gives something else.
+    """
+    if name not in installed("gene_embeddings"):
+        near = nearest(name, installed("gene_embeddings"))
+        raise ConfigError(
+            f"genes.installed = {name}: no distribution installs it under hage_transfer.gene_embeddings; nearest: "
+            f"{near[0] if near else 'none is installed'}"
+        )
+    found = load_extension("gene_embeddings", name)
+    try:
+        symbols, vectors = found() if callable(found) else found
+        matrix = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"genes.installed = {name}: wanted (symbols, vectors): {error}") from None
+    if matrix.ndim != 2 or len(matrix) != len(symbols) or not np.isfinite(matrix).all():
+        raise ConfigError(
+            f"genes.installed = {name}: {len(symbols)} symbols and vectors of shape {matrix.shape}; wanted a finite "
+            "row for each symbol"
+        )
+    return GeneEmbeddings(tuple(map(str, symbols)), matrix, f"installed {name}")

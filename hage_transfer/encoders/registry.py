@@ -1,12 +1,16 @@
 """Frozen encoders by name: the embedded default, pathology foundation models, and ``timm:<model>``."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from hage_transfer.config import EncoderSettings
 from hage_transfer.encoders import embedded, hub_models, timm_any, timm_models
 from hage_transfer.encoders.base import EncoderSpec, FrozenEncoder
+from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.weights import WeightsFile, cached_weights
 from hage_transfer.errors import ConfigError, WeightsError, nearest
+from hage_transfer.extensions import installed, load_extension
 from hage_transfer.running.devices import resolve_device
 
 TIMM_PREFIX = "timm:"
@@ -28,6 +32,17 @@ def encoder_names() -> list[str]:
     return [embedded.NAME, *timm_models.SPECS, *hub_models.MODELS]
 
 
+def _is_installed(name: str) -> bool:
+    """Whether a distribution gives it; a name of this registry is never another's."""
+    return name not in encoder_names() and name in installed("encoders")
+
+
+@lru_cache
+def _installed_encoder(name: str) -> OwnEncoder:
+    made = load_extension("encoders", name)
+    return OwnEncoder(made() if isinstance(made, type) else made)
+
+
 def entries() -> list[Entry]:
     """All named encoders and whether their weights are on this machine; never asks the network."""
     first = Entry(embedded.NAME, embedded.LICENCE, embedded.WIDTH, "installed with this program", _embedded_at_hand())
@@ -36,7 +51,13 @@ def entries() -> list[Entry]:
         Entry(one.name, one.licence, one.width, f"hub {one.hub}{_gated(one)}", cached_weights(one.hub) is not None)
         for one in named
     ]
-    return [first, *others]
+    ours = encoder_names()
+    theirs = [
+        Entry(name, "its own", 0, "an installed entry point", True)
+        for name in installed("encoders")
+        if name not in ours
+    ]
+    return [first, *others, *theirs]
 
 
 def check_name(name: str) -> None:
@@ -52,7 +73,7 @@ def check_name(name: str) -> None:
             f"encoder.name = {name}: {hub_models.CANNOT[name]}, not by timm or transformers alone; load it so yourself "
             "and give it as a Python object (encoder=...), or install an entry point of it"
         )
-    elif hub_models.model_of(name) is None and name not in encoder_names():
+    elif hub_models.model_of(name) is None and name not in encoder_names() and not _is_installed(name):
         (near,) = nearest(name, encoder_names())
         raise WeightsError(
             f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
@@ -67,6 +88,8 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
     """
     check_name(settings.name)
+    if _is_installed(settings.name):
+        return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
     if settings.name.startswith(TIMM_PREFIX):
         return timm_any.find_weights(settings.name.removeprefix(TIMM_PREFIX), settings.weights)
     if settings.name == embedded.NAME:
@@ -89,6 +112,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     """
     where = resolve_device(device)
     weights = find_weights(settings)
+    if _is_installed(settings.name):
+        return _installed_encoder(settings.name).on(where)
     if runtime_of(settings, device=where) == "onnx":
         return _by_onnx(settings, weights, where)
     if settings.name.startswith(TIMM_PREFIX):

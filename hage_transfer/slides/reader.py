@@ -9,6 +9,7 @@ import openslide
 import tifffile
 
 from hage_transfer.errors import DataError
+from hage_transfer.extensions import installed, load_extension
 from hage_transfer.slides.dicom import is_dicom, refuse_channels, series_in, series_of
 from hage_transfer.slides.dicom_source import DicomSource
 from hage_transfer.slides.find import slide_of_folder
@@ -86,6 +87,10 @@ def _open_source(path: Path) -> PixelSource:
     _refuse_no_file(path)
     if path.is_dir():
         return OmeZarrSource(path) if is_ome_zarr(path) else _open_source(_file_in(path))
+    ending = path.suffix.lower().removeprefix(".")
+    if ending in installed("slide_readers"):
+        source: PixelSource = load_extension("slide_readers", ending)(path)
+        return source
     if is_dicom(path):
         return _open_dicom(path)
     if is_tiff(path):

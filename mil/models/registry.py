@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.mil.kinds import check_kind, torchmil_name
+from hage_transfer.extensions import load_extension
+from hage_transfer.mil.kinds import check_kind, is_installed, torchmil_name
 from hage_transfer.mil.models.abmil import ABMIL
 from hage_transfer.mil.models.clam import ClamMB, ClamSB
 from hage_transfer.mil.models.own import OwnMIL, kind_of
@@ -71,6 +72,8 @@ def build_model(
     """
     check_own(kind, own)
     options = sizes.pop("options", {})
+    if is_installed(kind):
+        own = load_extension("bag_classifiers", kind)
     if own is not None:
         return OwnMIL(own, feature_dim, n_classes=n_classes, **options)
     name = torchmil_name(kind)

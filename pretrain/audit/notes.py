@@ -19,7 +19,7 @@ from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_meta
 from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX, SHALLOW_SHARE
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs
-from hage_transfer.pretrain.methods.registry import METHODS
+from hage_transfer.pretrain.methods.registry import METHODS, method_of
 from hage_transfer.pretrain.ridges import RIDGES
 from hage_transfer.pretrain.trial_files import HAGE
 
@@ -62,7 +62,9 @@ def run_meta(
         "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
         "validation_by": config.split.validation_by,
         "constant_genes": _constant_genes(records),
-        "methods": {name: {"title": METHODS[name].title, "reference": METHODS[name].reference} for name in compared},
+        "methods": {
+            name: {"title": method_of(name).title, "reference": method_of(name).reference} for name in compared
+        },
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
         "by_patient": _by_patient(records, patients),

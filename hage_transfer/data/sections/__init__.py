@@ -11,6 +11,7 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
 from hage_transfer.errors import DataError, InputError, nearest, some
+from hage_transfer.extensions import load_extension
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,16 @@ LAYOUTS = {
 }
 
 
+def _layout(name: str) -> SectionLayout:
+    """One of this project's, or of an installed distribution."""
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    found = load_extension("section_readers", name)
+    if not isinstance(found, SectionLayout):
+        raise DataError(f"data.layout = {name}: its entry point gives a {type(found).__name__}, not a SectionLayout")
+    return found
+
+
 def section_names(settings: SectionsSettings) -> list[str]:
     """The sections that ``settings`` name, or the layout's default ones, without reading their counts.
 
@@ -63,7 +74,7 @@ def read_sections(settings: SectionsSettings) -> list[ad.AnnData]:
 
 def readers(settings: SectionsSettings) -> dict[str, Callable[[], ad.AnnData]]:
     """A function for each section, in the order of ``section_names``, that reads it; errors as ``read_sections``."""
-    layout = LAYOUTS[settings.layout]
+    layout = _layout(settings.layout)
 
     def reader(name: str, path: Path) -> Callable[[], ad.AnnData]:
         return lambda: to_anndata(layout.read(settings, name, path), settings)
@@ -76,7 +87,7 @@ def _find(settings: SectionsSettings) -> dict[str, Path]:
         raise DataError(f"{settings.root}: no such folder; set data.root")
     if settings.root.is_file() and settings.layout not in ("anndata", "hest"):
         raise DataError(f"{settings.root}: a file; data.root is the folder that holds the sections")
-    layout = LAYOUTS[settings.layout]
+    layout = _layout(settings.layout)
     found = layout.find(settings)
     if not found:
         raise DataError(f"{settings.root}: no section of the {settings.layout} layout in it; {_other_layout(settings)}")
