@@ -22,6 +22,12 @@ def test_dry_run_names_what_is_at_fault_and_exits_2(her2st, tmp_path, capsys):
     assert "B1_selection.tsv: no such file" in told.err
 
 
+@pytest.mark.parametrize(("mpp", "said"), [(2.0, False), (1.4, False), (1.2, True)])
+def test_patches_that_are_enlarged_much_are_said(her2st, mpp, said, capsys):
+    assert run(["encode", "st", str(her2st), "--set", f"patch.mpp_um_per_px={mpp}"]) == 0  # the image has 2 um/px
+    assert ("are enlarged to 64 px (1.7 times)" in " ".join(capsys.readouterr().err.split())) == said
+
+
 @pytest.fixture
 def her2st(tmp_path, monkeypatch):
     """A config of two sections of 3 x 3 spots with images."""

@@ -28,6 +28,7 @@ from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.image_files import ENDINGS
 from hage_transfer.data.sections.libraries import Part, parts
 from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
 from hage_transfer.errors import DataError, some
@@ -71,7 +72,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     with open_h5ad(path) as file:
         part = parts(file)[name]
         noted = file.mapping("uns/section")
-        in_tissue = _in_tissue(file, part.rows)
+        in_tissue = tissue_flags(path, file.index("obs"), file.column("obs", "in_tissue"), among=part.rows)
         rows = part.rows & in_tissue
         found = counts_of(file, rows)
         coords = _coords(file)[rows]
@@ -109,24 +110,6 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
         values = file.column("obs", column)
         index = file.index("obs")
     return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
-
-
-def _in_tissue(file: H5adFile, rows: np.ndarray) -> np.ndarray:
-    """Mask of the spots under tissue: all where the file does not say."""
-    column = file.column("obs", "in_tissue")
-    if column is None:
-        return np.ones(len(rows), dtype=bool)
-    words = column.astype(str).str.strip().str.lower()
-    flags = pd.to_numeric(words.replace({"true": "1", "false": "0"}), errors="coerce")
-    wrong = np.flatnonzero(~flags.isin((0, 1)).to_numpy() & rows)
-    if len(wrong):
-        raise DataError(
-            f'{file.path}: obs["in_tissue"] of spot {file.index("obs")[wrong[0]]} is {column.iloc[wrong[0]]}, '
-            "wanted 0 or 1"
-        )
-    if not ((flags == 1).to_numpy() & rows).any():
-        raise DataError(f'{file.path}: obs["in_tissue"] is 0 for every spot, so there is none to read')
-    return (flags == 1).to_numpy(dtype=bool)
 
 
 def _coords(file: H5adFile) -> np.ndarray:

@@ -68,11 +68,12 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
     try:
         _check_datasets(path)
         with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # indices that are no whole numbers
             warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
             table = sc.read_10x_h5(path, gex_only=False)
-        counts = sp.csr_matrix(table.X)
-        counts.check_format()
-    except READ_FAULTS as error:
+            counts = sp.csr_matrix(table.X)
+            counts.check_format()
+    except (*READ_FAULTS, RuntimeWarning) as error:
         raise DataError(f"{path}: cannot be read as a 10x matrix, as Space Ranger writes it ({error})") from None
     return counts, [str(name) for name in table.obs_names], table.var
 

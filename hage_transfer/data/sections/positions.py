@@ -46,6 +46,24 @@ def read_positions(path: Path) -> pd.DataFrame:
     )
 
 
+def tissue_flags(path: Path, spots: pd.Index, column: pd.Series | None, *, among: np.ndarray) -> np.ndarray:
+    """Mask of the spots under tissue by ``obs["in_tissue"]``: all where there is no such column.
+
+    Raises:
+        DataError: of the spots ``among``, one has another flag than 0 or 1, or none is under tissue.
+    """
+    if column is None:
+        return np.ones(len(spots), dtype=bool)
+    words = column.astype(str).str.strip().str.lower().replace({"true": "1", "false": "0"})
+    flags = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = np.flatnonzero(~np.isin(flags, (0, 1)) & among)
+    if len(wrong):
+        raise DataError(f'{path}: obs["in_tissue"] of spot {spots[wrong[0]]} is {column.iloc[wrong[0]]}, wanted 0 or 1')
+    if not np.any((flags == 1) & among):
+        raise DataError(f'{path}: obs["in_tissue"] is 0 for every spot, so there is none to read')
+    return np.asarray(flags == 1)
+
+
 def read_parquet(path: Path) -> pd.DataFrame:
     """A parquet table.
 

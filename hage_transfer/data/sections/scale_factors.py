@@ -1,8 +1,10 @@
 """Space Ranger's scale factors, from `scalefactors_json.json` or ``uns["spatial"]``: which assay, which resolution."""
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,16 @@ from jaxtyping import Float
 
 from hage_transfer.data.sections.grid import is_grid, spacing_px, um_per_px_of_array
 from hage_transfer.data.sections.resolution import Candidate, SpotSize
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
+
+log = logging.getLogger(__name__)
 
 PITCH_UM, SPOT_DIAMETER_UM = 100.0, 55.0
 """Of all Visium slides but HD: v1, v2, CytAssist of 6.5 and 11 mm."""
 _NOMINAL_SPOT_UM = 65.0  # what Space Ranger's spot_diameter_fullres stands for by its documentation
 _SEEN_SPOTS_UM = (52.0, 73.0)
 _BIN_TOLERANCE = 0.05
+USUAL_BIN_UM = 8.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,24 @@ class ScaleFactors:
         if self.bin_um is not None:
             return array * self.bin_um
         return array * (PITCH_UM * math.sqrt(0.75), PITCH_UM / 2)  # rows interleave, columns count by two
+
+
+def chosen_bin(path: Path, sizes: Collection[float], wanted_um: float | None) -> float:
+    """The one of Visium HD's bin sizes that is read: the one wanted, else 8 um, else the only one.
+
+    Raises:
+        DataError: it is not there.
+    """
+    there = some([f"{size:g}" for size in sorted(sizes)])
+    wanted = wanted_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
+    if wanted not in sizes:
+        raise DataError(
+            f"{path}: Visium HD in bins of {there} um, and bins of {wanted:g} um are wanted; set data.bin_um to one "
+            "that is there (they are one tissue, so one of them is read)"
+        )
+    if len(sizes) > 1:
+        log.info("%s: Visium HD in bins of %s um, those of %g um are read (data.bin_um)", path, there, wanted)
+    return wanted
 
 
 def scale_factors(path: object, source: str, facts: Any) -> ScaleFactors:

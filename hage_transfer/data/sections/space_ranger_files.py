@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.matrix_10x import BARCODES, FEATURES, MTX, MatrixFiles, existing
+from hage_transfer.data.sections.scale_factors import chosen_bin
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
 MATRICES = ("filtered_feature_bc_matrix", "raw_feature_bc_matrix")
-USUAL_BIN_UM = 8.0
 _BIN = re.compile(r"square_(\d{3})um")
 _PASSED_OVER = ("outs", "binned_outputs")
 _DEPTH = 4
@@ -153,16 +153,7 @@ def _one_bin_size(group: list[Found], settings: SectionsSettings) -> Found:
     sizes = {float(found.bin_um): found for found in group if found.bin_um}
     if not sizes:
         return group[0]
-    there, folder = some([f"{size:g}" for size in sorted(sizes)]), group[0].folder.parent
-    wanted = settings.bin_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
-    if wanted not in sizes:
-        raise DataError(
-            f"{folder}: Visium HD in bins of {there} um, and bins of {wanted:g} um are wanted; set data.bin_um to one "
-            "that is there (they are one tissue, so one of them is read)"
-        )
-    if len(sizes) > 1:
-        log.info("%s: Visium HD in bins of %s um, those of %g um are read (data.bin_um)", folder, there, wanted)
-    return sizes[wanted]
+    return sizes[chosen_bin(group[0].folder.parent, sizes, settings.bin_um)]
 
 
 def _name(found: Found, root: Path, *, alone: bool) -> str:

@@ -21,12 +21,12 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
 from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.read_faults import READ_FAULTS
-from hage_transfer.data.sections.scale_factors import ScaleFactors
+from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
 from hage_transfer.errors import DataError, some
 
 EXTRA = "pip install 'hage-transfer[spatialdata]'"
-USUAL_BIN_UM = 8.0
 _BIN = re.compile(r"square_(\d{3})um")
 _NO_PICTURE = ("hires", "lowres", "morphology", "cytassist")
 
@@ -55,7 +55,9 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         to_picture = np.eye(3) if picture is None else _affine(store, shapes, picture)
     except READ_FAULTS as error:
         raise DataError(f"{path}: nothing takes {shapes} to the picture {picture} ({error})") from None
-    in_tissue = _in_tissue(path, table.obs)[rows]
+    in_tissue = tissue_flags(path, table.obs_names, table.obs.get("in_tissue"), among=np.ones(table.n_obs, dtype=bool))[
+        rows
+    ]
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
     counts, symbols, ids = _counts(path, table)
@@ -96,10 +98,7 @@ def _open(path: Path) -> Any:
 def _table_name(path: Path, names: list[str], bin_um: float | None) -> tuple[str, float | None]:
     sizes = {float(match[1]): name for name in names if (match := _BIN.search(name))}
     if sizes:
-        wanted = bin_um or (USUAL_BIN_UM if len(sizes) > 1 else next(iter(sizes)))
-        if wanted not in sizes:
-            there = some([f"{size:g}" for size in sorted(sizes)])
-            raise DataError(f"{path}: tables in bins of {there} um, none of {wanted:g} um; set data.bin_um")
+        wanted = chosen_bin(path, sizes, bin_um)
         return sizes[wanted], wanted
     if len(names) != 1:
         raise DataError(f"{path}: {len(names)} tables ({some(names) or 'none'}), wanted one of spots")
@@ -170,15 +169,6 @@ def _array(obs: pd.DataFrame) -> np.ndarray | None:
     if not {"array_row", "array_col"} <= set(obs):
         return None
     return obs[["array_row", "array_col"]].to_numpy(dtype=np.float64)
-
-
-def _in_tissue(path: Path, obs: pd.DataFrame) -> np.ndarray:
-    if "in_tissue" not in obs:
-        return np.ones(len(obs), dtype=bool)
-    flags = pd.to_numeric(obs["in_tissue"], errors="coerce")
-    if not flags.isin((0, 1)).all():
-        raise DataError(f'{path}: obs["in_tissue"] holds {flags[~flags.isin((0, 1))].iloc[0]}, wanted 0 or 1')
-    return (flags == 1).to_numpy(dtype=bool)
 
 
 def _patient(path: Path, obs: pd.DataFrame, name: str) -> str:
