@@ -1,6 +1,6 @@
 """How often the verdicts of this program are false, and what its intervals cover, on simulated sets of known truth.
 
-    python benchmarks/calibration.py            # a quarter of an hour of one core; writes the table that reports quote
+    python benchmarks/calibration.py            # half an hour of one core; writes the table that reports quote
     python benchmarks/calibration.py --quick    # two minutes, prints alone
 
 Every number is of the program's own functions: folds (`repeated_folds`, `train_validation`), `paired_difference`,
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer sets; nothing is written")
     parser.add_argument("--replicates", type=int, help="simulated sets of each number")
     options = parser.parse_args()
-    n = options.replicates or (60 if options.quick else 400)
+    n = options.replicates or (60 if options.quick else 300)
     verdicts = {}
     for name, scheme in SCHEMES.items():
         verdicts[name] = {
@@ -210,11 +210,11 @@ def main() -> None:
     genes = {str(sd): false_gene_verdicts(sd, replicates=4 * n, seed=11) for sd in (0.0, 0.5, 1.0, 2.0)}
     print("genes", genes, flush=True)
     chosen = list(SETS.items())[:1] + list(SETS.items())[3:4]
-    own = {title: own_intervals(simulated, replicates=n // 2, seed=13) for title, simulated in chosen}
+    own = {title: own_intervals(simulated, replicates=n // 5, seed=13) for title, simulated in chosen}
     print("own", own, flush=True)
     ratio = detectable_ratio(replicates=n, seed=17)
     print("detectable", ratio, flush=True)
-    rates = ErrorRates(n, verdicts, genes, own, ratio)
+    rates = ErrorRates(n, verdicts, genes, own, n // 5, ratio)
     print("\n".join(table_lines(rates)))
     if not options.quick:
         RATES_FILE.write_text(json.dumps(rates.tree(), indent=1) + "\n", encoding="utf-8")

@@ -19,14 +19,16 @@ class ErrorRates:
         genes: standard deviation of the patients' effect, in sections', to share of false gene verdicts.
         own: kind of set, to ``coverage`` of a source's own interval for what a new training gives, and to the share of
             false alarms of ``delong`` and ``bootstrap``.
-        detectable: smallest difference that `--null` says, over the true one.
+        own_replicates: sets of each number of ``own``, whose bootstrap takes long.
+        detectable: smallest difference that `--null` says, over the true one; None where it was not measured.
     """
 
     replicates: int
     verdicts: Mapping[str, Mapping[str, float]]
     genes: Mapping[str, float]
     own: Mapping[str, Mapping[str, float]]
-    detectable: float
+    own_replicates: int
+    detectable: float | None
 
     def tree(self) -> dict[str, Any]:
         """For a json file."""
@@ -37,10 +39,10 @@ class ErrorRates:
         """Highest share of false verdicts."""
         return max(rate for of_sets in self.verdicts.values() for rate in of_sets.values())
 
-    def span(self, name: str) -> tuple[float, float]:
-        """Least and most over the kinds of sets of a number of ``own``."""
+    def span(self, name: str) -> str:
+        """Least to most over the kinds of sets of a number of ``own``, in words; "not measured" where there is none."""
         found = [one[name] for one in self.own.values()]
-        return min(found), max(found)
+        return span_text(min(found), max(found)) if found else "not measured"
 
 
 def measured_rates() -> ErrorRates:
@@ -89,7 +91,7 @@ def table_lines(rates: ErrorRates) -> list[str]:
         "## The other intervals of a report, for the question what a new training would give",
         "",
         "They take the trained models as they are and ask of other test rows, which is another question: do not read a",
-        "verdict from them.",
+        "verdict from them. " + (f"{rates.own_replicates} sets a number." if rates.own else "Not measured yet."),
         "",
         "| set | a source's own 95% interval covers | DeLong's test errs | bootstrap interval of a difference errs |",
         "|---|---:|---:|---:|",
@@ -100,6 +102,7 @@ def table_lines(rates: ErrorRates) -> list[str]:
         "",
         "## The smallest difference that `--null` says",
         "",
-        f"Over the one that a simulation finds to be shown with power 0.8: {rates.detectable:.2f} (1 is right).",
+        "Over the one that a simulation finds to be shown with power 0.8 (1 is right): "
+        + ("not measured." if rates.detectable is None else f"{rates.detectable:.2f}."),
     ]
     return lines

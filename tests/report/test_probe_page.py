@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
+from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.report.page import make_page
 from hage_transfer.report.probe_tables import curve_table, paired_table
@@ -41,9 +43,11 @@ def finished_run(folder, n_classes):
         for c in ("linear", "knn") for s in ("frozen", "hage") for m in ("accuracy", "auc")
     ]  # fmt: skip
     meta = {"learning_curve": curve, "curve_unit": "group", "cross_checks": checks}
-    results = compared(
-        predictions, table, task="probe", test_rows=folds, positive=positive, by_group=True, folder=folder, meta=meta
-    )
+    splits = [
+        SimpleNamespace(name=name, train=np.setdiff1d(np.arange(n), rows), test=rows) for name, rows in folds.items()
+    ]
+    scored = TestedRows.of(table, splits)
+    results = compared(predictions, scored, task="probe", positive=positive, by_group=True, folder=folder, meta=meta)
     Results(results.records, results.meta).save(folder / "results.json")
     return read_run(folder), predictions, table
 
