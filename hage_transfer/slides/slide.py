@@ -69,14 +69,14 @@ class Slide:
         return max(fine, key=lambda k: self.levels[k].downsample, default=0)
 
     def read_region(
-        self, x_px: int, y_px: int, *, level: int, width_px: int, height_px: int
+        self, x_px: int | np.integer, y_px: int | np.integer, *, level: int, width_px: int, height_px: int
     ) -> UInt8[np.ndarray, "height_px width_px 3"]:
         """Pixels of a rectangle in ``level``'s own pixels, none resampled; white outside the slide.
 
         Raises:
             DataError: damaged data in the file.
         """
-        size = self.levels[level]
+        size, x_px, y_px = self.levels[level], int(x_px), int(y_px)
         left, top = max(x_px, 0), max(y_px, 0)
         right, bottom = min(x_px + width_px, size.width_px), min(y_px + height_px, size.height_px)
         if left >= right or top >= bottom:
@@ -125,12 +125,12 @@ class Slide:
         return np.asarray(Image.fromarray(region).resize((out_width_px, out_height_px), kernel, box=box))
 
     def read_square(
-        self, x_level0_px: int, y_level0_px: int, *, size_level0_px: float, out_px: int
+        self, x_level0_px: int | np.integer, y_level0_px: int | np.integer, *, size_level0_px: float, out_px: int
     ) -> UInt8[np.ndarray, "out_px out_px 3"]:
         """A square of level 0, see ``read_box``."""
         return self.read_box(
-            x_level0_px,
-            y_level0_px,
+            float(x_level0_px),
+            float(y_level0_px),
             width_level0_px=size_level0_px,
             height_level0_px=size_level0_px,
             out_width_px=out_px,
