@@ -60,6 +60,11 @@ class RidgePath:
         self, features: Float[np.ndarray, "spot feature"], alphas: Sequence[float], ranks: Sequence[float] = (FULL,)
     ) -> Iterator[tuple[float, float, Float64[np.ndarray, "spot gene"]]]:
         """Alpha, rank and prediction, for every pair of them; ``FULL`` is not reduced."""
+        return self._each(features, alphas, ranks)
+
+    def _each(
+        self, features: np.ndarray, alphas: Sequence[float], ranks: Sequence[float]
+    ) -> Iterator[tuple[float, float, np.ndarray]]:
         rotated = (self._mapped.transform(features) - self._shift) @ self._vectors
         most = int(max(ranks))
         for alpha in alphas:

@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
+from hage_transfer.pretrain import ridges
 from hage_transfer.pretrain.config import BASELINE_NAMES
 from hage_transfer.pretrain.ridges import FULL, RANKS, RIDGES, RidgePath, with_neighbours
 from tests.pretrain.test_baselines import TEST, TRAIN, spots
@@ -50,7 +51,7 @@ def test_more_genes_than_features_gives_the_same_projection():
 
 def test_fit_over_parts_equals_the_fit_over_all(monkeypatch):
     ((_, _, whole),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
-    monkeypatch.setattr("hage_transfer.pretrain.ridges._SPOTS_AT_A_TIME", 7)
+    monkeypatch.setattr(ridges, "_SPOTS_AT_A_TIME", 7)
     ((_, _, parts),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
     np.testing.assert_allclose(parts, whole, atol=1e-8)
 
