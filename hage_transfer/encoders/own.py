@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,6 +74,7 @@ class OwnEncoder:
         self.width = self._number("width") or found
         if found != self.width:
             raise WeightsError(f"encoder {name}: its width is {self.width}, and it puts out {found} numbers an image")
+        self.sha256 = self._sha256()
 
     def on(self, device: str) -> "OwnEncoder":
         """Itself, a module put on a device."""
@@ -83,9 +83,7 @@ class OwnEncoder:
             self._encoder.to(self._device)
         return self
 
-    @cached_property
-    def sha256(self) -> str:
-        """See above."""
+    def _sha256(self) -> str:
         given = getattr(self._encoder, "sha256", None)
         if given is not None:
             if len(str(given)) != _SHA256_LENGTH or set(str(given)) - set("0123456789abcdef"):
