@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,15 @@ def test_a_round_trip_keeps_predictions(save, rows, kind):
     np.testing.assert_array_equal(ExpressionModel.from_pretrained(again).predict(rows), model.predict(rows))
     assert model.genes == ("ERBB2", "KRT8", "CD3E", "FASN")
     assert model.card["predictor"] == {"kind": kind}
+
+
+def test_a_gene_without_a_validation_pcc_is_read_again_as_it_is(save):
+    model = ExpressionModel.from_pretrained(save())
+    lines = dataclasses.replace(model.lines, validation_pcc=np.array([np.nan, 0.1, 0.2, 0.3]))
+    constant = ExpressionModel(model.encoder, model.predictor, genes=model.genes, lines=lines)
+    constant.save_pretrained(again := save().with_name("constant"), card=model.card)
+    found = ExpressionModel.from_pretrained(again).lines.validation_pcc
+    np.testing.assert_array_equal(found, lines.validation_pcc)
 
 
 def test_calibrated_is_a_line_of_raw(save, rows):
