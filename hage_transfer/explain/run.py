@@ -70,7 +70,7 @@ def run_heatmap(
     _chosen(options.slides, tuple(slides), "slide", run)
     images = slide_images(config.data, options.slide_folder, slides)
     if all(image is None for image in images.values()):
-        log.warning("the run was made of feature files: tables only; slide_folder= adds maps, GeoJSON and tiles")
+        log.warning("the run was made of feature files: tables only; slide_folder=FOLDER adds maps, GeoJSON and tiles")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; out= names a folder")
     wanted = {name: [slide for slide in (options.slides or tested[name]) if slide in tested[name]] for name in names}
