@@ -80,6 +80,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         spots = list(file.index("obs")[rows])
         record = hest.record_of(path, name)
         image = _image(path, name, noted, part)
+        if image is None:
+            hest.say_missing_picture(path, name)
         diameter = _number(noted, "spot_diameter_um")
         array = _array(file, rows)
         by_factors = [] if factors is None else factors.resolutions(coords, array)

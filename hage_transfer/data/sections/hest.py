@@ -1,6 +1,7 @@
 """HEST-1k as it is downloaded: `st/<id>.h5ad`, `wsis/<id>.tif`, `metadata/<id>.json` (`patches/` is not read)."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from hage_transfer.data.sections.patients import names_nobody
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.errors import DataError
 
-FOLDER, IMAGES, METADATA = "st", "wsis", "metadata"
+log = logging.getLogger(__name__)
+
+FOLDER, IMAGES, METADATA, PATCHES = "st", "wsis", "metadata", "patches"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ class Record:
 def image_folders(path: Path) -> tuple[Path, ...]:
     """Where images of a file of `st/` lie."""
     return (path.parent.parent / IMAGES,) if path.parent.name == FOLDER else ()
+
+
+def say_missing_picture(path: Path, name: str) -> None:
+    """Warns where a section's slide was not downloaded and its patches were, which are not read."""
+    patches = path.parent.parent / PATCHES / f"{name}.h5"
+    if path.parent.name == FOLDER and patches.is_file():
+        log.warning(
+            "section %s: %s is not read, since its patches are of one size and resolution; download %s/%s.tif",
+            name,
+            patches,
+            IMAGES,
+            name,
+        )
 
 
 def record_of(path: Path, name: str) -> Record | None:

@@ -247,3 +247,15 @@ def test_a_matrix_on_its_side_is_refused(write_format):
     spots.write_text(swapped[0]), genes.write_text(swapped[1])
     with pytest.raises(DataError, match="it lies on its side"):
         read_sections(SectionsSettings(layout="space_ranger", root=root))
+
+
+def test_hest_patches_without_their_slide_are_named(write_format, caplog):
+    root = write_format("hest")
+    (name,) = [path.stem for path in (root / "st").glob("*.h5ad")]
+    for path in (root / "wsis").iterdir():
+        path.unlink()
+    (root / "patches").mkdir(exist_ok=True)
+    (root / "patches" / f"{name}.h5").write_bytes(b"")
+    (section,) = read_sections(SectionsSettings(layout="hest", root=root))
+    assert section.uns["section"]["image_path"] == ""
+    assert f"download wsis/{name}.tif" in caplog.text
