@@ -58,7 +58,7 @@ def test_make_page_answers_every_task_with_its_verdict(runs: dict[str, Path]) ->
     assert [(one.task, one.source, one.baseline) for one in page.answer.parts] == [
         ("probe", "hage", "frozen"),
         ("mil", "hage", "frozen"),
-        ("pretrain", "hage_averaged", "ridge"),
+        ("pretrain", "hage", "ridge"),  # single against single
     ]
     assert page.answer.parts[0].verdict == "gain"
     assert page.answer.parts[1].verdict == "within noise"
