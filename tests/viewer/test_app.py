@@ -131,7 +131,7 @@ def test_whatever_is_no_part_of_the_run_is_404(server, path):
 def test_slide_that_is_not_there_says_so(server):
     status, _, body = server.ask("/api/slides/gone")
     assert status == 422
-    assert "--slides" in json.loads(body)["error"]
+    assert "slides=FOLDER" in json.loads(body)["error"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])

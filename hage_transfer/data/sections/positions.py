@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from hage_transfer.data.sections.count_table import read_bytes
 from hage_transfer.data.sections.read_faults import READ_FAULTS
@@ -72,7 +73,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_parquet(path)
-    except READ_FAULTS as error:
+    except (*READ_FAULTS, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as parquet ({error}); fetch it again") from None
     return table.reset_index() if table.index.name is not None else table
 
