@@ -184,7 +184,7 @@ def _shallow(records: Sequence[Record]) -> list[str]:
         return []
     return [
         f"the {SHALLOW_SHARE:.0%} of spots with fewest counts carry part of HAGE's PCC over all genes: {whole:.3f} "
-        f"with them, {deep:.3f} without (data.min_counts leaves such spots out)"
+        f"with them, {deep:.3f} without"
     ]
 
 
