@@ -18,6 +18,29 @@ def test_import_loads_nothing_heavy(entry):
     assert loaded.strip() == "[]"
 
 
+def test_no_help_loads_what_only_work_needs():
+    heavy = "torch scanpy anndata pandas sklearn scipy matplotlib h5py timm lightning numpy pydantic yaml jaxtyping"
+    code = f"""
+import contextlib, io, sys
+from hage_transfer.cli import main
+from hage_transfer.cli.groups import Group
+def names(command, before=()):
+    yield before
+    if isinstance(command, Group):
+        for name, below in command.commands.items():
+            yield from names(below, (*before, name))
+for name in names(main.typer.main.get_command(main.app)):
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        assert main.run([*name, "--help"]) == 0
+    assert "--help" in told.getvalue()
+    print("hage", *name, *[one for one in {heavy!r}.split() if one in sys.modules], sep=",")
+"""
+    told = python(code).splitlines()
+    assert len(told) > 30
+    assert "hage,encode,slides" in told
+    assert [line for line in told if set(line.split(",")) & set(heavy.split())] == []
+
+
 def test_exported_names_load():
     for name in hage_transfer.__all__:
         assert getattr(hage_transfer, name) is not None

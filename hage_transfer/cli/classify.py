@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hage_transfer.cli.options import STYLE
-from hage_transfer.compare.null import null_in
 from hage_transfer.compare.records import MEAN, STD
 
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ def show_differences(results: "Results", console: Console) -> None:
     """Prints how each other source differs from the first in AUC, fold by fold, in a sentence with its uncertainty."""
     for difference in results.differences("auc"):
         console.print(difference.sentence(), markup=False, soft_wrap=True)
+    from hage_transfer.compare.null import null_in  # NumPy, which no --help needs
+
     null = null_in(results)
     if null is not None:
         console.print(null.sentence(), markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import typer
 
 import hage_transfer as ht
 from hage_transfer.cli import options
+from hage_transfer.cli.groups import Group
 
 Shard = Annotated[
     str | None, typer.Option(metavar="I/N", help="This worker's part of the slides (job arrays); 1/4 to 4/4.")
@@ -29,7 +30,7 @@ DryRun = Annotated[
 ]
 
 encode_app = typer.Typer(
-    name="encode", help="Frozen features: ST sections, labelled patches, slides.", no_args_is_help=True
+    name="encode", cls=Group, help="Frozen features: ST sections, labelled patches, slides.", no_args_is_help=True
 )
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 import hage_transfer as ht
 from hage_transfer.cli import options
 from hage_transfer.cli.flags import as_flags
+from hage_transfer.cli.groups import Group
 from hage_transfer.errors import some
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from hage_transfer.door.gene_panel import GenePanel
 
 genes_app = typer.Typer(
-    name="genes", help="Gene panel, gene embeddings, and how far the one covers the other.", no_args_is_help=True
+    name="genes",
+    cls=Group,
+    help="Gene panel, gene embeddings, and how far the one covers the other.",
+    no_args_is_help=True,
 )
 
 Fold = Annotated[

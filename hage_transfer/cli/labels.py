@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli.classify import STYLE
+from hage_transfer.cli.groups import Group
+from hage_transfer.cli.options import STYLE
 from hage_transfer.errors import some
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _NAMED = 5
 def register(app: typer.Typer) -> None:
     """Adds the commands to `hage`."""
     labels = typer.Typer(
-        help="Label tables: make one from a published csv; check it and split files.", no_args_is_help=True
+        cls=Group, help="Label tables: make one from a published csv; check it and split files.", no_args_is_help=True
     )
     labels.command("make")(make)
     labels.command("check")(check)

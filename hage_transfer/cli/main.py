@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from typer.core import TyperCommand, TyperGroup
 
 import hage_transfer as ht
 from hage_transfer.cli.flags import FlagFilter, as_flags
+from hage_transfer.cli.groups import Group
 from hage_transfer.errors import HageError, ItemsFailedError
 
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
@@ -64,7 +64,7 @@ class _Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        alone = typer.Typer(add_completion=False)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         importlib.import_module(f"hage_transfer.cli.{name}").register(alone)
         alone.callback()(lambda: None)  # a group, of one command or one group
         return typer.main.get_group(alone).commands[name]
@@ -76,25 +76,16 @@ class _Commands(Mapping[str, Any]):
         return len(COMMANDS)
 
 
-class _LazyGroup(TyperGroup):
+class _LazyGroup(Group):
     """Loads the one command that is called; the list of commands needs none."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands, self._listing = _Commands(), False  # type: ignore[assignment]
+        self.commands = _Commands()  # type: ignore[assignment]
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if self._listing:
-            return TyperCommand(cmd_name, callback=None, help=COMMANDS[cmd_name])
-        return super().get_command(ctx, cmd_name)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        self._listing = True
-        super().format_help(ctx, formatter)
-        self._listing = False
+    def lines(self, ctx: Any) -> list[tuple[str, str]]:
+        """See ``Group``; none is loaded."""
+        return list(COMMANDS.items())
 
 
 app = typer.Typer(
@@ -104,6 +95,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # panels take as long to load as all else that --help needs
 )
 
 

@@ -9,12 +9,13 @@ from rich.table import Table
 
 import hage_transfer as ht
 from hage_transfer.cli import options
+from hage_transfer.cli.groups import Group
 
 if TYPE_CHECKING:
     from hage_transfer.probes.patch_check import PatchCheck
 
 patches_app = typer.Typer(
-    name="patches", help="Labelled patch sets: check one, or make a manifest of one.", no_args_is_help=True
+    name="patches", cls=Group, help="Labelled patch sets: check one, or make a manifest of one.", no_args_is_help=True
 )
 
 

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 import hage_transfer as ht
+from hage_transfer.cli.groups import Group
 from hage_transfer.cli.options import STYLE
 
 recipes_app = typer.Typer(
-    name="recipes", help="Recipes that come with the program: list, show and copy them, explain their keys."
+    name="recipes", cls=Group, help="Recipes that come with the program: list, show and copy them, explain their keys."
 )
 
 
