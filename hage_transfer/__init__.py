@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from hage_transfer.models.expression_model import ExpressionModel
+    from hage_transfer.models.forms import open_encoder
     from hage_transfer.models.gene_informed import GeneInformedEncoder
 
 _HOMES = {
@@ -79,6 +80,7 @@ _HOMES = {
     "make_labels": "door.make_labels",
     "make_manifest": "door.make_manifest",
     "mil": "door.mil",
+    "open_encoder": "models.forms",
     "open_slide": "door.readers",
     "power": "door.power",
     "predict": "door.predict",
@@ -144,6 +146,7 @@ __all__ = [
     "make_labels",
     "make_manifest",
     "mil",
+    "open_encoder",
     "open_slide",
     "power",
     "predict",

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,6 +24,42 @@ from hage_transfer.pretrain.trial_files import HAGE
 
 _SPOTS_AT_A_TIME = 16_384
 _METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")
+
+
+def encoder_card(data: FoldData, config: PretrainConfig, *, trial: int) -> dict[str, Any]:
+    """What ``config.json`` says of any encoder that a fold's training sections made: features, folds, seeds.
+
+    A compared system or a control adds ``made_by`` (its name), ``about`` (a sentence on what it is) and, where it is
+    a control, ``role: control``.
+
+    Args:
+        data: the fold.
+        config: of the run.
+        trial: its number.
+    """
+    meta = data.feature_meta
+    return {
+        "frozen_encoder": meta.encoder,
+        "frozen_encoder_sha256": meta.encoder_sha256,
+        "frozen_encoder_licence": meta.encoder_licence,
+        "patch_size_px": meta.patch_size_px,
+        "mpp_um_per_px": meta.mpp_um_per_px,
+        "views": meta.views,
+        "surround": meta.surround,
+        "synthetic": meta.synthetic,
+        "context": config.context.model_dump(),
+        "preset": config.preset,
+        "fold": data.fold.name,
+        "split_unit": config.split.unit,
+        "train_patients": list(data.fold.patients),
+        "train_sections": list(data.fold.train),
+        "train_spots": len(data.train.target),
+        "held_out_sections": list(data.fold.test),
+        "trial": trial,
+        "seed": config.seed,
+        "config_sha256": config_sha256(config),
+        "hage_transfer": __version__,
+    }
 
 
 def write_encoder_directory(
@@ -48,29 +85,10 @@ def write_encoder_directory(
         validation_rows: rows of ``data.train`` that were kept from training; each gene's PCC is taken on them.
         predicted: raw, of every spot of ``data.train``.
     """
-    meta = data.feature_meta
     card = {
-        "frozen_encoder": meta.encoder,
-        "frozen_encoder_sha256": meta.encoder_sha256,
-        "frozen_encoder_licence": meta.encoder_licence,
-        "patch_size_px": meta.patch_size_px,
-        "mpp_um_per_px": meta.mpp_um_per_px,
-        "views": meta.views,
-        "surround": meta.surround,
+        **encoder_card(data, config, trial=trial),
         "gene_embeddings_source": data.gene_source if config.model.gene_informed else "none",
-        "context": config.context.model_dump(),
-        "preset": config.preset,
-        "fold": data.fold.name,
-        "split_unit": config.split.unit,
-        "train_patients": list(data.fold.patients),
-        "train_sections": list(data.fold.train),
-        "train_spots": len(data.train.target),
-        "held_out_sections": list(data.fold.test),
-        "trial": trial,
-        "seed": config.seed,
         "validation_pcc": round(validation_pcc, 6),
-        "config_sha256": config_sha256(config),
-        "hage_transfer": __version__,
     }
     slope, intercept = fit_lines(predicted, data.train.target)
     model = ExpressionModel(

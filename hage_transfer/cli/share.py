@@ -37,4 +37,4 @@ def share(
     shared = ht.share(encoder, to=to, public=public, licence_allows=licence_allows, dry_run=dry_run)
     console.print(str(shared), markup=False, highlight=False, soft_wrap=True)
     if shared.address is not None:
-        console.print(f'GeneInformedEncoder.from_pretrained("{to}") loads it', markup=False, highlight=False)
+        console.print(f'open_encoder("{to}") loads it', markup=False, highlight=False)

@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 _MOST = 2**31 - 1
 
 
-_LATER = ("views", "surround", "mpp_source", "trained_um_per_px", "trained_on")  # attributes that older files lack
+# attributes that older files lack
+_LATER = ("views", "surround", "mpp_source", "trained_um_per_px", "trained_on", "control", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class FeatureMeta:
 
     Attributes:
         source: what was encoded (a section's name, a slide's, a patch set's).
-        encoder: frozen encoder's name; for embeddings, ``hage:`` and the encoder directory's name.
+        encoder: frozen encoder's name; for embeddings, what made the encoder (``hage:``, ``pca:``) and its directory's
+            name.
         encoder_sha256: hash of the weights that made the rows.
         encoder_licence: licence of those weights, which a derived model inherits.
         patch_size_px: side of the square the encoder was given, in pixels it saw.
@@ -46,6 +48,8 @@ class FeatureMeta:
         mpp_source: what told the resolution of level 0, in words; empty where nothing did, or the file does not say.
         trained_um_per_px: for embeddings, what the gene-informed encoder was trained at; None where it is not known.
         trained_on: for embeddings, patients and sections that trained that encoder, a line each.
+        control: for embeddings of a control, which one (``untrained``, ``pca``, ...); empty for all else.
+        synthetic: whether the images were made by a generator.
     """
 
     source: str
@@ -62,6 +66,8 @@ class FeatureMeta:
     surround: bool = False
     trained_um_per_px: float | None = None
     trained_on: str = ""
+    control: str = ""
+    synthetic: bool = False
     schema_version: int = SCHEMA_VERSION
     mpp_source: str = ""
 
@@ -240,6 +246,8 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
         surround=bool(_whole(path, file, "surround")) if "surround" in file.attrs else False,
         trained_um_per_px=_mpp(path, file, "trained_um_per_px") if "trained_um_per_px" in file.attrs else None,
         trained_on=_text(path, file, "trained_on") if "trained_on" in file.attrs else "",
+        control=_text(path, file, "control") if "control" in file.attrs else "",
+        synthetic=bool(_whole(path, file, "synthetic")) if "synthetic" in file.attrs else False,
         schema_version=version,
         mpp_source=_text(path, file, "mpp_source") if "mpp_source" in file.attrs else "",
     )

@@ -10,7 +10,8 @@ from hage_transfer.data.feature_file import read_features, read_meta, write_feat
 from hage_transfer.errors import DataError, HageError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.embedding import embed_features
-from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.models.forms import open_encoder
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.running.atomic import TEMPORARY_MARK
 from hage_transfer.running.progress import Progress
 
@@ -49,7 +50,7 @@ def embed_path(
     sha256 = encoder_sha256(encoder)
     left = [(path, target) for path, target in pairs if overwrite or not _is_current(path, target, sha256)]
     if left:
-        model = GeneInformedEncoder.from_pretrained(encoder)
+        model = open_encoder(encoder)
         for number, (path, target) in enumerate(left, start=len(pairs) - len(left) + 1):
             _embed_file(path, target, model, folder=encoder, device=device)
             if progress is not None:
@@ -58,7 +59,7 @@ def embed_path(
     return len(left)
 
 
-def _embed_file(path: Path, target: Path, model: GeneInformedEncoder, *, folder: Path, device: str) -> None:
+def _embed_file(path: Path, target: Path, model: StoredEncoder, *, folder: Path, device: str) -> None:
     try:
         embedded = embed_features(read_features(path), model, folder=folder, device=device)
     except HageError as error:

@@ -22,7 +22,8 @@ WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "READ
 PREDICTOR_FILE = "predictor.safetensors"
 HASHES = "files_sha256"
 SCHEMA_VERSION = 1
-_SIZES = ("feature_dim", "embed_dim", "n_heads")
+_SIZES = ("feature_dim", "embed_dim")
+_HAGE = "hage"
 
 
 def write_encoder(
@@ -101,7 +102,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: is no encoder directory: {CONFIG_FILE} is missing") from None
     except BoundsError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from None
-    missing = [key for key in _SIZES if not isinstance(card, dict) or type(card.get(key)) is not int]
+    missing = [key for key in _sizes(card) if not isinstance(card, dict) or type(card.get(key)) is not int]
     if missing:
         raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage pretrain`")
     _check_card(card, path)
@@ -132,6 +133,16 @@ def encoder_sha256(folder: Path) -> str:
     return file_sha256(weights)
 
 
+def form_of(card: Mapping[str, Any]) -> str:
+    """How the encoder of a card is built (``models.forms``); the first cards named no form."""
+    return str(card.get("form", _HAGE))
+
+
+def _sizes(card: Any) -> tuple[str, ...]:
+    """Names of the sizes that a card must state."""
+    return (*_SIZES, "n_heads") if not isinstance(card, dict) or form_of(card) == _HAGE else _SIZES
+
+
 def _check_card(card: Mapping[str, Any], path: Path) -> None:
     """Refuses a later version's card and sizes that no encoder has; the first cards named no version."""
     version = card.get("schema_version", SCHEMA_VERSION)
@@ -139,8 +150,9 @@ def _check_card(card: Mapping[str, Any], path: Path) -> None:
         raise DataError(f"{path}: schema_version {version!r} is no whole number; not written by `hage pretrain`")
     if version > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade")
-    if min(card[key] for key in _SIZES) < 1 or card["embed_dim"] % card["n_heads"]:
-        sizes = ", ".join(f"{key} {card[key]}" for key in _SIZES)
+    names = _sizes(card)
+    if min(card[key] for key in names) < 1 or ("n_heads" in names and card["embed_dim"] % card["n_heads"]):
+        sizes = ", ".join(f"{key} {card[key]}" for key in names)
         raise DataError(
             f"{path}: {sizes}: wanted sizes above 0, embed_dim a multiple of n_heads; copy or train the encoder again"
         )

@@ -1,4 +1,4 @@
-"""Embedding files: a feature file's rows through a gene-informed encoder, in the same file form."""
+"""Embedding files: a feature file's rows through the encoder of an encoder directory, in the same file form."""
 
 import logging
 from dataclasses import replace
@@ -13,13 +13,14 @@ from hage_transfer.data.feature_file import FeatureMeta, Features
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
-from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.models.model_card import is_control, made_by
+from hage_transfer.models.stored_encoder import StoredEncoder
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME = 4096
 
 
-def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: Path, device: str = "cpu") -> Features:
+def embed_features(features: Features, encoder: StoredEncoder, *, folder: Path, device: str = "cpu") -> Features:
     """The embeddings of every row, with the meta of an embedding file.
 
     Args:
@@ -42,7 +43,7 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
     card = encoder.card
     meta = FeatureMeta(
         source=features.meta.source,
-        encoder=f"hage:{folder.resolve().name}",
+        encoder=f"{made_by(card)}:{folder.resolve().name}",
         encoder_sha256=encoder_sha256(folder),
         encoder_licence=features.meta.encoder_licence,
         patch_size_px=features.meta.patch_size_px,
@@ -56,11 +57,13 @@ def embed_features(features: Features, encoder: GeneInformedEncoder, *, folder: 
         mpp_source=features.meta.mpp_source,
         trained_um_per_px=_trained_um_per_px(encoder),
         trained_on="\n".join(map(str, [*card.get("train_patients", []), *card.get("train_sections", [])])),
+        control=made_by(card) if is_control(card) else "",
+        synthetic=features.meta.synthetic,
     )
     return Features(rows, features.keys, features.coords, meta)
 
 
-def _in_context(features: Features, encoder: GeneInformedEncoder, *, folder: Path) -> Features:
+def _in_context(features: Features, encoder: StoredEncoder, *, folder: Path) -> Features:
     """Features of one slide with the context that the encoder was trained with; single patches have none."""
     context = encoder.card.get("context") or {}
     if not any(context.values()):
@@ -74,7 +77,7 @@ def _in_context(features: Features, encoder: GeneInformedEncoder, *, folder: Pat
     return replace(features, features=spot_context(features.features, features.coords, **context))
 
 
-def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, folder: Path) -> None:
+def check_fits(meta: FeatureMeta, width: int, encoder: StoredEncoder, *, folder: Path) -> None:
     """Refuses rows that ``encoder`` was not trained on; errors as ``embed_features``."""
     wanted_name, wanted_hash = encoder.card.get("frozen_encoder"), encoder.card.get("frozen_encoder_sha256")
     if meta.frozen_encoder:
@@ -104,7 +107,7 @@ def check_fits(meta: FeatureMeta, width: int, encoder: GeneInformedEncoder, *, f
         _warn_once(fault)
 
 
-def _trained_um_per_px(encoder: GeneInformedEncoder) -> float | None:
+def _trained_um_per_px(encoder: StoredEncoder) -> float | None:
     """What an encoder's features were made at; directories of earlier versions do not say."""
     value = encoder.card.get("mpp_um_per_px")
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

@@ -115,7 +115,6 @@ class ExpressionModel(nn.Module):
     def save_pretrained(self, folder: Path, *, card: Mapping[str, Any]) -> None:
         """Writes the encoder directory with the predictor beside the encoder, whole or not at all."""
         encoder = self.encoder
-        sizes = {"feature_dim": encoder.feature_dim, "embed_dim": encoder.embed_dim, "n_heads": encoder.n_heads}
         fitted = {
             f"{_FITTED}{name}": torch.from_numpy(np.asarray(getattr(self.lines, name), dtype=np.float64))
             for name in ("slope", "intercept", "validation_pcc")
@@ -125,7 +124,7 @@ class ExpressionModel(nn.Module):
             folder,
             tensors=encoder.state_dict(),
             predictor={**weights, **fitted},
-            card={**sizes, **card, "panel": list(self.genes), "predictor": {"kind": self.kind}},
+            card={**encoder.identity(), **card, "panel": list(self.genes), "predictor": {"kind": self.kind}},
         )
 
     @classmethod

@@ -41,19 +41,41 @@ def model_card(card: Mapping[str, Any]) -> str:
     Args:
         card: what ``config.json`` holds; what it lacks is written as unknown, never guessed.
     """
-    name = _text(card, "frozen_encoder")
+    name = name_of(card)
     parts = [
-        f"# Gene-informed encoder on {name}",
+        f"# {_title(card)} on {name}",
         f"Takes features of the frozen encoder **{name}** ({card.get('feature_dim')} numbers a patch) and gives "
-        f"{card.get('embed_dim')}-number embeddings, trained as HAGE (Dang et al., MICCAI 2025) on spatial "
-        "transcriptomics by hage-transfer.",
+        f"{card.get('embed_dim')}-number embeddings{_origin(card)}",
         _usage(card),
         _training(card),
         _scores(card),
         _frozen(card),
-        _limits(),
+        _limits(card),
     ]
     return f"---\n{_front_matter(card)}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def made_by(card: Mapping[str, Any]) -> str:
+    """What made an encoder: ``hage``, a compared system, or a control by name."""
+    return str(card.get("made_by", "hage"))
+
+
+def is_control(card: Mapping[str, Any]) -> bool:
+    """Whether an encoder is there for others to be compared with, and is nothing to use."""
+    return card.get("role") == "control"
+
+
+def _title(card: Mapping[str, Any]) -> str:
+    if is_control(card):
+        return f"Control encoder `{made_by(card)}`"
+    return "Gene-informed encoder" if made_by(card) == "hage" else f"Image encoder of {made_by(card)}"
+
+
+def _origin(card: Mapping[str, Any]) -> str:
+    about = card.get("about")
+    if about:
+        return f". {about}"
+    return ", trained as HAGE (Dang et al., MICCAI 2025) on spatial transcriptomics by hage-transfer."
 
 
 def _front_matter(card: Mapping[str, Any]) -> str:
@@ -77,16 +99,21 @@ def name_of(card: Mapping[str, Any]) -> str:
 
 
 def _usage(card: Mapping[str, Any]) -> str:
+    predicts = (
+        f"`ExpressionModel.from_pretrained` predicts the expression of its {len(card['panel'])} genes from the same\n"
+        "features. "
+        if card.get("panel") and made_by(card) == "hage"
+        else ""
+    )
     return f"""## Load it
 
 ```python
-from hage_transfer import GeneInformedEncoder
-encoder = GeneInformedEncoder.from_pretrained("ORG/NAME")  # this folder, or its name on the hub
+from hage_transfer import open_encoder
+encoder = open_encoder("ORG/NAME")  # this folder, or its name on the hub
 embeddings = encoder(features)  # (patch, {card.get("feature_dim")}) -> (patch, {card.get("embed_dim")})
 ```
 
-`ExpressionModel.from_pretrained` predicts the expression of its {len(card.get("panel", []))} genes from the same
-features. They come from `hage encode` with `encoder.name={name_of(card)}`, on patches of
+{predicts}Features come from `hage encode` with `encoder.name={name_of(card)}`, on patches of
 {_text(card, "patch_size_px")} px; features of another encoder, or of other weights, are refused."""
 
 
@@ -100,6 +127,7 @@ def _training(card: Mapping[str, Any]) -> str:
         "normalisation preset": _text(card, "preset"),
         "trial, seed": f"{_text(card, 'trial')}, {_text(card, 'seed')}",
         "validation PCC (chose the epoch)": _text(card, "validation_pcc"),
+        "images": "synthetic data, made by a generator" if card.get("synthetic") else "real, as far as is recorded",
         "config (sha256)": f"`{_text(card, 'config_sha256')}`",
         "written by": f"hage-transfer {_text(card, 'hage_transfer')}",
     }
@@ -108,6 +136,8 @@ def _training(card: Mapping[str, Any]) -> str:
 
 def _scores(card: Mapping[str, Any]) -> str:
     held_out = card.get("held_out")
+    if made_by(card) != "hage":
+        return ""
     if not held_out:
         return "## Held-out scores\n\nNone yet: they are written when the whole run has ended."
     lines = [f"| | {' | '.join(_COLUMNS)} |", "|---|" + "---|" * len(_COLUMNS)]
@@ -141,7 +171,15 @@ def _frozen(card: Mapping[str, Any]) -> str:
     return text
 
 
-def _limits() -> str:
+def _limits(card: Mapping[str, Any]) -> str:
+    if made_by(card) != "hage":
+        return f"""## Intended use and limits
+
+For research: {
+            "a control, which a gain of gene-informed embeddings must stand beside"
+            if is_control(card)
+            else "embeddings to compare with others"
+        } under the same probe, folds and seeds. Not for diagnosis."""
     return """## Intended use and limits
 
 For research: comparing gene-informed embeddings with the frozen encoder's features under the same probe, folds and

@@ -194,7 +194,7 @@ def test_a_folder_has_no_revision(folder):
 
 def test_share_uploads_and_says_how_to_load(hub, folder, capsys):
     assert run(["share", str(folder), "--to", "lab/hage"]) == 0
-    assert 'from_pretrained("lab/hage")' in capsys.readouterr().out
+    assert 'open_encoder("lab/hage")' in capsys.readouterr().out
     assert set(hub.files) == OWN_FILES
 
 
