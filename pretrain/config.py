@@ -8,8 +8,30 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, describe_faults
 from hage_transfer.extensions import check_named
 
-METHOD_NAMES = ("hage", "stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn")
-MethodName = Annotated[str, AfterValidator(lambda name: check_named(name, METHOD_NAMES, "pretraining"))]
+METHOD_NAMES = (
+    "hage",
+    "stnet",
+    "histogene",
+    "hist2st_graph",
+    "thitogene_graph",
+    "bleep",
+    "mclstexp",
+    "pca_ridge",
+    "knn",
+)
+RENAMED = {"hist2st": "hist2st_graph", "thitogene": "thitogene_graph"}
+"""Names of earlier versions, which said more than these heads are."""
+
+
+def _method_name(name: str) -> str:
+    if name in RENAMED:
+        raise ValueError(
+            f"was renamed: it is a graph head on frozen features, not the published system; write {RENAMED[name]}"
+        )
+    return check_named(name, METHOD_NAMES, "pretraining")
+
+
+MethodName = Annotated[str, AfterValidator(_method_name)]
 BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
 RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth")
 """Names of the results that a variant may not take."""

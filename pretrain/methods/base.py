@@ -10,6 +10,8 @@ from numpy import ndarray
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData
 
+SMALL_PANEL = 300
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -63,14 +65,19 @@ class Method:
         name: in ``methods`` of the config and in the results.
         title: in tables, saying that it is the feature-level form where the published one trains on pixels.
         reference: the paper.
+        fit: trains and predicts a ``Task``.
         stochastic: whether trials differ beyond their validation split; others run once a fold.
         calibrated: whether its scale is arbitrary, so that errors are of calibrated predictions.
-        fit: trains and predicts.
     """
 
     name: str
     title: str
     reference: str
-    stochastic: bool
-    calibrated: bool
-    fit: Callable[[Task], Trained]
+    fit: Callable[..., Trained]
+    stochastic: bool = True
+    calibrated: bool = False
+
+
+def is_small_panel(n_genes: int) -> bool:
+    """Whether a panel is of the size of cSCC's (171 genes in the field), for which published sizes differ."""
+    return n_genes < SMALL_PANEL

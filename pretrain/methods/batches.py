@@ -10,20 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from hage_transfer.data.spot_grid import grid_positions, nearest_spots
 from hage_transfer.errors import ConfigError
+from hage_transfer.models.section_encoders import SpotInputs
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.methods.spot_grid import grid_positions, nearest_spots
 
 MAX_SECTION_SPOTS = 10_000
 N_NEIGHBOURS = 4
-
-
-class SpotInputs(NamedTuple):
-    """What a prediction may depend on: no counts, no target."""
-
-    features: Float[Tensor, "spot feature"]
-    grid: Int[Tensor, "spot 2"]
-    neighbours: Int[Tensor, "spot neighbour"]
 
 
 class SpotBatch(NamedTuple):
@@ -65,7 +58,7 @@ def lay_sections(spots: Spots, *, limit: int = MAX_SECTION_SPOTS) -> list[LaidSe
         if len(rows) > limit:
             raise ConfigError(
                 f"section {name} has {len(rows):,} spots, more than the {limit:,} that the transformers over a whole "
-                "section (histogene, hist2st, thitogene) take; leave these methods or this section out"
+                "section (histogene, hist2st_graph, thitogene_graph) take; leave these methods or this section out"
             )
         if len(rows):
             coords_px = spots.coords_px[rows]

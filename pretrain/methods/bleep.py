@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hage_transfer.models.blocks import ProjectionHead, Standardise
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
 from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
-from hage_transfer.pretrain.methods.layers import ProjectionHead, Standardise
 from hage_transfer.pretrain.methods.regression import training_features
 
 
@@ -117,7 +117,5 @@ METHOD = Method(
     name="bleep",
     title="BLEEP (feature-level head)",
     reference="Xie et al., NeurIPS 2023, arXiv:2306.01859",
-    stochastic=True,
-    calibrated=False,
     fit=fit_bleep,
 )

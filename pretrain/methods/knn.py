@@ -84,6 +84,5 @@ METHOD = Method(
     title="k-NN",
     reference="Cover and Hart, IEEE Trans Inf Theory 1967; on the same features",
     stochastic=False,
-    calibrated=False,
     fit=fit_knn,
 )

@@ -6,13 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hage_transfer.models.blocks import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
 from hage_transfer.pretrain.losses import pair_loss
-from hage_transfer.pretrain.methods.base import Method, Task, Trained
+from hage_transfer.pretrain.methods.base import Method, Task, Trained, is_small_panel
 from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
-from hage_transfer.pretrain.methods.layers import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
 from hage_transfer.pretrain.methods.regression import n_positions, training_features
-
-SMALL_PANEL = 300
 
 
 class MclSTExp(TwoTowers):
@@ -83,7 +81,7 @@ class MclSTExp(TwoTowers):
 
 def n_matches(n_genes: int) -> int:
     """Matches of a query: 200 as published for HER2+ (785 genes), 600 for a small panel as cSCC's (171)."""
-    return 600 if n_genes < SMALL_PANEL else 200
+    return 600 if is_small_panel(n_genes) else 200
 
 
 def fit_mclstexp(
@@ -136,7 +134,5 @@ METHOD = Method(
     name="mclstexp",
     title="mclSTExp (feature-level head)",
     reference="Min et al., Brief Bioinform 2024, doi:10.1093/bib/bbae551",
-    stochastic=True,
-    calibrated=False,
     fit=fit_mclstexp,
 )

@@ -62,6 +62,5 @@ METHOD = Method(
     title="PCA + ridge",
     reference="Hoerl and Kennard, Technometrics 1970; on principal components of the same features",
     stochastic=False,
-    calibrated=False,
     fit=fit_pca_ridge,
 )

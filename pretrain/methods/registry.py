@@ -2,12 +2,19 @@
 
 from hage_transfer.errors import ConfigError
 from hage_transfer.extensions import load_extension
-from hage_transfer.pretrain.methods import bleep, hist2st, histogene, knn, mclstexp, pca_ridge, stnet, thitogene
+from hage_transfer.pretrain.methods import bleep, knn, mclstexp, pca_ridge, section_heads, stnet
 from hage_transfer.pretrain.methods.base import Method
 
 METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD
-    for module in (stnet, histogene, hist2st, thitogene, bleep, mclstexp, pca_ridge, knn)
+    method.name: method
+    for method in (
+        stnet.METHOD,
+        *section_heads.METHODS,
+        bleep.METHOD,
+        mclstexp.METHOD,
+        pca_ridge.METHOD,
+        knn.METHOD,
+    )
 }
 
 

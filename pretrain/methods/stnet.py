@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hage_transfer.models.blocks import Standardise
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
 from hage_transfer.pretrain.methods.batches import SpotBatch, SpotInputs
-from hage_transfer.pretrain.methods.layers import Standardise
 from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_spots, training_features
 
 
@@ -60,7 +60,5 @@ METHOD = Method(
     name="stnet",
     title="ST-Net (feature-level head)",
     reference="He et al., Nat Biomed Eng 2020, doi:10.1038/s41551-020-0578-x",
-    stochastic=True,
-    calibrated=False,
     fit=fit_stnet,
 )

@@ -27,7 +27,7 @@ def test_every_row_of_the_three_tables_is_there():
         (1, "her2st", "mclstexp", "mse", 0.5897, 0.013),
         (1, "her2st", "stnet", "pcc_heg50", 0.0134, 0.013),
         (1, "cscc", "hage", "pcc_heg50", 0.4607, 0.007),
-        (1, "cscc", "thitogene", "mae", 0.6012, 0.019),
+        (1, "cscc", "thitogene_graph", "mae", 0.6012, 0.019),
         (2, "her2st", "I", "pcc_all", 0.2330, None),
         (2, "her2st", "IV", "mse", 0.4812, None),
         (3, "her2st", "k1_30_k2_2", "pcc_all", 0.2503, None),

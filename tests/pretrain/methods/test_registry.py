@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.config import make_config
+from hage_transfer.errors import ConfigError
+from hage_transfer.pretrain.config import RENAMED, PretrainConfig
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.base import Task, Trained
 from hage_transfer.pretrain.methods.registry import METHODS
 from hage_transfer.pretrain.methods.score import section_pcc
 
-EPOCHS = {"stnet": 15, "bleep": 15, "mclstexp": 15, "histogene": 8, "hist2st": 8, "thitogene": 6}
+EPOCHS = {"stnet": 15, "bleep": 15, "mclstexp": 15, "histogene": 8, "hist2st_graph": 8, "thitogene_graph": 6}
 SMALL = {"width": 32, "depth": 1, "n_heads": 2}  # of section heads, for the sake of time
 SIZES: dict[str, dict[str, float]] = {
     "histogene": {**SMALL, "learning_rate": 3e-3},
-    "hist2st": {**SMALL, "learning_rate": 5e-3, "graph_depth": 2, "dropout": 0.0},
-    "thitogene": {**SMALL, "learning_rate": 5e-3, "graph_heads": 2, "graph_width": 32, "dropout": 0.0},
+    "hist2st_graph": {**SMALL, "learning_rate": 5e-3, "graph_depth": 2, "dropout": 0.0},
+    "thitogene_graph": {**SMALL, "learning_rate": 5e-3, "graph_heads": 2, "graph_width": 32, "dropout": 0.0},
 }
 STOCHASTIC = [name for name, method in METHODS.items() if method.stochastic]
 
@@ -51,9 +54,24 @@ def assert_same(one: Trained, other: Trained) -> None:
 
 
 def test_registry_names_each_method_as_its_key_says():
-    assert list(METHODS) == ["stnet", "histogene", "hist2st", "thitogene", "bleep", "mclstexp", "pca_ridge", "knn"]
+    assert list(METHODS) == [
+        "stnet",
+        "histogene",
+        "hist2st_graph",
+        "thitogene_graph",
+        "bleep",
+        "mclstexp",
+        "pca_ridge",
+        "knn",
+    ]
     assert all(method.name == name and method.reference for name, method in METHODS.items())
     assert all(("feature-level" in method.title) == method.stochastic for method in METHODS.values())
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_earlier_names_are_refused_with_the_new_one(old: str, new: str):
+    with pytest.raises(ConfigError, match=f"'{old}': was renamed: it is a graph head .*; write {new}"):
+        make_config(PretrainConfig, {"data": {"root": "data"}, "methods": ["hage", old]}, where="old.yaml")
 
 
 @every_method

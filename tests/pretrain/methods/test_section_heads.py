@@ -1,21 +1,32 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
+from hage_transfer.models.blocks import Standardise
+from hage_transfer.models.section_encoders import GraphAttentionEncoder, HisToGeneEncoder, SageEncoder
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.methods import section_heads
+from hage_transfer.pretrain.methods.base import Task
 from hage_transfer.pretrain.methods.batches import SpotBatch, lay_sections, section_loader
-from hage_transfer.pretrain.methods.hist2st import Hist2ST, size_factors
-from hage_transfer.pretrain.methods.histogene import HisToGene
 from hage_transfer.pretrain.methods.regression import ExpressionNetwork
-from hage_transfer.pretrain.methods.thitogene import THItoGene
+from hage_transfer.pretrain.methods.section_heads import (
+    Hist2STStyle,
+    HisToGene,
+    THItoGeneStyle,
+    fit_thitogene_style,
+    size_factors,
+)
 
-FEATURES = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
-SIZES = {"n_genes": 20, "n_positions": 8, "width": 16, "depth": 1, "n_heads": 2, "dropout": 0.0}
+IMAGES = Standardise(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)))
+SIZES = {"n_positions": 8, "width": 16, "depth": 1, "n_heads": 2, "dropout": 0.0}
 HEADS: dict[str, Callable[[], ExpressionNetwork]] = {
-    "histogene": lambda: HisToGene(FEATURES, **SIZES),
-    "hist2st": lambda: Hist2ST(FEATURES, **SIZES, graph_depth=2, zinb=0.25),
-    "thitogene": lambda: THItoGene(FEATURES, **SIZES, position_width=4, graph_heads=2, graph_width=8),
+    "histogene": lambda: HisToGene(HisToGeneEncoder(IMAGES, 8, **SIZES), 20),
+    "hist2st_graph": lambda: Hist2STStyle(SageEncoder(IMAGES, 8, **SIZES, graph_depth=2), 20),
+    "thitogene_graph": lambda: THItoGeneStyle(
+        GraphAttentionEncoder(IMAGES, 8, **SIZES, beside=4, graph_heads=2, graph_width=8), 20
+    ),
 }
 
 
@@ -43,8 +54,8 @@ def test_a_spot_is_predicted_from_the_others_of_its_section(name: str, batch: Sp
     assert moved[-1].abs().max() > 0
 
 
-def test_hist2st_weights_its_zinb_term(batch: SpotBatch):
-    network = HEADS["hist2st"]()
+def test_hist2st_style_weights_its_zinb_term(batch: SpotBatch):
+    network = HEADS["hist2st_graph"]()
     half = network.losses(batch)["zinb"].item()
     network.zinb = 0.5
     assert network.losses(batch)["zinb"].item() == pytest.approx(2 * half)
@@ -54,3 +65,14 @@ def test_size_factors_are_totals_over_their_median():
     counts = torch.tensor([[1.0, 1.0], [4.0, 0.0], [6.0, 2.0], [0.0, 0.0]])
     torch.testing.assert_close(size_factors(counts[:3]), torch.tensor([[0.5], [1.0], [2.0]]))
     assert size_factors(counts)[3] > 0
+
+
+@pytest.mark.parametrize(("n_genes", "depth"), [(171, 8), (785, 4)])
+def test_thitogene_style_is_as_deep_as_published_for_the_panel(
+    n_genes: int, depth: int, make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+):
+    given: dict[str, int] = {}
+    monkeypatch.setattr(section_heads, "fit_sections", lambda task, **settings: given.update(settings))
+    task = make_task()
+    fit_thitogene_style(replace(task, data=replace(task.data, genes=("G",) * n_genes)))
+    assert given["depth"] == depth

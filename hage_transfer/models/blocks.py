@@ -99,6 +99,8 @@ class GraphSage(nn.Module):
 class GraphAttention(nn.Module):
     """One multi-head graph attention layer (Velickovic et al. 2018) over the neighbours of each spot.
 
+    Each head starts as it would alone: Xavier's bounds are of one head's weights, however many there are.
+
     Args:
         width_in: of the spots.
         width_out: of each head.
@@ -111,17 +113,18 @@ class GraphAttention(nn.Module):
         super().__init__()
         self.n_heads, self.slope = n_heads, slope
         self.linear = nn.Linear(width_in, n_heads * width_out, bias=False)
-        self.centre = nn.Parameter(torch.empty(n_heads, width_out))
-        self.neighbour = nn.Parameter(torch.empty(n_heads, width_out))
+        self.pair = nn.Parameter(torch.empty(n_heads, 2 * width_out))
         self.dropout = nn.Dropout(dropout)
-        for weight in (self.linear.weight, self.centre, self.neighbour):
+        each_head = self.linear.weight.detach().view(n_heads, width_out, width_in)
+        for weight in (*each_head, *self.pair.detach().unsqueeze(1)):
             nn.init.xavier_uniform_(weight, gain=2**0.5)
 
     def weights(
         self, heads: Float[Tensor, "spot head width"], neighbours: Int[Tensor, "spot neighbour"]
     ) -> Float[Tensor, "spot neighbour head"]:
         """Attention to each neighbour; rows sum to 1 over neighbours, and 0 goes to -1."""
-        score = (heads * self.centre).sum(-1)[:, None] + (heads * self.neighbour).sum(-1)[neighbours.clamp_min(0)]
+        centre, neighbour = ((heads * part).sum(-1) for part in self.pair.chunk(2, dim=1))
+        score = centre[:, None] + neighbour[neighbours.clamp_min(0)]
         score = functional.leaky_relu(score, self.slope)
         return score.masked_fill((neighbours < 0).unsqueeze(-1), -torch.inf).softmax(dim=1)
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hage_transfer.pretrain.methods.spot_grid import grid_positions, nearest_spots, spot_pitch
+from hage_transfer.data.spot_grid import grid_positions, nearest_spots, spot_pitch
 
 
 def square(side: int, *, pitch_px: float = 256.0) -> np.ndarray:

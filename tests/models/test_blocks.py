@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional
 
-from hage_transfer.pretrain.methods.layers import (
+from hage_transfer.models.blocks import (
     GraphAttention,
     GraphSage,
     GridEmbedding,
@@ -61,7 +61,7 @@ def test_graph_attention_equals_the_dense_formula():
     outputs = []
     for head in range(2):
         wh = spots @ layer.linear.weight[5 * head : 5 * head + 5].T
-        score = (wh @ layer.centre[head])[:, None] + (wh @ layer.neighbour[head])[None]
+        score = (wh @ layer.pair[head, :5])[:, None] + (wh @ layer.pair[head, 5:])[None]
         score = functional.leaky_relu(score, 0.01).masked_fill(~adjacent, -torch.inf)
         outputs.append(score.softmax(1) @ wh)
     torch.testing.assert_close(layer(spots, NEIGHBOURS), torch.cat(outputs, dim=1))
@@ -72,3 +72,11 @@ def test_projection_head_adds_its_first_layer_before_the_norm():
     first = head.projection(rows)
     expected = functional.layer_norm(first + head.refine[1](functional.gelu(first)), (4,))
     torch.testing.assert_close(head(rows), expected)
+
+
+def test_graph_attention_heads_start_alone():
+    """The bound of Xavier's uniform weights is of one head's fans, so it does not shrink with more heads."""
+    layer = GraphAttention(64, 32, n_heads=16, dropout=0.0)
+    expected = {layer.linear.weight: (12 / (64 + 32)) ** 0.5, layer.pair: (12 / (64 + 1)) ** 0.5}
+    for weight, bound in expected.items():
+        assert 0.95 * bound < weight.abs().max() <= bound
