@@ -13,13 +13,13 @@ from jaxtyping import Float
 from hage_transfer.bounded import read_json
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError
-from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.folds import MilFold
 from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.memory import keep_freed_memory
+from hage_transfer.running.run_directory import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.running.threads import torch_threads
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """What a MIL run is to do, checked once before anything is written: labels, folds, positive class, frozen features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hage_transfer.compare.classification import positive_class
@@ -29,6 +29,10 @@ class MilPlan:
     positive: int | None
     frozen: tuple[Path, BagSet] | None = None
 
+    def starting_from(self, frozen: Path) -> "MilPlan":
+        """With the frozen features of a folder, checked before they are embedded; errors as ``open_bags``."""
+        return replace(self, frozen=(frozen, open_bags(frozen, self.labels, quiet=True)))
+
     def open(self, trials: Sequence[tuple[Path, ...]]) -> dict[tuple[Path, ...], BagSet]:
         """Bags of every trial's folders, each folder opened once; the log says what is odd about them.
 
@@ -47,20 +51,16 @@ class MilPlan:
         }
 
 
-def plan_mil(config: MilConfig, labels: LabelTable, *, frozen: Path | None = None) -> MilPlan:
-    """Checks what can be checked before features are embedded.
+def plan_mil(config: MilConfig, labels: LabelTable) -> MilPlan:
+    """Checks what can be checked before features are encoded.
 
     Args:
         config: of the run.
         labels: of its slides.
-        frozen: folder of the frozen features, where a source starts from them.
 
     Raises:
         SplitError: as ``mil_folds``.
-        DataError: feature files that are missing, unreadable or do not go together.
         ConfigError: a positive class that is none.
     """
     positive = positive_class(labels.classes, config.positive)
-    folds = tuple(mil_folds(config, labels))
-    bags = None if frozen is None else (frozen, open_bags(frozen, labels, quiet=True))
-    return MilPlan(config, labels, folds, positive, bags)
+    return MilPlan(config, labels, tuple(mil_folds(config, labels)), positive)

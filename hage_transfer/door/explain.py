@@ -9,9 +9,9 @@ from hage_transfer.door.given import PathLike
 from hage_transfer.errors import ConfigError
 from hage_transfer.explain.explained import Explained
 from hage_transfer.explain.run import HeatmapOptions, run_heatmap
-from hage_transfer.heatmap_files import HEATMAPS_FOLDER
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, shown
+from hage_transfer.running.run_directory import HEATMAPS_FOLDER
 
 
 def explain(

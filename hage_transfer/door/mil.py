@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from hage_transfer.config import Changes, FeatureSetSettings, SlideSetSettings
-from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
+from hage_transfer.data.labels import read_labels
 from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
@@ -24,7 +23,6 @@ from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_so
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.evaluate import evaluate_mil
-from hage_transfer.mil.folds import mil_folds
 from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
 from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
@@ -113,28 +111,19 @@ def _own_classifier(model: Any) -> MakeClassifier | None:
 def _plan(
     config: MilConfig, *, own: FrozenEncoder | None, device: str, progress: Progress | None
 ) -> tuple[MilPlan, Path]:
-    """Encodes what is not encoded; the checked plan, and the folder of the frozen features."""
+    """The checked plan, and the folder of the frozen features, encoded where they are not."""
+    data = config.data
+    frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
     wanted = needs_frozen(config.sources)
-    if isinstance(config.data, FeatureSetSettings):
-        frozen, table = config.data.root, config.data.labels
-    else:
-        frozen, table = config.features / FEATURES_FOLDER, config.features / LABELS_FILE
-        if isinstance(config.data, SlideSetSettings):
-            mil_folds(config, _with_sites(read_labels(config.data.labels), config))  # before hours of encoding
-        if wanted:
+
+    def encode() -> None:
+        if wanted and not isinstance(data, FeatureSetSettings):
             encode_bags(config, own=own, device=device, overwrite=False, progress=progress)
-        elif isinstance(config.data, SlideSetSettings):
-            table = config.data.labels  # what an earlier encoding left beside its features may be out of date
-    labels = _with_sites(read_labels(table), config)
-    return plan_mil(config, labels, frozen=frozen if wanted else None), frozen
 
-
-def _with_sites(labels: LabelTable, config: MilConfig) -> LabelTable:
-    """Labels with the sites of the slide table that they were made from, which `labels.csv` beside features lacks."""
-    if labels.sites is not None or not isinstance(config.data, SlideSetSettings):
-        return labels
-    published = read_labels(config.data.labels)
-    if published.sites is None:
-        return labels
-    site = dict(zip(published.keys.tolist(), published.sites.tolist(), strict=True))
-    return replace(labels, sites=np.array([site[key] for key in labels.keys.tolist()]))
+    if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
+        encode()
+        plan = plan_mil(config, read_labels(config.features / LABELS_FILE))
+    else:
+        plan = plan_mil(config, read_labels(data.labels))  # before hours of encoding
+        encode()
+    return plan.starting_from(frozen) if wanted else plan, frozen

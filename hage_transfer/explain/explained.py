@@ -12,7 +12,7 @@ from hage_transfer.explain.files import GENE_COLUMNS, RECORD_FILE
 from hage_transfer.explain.over_slides import COLUMNS
 from hage_transfer.explain.pictures import MAP_FILE
 from hage_transfer.explain.task import read_record
-from hage_transfer.heatmap_files import GENES_FILE, H5AD_FILE, TILES_FILE
+from hage_transfer.running.run_directory import GENES_FILE, H5AD_FILE, TILES_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ import numpy as np
 
 from hage_transfer.explain.files import cell
 from hage_transfer.explain.task import SlideTask, read_record
-from hage_transfer.heatmap_files import GENES_FILE, SLIDES_FILE
 from hage_transfer.mil.deciding_slides import consistent_genes
 from hage_transfer.running.atomic import write_csv
+from hage_transfer.running.run_directory import GENES_FILE, SLIDES_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,12 +16,12 @@ from hage_transfer.explain.genes import TileGenes, tile_genes
 from hage_transfer.explain.images import SlideImage, level0_mpp, tile_places
 from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
 from hage_transfer.explain.task import SCHEMA_VERSION, GeneModels, SlideTask
-from hage_transfer.heatmap_files import GENES_FILE, H5AD_FILE, TILES_FILE
 from hage_transfer.mil.deciding_genes import deciding_tiles, directions, gene_effects
 from hage_transfer.mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
 from hage_transfer.mil.heatmap import explain
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.running.atomic import remove_partial, write_json
+from hage_transfer.running.run_directory import GENES_FILE, H5AD_FILE, TILES_FILE
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
-from hage_transfer.heatmap_files import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.report.cells import MISSING, Number, Table, number
 from hage_transfer.report.layout import Section
 from hage_transfer.report.pictures import Picture, read_picture
 from hage_transfer.report.runs import Run
+from hage_transfer.running.run_directory import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 
 MAX_SLIDES, MAX_ROWS, TOP_GENES, TOP_OVER_SLIDES = 6, 40, 6, 8
 

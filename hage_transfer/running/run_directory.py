@@ -26,6 +26,12 @@ CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "lo
 RESULTS_FILE = "results.json"
 GIVEN = "given_"
 """How the names of tables begin that a caller gave as rows in memory."""
+HEATMAPS_FOLDER = "heatmaps"
+"""Of explained slides in a MIL run; below it, a folder for each source."""
+SLIDES_FILE, GENES_FILE = "slides.csv", "genes.csv"
+"""Of an explained source: its slides, its genes over slides. A slide's own folder has a `genes.csv` too."""
+TILES_FILE, H5AD_FILE = "tiles.csv", "tiles.h5ad"
+"""Of an explained slide."""
 _PACKAGES = (
     "hage-transfer",
     "torch",

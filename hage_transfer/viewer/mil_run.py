@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.config import read_yaml
-from hage_transfer.heatmap_files import HEATMAPS_FOLDER, SLIDES_FILE
-from hage_transfer.running.run_directory import CONFIG_FILE
+from hage_transfer.running.run_directory import CONFIG_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
 from hage_transfer.viewer.mil_tables import (
     PREDICTIONS,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hage_transfer.csv_table import as_number, csv_table, is_plain_name
 from hage_transfer.errors import DataError
-from hage_transfer.heatmap_files import H5AD_FILE, SLIDES_FILE
+from hage_transfer.running.run_directory import H5AD_FILE, SLIDES_FILE
 from hage_transfer.viewer.contents import Fact
 
 PREDICTIONS = "predictions.csv"

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,34 @@ def test_a_folder_of_another_run_is_refused_before_its_table_is_replaced(small):
     with pytest.raises(ht.ConfigError, match=r"differs in .*train\.epochs"):
         ht.mil(small.mil, labels=small.labels.iloc[:6], changes={"train": {"epochs": 2}}, out="run")
     assert (small.root / "run" / "given_labels.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("folds", [2, 60])
+def test_folds_of_slides_are_laid_once_and_before_any_is_encoded(small, monkeypatch, folds):
+    from hage_transfer.door import mil as door
+    from hage_transfer.mil import plan
+
+    laid, mil_folds = [], plan.mil_folds
+
+    def lay(config, labels):
+        laid.append(config.split.folds)
+        return mil_folds(config, labels)
+
+    def encode(config, **_):
+        assert laid == [2]
+        shutil.copytree(small.root / "bags", config.features / "features")
+
+    monkeypatch.setattr(plan, "mil_folds", lay)
+    monkeypatch.setattr(door, "encode_bags", encode)
+    data = {"layout": "slides", "root": "slides", "labels": small.root / "labels.csv"}
+    keys = small.mil | {"data": data, "features": "made", "split": {"folds": folds}}
+    if folds == 2:
+        assert ht.mil(keys, out="run").frame().equals(ht.mil(small.mil, out="there").frame())
+        assert laid == [2, 2]
+    else:
+        with pytest.raises(ht.SplitError, match="60 folds"):
+            ht.mil(keys, out="run")
+        assert not (small.root / "made").exists()
 
 
 def test_a_classifier_of_the_users_own_is_trained(small):
