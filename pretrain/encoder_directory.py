@@ -17,6 +17,7 @@ from hage_transfer.pretrain.calibration import fit_lines
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.evaluate import AVERAGED
+from hage_transfer.pretrain.methods.base import Method, Trained
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.ridges import BAR
 from hage_transfer.pretrain.running_pcc import RunningPcc
@@ -99,6 +100,30 @@ def write_encoder_directory(
         kind=config.model.predictor,
     )
     model.save_pretrained(folder, card=card)
+
+
+def write_system_directory(
+    folder: Path, trained: Trained, method: Method, data: FoldData, config: PretrainConfig, *, trial: int
+) -> None:
+    """Writes the encoder of a compared system; arguments as in ``write_encoder_directory``.
+
+    Args:
+        folder: the directory.
+        trained: with an encoder.
+        method: the system.
+        data: the fold it was trained on.
+        config: of the run.
+        trial: its number.
+    """
+    if trained.encoder is None:
+        raise ValueError(f"{method.name} has no encoder")
+    card = {
+        **encoder_card(data, config, trial=trial),
+        "made_by": method.name,
+        "about": f"{method.title}, {method.embedding} ({method.reference}), trained by hage-transfer.",
+        "validation_pcc": round(trained.validation_pcc, 6),
+    }
+    trained.encoder.save_pretrained(folder, card=card)
 
 
 def add_held_out_scores(run: Path, results: Results, *, trials: int) -> None:

@@ -16,7 +16,7 @@ from hage_transfer.pretrain.baselines import CONTROLS, choose_alpha, ridge
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.contenders import Contender, contenders
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_records
-from hage_transfer.pretrain.encoder_directory import add_held_out_scores
+from hage_transfer.pretrain.encoder_directory import add_held_out_scores, write_system_directory
 from hage_transfer.pretrain.evaluate import fold_records
 from hage_transfer.pretrain.fit import one_thread
 from hage_transfer.pretrain.folds import validation_split
@@ -110,7 +110,8 @@ def _forget_other_inputs(run: Path, inputs: FoldInputs) -> None:
 
 
 def _trial_paths(run: Path, inputs: FoldInputs, contender: Contender, trial: int) -> TrialPaths:
-    return TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256, source=contender.source)
+    system, source = contender.method is not None, contender.source
+    return TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256, source=source, system=system)
 
 
 def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, device: str) -> None:
@@ -130,7 +131,10 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
         device=device,
         tensorboard=paths.tensorboard,
     )
-    write_trained(paths.predictions, contender.method.fit(task))
+    trained = contender.method.fit(task)
+    if trained.encoder is not None:
+        write_system_directory(paths.encoder, trained, contender.method, data, config, trial=trial)
+    write_trained(paths.predictions, trained)
 
 
 @one_thread()

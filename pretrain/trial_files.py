@@ -24,14 +24,16 @@ class TrialPaths:
     tensorboard: Path
 
     @classmethod
-    def of(cls, run: Path, fold: str, trial: int, *, sha256: str, source: str = HAGE) -> "TrialPaths":
+    def of(
+        cls, run: Path, fold: str, trial: int, *, sha256: str, source: str = HAGE, system: bool = False
+    ) -> "TrialPaths":
         """The layout of a run directory.
 
         ``sha256`` of the inputs keeps what was made from others apart; the config's own HAGE has the short paths,
-        every variant and compared system a folder of its name.
+        every variant and compared system (``system``) a folder of its name.
         """
         folder = Path() if source == HAGE else Path(source)
-        encoders = run / "encoders" if source == HAGE else run / "variants" / source
+        encoders = run / "encoders" if source == HAGE else run / ("systems" if system else "variants") / source
         return cls(
             predictions=run / "jobs" / fold / folder / f"trial_{trial}-{sha256[:12]}.h5",
             encoder=encoders / fold / f"trial_{trial}",

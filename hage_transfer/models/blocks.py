@@ -14,17 +14,22 @@ class Standardise(nn.Module):
     """
 
     mean: Tensor
-    scale: Tensor
+    factor: Tensor
 
     def __init__(self, features: Float[Tensor, "spot feature"]) -> None:
         super().__init__()
         spread = features.std(0, correction=0)
         self.register_buffer("mean", features.mean(0))
-        self.register_buffer("scale", torch.where(spread > 0, spread, torch.inf))
+        self.register_buffer("factor", torch.where(spread > 0, 1 / spread, 0))
 
     def forward(self, features: Float[Tensor, "*spot feature"]) -> Float[Tensor, "*spot feature"]:
         """Standardised features."""
-        return (features - self.mean) / self.scale
+        return (features - self.mean) * self.factor
+
+    @classmethod
+    def of_width(cls, width: int) -> "Standardise":
+        """One whose statistics are to be loaded."""
+        return cls(torch.zeros(1, width))
 
 
 class GridEmbedding(nn.Module):

@@ -5,9 +5,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from hage_transfer.compare.guards import scale_fault
 from hage_transfer.data.feature_file import FeatureMeta, Features
 from hage_transfer.data.spot_context import spot_context
@@ -17,7 +14,6 @@ from hage_transfer.models.model_card import is_control, made_by
 from hage_transfer.models.stored_encoder import StoredEncoder
 
 log = logging.getLogger(__name__)
-_ROWS_AT_A_TIME = 4096
 
 
 def embed_features(features: Features, encoder: StoredEncoder, *, folder: Path, device: str = "cpu") -> Features:
@@ -34,12 +30,7 @@ def embed_features(features: Features, encoder: StoredEncoder, *, folder: Path, 
     """
     features = _in_context(features, encoder, folder=folder)
     check_fits(features.meta, features.features.shape[1], encoder, folder=folder)
-    encoder = encoder.to(device).eval()
-    rows = np.empty((len(features), encoder.embed_dim), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(features), _ROWS_AT_A_TIME):
-            part = torch.from_numpy(features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)).to(device)
-            rows[start : start + _ROWS_AT_A_TIME] = encoder(part).cpu().numpy()
+    rows = encoder.to(device).eval().embed(features)
     card = encoder.card
     meta = FeatureMeta(
         source=features.meta.source,

@@ -9,9 +9,18 @@ from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.models.linear import LinearEncoder
+from hage_transfer.models.projection import ProjectionEncoder
+from hage_transfer.models.section_encoders import GraphAttentionEncoder, HisToGeneEncoder, SageEncoder
 from hage_transfer.models.stored_encoder import StoredEncoder
 
-_CLASSES: tuple[type[StoredEncoder], ...] = (GeneInformedEncoder, LinearEncoder)
+_CLASSES: tuple[type[StoredEncoder], ...] = (
+    GeneInformedEncoder,
+    LinearEncoder,
+    ProjectionEncoder,
+    HisToGeneEncoder,
+    SageEncoder,
+    GraphAttentionEncoder,
+)
 FORMS: dict[str, type[StoredEncoder]] = {one.form: one for one in _CLASSES}
 
 

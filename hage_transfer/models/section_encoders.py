@@ -1,14 +1,21 @@
 """Encoders of spots that see their section: a transformer over all of them, alone or with a graph of neighbours."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hage_transfer.models.blocks import GraphAttention, GraphSage, GridEmbedding, TransformerBlock
+from hage_transfer.data.feature_file import Features
+from hage_transfer.data.spot_grid import grid_positions, nearest_spots
+from hage_transfer.models.blocks import GraphAttention, GraphSage, GridEmbedding, Standardise, TransformerBlock
+from hage_transfer.models.stored_encoder import StoredEncoder
+
+N_NEIGHBOURS = 4
 
 
 class SpotInputs(NamedTuple):
@@ -19,7 +26,7 @@ class SpotInputs(NamedTuple):
     neighbours: Int[Tensor, "spot neighbour"]
 
 
-class HisToGeneEncoder(nn.Module):
+class HisToGeneEncoder(StoredEncoder):
     """Linear embedding of the features plus embeddings of column and row, transformer, LayerNorm.
 
     Args:
@@ -33,11 +40,11 @@ class HisToGeneEncoder(nn.Module):
         hidden: of the perceptrons; None: twice ``width``.
         beside: width of each position embedding where they stand beside the features; 0: they are added.
 
-    Attributes:
-        embed_dim: width of the embeddings.
-
     Reference: Pang et al. 2021: the linear embedding is of the 112 px patch's pixels there.
     """
+
+    form: ClassVar[str] = "histogene"
+    _sizes: ClassVar[tuple[str, ...]] = ("n_positions", "width", "depth", "n_heads", "hidden", "beside")
 
     def __init__(
         self,
@@ -52,25 +59,89 @@ class HisToGeneEncoder(nn.Module):
         hidden: int | None = None,
         beside: int = 0,
     ) -> None:
-        super().__init__()
-        self.beside, self.embed_dim = beside, width + 2 * beside
-        self.embed = nn.Sequential(images, nn.Linear(feature_dim, width))
+        super().__init__(feature_dim=feature_dim, embed_dim=width + 2 * beside)
+        self.n_positions, self.width, self.depth, self.n_heads = n_positions, width, depth, n_heads
+        self.hidden, self.beside = hidden or 2 * width, beside
+        self.embed_features = nn.Sequential(images, nn.Linear(feature_dim, width))
         self.positions = GridEmbedding(n_positions, beside or width)
-        sizes: dict[str, Any] = {
-            "n_heads": n_heads,
-            "head_dim": width // n_heads,
-            "hidden": hidden or 2 * width,
-            "dropout": dropout,
-        }
-        block = partial(TransformerBlock, self.embed_dim, **sizes)
+        block = partial(
+            TransformerBlock,
+            self.embed_dim,
+            n_heads=n_heads,
+            head_dim=width // n_heads,
+            hidden=self.hidden,
+            dropout=dropout,
+        )
         self.transformer = nn.Sequential(nn.Dropout(dropout), *(block() for _ in range(depth)))
         self.norm: nn.Module = nn.LayerNorm(self.embed_dim)
 
-    def forward(self, inputs: SpotInputs) -> Float[Tensor, "spot embed"]:
-        """Embeddings of the spots of one section."""
-        tokens, (x, y) = self.embed(inputs.features), self.positions.parts(inputs.grid)
+    @classmethod
+    def build(cls, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Of the sizes that the card states."""
+        sizes = {name: card[name] for name in cls._sizes}
+        if max(sizes["depth"], sizes.get("graph_depth", 0)) > len(tensors):
+            raise ValueError(f"it says {sizes} and has {len(tensors)} tensors")
+        found = cls(Standardise.of_width(card["feature_dim"]), card["feature_dim"], **sizes)
+        if found.embed_dim != card["embed_dim"]:
+            raise ValueError(f"{sizes} do not fit embed_dim {card['embed_dim']}")
+        return found
+
+    def sizes(self) -> dict[str, int]:
+        """What ``config.json`` must say for ``build``."""
+        return super().sizes() | {name: getattr(self, name) for name in self._sizes}
+
+    def forward(
+        self,
+        features: Tensor,
+        grid: Int[Tensor, "spot 2"] | None = None,
+        neighbours: Int[Tensor, "spot neighbour"] | None = None,
+    ) -> Float[Tensor, "spot embed"]:
+        """Embeddings of the spots of one section; without places, of patches that are each a section of its own."""
+        alone = grid is None or neighbours is None
+        if grid is None or neighbours is None:
+            grid = torch.zeros((len(features), 2), dtype=torch.int64, device=features.device)
+            neighbours = torch.arange(len(features), device=features.device)[:, None]
+        tokens, (x, y) = self.embed_features(features), self.positions.parts(grid)
         tokens = torch.cat([tokens, x, y], dim=1) if self.beside else tokens + x + y
-        return self.norm(self.transformer(tokens[None])[0])
+        spots = self.transformer(tokens[:, None] if alone else tokens[None]).flatten(0, 1)
+        return self.over_graph(self.norm(spots), neighbours)
+
+    def over_graph(
+        self, spots: Float[Tensor, "spot token"], neighbours: Int[Tensor, "spot neighbour"]
+    ) -> Float[Tensor, "spot embed"]:
+        """What follows the transformer: nothing here."""
+        return spots
+
+    @torch.inference_mode()
+    def embed(self, features: Features) -> Float32[np.ndarray, "row embed"]:
+        """Embeddings of the rows of each image, which see each other.
+
+        An image of more tiles a side than the position tables have is taken in windows of that many, so that no
+        position lies past them and memory is bounded. Patches without coordinates are each alone.
+        """
+        if features.coords is None:
+            return super().embed(features)
+        rows = np.empty((len(features), self.embed_dim), dtype=np.float32)
+        for part, grid in _windows(features, features.coords.astype(np.float64), side=self.n_positions):
+            neighbours = nearest_spots(features.coords[part].astype(np.float64), k=N_NEIGHBOURS)
+            given = (features.features[part].astype(np.float32), grid, neighbours)
+            device = self.positions.x.weight.device
+            rows[part] = self(*(torch.from_numpy(one).to(device) for one in given)).cpu().numpy()
+        return rows
+
+
+def _windows(
+    features: Features, coords: Float[np.ndarray, "row 2"], *, side: int
+) -> Iterator[tuple[Int[np.ndarray, " part"], Int[np.ndarray, "part 2"]]]:
+    """Rows of each window of each image (a tile's key is ``<image>#<x>_<y>``) with their places in it."""
+    keys = [] if features.keys is None else [str(key).partition("#")[0] for key in features.keys if "#" in str(key)]
+    images = np.array(keys if len(keys) == len(coords) else [""] * len(coords))
+    for image in np.unique(images):
+        rows = np.flatnonzero(images == image)
+        grid = grid_positions(coords[rows])
+        for window in np.unique(grid // side, axis=0):
+            inside = (grid // side == window).all(axis=1)
+            yield rows[inside], grid[inside] - side * window
 
 
 class SageEncoder(HisToGeneEncoder):
@@ -89,6 +160,9 @@ class SageEncoder(HisToGeneEncoder):
     patches, which make it what it is, are left out: hence "Hist2ST-style".
     """
 
+    form: ClassVar[str] = "hist2st_graph"
+    _sizes: ClassVar[tuple[str, ...]] = ("n_positions", "width", "depth", "n_heads", "graph_depth")
+
     def __init__(
         self,
         images: nn.Module,
@@ -101,16 +175,19 @@ class SageEncoder(HisToGeneEncoder):
         **sizes: Any,
     ) -> None:
         super().__init__(images, feature_dim, width=width, depth=depth, dropout=dropout, hidden=width, **sizes)
-        self.embed.insert(1, nn.Dropout(dropout))
+        self.graph_depth = graph_depth
+        self.embed_features.insert(1, nn.Dropout(dropout))
         self.transformer[0], self.norm = nn.Identity(), nn.Identity()
         self.graph = nn.ModuleList(GraphSage(width) for _ in range(graph_depth))
         self.jump = nn.LSTM(width, width, num_layers=2)
 
-    def forward(self, inputs: SpotInputs) -> Float[Tensor, "spot embed"]:
-        """Embeddings of the spots of one section."""
-        spots, steps = super().forward(inputs), []
+    def over_graph(
+        self, spots: Float[Tensor, "spot token"], neighbours: Int[Tensor, "spot neighbour"]
+    ) -> Float[Tensor, "spot embed"]:
+        """Layers over the graph, the LSTM over them."""
+        steps = []
         for layer in self.graph:
-            spots = layer(spots, inputs.neighbours)
+            spots = layer(spots, neighbours)
             steps.append(spots)
         return self.jump(torch.stack(steps))[0].mean(0)
 
@@ -132,6 +209,9 @@ class GraphAttentionEncoder(HisToGeneEncoder):
     what it is, are left out: hence "THItoGene-style".
     """
 
+    form: ClassVar[str] = "thitogene_graph"
+    _sizes: ClassVar[tuple[str, ...]] = (*HisToGeneEncoder._sizes, "graph_heads", "graph_width")
+
     def __init__(
         self,
         images: nn.Module,
@@ -144,14 +224,16 @@ class GraphAttentionEncoder(HisToGeneEncoder):
         **sizes: Any,
     ) -> None:
         super().__init__(images, feature_dim, dropout=dropout, beside=beside, **sizes)
+        self.graph_heads, self.graph_width = graph_heads, graph_width
         self.norm = nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.graph = GraphAttention(self.embed_dim, graph_width, n_heads=graph_heads, dropout=dropout)
         self.graph_out = GraphAttention(graph_width * graph_heads, graph_width // 2, n_heads=1, dropout=dropout)
         self.embed_dim = graph_width // 2
 
-    def forward(self, inputs: SpotInputs) -> Float[Tensor, "spot embed"]:
-        """Embeddings of the spots of one section."""
-        spots = super().forward(inputs)
-        spots = functional.elu(self.graph(self.dropout(spots), inputs.neighbours))
-        return functional.elu(self.graph_out(self.dropout(spots), inputs.neighbours))
+    def over_graph(
+        self, spots: Float[Tensor, "spot token"], neighbours: Int[Tensor, "spot neighbour"]
+    ) -> Float[Tensor, "spot embed"]:
+        """The two layers over the graph."""
+        spots = functional.elu(self.graph(self.dropout(spots), neighbours))
+        return functional.elu(self.graph_out(self.dropout(spots), neighbours))

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.tensor_files import build_fitting
+
+_ROWS_AT_A_TIME = 4096
 
 
 class StoredEncoder(nn.Module):
@@ -43,6 +47,16 @@ class StoredEncoder(nn.Module):
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
         """Embeddings, not normalised."""
         raise NotImplementedError
+
+    @torch.inference_mode()
+    def embed(self, features: Features) -> Float32[np.ndarray, "row embed"]:
+        """Embeddings of a file's rows, each by itself; a form whose rows see each other says how."""
+        rows = np.empty((len(features), self.embed_dim), dtype=np.float32)
+        device = next(iter(self.state_dict().values())).device
+        for start in range(0, len(features), _ROWS_AT_A_TIME):
+            part = features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)
+            rows[start : start + _ROWS_AT_A_TIME] = self(torch.from_numpy(part).to(device)).cpu().numpy()
+        return rows
 
     def sizes(self) -> dict[str, int]:
         """What ``config.json`` must say for ``build``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData
 
@@ -47,6 +48,8 @@ class Trained:
         best_epoch: whose weights were kept; -1 where there are no epochs.
         curves: (epoch, term, value).
         chosen: hyperparameters that validation picked, for the table's notes.
+        encoder: from a spot's frozen features to the numbers that the system predicts from, on the CPU, in eval mode;
+            None where it has none.
     """
 
     train: Float[ndarray, "train gene"]
@@ -55,6 +58,7 @@ class Trained:
     best_epoch: int = -1
     curves: Sequence[tuple[int, str, float]] = ()
     chosen: dict[str, float] | None = None
+    encoder: StoredEncoder | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Method:
         fit: trains and predicts a ``Task``.
         stochastic: whether trials differ beyond their validation split; others run once a fold.
         calibrated: whether its scale is arbitrary, so that errors are of calibrated predictions.
+        embedding: what the numbers of its exported encoder are, in a few words.
     """
 
     name: str
@@ -76,6 +81,7 @@ class Method:
     fit: Callable[..., Trained]
     stochastic: bool = True
     calibrated: bool = False
+    embedding: str = ""
 
 
 def is_small_panel(n_genes: int) -> bool:

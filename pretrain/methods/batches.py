@@ -12,11 +12,10 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from hage_transfer.data.spot_grid import grid_positions, nearest_spots
 from hage_transfer.errors import ConfigError
-from hage_transfer.models.section_encoders import SpotInputs
+from hage_transfer.models.section_encoders import N_NEIGHBOURS, SpotInputs
 from hage_transfer.pretrain.dataset import Spots
 
 MAX_SECTION_SPOTS = 10_000
-N_NEIGHBOURS = 4
 
 
 class SpotBatch(NamedTuple):

@@ -4,12 +4,13 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hage_transfer.models.blocks import ProjectionHead, Standardise
+from hage_transfer.models.projection import ProjectionEncoder
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
-from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
+from hage_transfer.pretrain.methods.contrastive import IMAGE_SIDE, TwoTowers, fit_retrieval
 from hage_transfer.pretrain.methods.regression import training_features
 
 
@@ -37,13 +38,8 @@ class Bleep(TwoTowers):
     ) -> None:
         super().__init__()
         self.temperature = temperature
-        head = partial(ProjectionHead, embed_dim=embed_dim, dropout=dropout)
-        self.images = nn.Sequential(Standardise(features), head(features.shape[1]))
-        self.spots = head(n_genes)
-
-    def embed_images(self, features: Float[Tensor, "spot feature"]) -> Float[Tensor, "spot embed"]:
-        """Embeddings of image features."""
-        return self.images(features)
+        self.images = ProjectionEncoder(Standardise(features), features.shape[1], embed_dim=embed_dim, dropout=dropout)
+        self.spots = ProjectionHead(n_genes, embed_dim=embed_dim, dropout=dropout)
 
     def embed_spots(
         self, target: Float[Tensor, "spot gene"], grid: Int[Tensor, "spot 2"]
@@ -118,4 +114,5 @@ METHOD = Method(
     title="BLEEP (feature-level head)",
     reference="Xie et al., NeurIPS 2023, arXiv:2306.01859",
     fit=fit_bleep,
+    embedding=IMAGE_SIDE,
 )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
+from hage_transfer.models.projection import ProjectionEncoder
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.fit import VALIDATION_PCC
 from hage_transfer.pretrain.methods.base import Task, Trained
@@ -18,13 +19,17 @@ from hage_transfer.pretrain.methods.regression import Optimiser
 from hage_transfer.pretrain.methods.retrieval import match, mean_expression
 from hage_transfer.pretrain.methods.score import section_pcc
 
+IMAGE_SIDE = "its image side's place in the space that it shares with expression"
+
 
 class TwoTowers(nn.Module):
-    """Embeds images and spots into one space; a subclass says how, and what the loss is."""
+    """Embeds images and spots into one space; a subclass says how, and what the loss is.
 
-    def embed_images(self, features: Float[Tensor, "spot feature"]) -> Float[Tensor, "spot embed"]:
-        """Embeddings of image features."""
-        raise NotImplementedError
+    Attributes:
+        images: the image side.
+    """
+
+    images: ProjectionEncoder
 
     def embed_spots(
         self, target: Float[Tensor, "spot gene"], grid: Int[Tensor, "spot 2"]
@@ -75,7 +80,7 @@ class Library:
         keys = towers.embed_library(torch.from_numpy(target).to(device), torch.from_numpy(grid).to(device)).cpu()
         parts = range(0, len(features), 4096)
         queries = [
-            towers.embed_images(torch.from_numpy(np.array(features[start : start + 4096])).to(device)).cpu()
+            towers.images(torch.from_numpy(np.array(features[start : start + 4096])).to(device)).cpu()
             for start in parts
         ]
         own = None if own_rows is None else torch.from_numpy(self._positions()[own_rows])
@@ -98,7 +103,7 @@ class ContrastiveModule(lightning.LightningModule):
 
     def training_step(self, batch: SpotBatch, batch_index: int) -> Tensor:
         """One step; logs the loss beside its value at chance, ln(batch)."""
-        images = self.towers.embed_images(batch.inputs.features)
+        images = self.towers.images(batch.inputs.features)
         loss = self.towers.loss(images, self.towers.embed_spots(batch.target, batch.inputs.grid))
         size = len(batch.target)
         logged = {"train/clip": loss, "train/clip_chance": torch.tensor(float(size)).log()}
@@ -151,4 +156,4 @@ def fit_retrieval(
         )
         train = library.predict(module.towers, spots.features, own_rows=np.arange(len(spots)))
         test = library.predict(module.towers, task.data.test.features)
-    return Trained(train, test, best.score, best.epoch, tuple(best.curves))
+    return Trained(train, test, best.score, best.epoch, tuple(best.curves), encoder=module.towers.images)

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hage_transfer.models.blocks import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
+from hage_transfer.models.projection import ProjectionEncoder
 from hage_transfer.pretrain.losses import pair_loss
 from hage_transfer.pretrain.methods.base import Method, Task, Trained, is_small_panel
-from hage_transfer.pretrain.methods.contrastive import TwoTowers, fit_retrieval
+from hage_transfer.pretrain.methods.contrastive import IMAGE_SIDE, TwoTowers, fit_retrieval
 from hage_transfer.pretrain.methods.regression import n_positions, training_features
 
 
@@ -49,17 +50,11 @@ class MclSTExp(TwoTowers):
     ) -> None:
         super().__init__()
         self.temperature, self.library_run = temperature, library_run
-        self.images = nn.Sequential(
-            Standardise(features), ProjectionHead(features.shape[1], embed_dim=embed_dim, dropout=0.0)
-        )
+        self.images = ProjectionEncoder(Standardise(features), features.shape[1], embed_dim=embed_dim)
         self.positions = GridEmbedding(n_positions, n_genes)
         block = partial(TransformerBlock, n_genes, n_heads=n_heads, head_dim=head_dim, hidden=n_genes, dropout=0.0)
         self.transformer = nn.Sequential(*(block() for _ in range(depth)))
         self.spots = ProjectionHead(n_genes, embed_dim=embed_dim, dropout=0.0)
-
-    def embed_images(self, features: Float[Tensor, "spot feature"]) -> Float[Tensor, "spot embed"]:
-        """Embeddings of image features."""
-        return self.images(features)
 
     def embed_spots(
         self, target: Float[Tensor, "spot gene"], grid: Int[Tensor, "spot 2"]
@@ -135,4 +130,5 @@ METHOD = Method(
     title="mclSTExp (feature-level head)",
     reference="Min et al., Brief Bioinform 2024, doi:10.1093/bib/bbae551",
     fit=fit_mclstexp,
+    embedding=IMAGE_SIDE,
 )

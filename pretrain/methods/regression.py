@@ -13,6 +13,7 @@ from torch.nn import Parameter
 
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.section_encoders import HisToGeneEncoder
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.fit import VALIDATION_PCC, BestEpoch
 from hage_transfer.pretrain.methods.base import Task, Trained
@@ -35,6 +36,10 @@ PREDICT_BATCH = 4096
 
 class ExpressionNetwork(nn.Module):
     """A network that predicts expression from ``SpotInputs``; taught by squared error unless it says otherwise."""
+
+    def stored(self) -> StoredEncoder | None:
+        """The part that embeds; None where the network has none."""
+        return None
 
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Terms of the loss over the scored spots, already weighted; their sum is minimised."""
@@ -94,7 +99,8 @@ def fit_spots(task: Task, build: Callable[[], ExpressionNetwork], optimiser: Opt
             row_loader(spots, task.validation_rows, grid, batch_size=PREDICT_BATCH, seed=None),
             name=name,
         )
-        return _trained(best, *(_predict_spots(module.network, part) for part in (spots, task.data.test)))
+        predicted = (_predict_spots(module.network, part) for part in (spots, task.data.test))
+        return _trained(module.network, best, *predicted)
 
 
 def fit_sections(
@@ -143,8 +149,10 @@ def fit_sections(
             section_loader(spots, laid, task.validation_rows, seed=None),
             name=name,
         )
-        train = _predict_sections(module.network, spots, laid)
-        return _trained(best, train, _predict_sections(module.network, task.data.test, test_laid))
+        predicted = (
+            _predict_sections(module.network, part, its) for part, its in ((spots, laid), (task.data.test, test_laid))
+        )
+        return _trained(module.network, best, *predicted)
 
 
 def training_features(task: Task) -> Float[Tensor, "train feature"]:
@@ -157,8 +165,8 @@ def n_positions(spots: Spots, *, at_least: int = 64) -> int:
     return max(at_least, int(spot_grid(spots).max()) + 1)
 
 
-def _trained(best: BestEpoch, train: np.ndarray, test: np.ndarray) -> Trained:
-    return Trained(train, test, best.score, best.epoch, tuple(best.curves))
+def _trained(network: ExpressionNetwork, best: BestEpoch, train: np.ndarray, test: np.ndarray) -> Trained:
+    return Trained(train, test, best.score, best.epoch, tuple(best.curves), encoder=network.stored())
 
 
 @torch.inference_mode()

@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hage_transfer.models.section_encoders import GraphAttentionEncoder, HisToGeneEncoder, SageEncoder, SpotInputs
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.methods.base import Method, Task, Trained, is_small_panel
 from hage_transfer.pretrain.methods.batches import SpotBatch
 from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_sections
 from hage_transfer.pretrain.methods.zinb import zinb_nll
+
+SPOTS = "a spot's token after it has seen its section"
 
 
 class HisToGene(ExpressionNetwork):
@@ -24,7 +27,11 @@ class HisToGene(ExpressionNetwork):
 
     def forward(self, inputs: SpotInputs) -> Float[Tensor, "spot gene"]:
         """Predicted expression of the spots of one section."""
-        return self.head(self.encoder(inputs))
+        return self.head(self.encoder(*inputs))
+
+    def stored(self) -> StoredEncoder:
+        """The section encoder."""
+        return self.encoder
 
 
 class Hist2STStyle(HisToGene):
@@ -46,7 +53,7 @@ class Hist2STStyle(HisToGene):
 
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Squared error and weighted ZINB of the scored spots."""
-        spots, counts = self.encoder(batch.inputs)[batch.scored], batch.counts[batch.scored]
+        spots, counts = self.encoder(*batch.inputs)[batch.scored], batch.counts[batch.scored]
         nll = zinb_nll(
             counts,
             mean=self.mean(spots).exp().clamp(1e-5, 1e6) * size_factors(counts),
@@ -94,17 +101,20 @@ METHODS = (
         title="HisToGene (feature-level head)",
         reference="Pang et al., bioRxiv 2021, doi:10.1101/2021.11.28.470212",
         fit=partial(fit_sections, encoder=HisToGeneEncoder, head=HisToGene, name="histogene", learning_rate=1e-3),
+        embedding=SPOTS,
     ),
     Method(
         name="hist2st_graph",
         title="Hist2ST-style graph head (feature-level)",
         reference="after Zeng et al. 2022, doi:10.1093/bib/bbac297, without its ConvMixer and self-distillation",
         fit=partial(fit_sections, encoder=SageEncoder, head=Hist2STStyle, name="hist2st_graph", learning_rate=4e-3),
+        embedding=SPOTS,
     ),
     Method(
         name="thitogene_graph",
         title="THItoGene-style graph head (feature-level)",
         reference="after Jia et al. 2024, doi:10.1093/bib/bbad464, without its dynamic convolution and capsules",
         fit=fit_thitogene_style,
+        embedding=SPOTS,
     ),
 )

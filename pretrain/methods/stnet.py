@@ -7,8 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hage_transfer.models.blocks import Standardise
+from hage_transfer.models.linear import LinearEncoder
+from hage_transfer.models.section_encoders import SpotInputs
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
-from hage_transfer.pretrain.methods.batches import SpotBatch, SpotInputs
+from hage_transfer.pretrain.methods.batches import SpotBatch
 from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_spots, training_features
 
 
@@ -38,6 +41,11 @@ class StNet(ExpressionNetwork):
         """Predicted expression."""
         return self.linear(self.standardise(inputs.features))
 
+    def stored(self) -> StoredEncoder:
+        """Its only trained layer."""
+        weight = self.linear.weight * self.standardise.factor
+        return LinearEncoder(weight.T.detach(), mean=self.standardise.mean, bias=self.linear.bias.detach())
+
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Squared error, summed over genes."""
         return {"squared_error": (self(batch.inputs) - batch.target).square().sum(1).mean()}
@@ -61,4 +69,5 @@ METHOD = Method(
     title="ST-Net (feature-level head)",
     reference="He et al., Nat Biomed Eng 2020, doi:10.1038/s41551-020-0578-x",
     fit=fit_stnet,
+    embedding="its predicted expression, since the features under its one layer are frozen",
 )

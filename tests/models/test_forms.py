@@ -10,10 +10,13 @@ from safetensors.torch import load_file, save_file
 from hage_transfer import GeneInformedEncoder, open_encoder
 from hage_transfer.data.feature_file import FeatureMeta, Features
 from hage_transfer.errors import DataError
+from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.checkpoint import HASHES, read_card
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import FORMS
 from hage_transfer.models.linear import LinearEncoder
+from hage_transfer.models.projection import ProjectionEncoder
+from hage_transfer.models.section_encoders import GraphAttentionEncoder
 
 CARD = {"frozen_encoder": "uni", "frozen_encoder_sha256": "abc", "frozen_encoder_licence": "CC-BY-NC-ND-4.0"}
 CONTROL = {**CARD, "made_by": "pca", "role": "control", "about": "Whitened frozen features.", "train_patients": ["P1"]}
@@ -26,6 +29,14 @@ def make(form: str):
         torch.manual_seed(0)
         if form == "linear":
             return LinearEncoder(torch.randn(6, 4), mean=torch.randn(6), bias=torch.randn(4))
+        images = Standardise(torch.randn(9, 6) * torch.tensor([1.0, 2, 3, 4, 5, 0]))
+        sizes = {"n_positions": 3, "depth": 1, "n_heads": 2}
+        if form == "projection":
+            return ProjectionEncoder(images, 6, embed_dim=4).eval()
+        if form in ("histogene", "hist2st_graph"):
+            return FORMS[form](images, 6, width=4, **sizes).eval()
+        if form == "thitogene_graph":
+            return GraphAttentionEncoder(images, 6, width=4, beside=1, graph_heads=2, graph_width=8, **sizes).eval()
         return GeneInformedEncoder(torch.randn(3, 5), feature_dim=6, embed_dim=4, n_heads=2).eval()
 
 
@@ -111,3 +122,11 @@ def test_one_form_s_class_refuses_another_s_directory(tmp_path):
     make("linear").save_pretrained(tmp_path / "linear", card=CARD)
     with pytest.raises(DataError, match=r"form linear, wanted hage; open_encoder\(\)"):
         GeneInformedEncoder.from_pretrained(tmp_path / "linear")
+
+
+def test_sizes_that_would_take_forever_are_refused(tmp_path):
+    make("histogene").save_pretrained(tmp_path / "deep", card=CARD)
+    card = json.loads((tmp_path / "deep/config.json").read_text())
+    (tmp_path / "deep/config.json").write_text(json.dumps(card | {"depth": 10**9}))
+    with pytest.raises(DataError, match="no model can be made of its config"):
+        open_encoder(tmp_path / "deep")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hage_transfer import GeneInformedEncoder, Results
+from hage_transfer import GeneInformedEncoder, Results, open_encoder
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.errors import DataError, InputError
 from hage_transfer.pretrain.config import BASELINE_NAMES, PretrainConfig
@@ -123,6 +123,7 @@ def test_variants_and_compared_systems_are_scored_beside_hage(config, tmp_path):
     hage = [results.value(source="hage", metric="pcc_all", fold="A", trial=t, section=None) for t in (0, 1)]
     assert found["no_ge", "pcc_all"]["mean"] == pytest.approx(np.mean(values) - np.mean(hage))
     assert GeneInformedEncoder.from_pretrained(tmp_path / "run/variants/no_ge/A/trial_0").gene_embeddings is None
+    assert open_encoder(tmp_path / "run/systems/stnet/A/trial_1").card["made_by"] == "stnet"
 
 
 def test_a_run_of_compared_systems_alone_needs_no_hage(config, tmp_path):

@@ -2,16 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.config import make_config
+from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import ConfigError
+from hage_transfer.models.embedding import embed_features
+from hage_transfer.models.forms import open_encoder
+from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.config import RENAMED, PretrainConfig
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.encoder_directory import write_system_directory
 from hage_transfer.pretrain.methods.base import Task, Trained
 from hage_transfer.pretrain.methods.registry import METHODS
 from hage_transfer.pretrain.methods.score import section_pcc
@@ -80,6 +88,32 @@ def test_test_counts_change_no_prediction(name: str, make_task: Callable[..., Ta
     test = task.data.test
     blinded = with_test(task, counts=np.full_like(test.counts, np.nan), target=np.full_like(test.target, np.nan))
     assert_same(fit(name, task), fit(name, blinded))
+
+
+@every_stochastic_method
+def test_exported_embeddings_are_the_system_s_own(
+    name: str, make_task: Callable[..., Task], sections: Callable[..., Spots], tmp_path: Path
+):
+    """Through the directory and the one loader: what the system itself made of the test spots, last of all."""
+    task = make_task(test=sections([64], seed=2, names=["C1"]))
+    forward: list[np.ndarray] = []
+
+    def keep(module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(module, StoredEncoder):
+            forward.append(output.detach().numpy())
+
+    hook = torch.nn.modules.module.register_module_forward_hook(keep)
+    trained = fit(name, task)
+    hook.remove()
+    folder = tmp_path / "trial_0"
+    write_system_directory(folder, trained, METHODS[name], task.data, task.config, trial=0)
+    test = task.data.test
+    features = Features(test.features, None, test.coords_px.astype(np.int64), task.data.feature_meta)
+    found = embed_features(features, open_encoder(folder), folder=folder)
+    np.testing.assert_allclose(found.features, trained.test if name == "stnet" else forward[-1], atol=1e-6)
+    assert (found.meta.encoder, found.meta.encoder_licence) == (f"{name}:trial_0", "Apache-2.0")
+    assert found.meta.trained_on.split() == [*task.data.fold.patients, *task.data.fold.train]
+    assert METHODS[name].title in (folder / "README.md").read_text()
 
 
 @every_stochastic_method
