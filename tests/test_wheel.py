@@ -23,7 +23,14 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_one_package_with_recipes_and_types(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"hage_transfer"}
-    for wanted in ("py.typed", "mil/config.py", "probes/config.py", "pretrain/config.py", "recipes/mil/tcga_brca.yaml"):
+    for wanted in (
+        "py.typed",
+        "report/words.md",
+        "mil/config.py",
+        "probes/config.py",
+        "pretrain/config.py",
+        "recipes/mil/tcga_brca.yaml",
+    ):
         assert f"hage_transfer/{wanted}" in names
 
 

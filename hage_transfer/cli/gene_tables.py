@@ -58,7 +58,7 @@ def show_paired_differences(results: "Results", console: Console) -> None:
     if not variants:
         return
     metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG"}
-    table = _table("less hage", *metrics.values(), "trials with more PCC all")
+    table = _table("minus hage", *metrics.values(), "trials with more PCC all")
     for name in variants:
         first = found[name, "pcc_all"]
         cells = [_difference(found.get((name, metric))) for metric in metrics]
@@ -135,7 +135,7 @@ def _difference(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return ""
     spread = "" if one["std"] is None else f" ± {one['std']:.4f}"
-    return f"{one['mean']:+.4f}{spread}"
+    return f"{one['mean']:+z.4f}{spread}"
 
 
 def _span(values: list[int]) -> str:

@@ -20,7 +20,13 @@ def report(
         typer.Argument(help="Run directories of pretrain, probe and mil, and folders of predict, in any order."),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Also report.pdf: one page, printed by this machine's browser.")
+    ] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for every plot as SVG and csv, every table as csv.")
+    ] = None,
 ) -> None:
     """Write report.html (one file that needs no other) and report.md: the answer, then what it rests on."""
-    page = ht.report(runs, out=out)
+    page = ht.report(runs, out=out, pdf=pdf, figures=figures)
     Console().print(f"report: {page.html} and {page.markdown}", markup=False, soft_wrap=True)

@@ -26,7 +26,7 @@ _CLOSING = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A source less its baseline, paired by fold.
+    """A source minus its baseline, paired by fold.
 
     Attributes:
         task: of the run.
@@ -87,24 +87,24 @@ class Difference:
     def brief(self) -> str:
         """The difference in few words; its mean and verdict stand beside them."""
         what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
-        what += f": {self.source} less {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
+        what += f": {self.source} minus {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.interval is None:
             return f"{what}. {self.no_spread.capitalize()}, so no spread is known."
         low, high = self.interval
-        return f"{what}. 95% interval {low:+.3f} to {high:+.3f}; better in {self.wins} of {self.folds} {self.unit}s."
+        return f"{what}. 95% interval {low:+z.3f} to {high:+z.3f}; better in {self.wins} of {self.folds} {self.unit}s."
 
     def sentence(self) -> str:
         """The difference in words, with its uncertainty."""
         what = TASKS.get(self.task, self.task) + (f" ({self.run})" if self.run else "")
         what += f", {self.source} differs from {self.baseline}"
-        what += f" by {self.mean:+.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
+        what += f" by {self.mean:+z.3f} in {METRIC_NAMES.get(self.metric, self.metric)}"
         if self.interval is None:
             return f"{what}, in {self.no_spread}: no spread is known, so this says nothing of other data."
         low, high = self.interval
-        what += f" (std over {self.folds} {self.unit}s {self.std:.3f}, 95% interval {low:+.3f} to {high:+.3f}; "
+        what += f" (std over {self.folds} {self.unit}s {self.std:.3f}, 95% interval {low:+z.3f} to {high:+z.3f}; "
         what += f"better in {self.wins} of {self.folds} {self.unit}s"
         if len(self.trials) > 1:
-            what += f"; single trials {min(self.trials):+.3f} to {max(self.trials):+.3f}"
+            what += f"; single trials {min(self.trials):+z.3f} to {max(self.trials):+z.3f}"
         return f"{what}). {_CLOSING[self.verdict].replace('fold', self.unit)}"
 
 

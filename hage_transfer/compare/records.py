@@ -98,4 +98,4 @@ def mean_and_std(values: Sequence[float]) -> str:
 
 def value_and_std(value: float | None, std: float | None) -> str:
     """The same of what is known already."""
-    return "" if value is None else f"{value:.3f}" + ("" if std is None else f" ± {std:.3f}")
+    return "" if value is None else f"{value:z.3f}" + ("" if std is None else f" ± {std:.3f}")

@@ -9,6 +9,7 @@ from hage_transfer.demo.sections import write_sections
 from hage_transfer.demo.slides import write_slides
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import write_json
+from hage_transfer.running.run_directory import SYNTHETIC
 
 VERSION = 1
 
@@ -69,7 +70,7 @@ def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFil
     """
     files = DemoFiles(root / "sections", root / "patches", root / "slides")
     made_with = json.loads(json.dumps({"seed": seed, "version": VERSION, **asdict(size)}))
-    marker = root / "made_with.json"
+    marker = root / SYNTHETIC
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))
         if found != made_with:

@@ -20,6 +20,7 @@ from hage_transfer.door.run_results import RunResults
 from hage_transfer.errors import ConfigError
 from hage_transfer.explain.explained import Explained
 from hage_transfer.running.progress import Progress
+from hage_transfer.running.run_directory import SYNTHETIC
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def demo(
 
 
 def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool) -> DemoFiles:
-    marker = folder / "data" / "made_with.json"
+    marker = folder / "data" / SYNTHETIC
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not marker.is_file():
         raise ConfigError(f"{folder}: exists and holds no demo; give another out=")
     if overwrite:

@@ -126,7 +126,7 @@ def _downstream(
     tasks = f" ({len(chosen)} tasks)" if len(chosen) > pooled.n_sets else ""
     where = f"Over {pooled.n_sets} data sets{tasks}" if pooled.n_sets > 1 else f"On one data set ({one_set})"
     who = "gene-informed features differ" if first.source == OWN else f"{first.source} differs"
-    text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+.3f} in {METRIC_NAMES[METRIC]}"
+    text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+z.3f} in {METRIC_NAMES[METRIC]}"
     if pooled.margin is None:
         return Answer("not judged", f"{text}; {_silent([one for _, one in chosen])}.", parts + genes)
     better = f"; better on {pooled.n_better} of {pooled.n_sets}" if pooled.n_sets > 1 else ""
@@ -161,7 +161,7 @@ def _genes_alone(genes: tuple[Difference, ...], runs: Sequence[Run]) -> Answer:
         return Answer(
             "not judged",
             f"No run here classifies patches or slides, and of predicting genes no spread is known "
-            f"({genes[0].no_spread}; HAGE less ridge on frozen features: {span} in PCC).",
+            f"({genes[0].no_spread}; HAGE minus ridge on frozen features: {span} in PCC).",
             genes,
         )
     first = max(judged, key=lambda one: one.folds)
@@ -171,7 +171,7 @@ def _genes_alone(genes: tuple[Difference, ...], runs: Sequence[Run]) -> Answer:
     return Answer(
         first.verdict,
         f"No run here classifies patches or slides; in predicting genes HAGE differs from ridge on the frozen features "
-        f"by {first.mean:+.3f} in PCC (95% interval {low_high}, {first.folds} {first.unit}s of {first.run}; {how}), "
+        f"by {first.mean:+z.3f} in PCC (95% interval {low_high}, {first.folds} {first.unit}s of {first.run}; {how}), "
         f"{closing[first.verdict]}.",
         genes,
     )
@@ -188,8 +188,8 @@ def _baseline(one: Difference) -> str:
 
 
 def _interval(middle: float, margin: float) -> str:
-    return f"{middle - margin:+.3f} to {middle + margin:+.3f}"
+    return f"{middle - margin:+z.3f} to {middle + margin:+z.3f}"
 
 
 def _span(values: Sequence[float]) -> str:
-    return f"{values[0]:+.3f}" if len(values) == 1 else f"{min(values):+.3f} to {max(values):+.3f}"
+    return f"{values[0]:+z.3f}" if len(values) == 1 else f"{min(values):+z.3f} to {max(values):+z.3f}"

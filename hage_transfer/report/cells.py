@@ -51,7 +51,7 @@ class Table:
         return "\n".join([*lines, "", f"*{plain_markdown(self.caption)}*"])
 
 
-def number(value: float | None, form: str = ".3f") -> str:
+def number(value: float | None, form: str = "z.3f") -> str:
     """A number, or a dash."""
     return MISSING if value is None else Number(f"{value:{form}}", float(value))
 
@@ -66,7 +66,7 @@ def mean_std(cell: Mapping[str, float | None] | None) -> str:
     if cell is None or (value := cell["mean"]) is None:
         return MISSING
     std = cell.get("std")
-    return Number(f"{value:.3f}" + ("" if std is None else f" ± {std:.3f}"), value)
+    return Number(f"{value:z.3f}" + ("" if std is None else f" ± {std:.3f}"), value)
 
 
 def plain_markdown(text: str) -> str:

@@ -5,6 +5,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from hage_transfer.compare.differences import Difference
 from hage_transfer.report.plots import HATCHES, INK, Plot, colour, draw_svg, shortened
@@ -67,11 +68,15 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         for run, values in tasks
     )
     alt = f"{title}, mean over folds. {text}."
-    return Plot(title, draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt)
+    drawn = [
+        (run.name, s, fold, v) for run, values in tasks for s, found in values.items() for fold, v in found.items()
+    ]
+    data = pd.DataFrame(drawn, columns=["run", "source", "fold", metric])
+    return Plot(title, draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt, data)
 
 
 def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
-    """Each source less its baseline: folds, their mean, and its 95% interval about zero."""
+    """Each source minus its baseline: folds, their mean, and its 95% interval about zero."""
     shown = [(run, one) for run in runs for one in run.named.differences(metric)]
     if not shown:
         return None
@@ -99,12 +104,26 @@ def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         axes.set_xlabel(f"gain in {title}")
 
     alt = f"Gain in {title} with its 95% interval: " + "; ".join(
-        f"{_label(one)} {one.mean:+.3f}"
-        + ("" if one.interval is None else f" ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})")
+        f"{_label(one)} {one.mean:+z.3f}"
+        + ("" if one.interval is None else f" ({one.interval[0]:+z.3f} to {one.interval[1]:+z.3f})")
         + f", {one.verdict}"
         for _, one in shown
     )
-    return Plot(f"Gain in {title}", draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt)
+    columns = ["run", "source", "baseline", "mean", "low", "high", "verdict", "by_fold"]
+    drawn = [
+        (
+            one.run,
+            one.source,
+            one.baseline,
+            one.mean,
+            *(one.interval or (None, None)),
+            one.verdict,
+            " ".join(map(str, one.by_fold)),
+        )
+        for _, one in shown
+    ]
+    data = pd.DataFrame(drawn, columns=columns)
+    return Plot(f"Gain in {title}", draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt, data)
 
 
 def _height(rows: int) -> float:
@@ -116,4 +135,4 @@ def _name(run: Run) -> str:
 
 
 def _label(one: Difference) -> str:
-    return f"{shortened(one.run, most=22)}: {shortened(one.source, most=14)} less {shortened(one.baseline, most=14)}"
+    return f"{shortened(one.run, most=22)}: {shortened(one.source, most=14)} minus {shortened(one.baseline, most=14)}"

@@ -1,25 +1,29 @@
 """Maps of genes for the page: from a pretraining run's held-out predictions, and from folders of `hage predict`."""
 
 import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.errors import DataError
 from hage_transfer.report.cells import Number, Table
 from hage_transfer.report.layout import Section
-from hage_transfer.report.pictures import QUALITY, Picture, read_picture
-from hage_transfer.report.plots import STYLE
+from hage_transfer.report.maps import MANY
+from hage_transfer.report.pictures import Picture, read_picture
+from hage_transfer.report.plots import PANEL_INCHES, Plot, draw_figure
+from hage_transfer.report.prediction_file import UNITS
 from hage_transfer.report.runs import PREDICT_FILE, Run
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.figure import Figure
 
 MAX_SECTIONS, MAX_MAPS, TOP_GENES = 3, 8, 5
 _RANKS = {"best predicted": 1.0, "upper quarter": 0.75, "median": 0.5}
@@ -38,7 +42,7 @@ def is_predict_folder(path: Path) -> bool:
     return (path / PREDICT_FILE).is_file()
 
 
-def run_maps(run: Run) -> tuple[tuple[Picture, ...], str]:
+def run_maps(run: Run) -> tuple[tuple[Plot, ...], str]:
     """Measured and predicted expression of three genes of each held-out section, and a note of what is left out.
 
     The genes are chosen by their rank in the section (best, upper quarter, median), not by how well their map looks.
@@ -47,15 +51,18 @@ def run_maps(run: Run) -> tuple[tuple[Picture, ...], str]:
         DataError: a prediction file is damaged.
     """
     files = sorted((run.path / "predictions").glob("*.h5ad"))
-    pictures: list[Picture] = []
+    plots: list[Plot] = []
+    shown = 0
+    unit = UNITS.get(str(run.meta.get("preset")), "expression")
     for path in files:
         for section, spots in _sections(path):
-            if len(pictures) < MAX_SECTIONS:
-                pictures.append(_section_map(spots, section, run.name))
-        if len(pictures) >= MAX_SECTIONS:
+            if shown < MAX_SECTIONS:
+                plots += _section_maps(spots, section, run.name, unit)
+                shown += 1
+        if shown >= MAX_SECTIONS:
             break
-    left = len({str(r.section) for r in run.section_records()}) - len(pictures)
-    return tuple(pictures), f"{left} more held-out sections are in predictions/." if pictures and left > 0 else ""
+    left = len({str(r.section) for r in run.section_records()}) - shown
+    return tuple(plots), f"{left} more held-out sections are in predictions/." if shown and left > 0 else ""
 
 
 def predict_section(folder: PredictFolder, anchor: str) -> Section:
@@ -91,41 +98,39 @@ def _sections(path: Path) -> Iterator[tuple[str, "AnnData"]]:
         yield name, prediction[(prediction.obs["section"].astype(str) == name).to_numpy()]
 
 
-def _section_map(spots: "AnnData", section: str, run: str) -> Picture:
+def _section_maps(spots: "AnnData", section: str, run: str, unit: str) -> Iterator[Plot]:
     predicted, target = np.asarray(spots.X), np.asarray(spots.layers["target"])
     pcc = gene_pcc(predicted, target)
     order = np.argsort(np.where(np.isfinite(pcc), pcc, -np.inf))[-int(np.isfinite(pcc).sum()) :]
     chosen = {title: order[round(share * (len(order) - 1))] for title, share in _RANKS.items()}
-    names = {title: str(spots.var_names[gene]) for title, gene in chosen.items()}
     places = np.asarray(spots.obsm["spatial"], dtype=float)
-    jpeg = _draw(places, [(names[t], t, pcc[g], target[:, g], predicted[:, g]) for t, g in chosen.items()])
-    text = ", ".join(f"{names[t]} ({t}) PCC {pcc[g]:.3f}" for t, g in chosen.items())
-    return Picture(f"{section}, held out ({run})", jpeg, f"Measured above predicted expression in {section}: {text}")
+    for rank, place in chosen.items():
+        gene, values = str(spots.var_names[place]), {"measured": target[:, place], "predicted": predicted[:, place]}
+        data = pd.DataFrame(
+            {"x_px": places[:, 0], "y_px": places[:, 1], **values}, index=spots.obs_names.rename("spot")
+        )
+        title = f"{gene} in {section}, {rank}, PCC {pcc[place]:.3f} ({run})"
+        alt = f"Measured beside predicted expression of {gene} ({rank}) in held-out {section}: PCC {pcc[place]:.3f}"
+        yield Plot(title, _draw(places, values, unit), alt, data.reset_index())
 
 
-def _draw(places: np.ndarray, genes: Sequence[tuple[str, str, float, np.ndarray, np.ndarray]]) -> bytes:
-    """Columns are genes; measured above, predicted below, each on its own scale; drawn without a display."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _draw(places: np.ndarray, values: Mapping[str, np.ndarray], unit: str) -> str:
+    """A panel each for what was measured and predicted, on a scale of its own with a colour bar below."""
     width, height = np.ptp(places, axis=0) + 1
-    inches = (9.2, 0.75 + 2 * 2.9 * min(max(height / width, 0.4), 1.6))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=inches, layout="constrained")
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(2, len(genes), squeeze=False)
-        for column, (name, rank, pcc, target, predicted) in enumerate(genes):
-            for row, (title, values) in enumerate((("measured", target), ("predicted", predicted))):
-                _spots(grid[row, column], places, values)
-                first = f"{name}, {rank}, PCC {pcc:.3f}\n" if row == 0 else ""
-                grid[row, column].set_title(f"{first}{title}".replace("$", r"\$"), fontsize=9.5)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="jpeg", dpi=110, pil_kwargs={"quality": QUALITY, "optimize": True})
-    return buffer.getvalue()
+
+    def draw(figure: "Figure") -> None:
+        for axes, (title, one) in zip(figure.subplots(1, len(values)), values.items(), strict=True):
+            shown = _spots(axes, places, one)
+            axes.set_title(title, fontsize=9.5)
+            bar = figure.colorbar(shown, ax=axes, orientation="horizontal", fraction=0.07, pad=0.03)
+            bar.ax.locator_params(nbins=4)
+            bar.ax.tick_params(labelsize=8)
+        figure.supxlabel(unit, fontsize=8)
+
+    return draw_figure(draw, inches=(PANEL_INCHES[0], 0.95 + 1.75 * min(max(height / width, 0.4), 1.6)))
 
 
-def _spots(axes: "Axes", places: np.ndarray, values: np.ndarray) -> None:
+def _spots(axes: "Axes", places: np.ndarray, values: np.ndarray) -> "EllipseCollection":
     """Spots as circles as wide as they are apart, y downwards as in the image."""
     from matplotlib.collections import EllipseCollection
     from scipy.spatial import cKDTree
@@ -140,6 +145,8 @@ def _spots(axes: "Axes", places: np.ndarray, values: np.ndarray) -> None:
     low, high = places.min(0) - apart, places.max(0) + apart
     axes.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
     axes.set_axis_off()
+    shapes.set_rasterized(len(places) > MANY)
+    return shapes
 
 
 def _predict_map(path: Path, scores: dict[tuple[str, str], str]) -> Picture:
@@ -178,7 +185,7 @@ def _attention_table(path: Path) -> Table | None:
         by_attention = sorted(found, key=lambda row: int(row["rank_by_attention"]))[:TOP_GENES]
         by_effect = sorted((r for r in found if r["rank_by_effect"]), key=lambda row: int(row["rank_by_effect"]))
         most = ", ".join(f"{row['gene']} ×{float(row['times_uniform']):.3f}" for row in by_attention)
-        apart = ", ".join(f"{row['gene']} {float(row['effect_size']):+.2f}" for row in by_effect[:TOP_GENES])
+        apart = ", ".join(f"{row['gene']} {float(row['effect_size']):+z.2f}" for row in by_effect[:TOP_GENES])
         cells.append((region, most, apart or "–", Number(found[0]["n_spots"], float(found[0]["n_spots"]))))
     caption = (
         "× is the attention against an even share (1 is even: the gene is not singled out); d is Cohen's, this region "

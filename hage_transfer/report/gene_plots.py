@@ -52,15 +52,21 @@ def gene_plot(run: Run) -> Plot:
         axes.set_yticks(places, [_short_title(titles.get(m, m)) for m in methods], fontsize=7.5)
         axes.invert_yaxis()
         axes.axvline(0, color=INK, lw=0.8)
-        axes.set_xlabel("PCC, mean over genes")
+        axes.set_xlabel("PCC")
 
     alt = "PCC over all genes: " + ", ".join(f"{titles.get(m, m)} {means[m]:.3f}" for m in methods)
+    drawn = [
+        (titles.get(r.source, r.source), r.fold, r.section, r.value)
+        for r in run.section_records()
+        if r.source in methods and r.metric == "pcc_all"
+    ]
+    data = pd.DataFrame(drawn, columns=["method", "fold", "section", "pcc"])
     height = max(PANEL_INCHES[1], _AROUND_INCHES + _ROW_INCHES * len(methods))
-    return Plot("Genes from the image", draw_svg(draw, inches=(PANEL_INCHES[0], height)), alt)
+    return Plot("Genes from the image", draw_svg(draw, inches=(PANEL_INCHES[0], height)), alt, data)
 
 
 def variant_plot(run: Run) -> Plot | None:
-    """Each variant less HAGE in PCC, a dot for each pair of one fold and trial; None in a run without variants."""
+    """Each variant minus HAGE in PCC, a dot for each pair of one fold and trial; None in a run without variants."""
     pairs = {name: found for name in variants_of(run) if (found := _pairs(run, name))}
     if not pairs:
         return None
@@ -74,11 +80,14 @@ def variant_plot(run: Run) -> Plot | None:
         axes.axvline(0, color=INK, lw=0.9)
         axes.margins(y=0.12)
         axes.locator_params(axis="x", nbins=4)
-        axes.set_xlabel("PCC less HAGE's, same fold and trial")
+        axes.set_xlabel("PCC minus HAGE's, same fold and trial")
 
-    alt = "PCC less HAGE's, mean over pairs: " + ", ".join(f"{name} {mean(v):+.4f}" for name, v in pairs.items())
+    alt = "PCC minus HAGE's, mean over pairs: " + ", ".join(f"{name} {mean(v):+z.4f}" for name, v in pairs.items())
+    data = pd.DataFrame(
+        [(name, v) for name, found in pairs.items() for v in found], columns=["variant", "pcc_minus_hage"]
+    )
     height = max(PANEL_INCHES[1] - 0.6, _AROUND_INCHES + _ROW_INCHES * len(pairs))
-    return Plot("Variants less HAGE", draw_svg(draw, inches=(PANEL_INCHES[0], height)), alt)
+    return Plot("Variants minus HAGE", draw_svg(draw, inches=(PANEL_INCHES[0], height)), alt, data)
 
 
 def curve_plots(curves: pd.DataFrame) -> list[Plot]:
@@ -108,7 +117,7 @@ def _curve_plot(curves: pd.DataFrame, term: str, chance: str | None) -> Plot:
     title = _TERMS.get(term, term)
     alt = f"{title} over epochs: from {middle.iloc[0]:.3f} to {middle.iloc[-1]:.3f}, mean of trials"
     alt += "" if at_chance is None else f"; at chance {at_chance.iloc[-1]:.3f}"
-    return Plot(title, draw_svg(draw), alt)
+    return Plot(title, draw_svg(draw), alt, table)
 
 
 def _pairs(run: Run, source: str) -> Sequence[float]:
@@ -125,5 +134,6 @@ def _short_title(title: str) -> str:
         title.replace(", trials averaged", "")
         .replace(" (feature-level head)", "")
         .replace(" on the frozen features", "")
+        .replace(" with the neighbours' features", ", neighbours")
     )
     return title.replace("HAGE, single trials", "HAGE, one trial").replace("$", r"\$")

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hage_transfer.report.pictures import Picture
 from hage_transfer.report.plots import Plot
+from hage_transfer.report.words import Words, anchor
 
 if TYPE_CHECKING:
     from hage_transfer.report.layout import Page
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html.jinja"
 
 
-def render_html(page: "Page") -> str:
+def render_html(page: "Page", *, template: str = TEMPLATE) -> str:
     """The page as html text; every text in it is escaped."""
-    return _environment().get_template(TEMPLATE).render(page=page)
+    words = Words()
+    return _environment().get_template(template).render(page=page, words=words, terms=words.mark, anchor=anchor)
 
 
 def data_uri(shown: Plot | Picture) -> str:

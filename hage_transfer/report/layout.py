@@ -7,6 +7,8 @@ from hage_transfer.report.cells import Table
 from hage_transfer.report.pictures import Picture
 from hage_transfer.report.plots import Plot
 
+_LEADING = ("AUC", "Gain in AUC", "Genes from the image")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -59,3 +61,15 @@ class Page:
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
     reproduction: tuple[Reproduction, ...] = field(default=())
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """Those for one sheet: AUC and its gains, else the first of each section."""
+        found = [plot for section in self.sections for plot in section.plots]
+        return tuple([one for one in found if one.title.startswith(_LEADING)][:3] or found[:2])
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Those for one sheet: the first of the first sections that have any."""
+        firsts = [section.tables[0] for section in self.sections if section.tables]
+        return tuple(one for place, one in enumerate(firsts) if place == 0 or one.title.startswith("Methods"))[:2]

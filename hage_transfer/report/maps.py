@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COLOURS = "viridis"
 _PANEL_INCHES, _GAP_INCHES, _ABOVE_INCHES, _BELOW_INCHES = 3.3, 0.15, 0.85, 0.75
-_MANY = 3000
+MANY = 3000
 """Shapes past which they go into an SVG as one picture."""
 
 
@@ -224,7 +224,7 @@ def _shapes(canvas: _Canvas, axes: "Axes") -> Any:
             np.full(n, side), np.full(n, side), np.zeros(n), units="xy", offsets=canvas.centres_px, linewidths=0
         )
         shapes.set_offset_transform(axes.transData)
-    shapes.set_rasterized(len(canvas.centres_px) > _MANY)
+    shapes.set_rasterized(len(canvas.centres_px) > MANY)
     return shapes
 
 

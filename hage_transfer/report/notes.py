@@ -20,7 +20,12 @@ def notes_of(runs: Sequence[Run], unfinished: Sequence[Unfinished] = ()) -> list
     """All of them, in the order of the runs."""
     made = (_beaten, _constants, _groups, _undefined, _failed, _mixed_encoders, _others)
     found = _merged([(run.name, note) for make in made for run in runs for note in make(run)])
-    return [*(_unfinished(one) for one in unfinished), *found, *_commits(runs)]
+    return [*_made_up(runs), *(_unfinished(one) for one in unfinished), *found, *_commits(runs)]
+
+
+def _made_up(runs: Sequence[Run]) -> list[str]:
+    names = [run.name for run in runs if run.is_synthetic]
+    return [f"{'; '.join(names)}: painted by `hage demo`; these numbers say nothing of real tissue"] if names else []
 
 
 def _merged(notes: Sequence[tuple[str, str]]) -> list[str]:
@@ -46,14 +51,22 @@ def _beaten(run: Run) -> list[str]:
     """What beats HAGE in the run's own warnings, a line for each metric."""
     beaten: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     for match in filter(None, map(_BEATS.match, run.warnings())):
+        if float(match["theirs"]) == float(match["own"]):  # to the digit that is kept
+            continue
         key = (match["metric"], match["own"], match["how"])
         beaten.setdefault(key, []).append((float(match["theirs"]), match["who"]))
     lines = []
     for (metric, own, how), found in beaten.items():
         found.sort(reverse=metric.startswith("pcc"))
-        others = some([f"{who} {value:.3f}" for value, who in found], _MANY)
-        lines.append(f"HAGE ({float(own):.3f}, {how}) is beaten on {_METRICS.get(metric, metric)} by {others}")
+        digits = told_apart(float(own), *(value for value, _ in found))
+        others = some([f"{who} {value:.{digits}f}" for value, who in found], _MANY)
+        lines.append(f"HAGE ({float(own):.{digits}f}, {how}) is beaten on {_METRICS.get(metric, metric)} by {others}")
     return lines
+
+
+def told_apart(first: float, *others: float) -> int:
+    """Decimals, from 3 on, by which the first number differs from each of the others as they are shown."""
+    return next((n for n in range(3, 7) if all(f"{first:.{n}f}" != f"{other:.{n}f}" for other in others)), 3)
 
 
 def _constants(run: Run) -> list[str]:
@@ -66,8 +79,10 @@ def _constants(run: Run) -> list[str]:
     for source in run.sources:
         values = list(run.fold_values(source, "accuracy").values())
         if values and mean(values) <= share:
+            digits = told_apart(share, mean(values))
+            own = "equal" if mean(values) == share else f"{mean(values):.{digits}f}"
             found.append(
-                f"always naming the commonest class is right in {share:.3f}; {source} is no better ({mean(values):.3f})"
+                f"always naming the commonest class is right in {share:.{digits}f}; {source} is no better ({own})"
             )
     return found
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hage_transfer.compare.error_rates import measured_rates
@@ -10,6 +11,7 @@ from hage_transfer.compare.null import null_in
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.report.answer import answer_of
 from hage_transfer.report.comparison_plots import comparison_plots
+from hage_transfer.report.figures import write_figures
 from hage_transfer.report.gene_maps import PredictFolder, is_predict_folder, predict_section, run_maps
 from hage_transfer.report.gene_plots import curve_plots, gene_plot, variant_plot
 from hage_transfer.report.gene_tables import (
@@ -24,12 +26,13 @@ from hage_transfer.report.html import render_html
 from hage_transfer.report.layout import Page, Section
 from hage_transfer.report.markdown import render_markdown
 from hage_transfer.report.notes import notes_of
+from hage_transfer.report.pdf import find_browser, write_pdf
 from hage_transfer.report.plots import roc_plot
 from hage_transfer.report.probe_plots import classifier_plots
 from hage_transfer.report.probe_tables import classifier_tables
 from hage_transfer.report.reproduction import reproduction_of
 from hage_transfer.report.run_tables import read_curves, read_predictions
-from hage_transfer.report.runs import Run, Unfinished, is_unfinished, read_run, read_unfinished, with_labels
+from hage_transfer.report.runs import MADE_UP, Run, Unfinished, is_unfinished, read_run, read_unfinished, with_labels
 from hage_transfer.report.slide_attention import slide_section
 from hage_transfer.report.tables import comparison_table
 from hage_transfer.running.atomic import write_text
@@ -44,19 +47,21 @@ QUESTION = (
 )
 
 
-def write_report(runs: Sequence[Path], out: Path) -> Page:
+def write_report(runs: Sequence[Path], out: Path, *, pdf: bool = False, figures: Path | None = None) -> Page:
     """Writes ``report.md`` and ``report.html`` (whole in itself: no other file, no request) into ``out``.
 
     Args:
         runs: run directories of ``hage pretrain``, ``hage probe`` and ``hage mil``, and folders of ``hage predict``,
             any number of each. A run that is not finished is named among the warnings, beside others that are.
         out: folder.
+        pdf: also ``report.pdf``, one page.
+        figures: folder of every plot as SVG and csv, and of the tables as csv.
 
     Returns:
         What the page says.
 
     Raises:
-        ConfigError: ``out`` is a file.
+        ConfigError: ``out`` is a file, or ``pdf`` is asked for where no browser is.
         DataError: no finished run is given, one is given twice, or one is not readable.
     """
     predicted = [path for path in runs if is_predict_folder(path)]
@@ -70,6 +75,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Page:
         read_run(unfinished[0])  # says that it is not finished
     if not finished:
         raise DataError(f"{predicted[0]}: holds predictions; a report needs the directory of a run beside them")
+    browser = find_browser() if pdf else ""
     for path in unfinished:
         log.warning("%s: has no results yet; the page names it among its warnings", path)
     page = make_page(
@@ -79,6 +85,10 @@ def write_report(runs: Sequence[Path], out: Path) -> Page:
     )
     write_text(out / "report.md", render_markdown(page))
     write_text(out / "report.html", render_html(page))
+    if pdf:
+        write_pdf(page, out / "report.pdf", browser=browser)
+    if figures is not None:
+        write_figures(page, figures)
     return page
 
 
@@ -96,18 +106,43 @@ def make_page(
     pretrained = [run for run in runs if run.task == "pretrain"]
     anchors = _Anchors()
     sections = [_comparison(classifiers, anchors)] if classifiers else []
-    sections += [_classifier(run, anchors) for run in classifiers]
-    sections += [found for run in classifiers if (found := slide_section(run, anchors.of("looked", run.name)))]
+    sections += [_marked(_classifier(run, anchors), run) for run in classifiers]
+    looked = ((run, slide_section(run, anchors.of("looked", run.name))) for run in classifiers)
+    sections += [_marked(found, run) for run, found in looked if found is not None]
     for run in pretrained:
-        sections += [_genes(run, anchors), _training(run, anchors)]
+        sections += [_marked(made(run, anchors), run) for made in (_genes, _training)]
     sections += [predict_section(folder, anchors.of("maps", folder.name)) for folder in predicted]
     return Page(
-        title="Does it help to have seen genes?",
+        title="Does it help to have seen genes?" + _made_up(runs),
         question=QUESTION,
         answer=answer_of(runs),
         sections=tuple(sections),
         warnings=tuple(notes_of(runs, unfinished)),
         reproduction=tuple(reproduction_of(run) for run in runs),
+    )
+
+
+def _made_up(runs: Sequence[Run]) -> str:
+    made_up = [run.is_synthetic for run in runs]
+    return f" ({MADE_UP})" if all(made_up) else f" (in part {MADE_UP})" if any(made_up) else ""
+
+
+def _marked(section: Section, run: Run) -> Section:
+    """The section, its tables and pictures named as synthetic where the run's data are."""
+    if not run.is_synthetic:
+        return section
+    mark = f'<text x="2" y="8" font-size="7.5" font-family="sans-serif" fill="#8a3b00">{MADE_UP}</text></svg>'
+
+    def named(title: str) -> str:
+        return title if MADE_UP in title else f"{title}, {MADE_UP}"
+
+    return replace(
+        section,
+        tables=tuple(replace(one, title=named(one.title)) for one in section.tables),
+        plots=tuple(
+            replace(one, title=named(one.title), svg=mark.join(one.svg.rsplit("</svg>", 1))) for one in section.plots
+        ),
+        pictures=tuple(replace(one, title=named(one.title)) for one in section.pictures),
     )
 
 
@@ -157,20 +192,20 @@ def _classifier(run: Run, anchors: _Anchors) -> Section:
 def _genes(run: Run, anchors: _Anchors) -> Section:
     made = (gene_table, variant_table, cluster_table, unseen_table, section_table, quoted_table)
     tables = tuple(table for make in made if (table := make(run)) is not None)
-    pictures, left = run_maps(run)
+    maps, left = run_maps(run)
     text = [
         "How well expression is predicted from the image in held-out sections. Raw HAGE predictions have no scale of "
         "their own (its loss is a correlation): judge errors by the calibrated columns, beside the constants."
     ]
-    if pictures:
+    if maps:
         text.append(
             "The maps show, of each section, the gene that is predicted best, one at the upper quarter and one at the "
-            f"median of all genes' PCC, measured and predicted each on its own scale (dark is low, yellow high). {left}"
+            f"median of all genes' PCC, measured and predicted each on a scale of its own. {left}"
         )
     variants = variant_plot(run)
-    plots = (gene_plot(run), *(() if variants is None else (variants,)))
+    plots = (gene_plot(run), *(() if variants is None else (variants,)), *maps)
     title = f"Genes from the image ({run.name})"
-    return Section(title, anchors.of("genes", run.name), tuple(text), tables, plots, pictures)
+    return Section(title, anchors.of("genes", run.name), tuple(text), tables, plots)
 
 
 def _training(run: Run, anchors: _Anchors) -> Section:

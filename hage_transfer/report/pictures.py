@@ -18,16 +18,14 @@ class Picture:
         title: above it.
         jpeg: the file's bytes.
         alt: what it shows.
-        wide: whether it takes the whole width of the page.
     """
 
     title: str
     jpeg: bytes
     alt: str
-    wide: bool = True
 
 
-def read_picture(path: Path, *, title: str, alt: str, width_px: int = WIDTH_PX, wide: bool = True) -> Picture:
+def read_picture(path: Path, *, title: str, alt: str, width_px: int = WIDTH_PX) -> Picture:
     """Reads a picture and makes it no wider than ``width_px``, on white where it is transparent.
 
     Raises:
@@ -45,4 +43,4 @@ def read_picture(path: Path, *, title: str, alt: str, width_px: int = WIDTH_PX, 
     flat.paste(image, mask=image.getchannel("A"))
     buffer = io.BytesIO()
     flat.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return Picture(title, buffer.getvalue(), alt, wide)
+    return Picture(title, buffer.getvalue(), alt)

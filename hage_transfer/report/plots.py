@@ -17,6 +17,7 @@ from hage_transfer.report.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 SOURCE_COLOURS = ("#0072B2", "#D55E00", "#008060", "#9B4F8E", "#4D4D4D", "#8A6D00", "#3B8EC2", "#A03030")
@@ -37,11 +38,12 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A panel: its title, its picture, and what it shows in words."""
+    """A panel: its title, its picture, what it shows in words, and the numbers that are drawn, a row each."""
 
     title: str
     svg: str
     alt: str
+    data: pd.DataFrame | None = None
 
 
 def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
@@ -81,7 +83,20 @@ def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
 
     alt = "ROC curves of all folds pooled, one a trial; area under them: "
     alt += ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    return Plot(f"ROC, positive class “{positive}”", draw_svg(draw), alt)
+    drawn = [
+        pd.DataFrame(
+            dict(
+                zip(
+                    ("false_positive_rate", "true_positive_rate"),
+                    thinned_roc(rows["label"] == str(positive), rows[column]),
+                    strict=True,
+                )
+            )
+        ).assign(source=name, trial=number)
+        for name, trials in by_trial.items()
+        for number, rows in enumerate(trials)
+    ]
+    return Plot(f"ROC, positive class “{positive}”", draw_svg(draw), alt, pd.concat(drawn))
 
 
 def thinned_roc(positive: "pd.Series[bool]", probability: "pd.Series[float]") -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +130,12 @@ def shortened(name: str, *, most: int = 28) -> str:
 
 
 def draw_svg(draw: Callable[["Axes"], None], *, inches: tuple[float, float] = PANEL_INCHES) -> str:
-    """Draws one panel without a display and without global state; the same data give the same text."""
+    """Draws one panel; see ``draw_figure``."""
+    return draw_figure(lambda figure: draw(figure.add_subplot()), inches=inches)
+
+
+def draw_figure(draw: Callable[["Figure"], None], *, inches: tuple[float, float]) -> str:
+    """Draws without a display and without global state; the same data give the same text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -123,7 +143,7 @@ def draw_svg(draw: Callable[["Axes"], None], *, inches: tuple[float, float] = PA
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=inches, layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
+        draw(figure)
         buffer = io.StringIO()
         with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes; the text beside has them
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)

@@ -52,7 +52,8 @@ def reliability_plot(run: Run, predictions: pd.DataFrame) -> Plot:
     known = [f"{source} {error:.3f}" for source, error in errors.items() if error is not None]
     alt = f"Reliability, folds pooled: {', '.join(says.values())} on average"
     alt += f"; calibration error {', '.join(known)}" if known else ""
-    return Plot("Reliability", draw_svg(draw), alt)
+    data = pd.concat(pd.DataFrame({"source": s, "probability": x, "share_right": y}) for s, (x, y) in lines.items())
+    return Plot("Reliability", draw_svg(draw), alt, data)
 
 
 def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
@@ -80,7 +81,8 @@ def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
 
     alt = f"Confusion of {source}: share of each class that is recognised: "
     alt += ", ".join(f"{name} {shares[place, place]:.2f}" for place, name in enumerate(classes))
-    return Plot(f"Confusion, {source}", draw_svg(draw), alt)
+    data = pd.DataFrame(shares, classes, classes).rename_axis(index="true", columns="predicted").reset_index()
+    return Plot(f"Confusion, {source}", draw_svg(draw), alt, data)
 
 
 def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
@@ -109,7 +111,12 @@ def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
 
     alt = f"Mean ROC of {len(classes)} classes against the rest, folds pooled; mean AUC over folds: "
     alt += ", ".join(f"{source} {_fold_mean(run, source, 'auc') or 0:.3f}" for source in curves)
-    return Plot("ROC, mean of the classes", draw_svg(draw), alt)
+    data = pd.concat(
+        pd.DataFrame({"source": s, "trial": k, "false_positive_rate": grid, "true_positive_rate": curve})
+        for s, trials in curves.items()
+        for k, curve in enumerate(trials)
+    )
+    return Plot("ROC, mean of the classes", draw_svg(draw), alt, data)
 
 
 def learning_curve_plot(run: Run, metric: str = "auc") -> Plot | None:
@@ -145,7 +152,7 @@ def learning_curve_plot(run: Run, metric: str = "auc") -> Plot | None:
         f"{source} " + ", ".join(f"{share:.3g}: {row['mean']:.3f}" for share, row in line.iterrows())
         for source, line in lines.items()
     )
-    return Plot("Few labels", draw_svg(draw), alt)
+    return Plot("Few labels", draw_svg(draw), alt, pd.concat(lines, names=["source", "share"]).reset_index())
 
 
 def classifier_plots(run: Run, predictions: pd.DataFrame) -> Sequence[Plot]:

@@ -10,8 +10,8 @@ from hage_transfer.report.cells import MISSING, Number, Table, mean_std, number,
 from hage_transfer.report.runs import Run
 
 METRICS = {
-    "accuracy": "Accuracy",
     "auc": "AUC",
+    "accuracy": "Accuracy",
     "recall": "Recall",
     "balanced_accuracy": "Balanced accuracy",
     "f1": "F1",
@@ -24,7 +24,7 @@ CLASSIFIERS = {
     "class_mean": "Nearest class mean",
 }
 
-CLASS_METRICS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "auc": "AUC"}
+CLASS_METRICS = {"auc": "AUC", "precision": "Precision", "recall": "Recall", "f1": "F1"}
 FEW_CLASSES = 4
 
 
@@ -45,7 +45,7 @@ def as_one_table(run: Run) -> Table | None:
     as_one = run.results.trials_as_one
     if as_one is None:
         return None
-    names = ("accuracy", "auc", "recall", "calibration_error")
+    names = ("auc", "accuracy", "recall", "calibration_error")
     ranges = {row["source"]: _range(row) for row in as_one.meta["intervals"] if row["metric"] == "auc"}
     rows = tuple(
         (
@@ -98,27 +98,45 @@ def paired_table(run: Run) -> Table | None:
         return None
     rows = tuple(
         (
-            f"{row['source']} less {row['baseline']}",
+            f"{row['source']} minus {row['baseline']}",
             METRICS.get(row["metric"], row["metric"]),
-            number(row["mean"], "+.3f"),
+            number(row["mean"], "+z.3f"),
             number(row["std"]),
+            _folds_interval(run, row),
             _p_value(row["t_p_value"]),
             _p_value(row["wilcoxon_p_value"]),
-            _range(row, signed=True),
             _p_value(row.get("delong_p_value")),
         )
         for row in found
     )
     by = next((row["delong_by"] for row in found if row.get("delong_by")), "row")
-    header = ("Difference", "Metric", "Mean", "Std", "p, folds (t)", "p, folds (ranks)", "95% interval", "p, DeLong")
+    header = (
+        "Difference",
+        "Metric",
+        "Mean",
+        "Std",
+        "95% interval (t)",
+        "p, folds (t)",
+        "p, folds (ranks)",
+        "p, DeLong",
+    )
     caption = (
         "Differences fold by fold. t: corrected for the training rows that folds share (Nadeau & Bengio 2003). Ranks: "
         f"Wilcoxon, which with five folds never falls below 0.0625. DeLong's test needs every class in two {by}s of "
-        f"each fold; it and the interval take the trained models as they are and ask of other test {by}s, so they are "
-        f"narrower than what another training would show ({_test_errors()}). "
+        f"each fold; it takes the trained models as they are and asks of other test {by}s, so it finds more "
+        f"than another training would show ({_test_errors()}). "
         f"{len(found)} tests: one in twenty is below 0.05 by chance."
     )
     return Table(caption, header, rows, text_columns=2, title="Paired tests")
+
+
+def _folds_interval(run: Run, row: Mapping[str, Any]) -> str:
+    """The page's one interval of a difference: over folds, as the verdict's."""
+    one = run.named.difference(row["source"], row["baseline"], row["metric"])
+    return _range(
+        {} if one is None or one.interval is None else dict(zip(("low", "high"), one.interval, strict=True)),
+        signed=True,
+    )
 
 
 def _own_coverage() -> str:
@@ -134,10 +152,9 @@ def _own_coverage() -> str:
 
 def _test_errors() -> str:
     rates = measured_rates()
-    delong, bootstrap = (rates.span(name) for name in ("delong", "bootstrap"))
     return (
-        f"measured for that question at a nominal 5%: DeLong errs in {delong}, the interval in {bootstrap}, t over "
-        f"folds in at most {rates.worst_verdict:.0%}"
+        f"measured for that question at a nominal 5%: DeLong errs in {rates.span('delong')}, t over folds in at most "
+        f"{rates.worst_verdict:.0%}"
     )
 
 
@@ -147,7 +164,7 @@ def cross_check_table(run: Run) -> Table | None:
     if not found:
         return None
     cells = {(row["classifier"], row["source"], row["metric"]): row for row in found}
-    names = ("accuracy", "auc", "recall", "balanced_accuracy", "f1")
+    names = ("auc", "accuracy", "recall", "balanced_accuracy", "f1")
     rows = tuple(
         (
             CLASSIFIERS.get(classifier, classifier),
@@ -222,7 +239,7 @@ def classifier_tables(run: Run) -> tuple[Table, ...]:
 def _range(row: Mapping[str, Any], *, signed: bool = False) -> str:
     if row.get("low") is None:
         return MISSING
-    form = "+.3f" if signed else ".3f"
+    form = "+z.3f" if signed else "z.3f"
     return Number(f"{row['low']:{form}} to {row['high']:{form}}", float(row["low"]))
 
 

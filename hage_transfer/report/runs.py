@@ -10,9 +10,10 @@ from hage_transfer.compare.records import MEAN, STD, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
 from hage_transfer.running.failures import read_failures
-from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, RESULTS_FILE
+from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, RESULTS_FILE, SYNTHETIC
 
 PREDICT_FILE = "predict.json"
+MADE_UP = "synthetic data"
 TASKS = ("pretrain", "probe", "mil")
 
 
@@ -39,7 +40,13 @@ class Run:
     @property
     def name(self) -> str:
         """What the page calls it."""
-        return self.label or self.path.resolve().name
+        return (self.label or self.path.resolve().name) + (f", {MADE_UP}" if self.is_synthetic else "")
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether its data are those of `hage demo`, as it says itself or (older runs) as what lies beside it says."""
+        beside = self.path.resolve().parent / "data" / SYNTHETIC
+        return bool(self.environment.get("synthetic", beside.is_file()))
 
     @property
     def named(self) -> Results:
@@ -103,8 +110,7 @@ def read_run(path: Path) -> Run:
     Raises:
         DataError: no finished run there, or its results hold no record or one of an unknown task.
     """
-    if not (path / RESULTS_FILE).is_file():
-        raise DataError(f"{path}: no {RESULTS_FILE} in it; {_hint(path)}")
+    check_run(path)
     results = Results.load(path / RESULTS_FILE)
     if not results.records:
         raise DataError(f"{path / RESULTS_FILE}: holds no record; run it again with overwrite=True")
@@ -112,6 +118,16 @@ def read_run(path: Path) -> Run:
     if task not in TASKS:
         raise DataError(f"{path / RESULTS_FILE}: task {task!r} is none of {', '.join(TASKS)}")
     return Run(path, task, results, _read_text(path / CONFIG_FILE), _read_environment(path / ENVIRONMENT_FILE))
+
+
+def check_run(path: Path) -> None:
+    """Refuses what is no folder of a finished run, which costs nothing.
+
+    Raises:
+        DataError: see above.
+    """
+    if not (path / RESULTS_FILE).is_file():
+        raise DataError(f"{path}: no {RESULTS_FILE} in it; {_hint(path)}")
 
 
 def is_unfinished(path: Path) -> bool:

@@ -59,7 +59,7 @@ def _picture(folder: Path, row: dict[str, str]) -> Picture:
     call = f"called {row.get('predicted')} ({_float(row.get('probability')):.2f}), is {row.get('label')}"
     alt = f"Attention over slide {row['slide']} of source {folder.name}: {call}"
     path = folder / row["slide"] / "attention.png"
-    return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt, width_px=900, wide=False)
+    return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt)
 
 
 def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
@@ -92,7 +92,7 @@ def _genes_over_slides(folder: Path) -> Table | None:
         (
             row.get("gene", "?"),
             called,
-            number(as_number(row.get("mean_rank_biserial")), "+.2f"),
+            number(as_number(row.get("mean_rank_biserial")), "+z.2f"),
             _range(row),
             number(as_number(row.get("q_value"))),
             number(as_number(row.get("heldout_pcc")), ".2f"),
@@ -119,7 +119,7 @@ def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
         path = folder / row["slide"] / GENES_FILE
         found = _read(path) if path.is_file() else []
         effects = ", ".join(
-            f"{gene.get('gene', '?')} {_float(gene.get('rank_biserial')):+.2f}" for gene in found[:TOP_GENES]
+            f"{gene.get('gene', '?')} {_float(gene.get('rank_biserial')):+z.2f}" for gene in found[:TOP_GENES]
         )
         attended = sorted(
             (gene for gene in found if gene.get("gene_attention_deciding")),
@@ -143,7 +143,7 @@ def _genes_table(folder: Path, rows: Sequence[dict[str, str]]) -> Table | None:
 
 def _range(row: dict[str, str]) -> str:
     low, high = as_number(row.get("low")), as_number(row.get("high"))
-    return MISSING if low is None or high is None else Number(f"{low:+.2f} to {high:+.2f}", low)
+    return MISSING if low is None or high is None else Number(f"{low:+z.2f} to {high:+z.2f}", low)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from hage_transfer.compare.differences import Difference
 from hage_transfer.report.cells import MISSING, Number, Table, spread
 from hage_transfer.report.runs import Run
 
-CLASSIFIER_METRICS = {"accuracy": "Accuracy", "auc": "AUC", "recall": "Recall"}
+CLASSIFIER_METRICS = {"auc": "AUC", "accuracy": "Accuracy", "recall": "Recall"}
 _KINDS = {"probe": ("Patches", "linear probe", "patches"), "mil": ("Slides", "AB-MIL", "slides")}
 _BAG_CLASSIFIERS = {
     "abmil": "AB-MIL",
@@ -23,20 +24,31 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     strong: set[int] = set()
     for run in runs:
         baseline = run.results.baseline
+        better = better_of(run.named.differences("auc"))
         for source in run.sources:
             cells = [spread(list(run.fold_values(source, metric).values())) for metric in CLASSIFIER_METRICS]
             delta = None if source == baseline else run.named.difference(source, baseline, "auc")
-            if delta is not None:
+            if source == better:
                 strong.add(len(rows))
             name = f"{source} ({len(run.trials(source))} trials)" if run.trials(source) else source
-            against = MISSING if delta is None else Number(f"{delta.mean:+.3f}, {delta.verdict}", delta.mean)
-            rows.append((task_title(run), name, *cells, against))
-    header = ("Task", "Features", *CLASSIFIER_METRICS.values(), "AUC against frozen")
+            against = MISSING if delta is None else Number(f"{delta.mean:+z.3f}, {delta.verdict}", delta.mean)
+            rows.append((task_title(run), name, cells[0], against, *cells[1:]))
+    auc, *others = CLASSIFIER_METRICS.values()
+    header = ("Task", "Features", auc, "AUC minus frozen's", *others)
     caption = (
         "Mean ± standard deviation over folds of the test rows. Same folds, seeds and classifier for every source; "
-        "where a source has several trials, each fold's value is the mean of its trials."
+        "where a source has several trials, each fold's value is the mean of its trials. "
+        "Marked: the better side in AUC, where the folds tell them apart."
     )
     return Table(caption, header, tuple(rows), frozenset(strong), text_columns=2)
+
+
+def better_of(found: Sequence[Difference]) -> str | None:
+    """The source that gains most over the baseline; the baseline where every other one loses; None within noise."""
+    gains = [one for one in found if one.verdict == "gain"]
+    if gains:
+        return max(gains, key=lambda one: abs(one.mean)).source
+    return found[0].baseline if found and all(one.verdict == "loss" for one in found) else None
 
 
 def task_title(run: Run) -> str:

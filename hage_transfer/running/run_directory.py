@@ -24,6 +24,8 @@ from hage_transfer.running.failures import FAILURES_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
 RESULTS_FILE = "results.json"
+SYNTHETIC = "made_with.json"
+"""Beside or in a folder of data that `hage demo` made."""
 GIVEN = "given_"
 """How the names of tables begin that a caller gave as rows in memory."""
 HEATMAPS_FOLDER = "heatmaps"
@@ -73,7 +75,9 @@ class RunDirectory:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be made ({error.strerror}); give another out=") from None
         remove_partial(path)
-        write_json(path / ENVIRONMENT_FILE, environment())
+        root = Path(getattr(getattr(config, "data", None), "root", None) or path)
+        made_up = any((folder / SYNTHETIC).is_file() for folder in (root, root.resolve().parent))
+        write_json(path / ENVIRONMENT_FILE, environment() | {"synthetic": made_up})
         write_text(path / CONFIG_FILE, dump_config(config))
         return cls(path)
 

@@ -138,7 +138,7 @@ def _beaten(records: Sequence[Record]) -> list[str]:
         own = means.get((AVERAGED, metric if metric == "pcc_all" else f"{metric}_calibrated"))
         for baseline in baselines:
             other = means.get((f"{baseline}{AVERAGED_SUFFIX}", metric), means.get((baseline, metric)))
-            if own is None or other is None:
+            if own is None or other is None or f"{own:.4f}" == f"{other:.4f}":
                 continue
             if (other > own) if better == "higher" else (other < own):
                 how = "averaged trials" if metric == "pcc_all" else "averaged trials, calibrated"

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,9 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="no playwright; install the extra dev")
 from playwright.sync_api import Browser, Page, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from hage_transfer.errors import ConfigError
+from hage_transfer.report.pdf import find_browser
+
 QUIET = (
     "--disable-quic",
     "--no-first-run",
@@ -35,7 +36,6 @@ def beside(folder: str) -> ModuleType:
 viewer, report = beside("viewer"), beside("report")
 mil_run, make_mil_run, make_slide = viewer.mil_run, viewer.make_mil_run, viewer.make_slide
 run_server = viewer.run_server
-runs = report.runs
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 20) -> None:
@@ -49,6 +49,14 @@ def wait_until(true: Callable[[], object], *, seconds: float = 20) -> None:
         if time.monotonic() > until:
             raise TimeoutError("what was waited for did not come")
         time.sleep(0.05)
+
+
+def find_axe_faults(page: Page) -> list[str]:
+    """Serious and critical findings of axe-core in a page; skips where axe is not installed."""
+    axe = pytest.importorskip("axe_playwright_python.base", reason="no axe-playwright-python; install the extra dev")
+    page.evaluate(axe.AXE_SCRIPT)
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 
 class Watched:
@@ -75,9 +83,10 @@ class Watched:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium of the machine; skips where there is none."""
-    path = os.environ.get("HAGE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"no {', '.join(NAMES)} on the PATH: install Debian's chromium, or set HAGE_CHROMIUM to its path")
+    try:
+        path = find_browser()
+    except ConfigError as error:
+        pytest.skip(str(error))
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *as_root])
@@ -103,3 +112,15 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Watched]]:
 def until() -> Callable[..., None]:
     """Waits until a function gives something true: (function, seconds=20)."""
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def axe_faults() -> Callable[[Page], list[str]]:
+    """What axe-core finds in a page."""
+    return find_axe_faults
+
+
+@pytest.fixture(scope="session")
+def make_runs() -> Callable[[Path], dict[str, Path]]:
+    """Writes the runs of a report."""
+    return report.make_runs

@@ -75,6 +75,11 @@ def write_curves(path: Path) -> None:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> dict[str, Path]:
+    """As ``make_runs``, one's own."""
+    return make_runs(tmp_path)
+
+
+def make_runs(tmp_path: Path) -> dict[str, Path]:
     """Three finished runs: a pretraining, a probe in which HAGE gains, and a MIL run in which nothing differs."""
     rng = np.random.default_rng(0)
     meta = {"classes": ["0", "1"], "positive": "1", "rows": 80, "folds_by": "group"}

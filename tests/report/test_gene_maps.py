@@ -58,18 +58,19 @@ def predicted(tmp_path: Path) -> Path:
 
 def test_maps_of_a_run_show_genes_by_their_rank(runs):
     write_held_out(runs["pretrain"] / "predictions" / "B.h5ad", ("B1",))
-    pictures, left = run_maps(read_run(runs["pretrain"]))
-    assert len(pictures) == 1
-    assert "g0 (best predicted) PCC 1.000" in pictures[0].alt
-    assert "g5" not in pictures[0].alt  # constant, so it has no PCC
-    assert "g2 (median)" in pictures[0].alt
-    assert Image.open(io.BytesIO(pictures[0].jpeg)).width > 600
+    plots, left = run_maps(read_run(runs["pretrain"]))
+    assert [plot.title.rpartition(",")[0] for plot in plots] == [
+        "g0 in B1, best predicted", "g1 in B1, upper quarter", "g2 in B1, median",
+    ]  # fmt: skip
+    assert "expression of g0 (best predicted) in held-out B1: PCC 1.000" in plots[0].alt
+    assert plots[0].data[["x_px", "y_px", "measured"]].shape == (SPOTS, 3)
+    assert "log10(1 + counts per 10,000 of the spot's panel)" in plots[0].svg  # the colour bar's unit
     assert left == "3 more held-out sections are in predictions/."
 
 
 def test_maps_are_few_however_many_sections_there_are(runs):
     write_held_out(runs["pretrain"] / "predictions" / "B.h5ad", ("B1", "B2", "B3", "B4", "B5"))
-    assert len(run_maps(read_run(runs["pretrain"]))[0]) == 3
+    assert len(run_maps(read_run(runs["pretrain"]))[0]) == 3 * 3
 
 
 def test_a_run_without_predictions_has_no_maps(runs):
@@ -137,7 +138,7 @@ def test_attention_maps_begin_with_the_surest_wrong_call(runs):
     assert section.title == "Where it looked (mil)"
     assert [picture.title.split(",")[0] for picture in section.pictures] == ["s0", "s2", "s1", "s4", "s3"]
     assert "called b (0.90), is a" in section.pictures[0].alt
-    assert Image.open(io.BytesIO(section.pictures[0].jpeg)).width == 900
+    assert Image.open(io.BytesIO(section.pictures[0].jpeg)).width == 1000
     slides, over, genes = section.tables
     assert over.rows == (("ERBB2", "b", "+0.40", "+0.10 to +0.70", "0.040", "0.30", "4"),)
     assert slides.rows[1] == ("s1", "b", "b", "0.850", "1", "101")

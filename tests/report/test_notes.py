@@ -24,6 +24,12 @@ def test_what_beats_hage_on_one_metric_is_one_line_best_first():
     )
 
 
+def test_numbers_that_are_compared_are_told_apart_as_they_are_shown():
+    beats = [f"{who} beats HAGE on pcc_all: {v} against 0.2351 (one)" for who, v in (("a", 0.2353), ("b", 0.2351))]
+    (note,) = notes_of([run_of("st", warnings=beats)])
+    assert note == "st: HAGE (0.2351, one) is beaten on PCC over all genes by a 0.2353"
+
+
 def test_an_error_that_is_lower_comes_first():
     beats = [f"{who} beats HAGE on mse: {v} against 0.3 (calibrated)" for who, v in (("a", 0.2), ("b", 0.1))]
     assert "by b 0.100, a 0.200" in notes_of([run_of("st", warnings=beats)])[0]
@@ -37,7 +43,7 @@ def test_notes_alike_but_for_their_numbers_are_one_line():
 
 def test_a_constant_that_is_as_good_is_named():
     (note,) = notes_of([run_of("m", accuracy=0.6, class_counts={"benign": 60, "malignant": 40})])
-    assert "commonest class is right in 0.600; frozen is no better (0.600)" in note
+    assert "commonest class is right in 0.600; frozen is no better (equal)" in note
     assert notes_of([run_of("m", accuracy=0.61, class_counts={"benign": 60, "malignant": 40})]) == []
 
 

@@ -122,5 +122,7 @@ def test_the_least_p_value_by_ranks_of_five_folds_is_shown_as_the_caption_says_i
     row = run.meta["paired_tests"][0] | {"wilcoxon_p_value": 0.0625, "t_p_value": 0.0004}
     table = paired_table(replace(run, results=Results(run.results.records, run.meta | {"paired_tests": [row]})))
     assert table is not None
-    assert table.rows[0][4:6] == ("< 0.001", "0.0625")
+    assert table.rows[0][5:7] == ("< 0.001", "0.0625")
+    verdict = run.named.difference(row["source"], row["baseline"], row["metric"])
+    assert table.rows[0][4] == f"{verdict.interval[0]:+.3f} to {verdict.interval[1]:+.3f}"  # one on the whole page
     assert "never falls below 0.0625" in table.caption

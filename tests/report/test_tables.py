@@ -24,9 +24,29 @@ def test_comparison_table_shows_mean_and_std_of_the_folds(runs: dict[str, Path])
     values = list(run.fold_values("frozen", "auc").values())
     mean = sum(values) / 5
     std = (sum((value - mean) ** 2 for value in values) / 4) ** 0.5
-    assert table.rows[0][3] == f"{mean:.3f} ± {std:.3f}"
+    assert table.rows[0][2] == f"{mean:.3f} ± {std:.3f}"
     assert table.rows[1][1] == "hage (2 trials)"
-    assert table.rows[1][-1].endswith("gain")
+    assert table.rows[1][3].endswith("gain")
+
+
+@pytest.mark.parametrize(("by", "marked"), [(0.1, 1), (-0.1, 0), (0.0, None)])
+def test_the_better_source_is_marked_or_none(runs: dict[str, Path], by: float, marked: int | None) -> None:
+    run = read_run(runs["mil"])
+    frozen = run.fold_values("frozen", "auc")
+    moved = [
+        replace(r, value=frozen[r.fold] + by) if r.source == "hage" and r.metric == "auc" and r.fold in frozen else r
+        for r in run.results.records
+    ]
+    moved = [replace(r, value=r.value + 0.001 * int(r.fold)) if r.fold in frozen else r for r in moved]
+    noisy = replace(run, results=replace(run.results, records=tuple(
+        replace(r, value=r.value + 0.01 * (-1) ** int(r.fold)) if r.source == "hage" and r.fold in frozen else r
+        for r in moved
+    )))  # fmt: skip
+    assert comparison_table([noisy]).strong == (frozenset() if marked is None else {marked})
+
+
+def test_a_number_that_rounds_to_nothing_has_no_minus() -> None:
+    assert (number(-0.0001), number(-0.0001, "+z.3f"), spread([-0.0002, 0.0])) == ("0.000", "+0.000", "0.000 ± 0.000")
 
 
 def test_a_title_names_the_classifier_of_the_bags(runs: dict[str, Path]) -> None:

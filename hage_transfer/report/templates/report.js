@@ -30,3 +30,24 @@ addEventListener("beforeprint", () => {
   for (const part of document.querySelectorAll("details:not([open])")) { part.open = true; opened.push(part); }
 });
 addEventListener("afterprint", () => { while (opened.length) opened.pop().open = false; });
+// What a word means, where it is pointed at, tapped or reached by the Tab key.
+const meaning = document.querySelector("#meaning");
+let term = null;
+const place = () => {
+  meaning.hidden = !term;
+  if (!term) return;
+  meaning.textContent = document.getElementById(term.getAttribute("aria-describedby")).textContent;
+  const [box, own] = [term.getBoundingClientRect(), meaning.getBoundingClientRect()];
+  meaning.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - own.width - 8))}px`;
+  meaning.style.top = `${box.bottom + own.height + 12 < innerHeight ? box.bottom + 6 : box.top - own.height - 6}px`;
+};
+for (const happens of ["pointerover", "focusin", "click"]) {
+  document.addEventListener(happens, ({ target }) => {
+    const kept = happens === "pointerover" ? document.activeElement : target; // what has the focus stays explained
+    term = target.closest?.(".term") ?? (happens === "click" ? null : kept.closest?.(".term, thead button")) ?? null;
+    if (term?.matches("button")) term = term.querySelector(".term");
+    place();
+  });
+}
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { term = null; place(); } });
+document.addEventListener("scroll", place, { passive: true, capture: true });
