@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hage_transfer.compare.source_settings import Label, NullCopies, Sources, SourceSettings
+from hage_transfer.compare.source_settings import Controls, Label, NullCopies, Sources, SourceSettings
 from hage_transfer.config import (
     EncoderSettings,
     FeatureSetSettings,
@@ -146,6 +146,7 @@ class MilConfig(Settings):
         description="published numbers to print beside these: system to metric to value; nothing is computed of them",
     )
     null: int = NullCopies
+    controls: bool | Path | None = Controls
     memory_gib: float = Field(
         1.0, ge=0, le=1e6, description="features that one training keeps in memory; others are read in every epoch"
     )

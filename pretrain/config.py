@@ -33,7 +33,7 @@ def _method_name(name: str) -> str:
 
 MethodName = Annotated[str, AfterValidator(_method_name)]
 BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
-RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth")
+RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth", "shuffled")
 """Names of the results that a variant may not take."""
 VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
 """What a variant may change: all that leaves a fold's arrays as they are."""
@@ -176,6 +176,11 @@ class PretrainConfig(Settings):
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")], dict[str, Any]] = Field(
         {}, description="HAGE with other settings, by name: dotted keys and their values"
     )
+    controls: Literal["none", "cheap", "all"] = Field(
+        "cheap",
+        description="encoders that a gain downstream must stand beside. cheap: frozen_standardised, untrained, pca and "
+        "expression, which train no network; all: shuffled too, HAGE trained again on shuffled expression",
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of splits, weights, gene embeddings and clusters")
 
     @field_validator("methods")
@@ -184,6 +189,12 @@ class PretrainConfig(Settings):
         if len(set(names)) < len(names):
             raise ValueError("names each method once")
         return names
+
+    @model_validator(mode="after")
+    def _controls_stand_beside_hage(self) -> "PretrainConfig":
+        if self.controls == "all" and "hage" not in self.methods:
+            raise ValueError("controls all trains HAGE on shuffled expression, and methods has no hage; add it")
+        return self
 
     @model_validator(mode="after")
     def _variants_hold(self) -> "PretrainConfig":
@@ -199,7 +210,7 @@ class PretrainConfig(Settings):
         Raises:
             ValueError: a key that a variant may not change, an unknown key or a wrong value.
         """
-        tree = self.model_dump(mode="python", exclude={"variants", "methods"})
+        tree = self.model_dump(mode="python", exclude={"variants", "methods", "controls"})
         for key, value in self.variants[name].items():
             if not key.startswith(VARIANT_KEYS):
                 raise ValueError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.methods.base import Method
 from hage_transfer.pretrain.methods.registry import method_of
-from hage_transfer.pretrain.trial_files import HAGE
+from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Contender:
         source: its name in the results.
         config: that it is trained with: the run's, with a variant's changes.
         method: the compared system; None: HAGE.
+        shuffled: HAGE on shuffled expression, the control: each trial trains for as long as HAGE's own did.
         trials: runs with another validation split and initialisation each; 1 where nothing is drawn.
     """
 
@@ -23,6 +24,7 @@ class Contender:
     config: PretrainConfig
     method: Method | None
     trials: int
+    shuffled: bool = False
 
     @property
     def calibrated(self) -> bool:
@@ -31,8 +33,10 @@ class Contender:
 
 
 def contenders(config: PretrainConfig) -> list[Contender]:
-    """HAGE (if asked for), its variants and the compared systems, in the order of the config."""
+    """HAGE (if asked for), its shuffled control, its variants and the compared systems, in the order of the config."""
     found = [Contender(HAGE, config, None, config.trials)] if HAGE in config.methods else []
+    if config.controls == "all":
+        found.append(Contender(SHUFFLED, config, None, config.trials, shuffled=True))
     found += [Contender(name, config.variant(name), None, config.trials) for name in config.variants]
     compared = [method_of(name) for name in config.methods if name != HAGE]
     found += [Contender(one.name, config, one, config.trials if one.stochastic else 1) for one in compared]

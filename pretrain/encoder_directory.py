@@ -1,6 +1,7 @@
 """The encoder directory that a trial leaves for transfer: encoder, calibrated predictor, and what its card says."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def write_encoder_directory(
     validation_pcc: float,
     validation_rows: Int[np.ndarray, " val"],
     predicted: Float[np.ndarray, "train gene"],
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the gene-informed encoder, its predictor and calibration, with a card that says what they come from.
 
@@ -85,11 +87,13 @@ def write_encoder_directory(
         validation_pcc: the score that chose its epoch.
         validation_rows: rows of ``data.train`` that were kept from training; each gene's PCC is taken on them.
         predicted: raw, of every spot of ``data.train``.
+        about: what the card says of a control besides; None: it is HAGE's.
     """
     card = {
         **encoder_card(data, config, trial=trial),
         "gene_embeddings_source": data.gene_source if config.model.gene_informed else "none",
         "validation_pcc": round(validation_pcc, 6),
+        **(about or {}),
     }
     slope, intercept = fit_lines(predicted, data.train.target)
     model = ExpressionModel(

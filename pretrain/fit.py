@@ -22,9 +22,14 @@ VALIDATION_PCC = "validation/pcc"
 
 
 class BestEpoch(Callback):
-    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term."""
+    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term.
 
-    def __init__(self) -> None:
+    Args:
+        last: keep the weights of the last epoch instead.
+    """
+
+    def __init__(self, *, last: bool = False) -> None:
+        self._last = last
         self.score, self.epoch = -float("inf"), -1
         self.state: dict[str, torch.Tensor] = {}
         self.curves: list[tuple[int, str, float]] = []
@@ -33,7 +38,7 @@ class BestEpoch(Callback):
         """Compares the epoch with the best so far."""
         self.curves += [(trainer.current_epoch, name, float(value)) for name, value in trainer.callback_metrics.items()]
         score = float(trainer.callback_metrics[VALIDATION_PCC])
-        if score > self.score:
+        if self._last or score > self.score:
             self.score, self.epoch = score, trainer.current_epoch
             self.state = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
 
@@ -46,6 +51,7 @@ def fit(
     settings: TrainSettings,
     device: str,
     tensorboard: Path,
+    fixed_epochs: int | None = None,
 ) -> BestEpoch:
     """Trains ``module``, which logs ``VALIDATION_PCC``; the caller loads ``state`` of the best epoch.
 
@@ -56,11 +62,13 @@ def fit(
         settings: epochs and patience.
         device: torch device.
         tensorboard: folder of this trial's curves.
+        fixed_epochs: exactly so many, and the last one is kept; None: early stop, best epoch.
 
     Returns:
         The best epoch; its ``state`` is empty where no epoch had a finite score.
     """
-    best = BestEpoch()
+    best = BestEpoch(last=fixed_epochs is not None)
+    stop = [EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)] if fixed_epochs is None else []
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -68,9 +76,9 @@ def fit(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         trainer = lightning.Trainer(
             **_placement(device),
-            max_epochs=settings.epochs,
+            max_epochs=fixed_epochs or settings.epochs,
             logger=TensorBoardLogger(tensorboard.parent, name="", version=tensorboard.name),
-            callbacks=[best, EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)],
+            callbacks=[best, *stop],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

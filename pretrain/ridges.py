@@ -56,6 +56,16 @@ class RidgePath:
         self._values = np.maximum(values, 0.0)
         self._cross = self._vectors.T @ (cross - n * np.outer(shift, intercept))
 
+    def linear(
+        self, alpha: float, rank: float = FULL
+    ) -> tuple[Float64[np.ndarray, "mapped gene"], Float64[np.ndarray, " mapped"], Float64[np.ndarray, " gene"]]:
+        """Weights, shift and intercept: the prediction is (mapped features - shift) @ weights + intercept."""
+        weights = self._cross / (self._values + alpha)[:, None]
+        if rank != FULL:
+            kept = _right_vectors(np.sqrt(self._values)[:, None] * weights, int(rank))
+            weights = (weights @ kept.T) @ kept
+        return self._vectors @ weights, self._shift, self._intercept
+
     def predictions(
         self, features: Float[np.ndarray, "spot feature"], alphas: Sequence[float], ranks: Sequence[float] = (FULL,)
     ) -> Iterator[tuple[float, float, Float64[np.ndarray, "spot gene"]]]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.compare.controls import with_roles
 from hage_transfer.compare.records import Record, summarise
 from hage_transfer.compare.results import Results
 from hage_transfer.pretrain.audit.attention_use import attention_records
@@ -15,17 +16,19 @@ from hage_transfer.pretrain.audit.retrieval import retrieval_records
 from hage_transfer.pretrain.baselines import CONTROLS, choose_alpha, ridge
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.contenders import Contender, contenders
+from hage_transfer.pretrain.controls.about import CHEAP
+from hage_transfer.pretrain.controls.encoders import write_cheap_controls
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_records
 from hage_transfer.pretrain.encoder_directory import add_held_out_scores, write_system_directory
-from hage_transfer.pretrain.evaluate import fold_records
+from hage_transfer.pretrain.evaluate import AVERAGED_SUFFIX, fold_records
 from hage_transfer.pretrain.fit import one_thread
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
 from hage_transfer.pretrain.methods.base import Task
 from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
-from hage_transfer.pretrain.ridges import RIDGES
+from hage_transfer.pretrain.ridges import BAR, RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
-from hage_transfer.pretrain.trial_files import HAGE, TrialPaths, TrialPredictions, TrialSummary, write_trained
+from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.items import run_items
 from hage_transfer.running.jobs import Engine, Job
@@ -66,24 +69,39 @@ def pretrain(
     entrants = contenders(config)
     for fold in folds:
         _forget_other_inputs(run.path, fold)
-    trials = [
+    trials, after = (
+        [
+            Job(
+                f"{fold.fold.name} {contender.source} trial {trial}",
+                _trial_paths(run.path, fold, contender, trial).predictions,
+                _run_trial,
+                (fold, contender, run.path, trial, device),
+                gpus=1 if device.startswith("cuda") else 0,
+            )
+            for fold in folds
+            for contender in entrants
+            if contender.shuffled is shuffled
+            for trial in range(contender.trials)
+        ]
+        for shuffled in (False, True)
+    )
+    scores = [
         Job(
-            f"{fold.fold.name} {contender.source} trial {trial}",
-            _trial_paths(run.path, fold, contender, trial).predictions,
-            _run_trial,
-            (fold, contender, run.path, trial, device),
-            gpus=1 if device.startswith("cuda") else 0,
+            f"{fold.fold.name} scores",
+            _scores_path(run.path, fold, config),
+            _run_scores,
+            (fold, config, run.path),
         )
         for fold in folds
-        for contender in entrants
-        for trial in range(contender.trials)
     ]
-    scores = [
-        Job(f"{fold.fold.name} scores", _scores_path(run.path, fold), _run_scores, (fold, config, run.path))
+    controls = [
+        Job(f"{fold.fold.name} controls", _controls_path(run.path, fold), _run_controls, (fold, config, run.path))
         for fold in folds
+        if HAGE in config.methods and config.controls != "none"
     ]
-    for jobs in (trials, scores):
-        run_items(jobs, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+    for jobs in (trials, after, scores, controls):
+        if jobs:
+            run_items(jobs, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
     summaries = {
         (fold.fold.name, contender.source, trial): TrialSummary.load(
             _trial_paths(run.path, fold, contender, trial).predictions
@@ -117,7 +135,11 @@ def _trial_paths(run: Path, inputs: FoldInputs, contender: Contender, trial: int
 def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, device: str) -> None:
     config, paths = contender.config, _trial_paths(run, inputs, contender, trial)
     if contender.method is None:
-        train_trial(inputs, config, trial, paths, device)
+        epochs = None
+        if contender.shuffled:
+            own = TrialPaths.of(run, inputs.fold.name, trial, sha256=inputs.sha256)
+            epochs = TrialSummary.load(own.predictions).best_epoch + 1
+        train_trial(inputs, config, trial, paths, device, shuffled_epochs=epochs)
         return
     data = inputs.data(config.preset)
     seed = trial_seed(config.seed, data.fold.name, trial)
@@ -163,7 +185,7 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
         if contender.source == HAGE:
             write_predictions(run / "predictions" / f"{inputs.fold.name}.h5ad", data, trials)
     write_json(
-        _scores_path(run, inputs),
+        _scores_path(run, inputs, config),
         {
             "records": [asdict(record) for record in records],
             "ridge_alpha": alpha,
@@ -176,15 +198,31 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
     )
 
 
-def _scores_path(run: Path, inputs: FoldInputs) -> Path:
-    return run / "jobs" / inputs.fold.name / f"scores-{inputs.sha256[:12]}.json"
+def _scores_path(run: Path, inputs: FoldInputs, config: PretrainConfig) -> Path:
+    name = "scores_with_shuffled" if config.controls == "all" else "scores"
+    return run / "jobs" / inputs.fold.name / f"{name}-{inputs.sha256[:12]}.json"
+
+
+@one_thread()
+def _run_controls(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
+    chosen = _read_scores(run, inputs, config)["tuned"][BAR]
+    data = inputs.data(config.preset)
+    write_cheap_controls(run, data, config, alpha=chosen["alpha"], rank=chosen["rank"])
+    write_json(_controls_path(run, inputs), {"made": list(CHEAP)})
+
+
+def _controls_path(run: Path, inputs: FoldInputs) -> Path:
+    return run / "jobs" / inputs.fold.name / f"controls-{inputs.sha256[:12]}.json"
+
+
+def _read_scores(run: Path, inputs: FoldInputs, config: PretrainConfig) -> dict[str, Any]:
+    return dict(json.loads(_scores_path(run, inputs, config).read_text(encoding="utf-8")))
 
 
 def _collect(run: RunDirectory, inputs: Inputs, folds: Sequence[FoldInputs], config: PretrainConfig) -> Results:
-    scores: dict[str, dict[str, Any]] = {
-        fold.fold.name: json.loads(_scores_path(run.path, fold).read_text(encoding="utf-8")) for fold in folds
-    }
+    scores = {fold.fold.name: _read_scores(run.path, fold, config) for fold in folds}
     records = [Record(**record) for score in scores.values() for record in score["records"]]
+    records = with_roles(records, {SHUFFLED, SHUFFLED + AVERAGED_SUFFIX})
     records += summarise(records)
     results = Results(records, run_meta(run.path, records, scores, inputs, folds, config))
     results.save(run.results_path)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,7 +18,9 @@ from hage_transfer.pretrain.audit.retrieval import write_retrieval
 from hage_transfer.pretrain.centroid_bank import CentroidBank
 from hage_transfer.pretrain.clustering import hierarchical_clusters
 from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.controls.about import card_of
 from hage_transfer.pretrain.controls.gene_controls import control_genes
+from hage_transfer.pretrain.controls.shuffled import shuffle_expression
 from hage_transfer.pretrain.controls.zero_shot import write_zero_shot
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.encoder_directory import write_encoder_directory
@@ -27,7 +30,7 @@ from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
-from hage_transfer.pretrain.trial_files import TrialPaths, write_training
+from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
 from hage_transfer.running.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -39,22 +42,42 @@ def trial_seed(seed: int, fold: str, trial: int) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(fold.encode()), trial]).generate_state(1)[0])
 
 
-def train_trial(inputs: FoldInputs, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
+def train_trial(
+    inputs: FoldInputs,
+    config: PretrainConfig,
+    trial: int,
+    paths: TrialPaths,
+    device: str,
+    *,
+    shuffled_epochs: int | None = None,
+) -> None:
     """Trains one trial and writes its encoder directory, its curves and, last of all, its predictions.
 
     On the CPU it is one thread, so that numbers do not depend on how many jobs share the machine: cores are used by
     ``--jobs``.
 
+    Args:
+        inputs: of the fold.
+        config: of the run.
+        trial: its number.
+        paths: where it writes.
+        device: torch device.
+        shuffled_epochs: train the control on shuffled expression, for exactly so many epochs; None: HAGE itself.
+
     Raises:
         ConfigError: training diverged.
     """
     with one_thread():
-        _train_trial(inputs.data(config.preset), config, trial, paths, device)
+        _train_trial(inputs.data(config.preset), config, trial, paths, device, shuffled_epochs)
 
 
-def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str) -> None:
+def _train_trial(
+    data: FoldData, config: PretrainConfig, trial: int, paths: TrialPaths, device: str, shuffled_epochs: int | None
+) -> None:
     seed = trial_seed(config.seed, data.fold.name, trial)
     data = control_genes(data, config.genes.control, seed=seed)
+    if shuffled_epochs is not None:
+        data = replace(data, train=shuffle_expression(data.train, seed=seed))
     rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
     shutil.rmtree(paths.tensorboard, ignore_errors=True)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -70,6 +93,7 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
             settings=config.train,
             device=device,
             tensorboard=paths.tensorboard,
+            fixed_epochs=shuffled_epochs,
         )
     if not best.state:
         raise ConfigError(
@@ -89,6 +113,7 @@ def _train_trial(data: FoldData, config: PretrainConfig, trial: int, paths: Tria
         validation_pcc=best.score,
         validation_rows=validation_rows,
         predicted=predicted,
+        about=None if shuffled_epochs is None else card_of(SHUFFLED),
     )
     _write_predictions(paths.predictions, module, data, best, predicted, seed=seed)
 
@@ -106,18 +131,23 @@ def _clusters(
     )
 
 
-def _build(
-    data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"], clusters: Int[np.ndarray, " train"]
-) -> HageModule:
-    genes = torch.from_numpy(data.gene_vectors) if config.model.gene_informed else None
+def new_encoder(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> GeneInformedEncoder:
+    """The encoder of a trial before its first step, features scaled by the training ``rows``; torch's seed decides."""
     encoder = GeneInformedEncoder(
-        genes,
+        torch.from_numpy(data.gene_vectors) if config.model.gene_informed else None,
         feature_dim=data.train.features.shape[1],
         embed_dim=config.model.embed_dim,
         n_heads=config.model.n_heads,
         feature_dropout=config.model.feature_dropout,
     )
     encoder.set_feature_scale(*feature_scale(data.train.features, rows))
+    return encoder
+
+
+def _build(
+    data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"], clusters: Int[np.ndarray, " train"]
+) -> HageModule:
+    encoder = new_encoder(data, config, rows)
     over_dataset = config.clusters.centroids == "dataset"
     return HageModule(
         encoder,

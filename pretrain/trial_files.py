@@ -13,6 +13,8 @@ from hage_transfer.pretrain.methods.base import Trained
 from hage_transfer.running.atomic import atomic_path
 
 HAGE = "hage"
+SHUFFLED = "shuffled"
+"""HAGE trained on expression that is shuffled over the spots of each section: a control (``controls.encoders``)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class TrialPaths:
         every variant and compared system (``system``) a folder of its name.
         """
         folder = Path() if source == HAGE else Path(source)
-        encoders = run / "encoders" if source == HAGE else run / ("systems" if system else "variants") / source
+        of_source = {HAGE: run / "encoders", SHUFFLED: run / "controls" / SHUFFLED}
+        encoders = of_source.get(source, run / ("systems" if system else "variants") / source)
         return cls(
             predictions=run / "jobs" / fold / folder / f"trial_{trial}-{sha256[:12]}.h5",
             encoder=encoders / fold / f"trial_{trial}",
@@ -43,10 +46,11 @@ class TrialPaths:
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """What is small of a trial: its validation score and its curves."""
+    """What is small of a trial: its validation score and its curves, and the epoch that was kept (from 0)."""
 
     validation_pcc: float
     curves: Sequence[tuple[int, str, float]]
+    best_epoch: int = 0
 
     @classmethod
     def load(cls, path: Path) -> "TrialSummary":
@@ -97,4 +101,4 @@ def write_training(
 def _summary(file: h5py.File) -> TrialSummary:
     epochs, terms, values = (file[f"curves/{name}"] for name in ("epoch", "term", "value"))
     curves = list(zip(epochs[...].tolist(), terms.asstr()[...].tolist(), values[...].tolist(), strict=True))
-    return TrialSummary(float(file.attrs["validation_pcc"]), curves)
+    return TrialSummary(float(file.attrs["validation_pcc"]), curves, int(file.attrs["best_epoch"]))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hage_transfer.compare.source_settings import Label, NullCopies, Sources, SourceSettings
+from hage_transfer.compare.source_settings import Controls, Label, NullCopies, Sources, SourceSettings
 from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SplitSettings
 
 Classifier = Literal["logistic", "knn", "class_mean"]
@@ -87,5 +87,6 @@ class ProbeConfig(Settings):
         "auc", description="what the selection (select=True) takes the best encoder by"
     )
     null: int = NullCopies
+    controls: bool | Path | None = Controls
     memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
     seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")

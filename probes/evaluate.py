@@ -199,7 +199,7 @@ def _job(
     all_labels = [place for place, draw in enumerate(heads.draws) if draw.share == 1]
     chosen = list(range(len(heads.draws))) if classifier == LINEAR else all_labels
     training, wanted = heads.training[chosen], heads.wanted[chosen]
-    sha256 = work_sha256(files, labels, training, wanted)
+    sha256 = work_sha256(classifier, files, labels, training, wanted)
     work = ProbeJob(
         classifier=classifier,
         paths=tuple(files),

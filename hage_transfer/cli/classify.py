@@ -48,6 +48,7 @@ def show_table(results: "Results", console: Console) -> None:
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
+    controls = {record.source for record in results.records if record.role == "control"}
     table = Table("source", "trials", *metrics.values(), **STYLE)
     for source in results.sources:
         cells = []
@@ -55,7 +56,7 @@ def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Map
             rows = results.select(source=source, metric=metric, trial=None, split="test")
             found = {record.fold: record.value for record in rows}
             cells.append(_mean_and_std(found.get(MEAN), found.get(STD)))
-        table.add_row(source, n_trials[source], *cells)
+        table.add_row(f"{source} (control)" if source in controls else source, n_trials[source], *cells)
     return table
 
 
@@ -110,10 +111,17 @@ def _mean_and_std(value: float | None, std: float | None) -> str:
 
 
 def show_differences(results: "Results", console: Console) -> None:
-    """Prints how each other source differs from the first in AUC, fold by fold, in a sentence with its uncertainty."""
+    """Prints how each other source differs from the first in AUC, in a sentence with its uncertainty; no controls."""
+    from hage_transfer.compare.controls import ascribed, controls_of  # NumPy, which no --help needs
+    from hage_transfer.compare.null import null_in
+
+    controls = controls_of(results)
     for difference in results.differences("auc"):
-        console.print(difference.sentence(), markup=False, soft_wrap=True)
-    from hage_transfer.compare.null import null_in  # NumPy, which no --help needs
+        if difference.source in controls:
+            continue
+        owed = ascribed(results, difference.source)
+        said = "" if owed is None else f" Of {difference.source}: {owed.clause}."
+        console.print(difference.sentence() + said, markup=False, soft_wrap=True)
 
     null = null_in(results)
     if null is not None:

@@ -16,7 +16,8 @@ _OPTIONS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            "address", "allow_trained", "coords", "dataset", "deciding", "device", "drop_empty", "embeddings",
+            "address", "allow_trained", "controls", "coords", "dataset", "deciding", "device", "drop_empty",
+            "embeddings",
             "encoder_name", "encoder_sha256", "engine", "features", "fold", "genes", "group", "group_column",
             "jobs", "keep", "label", "label_column", "layout", "level0_magnification", "licence",
             "licence_allows", "magnification", "out", "overwrite", "panel", "part_column", "path_column",

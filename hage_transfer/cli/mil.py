@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 @options.run_command
-def mil(run: dict[str, Any], *, null: options.Null = None) -> None:
+def mil(run: dict[str, Any], *, null: options.Null = None, controls: options.Controls = None) -> None:
     """Compare slide feature sources with AB-MIL on the same folds and seeds."""
-    results = ht.mil(**run, null=null)
+    results = ht.mil(**run, null=null, controls=controls)
     console = Console()
     show_table(results, console)
     show_quoted(results.meta["quoted"], console)

@@ -36,6 +36,16 @@ Null = Annotated[
     ),
 ]
 
+Controls = Annotated[
+    bool | None,
+    typer.Option(
+        "--controls/--no-controls",
+        help="Encoders that no gene taught, beside the gene-informed ones: a gain may be ascribed to genes only beside "
+        "them. Neither: those that cost little.",
+        show_default=False,
+    ),
+]
+
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
 """Of every table that is printed."""
 

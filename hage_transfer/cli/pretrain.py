@@ -26,11 +26,12 @@ def pretrain(
         str | None,
         typer.Option(help="YAML of named variants of HAGE, an ablation or a grid, or the name of a recipe of them."),
     ] = None,
+    controls: options.Controls = None,
     engine: options.Engine = "processes",
     address: options.Address = None,
 ) -> None:
     """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
-    results = ht.pretrain(**run, methods=methods, variants=variants, engine=engine, address=address)
+    results = ht.pretrain(**run, methods=methods, variants=variants, controls=controls, engine=engine, address=address)
     console = Console()
     show_gene_table(results, console)
     show_paired_differences(results, console)

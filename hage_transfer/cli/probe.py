@@ -23,9 +23,10 @@ def probe(
         bool, typer.Option("--select", help="Write which encoder did best to selected.json, for `hage mil`.")
     ] = False,
     null: options.Null = None,
+    controls: options.Controls = None,
 ) -> None:
     """Compare patch feature sources with the linear probe on the same folds and seeds."""
-    results = ht.probe(**run, select=select, null=null)
+    results = ht.probe(**run, select=select, null=null, controls=controls)
     console = Console()
     show_table(results, console)
     show_cross_checks(results, console)

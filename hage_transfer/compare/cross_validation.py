@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from hage_transfer.compare.classification import per_class_rows
 from hage_transfer.compare.comparison import LabelledFolds, paired_tests, source_intervals
+from hage_transfer.compare.controls import controls_in, with_roles
 from hage_transfer.compare.guards import guard_warnings
 from hage_transfer.compare.out_of_fold import (
     PREDICTION_ROWS,
@@ -88,11 +89,15 @@ def compared(
         **claims,
         **(own := scored.meta(positive=positive)),
     }
-    guards = guard_warnings(meta.get("features", {}), scored.whole)
+    features = meta.get("features", {})
+    controls = controls_in(
+        features
+    )  # made on the same patches as what they stand beside, so that one warning is enough
+    guards = guard_warnings({name: one for name, one in features.items() if name not in controls}, scored.whole)
     for guard in guards:
         log.warning("%s", guard)
     warnings = [*meta.get("warnings", []), *own["warnings"], *guards]
-    return Results(records, {**shared, **meta, "warnings": warnings})
+    return Results(with_roles(records, controls), {**shared, **meta, "warnings": warnings})
 
 
 def _claims(

@@ -22,6 +22,7 @@ class Record:
         metric: ``pcc_all``, ``accuracy``, ...
         value: the number; None where it is not defined (JSON has no NaN).
         section: test section of a gene table's per-section row; None elsewhere.
+        role: ``control`` where the source is one, which no claim is made of; None elsewhere.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Record:
     metric: str
     value: float | None
     section: str | None = None
+    role: str | None = None
 
 
 def read_record(tree: Mapping[str, Any]) -> Record:
@@ -65,16 +67,15 @@ def summarise(records: Sequence[Record]) -> list[Record]:
     Undefined values are left out; a single fold has no std. Per-section rows are not summarised: the caller makes
     the fold's own row from them first, so that nothing is pooled unseen.
     """
-    groups: dict[tuple[str, str, str, int | None, str], list[float]] = {}
+    groups: dict[Record, list[float]] = {}
     for record in records:
         if record.section is None and record.fold not in (MEAN, STD) and record.value is not None:
-            key = (record.task, record.source, record.split, record.trial, record.metric)
-            groups.setdefault(key, []).append(record.value)
+            groups.setdefault(replace(record, fold=MEAN, value=None), []).append(record.value)
     rows: list[Record] = []
-    for (task, source, split, trial, metric), values in groups.items():
-        rows.append(Record(task, source, split, MEAN, trial, metric, mean(values)))  # to the last digit as in tables
+    for row, values in groups.items():
+        rows.append(replace(row, value=mean(values)))  # to the last digit as in tables
         if (std := spread(values)) is not None:
-            rows.append(Record(task, source, split, STD, trial, metric, std))
+            rows.append(replace(row, fold=STD, value=std))
     return rows
 
 

@@ -66,7 +66,8 @@ class Results:
     def save(self, path: Path) -> None:
         """Writes ``results.json`` atomically."""
         records = [
-            {k: v for k, v in asdict(record).items() if k != "section" or v is not None} for record in self.records
+            {k: v for k, v in asdict(record).items() if v is not None or k not in ("section", "role")}
+            for record in self.records
         ]
         write_json(path, {"schema_version": SCHEMA_VERSION, "records": records, "meta": dict(self.meta)})
 

@@ -22,6 +22,14 @@ NullCopies: int = Field(
 )
 
 
+Controls: bool | Path | None = Field(
+    None,
+    description="encoders that no gene taught (frozen_standardised, untrained, pca, expression, shuffled), compared as "
+    "sources of these names. true: those of the pretraining run that the first encoder lies in, or the folder of a "
+    "run; false: none; not given: a probe takes those that are there, MIL none. Changes no other number",
+)
+
+
 class SourceSettings(Settings):
     """One named feature source: a feature file (or folder of them), a way to make it, or others side by side."""
 

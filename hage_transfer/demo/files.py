@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hage_transfer.data.synthetic import mark_synthetic
 from hage_transfer.demo.patches import write_patches
 from hage_transfer.demo.sections import write_sections
 from hage_transfer.demo.slides import write_slides
@@ -78,6 +79,8 @@ def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFil
                 f"{root}: holds demo data of {found}, wanted {made_with}; give another out=, or overwrite=True"
             )
     write_json(marker, made_with)
+    for folder in (files.sections, files.patches, files.slides):
+        mark_synthetic(folder)
     write_sections(files.sections, seed=seed, names=size.sections, side_px=size.section_px)
     write_patches(files.patches, seed=seed, splits=dict(size.patch_slides), per_slide=size.patches_per_slide)
     write_slides(files.slides, seed=seed, n_slides=size.slides, side_px=size.slide_px)

@@ -22,6 +22,11 @@ def path_of(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+def path_or_bool(value: bool | PathLike | None) -> bool | Path | None:
+    """A path, or yes or no."""
+    return value if value is None or isinstance(value, bool) else Path(value)
+
+
 def merged(changes: Changes | None, given: Mapping[str, Any]) -> list[Changes]:
     """Changes of a config in their order: a caller's ``changes``, then the arguments that were given.
 

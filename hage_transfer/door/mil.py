@@ -11,12 +11,13 @@ from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
 from hage_transfer.data.labels import read_labels
 from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
-from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
+from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import encode_bags
+from hage_transfer.encode.control_sources import with_controls
 from hage_transfer.encode.labels_table import LABELS_FILE
 from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER
 from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
@@ -43,6 +44,7 @@ def mil(
     out: PathLike | None = None,
     seed: int | None = None,
     null: int | None = None,
+    controls: bool | PathLike | None = None,
     device: str = "auto",
     jobs: int = 1,
     overwrite: bool = False,
@@ -69,6 +71,8 @@ def mil(
         seed: of weights and of the order of bags.
         null: copies of the frozen features that carry the same information, on the same folds: how often the verdict
             errs on this set, and the smallest difference that it can show.
+        controls: encoders that no gene taught, as sources: True: those of the pretraining run that the first encoder
+            lies in, or the folder of a run; False: none; None: none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         jobs: at a time.
         overwrite: delete an earlier run there first.
@@ -84,10 +88,18 @@ def mil(
     classifier = _own_classifier(model)
     if model is not None:
         named["model"] = model if isinstance(model, Mapping) else {"kind": own_kind(model) if classifier else model}
-    given = {"data.root": root, "data.labels": table.path, "features": features, "seed": seed, "null": null}
+    given = {
+        "data.root": root,
+        "data.labels": table.path,
+        "features": features,
+        "seed": seed,
+        "null": null,
+        "controls": path_or_bool(controls),
+    }
     settings = resolve_config(MilConfig, config, *merged(changes, given), named, *sources_of(sources))
     resolved = resolve_device(device)
-    check_sources(settings.sources)
+    sources_too = with_controls(settings.sources, settings.controls, by_default=False)
+    check_sources(sources_too)
     check_own(settings.model.kind, classifier)
     RunDirectory.check(folder, settings, overwrite=overwrite)
     if isinstance(labels, pd.DataFrame):
@@ -97,8 +109,8 @@ def mil(
     run = RunDirectory.open(folder, settings, overwrite=overwrite)
     table.write()
     with run_log(run), shown("mil", progress) as tell:
-        paths = resolve_sources(settings.sources, frozen=frozen, out=folder, device=resolved)
-        trials = side_by_side(settings.sources, paths, repeats=settings.train.repeats)
+        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
+        trials = side_by_side(sources_too, paths, repeats=settings.train.repeats)
         evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
     return replace(RunResults.read(folder), model=classifier)
 

@@ -17,6 +17,8 @@ from hage_transfer.running.jobs import Engine
 from hage_transfer.running.progress import Progress, run_log, shown
 from hage_transfer.running.run_directory import RunDirectory
 
+_CONTROLS = {True: "all", False: "none", None: None}
+
 
 def pretrain(
     config: ConfigLike,
@@ -25,6 +27,7 @@ def pretrain(
     features: PathLike | None = None,
     methods: str | Sequence[str] | None = None,
     variants: PathLike | Mapping[str, Mapping[str, Any]] | None = None,
+    controls: bool | None = None,
     changes: Changes | None = None,
     out: PathLike | None = None,
     seed: int | None = None,
@@ -45,6 +48,8 @@ def pretrain(
         features: folder of the sections' feature files.
         methods: compared systems, ``all`` or their names.
         variants: of HAGE by name: a mapping, or a file (or recipe) of one.
+        controls: encoders that a gain must stand beside: True: all, HAGE trained on shuffled expression too; False:
+            none; None: the config's (those that train no network).
         changes: of the config's keys, nested or dotted.
         out: run directory; None: ``runs/<name of the config>``.
         seed: of the trials.
@@ -62,7 +67,13 @@ def pretrain(
         InputError: the data, the features or the config are wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
-    given = {"data.root": root, "features": features, "seed": seed, "methods": _methods(methods)}
+    given = {
+        "data.root": root,
+        "features": features,
+        "seed": seed,
+        "methods": _methods(methods),
+        "controls": _CONTROLS[controls],
+    }
     settings = resolve_config(PretrainConfig, config, *merged(changes, given), *_variants(variants))
     resolved = resolve_device(device)
     if engine == "ray" and ":" in resolved:

@@ -7,12 +7,13 @@ from typing import Any
 from hage_transfer.config import Changes
 from hage_transfer.data.labels import read_labels
 from hage_transfer.door.encoders import Encoder, encoder_of
-from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
+from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode import selection
+from hage_transfer.encode.control_sources import with_controls
 from hage_transfer.encode.labels_table import LABELS_FILE
 from hage_transfer.encode.section_and_patch_items import FEATURES_FILE
 from hage_transfer.encode.sections_and_patches import encode_patches
@@ -38,6 +39,7 @@ def probe(
     out: PathLike | None = None,
     seed: int | None = None,
     null: int | None = None,
+    controls: bool | PathLike | None = None,
     select: bool = False,
     device: str = "auto",
     jobs: int = 1,
@@ -63,6 +65,8 @@ def probe(
         seed: of the order of rows.
         null: copies of the frozen features that carry the same information, on the same folds: how often the verdict
             errs on this set, and the smallest difference that it can show.
+        controls: encoders that no gene taught, as sources: True: those of the pretraining run that the first encoder
+            lies in, or the folder of a run; False: none; None: those that are there.
         select: write which encoder did best to ``selected.json``, which ``mil`` takes.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         jobs: at a time.
@@ -76,10 +80,18 @@ def probe(
     folder = Path("runs") / f"probe-{recipe_stem(config, 'run')}" if out is None else Path(out)
     table = given_table(manifest, folder, "manifest")
     named, own = encoder_of(encoder)
-    given = {"data.root": root, "data.manifest": table.path, "features": features, "seed": seed, "null": null}
+    given = {
+        "data.root": root,
+        "data.manifest": table.path,
+        "features": features,
+        "seed": seed,
+        "null": null,
+        "controls": path_or_bool(controls),
+    }
     settings = resolve_config(ProbeConfig, config, *merged(changes, given), named, *sources_of(sources))
     resolved = resolve_device(device)
-    check_sources(settings.sources)
+    sources_too = with_controls(settings.sources, settings.controls, by_default=True)
+    check_sources(sources_too)
     encoders = selection.candidates(settings.sources) if select else []
     RunDirectory.check(folder, settings, overwrite=overwrite)
     if settings.split.parts is not None:
@@ -99,8 +111,8 @@ def probe(
     table.write()
     with run_log(run), shown("probe", progress) as tell:
         frozen = settings.features / FEATURES_FILE
-        paths = resolve_sources(settings.sources, frozen=frozen, out=folder, device=resolved)
-        trials = side_by_side(settings.sources, paths)
+        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
+        trials = side_by_side(sources_too, paths)
         results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
     if select:
         selection.select(results, encoders, metric=settings.select_by, run=folder)

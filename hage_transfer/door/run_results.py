@@ -42,6 +42,14 @@ class RunResults(Results):
         return sorted(self.folder.glob("encoders/*/trial_*"))
 
     @property
+    def controls(self) -> dict[str, list[Path]]:
+        """Encoder directories of the controls that pretraining made, by name; none of other runs."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob("controls/*/*/trial_*")):
+            found.setdefault(path.parts[-3], []).append(path)
+        return found
+
+    @property
     def slides(self) -> list[str]:
         """Slides that were tested, in the order of ``predictions.csv``; none of runs on patches and sections.
 

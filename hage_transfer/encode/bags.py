@@ -126,7 +126,16 @@ def _encode(
     from hage_transfer.encode.items import encode_items
 
     with shown("encode", progress) as tell:
-        encode_items(items, config.encoder, device=device, overwrite=False, own=own, book=book, progress=tell)
+        encode_items(
+            items,
+            config.encoder,
+            device=device,
+            overwrite=False,
+            root=config.data.root,
+            own=own,
+            book=book,
+            progress=tell,
+        )
 
 
 def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:

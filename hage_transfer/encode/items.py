@@ -12,6 +12,7 @@ import numpy as np
 from hage_transfer.config import EncoderSettings, config_sha256
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.feature_journal import journal_path
+from hage_transfer.data.synthetic import is_synthetic
 from hage_transfer.encode.extract import ImageSequence
 from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, StatusBook
@@ -76,6 +77,7 @@ def encode_items(
     *,
     device: str,
     overwrite: bool,
+    root: Path,
     own: FrozenEncoder | None = None,
     book: StatusBook | None = None,
     progress: Progress | None = None,
@@ -90,6 +92,7 @@ def encode_items(
         settings: the frozen encoder; it is loaded only where something is left to do.
         device: see ``resolve_device``.
         overwrite: remove what is there first.
+        root: folder of the data set, whose mark says whether it is synthetic.
         own: an encoder of the caller's, in place of the one that ``settings`` name.
         book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
         progress: told of each item that ends, of each batch of images too.
@@ -130,6 +133,7 @@ def encode_items(
         settings,
         sha256=sha256,
         arithmetic=f"{device.partition(':')[0]} {runtime_of(settings, device=device) if own is None else 'own'}",
+        synthetic=is_synthetic(root),
         progress=told,
         book=book,
     )

@@ -40,7 +40,15 @@ def encode_sections(
         mpp_um_per_px=config.patch.mpp_um_per_px,
     )
     with shown("encode", progress) as tell:
-        encode_items(items, config.encoder, device=device, overwrite=overwrite, own=own, progress=tell)
+        encode_items(
+            items,
+            config.encoder,
+            device=device,
+            overwrite=overwrite,
+            root=config.data.root,
+            own=own,
+            progress=tell,
+        )
     log.info("features of %d sections in %s", len(items), config.features)
 
 
@@ -74,6 +82,14 @@ def encode_patches(
         check(LabelTable(patches.keys, patches.labels, patches.groups))
     item = patch_set_item(patches, config.features)
     with shown("encode", progress) as tell:
-        encode_items([item], config.encoder, device=device, overwrite=overwrite, own=own, progress=tell)
+        encode_items(
+            [item],
+            config.encoder,
+            device=device,
+            overwrite=overwrite,
+            root=config.data.root,
+            own=own,
+            progress=tell,
+        )
     write_labels(config.features, "key", patches.keys, patches.labels, patches.groups)
     log.info("features of %d patches in %s", len(patches), config.features)

@@ -53,10 +53,23 @@ class Worker:
         *,
         sha256: Callable[["Item"], str],
         arithmetic: str,
+        synthetic: bool,
         progress: ImageProgress,
         book: StatusBook | None,
     ) -> None:
-        """Takes the items that are left; ``arithmetic`` is what decides rows to the last bit besides ``sha256``."""
+        """Takes the items that are left.
+
+        Args:
+            items: that are left.
+            encoder: the frozen encoder.
+            settings: of it.
+            sha256: of all that decides an item's rows.
+            arithmetic: what decides them to the last bit besides.
+            synthetic: whether a generator made the images.
+            progress: told of what ends.
+            book: of the list, where there is one.
+        """
+        self._synthetic = synthetic
         self._items, self._encoder, self._settings = items, encoder, settings
         self._sha256, self._progress, self._book = sha256, progress, book
         self._arithmetic = f"{arithmetic} batch {settings.batch_size}"
@@ -202,6 +215,7 @@ class Worker:
             views=self._settings.views,
             surround=self._settings.surround,
             mpp_source=rows.slide_mpp_source,
+            synthetic=self._synthetic,
         )
         shape = rows.images.count, encoder.width
         write_blocks(

@@ -3,7 +3,7 @@
 A new form is one file: a ``StoredEncoder`` with its own ``form``, ``build`` and ``forward``, and its name below.
 """
 
-from pathlib import Path
+import os
 
 from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
@@ -24,7 +24,9 @@ _CLASSES: tuple[type[StoredEncoder], ...] = (
 FORMS: dict[str, type[StoredEncoder]] = {one.form: one for one in _CLASSES}
 
 
-def open_encoder(name: str | Path, *, revision: str | None = None, token: str | None = None) -> StoredEncoder:
+def open_encoder(
+    name: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
+) -> StoredEncoder:
     """Opens an encoder directory of any form, or a hub repository like it, ready for inference.
 
     Args:
@@ -37,6 +39,7 @@ def open_encoder(name: str | Path, *, revision: str | None = None, token: str | 
         WeightsError: ``name`` is no folder and the hub has it not, or cannot be reached.
 
     >>> import tempfile, torch
+    >>> from pathlib import Path
     >>> from hage_transfer.models.linear import LinearEncoder
     >>> folder = Path(tempfile.mkdtemp()) / "half"
     >>> LinearEncoder(torch.eye(4)[:, :2]).save_pretrained(folder, card={"frozen_encoder": "uni"})
@@ -44,7 +47,7 @@ def open_encoder(name: str | Path, *, revision: str | None = None, token: str | 
     >>> encoder.form, encoder(torch.ones(3, 4)).shape
     ('linear', torch.Size([3, 2]))
     """
-    folder = checkpoint.find_encoder(name, revision=revision, token=token)
+    folder = checkpoint.find_encoder(os.fspath(name), revision=revision, token=token)
     form = checkpoint.form_of(checkpoint.read_card(folder))
     if form not in FORMS:
         raise DataError(

@@ -19,6 +19,8 @@ GENE_METRICS = {
 METHODS = {
     "hage_averaged": "HAGE, trials averaged",
     "hage": "HAGE, single trials",
+    "shuffled_averaged": "Control: HAGE on shuffled expression, trials averaged",
+    "shuffled": "Control: HAGE on shuffled expression, single trials",
     "ridge": "Ridge on the frozen features",
     "reduced_rank_ridge": "Reduced-rank ridge on the frozen features",
     "kernel_ridge": "Kernel ridge on the frozen features",

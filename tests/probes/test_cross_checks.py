@@ -31,8 +31,8 @@ def data():
 
 
 def unit(rows, training):
-    centred = rows - rows[training].mean(axis=0)
-    return centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    standardised = (rows - rows[training].mean(axis=0)) / rows[training].std(axis=0)
+    return standardised / np.linalg.norm(standardised, axis=1, keepdims=True)
 
 
 def test_train_logistic_equals_scikit_learns(data):
@@ -168,6 +168,25 @@ def test_cross_checks_change_nothing_where_rows_change_places(data, classifier):
 
 
 @pytest.mark.parametrize("classifier", [neighbour_probabilities, class_mean_probabilities])
+def test_cross_checks_give_no_gain_to_a_source_that_only_standardises(data, classifier):
+    features, labels, training = data
+    one = classifier(features, labels, training, ~training, n_classes=CLASSES)
+    scaled = (features * np.logspace(-2, 2, WIDTH) + np.arange(WIDTH)).astype(np.float32)
+    other = classifier(scaled, labels, training, ~training, n_classes=CLASSES)
+    assert np.abs(one - other)[~training].mean() < 2e-3
+
+
+@pytest.mark.parametrize("classifier", [neighbour_probabilities, class_mean_probabilities])
+def test_cross_checks_leave_out_a_feature_that_is_constant_where_they_train(data, classifier):
+    features, labels, training = data
+    wider = np.concatenate([features, np.full((N, 1), 7.0, np.float32)], axis=1)
+    wider[~training[0], -1] = 1e6
+    one = classifier(features, labels, training[:1], ~training[:1], n_classes=CLASSES)
+    other = classifier(wider, labels, training[:1], ~training[:1], n_classes=CLASSES)
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("classifier", [neighbour_probabilities, class_mean_probabilities])
 def test_cross_checks_change_nothing_but_the_column_where_classes_are_renamed(data, classifier):
     features, labels, training = data
     renamed = np.array([2, 0, 1])
@@ -181,6 +200,6 @@ def test_directions_are_of_length_one_about_the_training_rows(data):
     from hage_transfer.probes.rows import LabelledFeatures
 
     rows = LabelledFeatures.of(features)
-    (centre,) = directions.training_centres(rows, training[:1], device="cpu")
-    found = directions.directions(rows, np.arange(N), centre).numpy()
+    (scale,) = directions.training_scales(rows, training[:1], device="cpu")
+    found = directions.directions(rows, np.arange(N), scale).numpy()
     np.testing.assert_allclose(found, unit(features, training[0]), atol=1e-5)
