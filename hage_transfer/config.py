@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from hage_transfer.bounded import MAX_YAML_BYTES, BoundsError, parse_yaml, read_text
 from hage_transfer.errors import ConfigError, nearest
@@ -29,11 +29,33 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class TransformSettings(Settings):
+    """What the network of an ONNX file wants of images, and gives: what the file itself does not say."""
+
+    input_px: int = Field(gt=0, description="side of the square that the network sees")
+    mean: tuple[float, float, float] = Field(description="of red, green and blue, of values in [0, 1]; 0 for none")
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(description="likewise; 1 for none")
+    resize_px: int | None = Field(
+        None, gt=0, description="the shorter side is resized to it, then the centre is cut; None: input_px"
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field("bicubic", description="of the resize, antialiased")
+    mpp_um_per_px: float | None = Field(
+        None, gt=0, description="resolution that it was trained at; images of another are warned of"
+    )
+    output: str | None = Field(None, description="name of the output that is taken, where there are several")
+    licence: str = Field("unknown", description="of the weights")
+
+
 class EncoderSettings(Settings):
     """Which frozen encoder makes features, and how."""
 
     name: str = Field(
-        "embedded", description="a name of the registry (`hage doctor`), `timm:<model>` or `hf-hub:<owner>/<model>`"
+        "embedded",
+        description="a name of the registry (`hage doctor`), `timm:<model>`, `hf-hub:<owner>/<model>`, or an ONNX file "
+        "(`path/to/model.onnx`)",
+    )
+    transform: TransformSettings | None = Field(
+        None, description="of an ONNX file, where no json of its name beside it has these keys"
     )
     weights: Path | None = Field(None, description="local weights file, instead of the hub")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")

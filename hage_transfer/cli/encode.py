@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
 @encode_app.command("st")
 def st_command(
     config: options.Config,
+    encoder: options.Encoder = None,
     changes: options.Set = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
@@ -55,23 +56,25 @@ def st_command(
     if dry_run:
         show_check(resolve_config(PretrainConfig, config, changes or ()))
     else:
-        ht.encode_sections(config=config, changes=changes, device=device, overwrite=overwrite)
+        ht.encode_sections(config=config, encoder=encoder, changes=changes, device=device, overwrite=overwrite)
 
 
 @encode_app.command("patches")
 def patches_command(
     config: options.Config,
+    encoder: options.Encoder = None,
     changes: options.Set = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
     """Features of labelled patches: features.h5 and labels.csv (config of `hage probe`)."""
-    ht.encode_patches(config=config, changes=changes, device=device, overwrite=overwrite)
+    ht.encode_patches(config=config, encoder=encoder, changes=changes, device=device, overwrite=overwrite)
 
 
 @encode_app.command("slides")
 def slides_command(
     config: options.Config,
+    encoder: options.Encoder = None,
     changes: options.Set = None,
     device: options.Device = "auto",
     mpp: options.Mpp = None,
@@ -89,6 +92,7 @@ def slides_command(
     """
     ht.encode_slides(
         config=config,
+        encoder=encoder,
         changes=changes,
         slide_mpp_um_per_px=mpp,
         device=device,

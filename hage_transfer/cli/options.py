@@ -14,6 +14,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config (dotted; YAML value)."),
 ]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="Frozen encoder in place of the config's: a name (`hage doctor` lists some), or an ONNX file."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.", min=0)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]

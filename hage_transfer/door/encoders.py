@@ -1,13 +1,16 @@
 """A frozen encoder as a caller gives it: by name, by the keys of a config, or an object of the caller's own."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from hage_transfer.door.given import PathLike
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.own import as_frozen
 
-Encoder = str | Mapping[str, Any] | FrozenEncoder
-"""A name of the registry, ``timm:<model>`` or ``hf-hub:<model>``; keys of a config's ``encoder``; or an object."""
+Encoder = PathLike | Mapping[str, Any] | FrozenEncoder
+"""A name of the registry, ``timm:<model>``, ``hf-hub:<model>`` or an ONNX file; keys of a config's ``encoder``; or an
+object."""
 
 
 def encoder_of(encoder: Encoder | None) -> tuple[dict[str, Any], FrozenEncoder | None]:
@@ -18,8 +21,8 @@ def encoder_of(encoder: Encoder | None) -> tuple[dict[str, Any], FrozenEncoder |
     """
     if encoder is None:
         return {}, None
-    if isinstance(encoder, str):
-        return {"encoder": {"name": encoder}}, None
+    if isinstance(encoder, str | os.PathLike):
+        return {"encoder": {"name": os.fspath(encoder)}}, None
     if isinstance(encoder, Mapping):
         return {"encoder": encoder}, None
     own = as_frozen(encoder)

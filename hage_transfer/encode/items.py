@@ -18,6 +18,7 @@ from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
 from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
 from hage_transfer.encoders.surround import CentreAndSurround
@@ -156,6 +157,8 @@ def open_encoder(settings: EncoderSettings, *, device: str, own: FrozenEncoder |
 def item_sha256(item: Item, settings: EncoderSettings, weights_sha256: str) -> str:
     """Hash of all that decides the rows of an item: a file that states it is kept."""
     encoder = {"encoder": settings.name, "weights": weights_sha256, "precision": settings.precision}
+    if is_onnx_file(settings.name):  # wherever it lies
+        encoder |= {"encoder": Path(settings.name).name, "transform": transform_of(settings).model_dump_json()}
     if settings.views > 1:
         encoder["views"] = str(settings.views)
     if settings.surround:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hage_transfer.compare.guards import MOST_SCALE
 from hage_transfer.config import EncoderSettings
 from hage_transfer.data.feature_file import FeatureMeta, write_blocks
 from hage_transfer.data.feature_journal import FeatureJournal, journal_path
@@ -17,6 +18,7 @@ from hage_transfer.encode.extract import Opened, Part, encode_sources
 from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
 from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
@@ -146,12 +148,19 @@ class Worker:
                 if not rows.images.count:
                     self._settle(item, "empty", rows.why_empty, rows=rows)
                     return None
+                self._warn_of_scale(rows)
                 close = inputs.pop_all().close
             journal = self._journal(item, sha256, rows.images.count)
             stack.pop_all()
         work = _Work(item=item, rows=rows, lock=lock, journal=journal, sha256=sha256, began=began)
         self._works.append(work)
         return Opened(work, rows.images, journal.rows, close)
+
+    def _warn_of_scale(self, rows: "OpenItem") -> None:
+        name, given = self._encoder.name, rows.mpp_um_per_px
+        wanted = transform_of(self._settings).mpp_um_per_px if is_onnx_file(self._settings.name) else None
+        if wanted is not None and given is not None and abs(given / wanted - 1) > MOST_SCALE:
+            log.warning("%s was trained at %.3g um per px and is given images of %.3g", name, wanted, given)
 
     def _is_settled(self, item: "Item") -> bool:
         """Whether another worker made the item's file, or failed at it, since this one began."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders import embedded, hub_models, timm_any, timm_models
+from hage_transfer.encoders import embedded, hub_models, onnx_file, timm_any, timm_models
 from hage_transfer.encoders.base import EncoderSpec, FrozenEncoder
 from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.weights import WeightsFile, cached_weights
@@ -66,6 +66,8 @@ def check_name(name: str) -> None:
     Raises:
         WeightsError: unknown; the nearest name and all names are given.
     """
+    if onnx_file.is_onnx_file(name):
+        return
     if name.startswith(TIMM_PREFIX):
         timm_any.check_model(name.removeprefix(TIMM_PREFIX))
     elif name in hub_models.CANNOT:
@@ -77,7 +79,7 @@ def check_name(name: str) -> None:
         (near,) = nearest(name, encoder_names())
         raise WeightsError(
             f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
-            "timm:<model>, hf-hub:<owner>/<model>"
+            "timm:<model>, hf-hub:<owner>/<model>, <file>.onnx"
         )
 
 
@@ -88,6 +90,10 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
     """
     check_name(settings.name)
+    if onnx_file.is_onnx_file(settings.name):
+        return onnx_file.find_weights(settings)
+    if settings.transform is not None:
+        raise ConfigError(f"encoder.transform is for ONNX files, and encoder.name is {settings.name}; leave it out")
     if _is_installed(settings.name):
         return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
     if settings.name.startswith(TIMM_PREFIX):
@@ -114,6 +120,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     weights = find_weights(settings)
     if _is_installed(settings.name):
         return _installed_encoder(settings.name).on(where)
+    if onnx_file.is_onnx_file(settings.name):
+        return onnx_file.load(settings, weights, device=where)
     if runtime_of(settings, device=where) == "onnx":
         return _by_onnx(settings, weights, where)
     if settings.name.startswith(TIMM_PREFIX):
