@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from hage_transfer.compare.controls import Ascription, ascribe
 from hage_transfer.compare.differences import METRIC_NAMES, Difference, t_quantile, verdict_of
+from hage_transfer.compare.results import BASELINE
 from hage_transfer.data.image_set import META as IMAGE_SET
 from hage_transfer.report.runs import Run
 
@@ -17,6 +19,7 @@ HEADLINES = {
     "within noise": "No difference is shown",
     "not judged": "Too little to tell",
 }
+UNASCRIBED = "A gain, not shown to be owed to genes"
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,18 @@ class Answer:
         verdict: ``gain``, ``loss``, ``within noise`` or ``not judged``.
         sentence: one sentence, its number with a 95% interval where one can be had.
         parts: each task's own difference, which the sentence is made of or stands beside.
+        genes: whether a gain is ascribed to genes; None where there is none to ascribe.
     """
 
     verdict: str
     sentence: str
     parts: tuple[Difference, ...]
+    genes: bool | None = None
 
     @property
     def headline(self) -> str:
         """The verdict in words."""
-        return HEADLINES[self.verdict]
+        return UNASCRIBED if self.genes is False else HEADLINES[self.verdict]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Pooled:
 
 def answer_of(runs: Sequence[Run]) -> Answer:
     """The answer over all runs: classifiers where there are any, else how well genes are predicted."""
-    by_run = [(run, run.named.differences(METRIC)) for run in runs if run.task in ("probe", "mil")]
+    by_run = [(run, _claimed(run)) for run in runs if run.task in ("probe", "mil")]
     parts = tuple(one for _, found in by_run for one in found)
     genes = tuple(one for run in runs if run.task == "pretrain" and (one := _gene_difference(run)) is not None)
     chosen = [(run, _gene_informed(found)) for run, found in by_run if found]
@@ -72,6 +77,11 @@ def answer_of(runs: Sequence[Run]) -> Answer:
     if genes:
         return _genes_alone(genes, runs)
     return Answer("not judged", "No run here compares two feature sources, so the question stays open.", ())
+
+
+def _claimed(run: Run) -> list[Difference]:
+    """Every source less the baseline, but controls."""
+    return [one for one in run.named.differences(METRIC) if one.source not in run.controls]
 
 
 def pool(chosen: Sequence[tuple[Run, Difference]]) -> Pooled:
@@ -135,8 +145,28 @@ def _downstream(
         "loss": "a loss larger than the folds' spread explains",
         "within noise": "which these folds cannot tell from no difference",
     }[pooled.verdict]
-    text += f" (95% interval {_interval(pooled.mean, pooled.margin)}{better}), {closing}."
-    return Answer(pooled.verdict, text, parts + genes)
+    text += f" (95% interval {_interval(pooled.mean, pooled.margin)}{better}), {closing}"
+    if pooled.verdict != "gain":
+        return Answer(pooled.verdict, f"{text}.", parts + genes)
+    owed = _owed_to(chosen)
+    return Answer(pooled.verdict, f"{text}; {owed.clause}.", parts + genes, owed.genes)
+
+
+def _owed_to(chosen: Sequence[tuple[Run, Difference]]) -> Ascription:
+    """What the pooled gain is owed to: each control that all runs have is pooled and judged as the gain itself is."""
+    by_kind = [{kind: name for name, kind in run.controls.items()} for run, _ in chosen]
+    shared = [kind for kind in by_kind[0] if all(kind in names for names in by_kind)]
+
+    def judge(one: str, other: str) -> tuple[float, str] | None:
+        pairs = []
+        for (run, gain), names in zip(chosen, by_kind, strict=True):
+            own = {OWN: gain.source, BASELINE: gain.baseline, **names}
+            found = run.named.difference(own[one], own[other], METRIC)
+            pairs += [] if found is None else [(run, found)]
+        pooled = pool(pairs) if len(pairs) == len(chosen) else None
+        return None if pooled is None else (pooled.mean, pooled.verdict)
+
+    return ascribe(OWN, BASELINE, {kind: kind for kind in shared}, judge)
 
 
 def _gene_difference(run: Run) -> Difference | None:

@@ -46,7 +46,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
                     "color": colour(places[source]),
                     "hatch": HATCHES[places[source] % len(HATCHES)],
                 }
-                label = None if source in named else shortened(source)
+                label = None if source in named else shortened(run.shown(source))
                 named.add(source)
                 bar: dict[str, Any] = {"height": 0.78, "edgecolor": "white", "alpha": 0.92, "label": label}
                 axes.barh(row + k, mean(found.values()) - start, left=start, **style, **bar)
@@ -77,7 +77,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
 
 def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
     """Each source minus its baseline: folds, their mean, and its 95% interval about zero."""
-    shown = [(run, one) for run in runs for one in run.named.differences(metric)]
+    shown = [(run, one) for run in runs for one in run.named.differences(metric) if one.source not in run.controls]
     if not shown:
         return None
     rows = 2 * len(shown)

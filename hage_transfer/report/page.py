@@ -11,6 +11,7 @@ from hage_transfer.compare.null import null_in
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.report.answer import answer_of
 from hage_transfer.report.comparison_plots import comparison_plots
+from hage_transfer.report.control_table import control_table, naming_controls
 from hage_transfer.report.figures import write_figures
 from hage_transfer.report.gene_maps import PredictFolder, is_predict_folder, predict_section, run_maps
 from hage_transfer.report.gene_plots import curve_plots, gene_plot, variant_plot
@@ -43,7 +44,7 @@ CLASSIFIERS = ("probe", "mil")
 _UNITS = {"probe": "patches", "mil": "slides"}
 QUESTION = (
     "A frozen pathology encoder, against the same encoder informed by genes (HAGE): same data, same folds, same "
-    "classifiers. The difference is what spatial transcriptomics adds."
+    "classifiers. Controls that no gene taught say whether a difference is owed to genes."
 )
 
 
@@ -170,7 +171,8 @@ def _comparison(runs: Sequence[Run], anchors: _Anchors) -> Section:
         f"interval leaves 0 out in at most {measured_rates().worst_verdict:.0%} of simulated sets.",
     )
     title = "Frozen against gene-informed"
-    return Section(title, anchors.of("comparison", ""), text, (comparison_table(runs),), tuple(comparison_plots(runs)))
+    tables = tuple(table for table in (comparison_table(runs), control_table(runs)) if table is not None)
+    return Section(title, anchors.of("comparison", ""), text, tables, tuple(comparison_plots(runs)))
 
 
 def _classifier(run: Run, anchors: _Anchors) -> Section:
@@ -181,12 +183,11 @@ def _classifier(run: Run, anchors: _Anchors) -> Section:
         roc = roc_plot(run, predictions)
         plots = [*([] if roc is None else [roc]), *classifier_plots(run, predictions)]
     null = null_in(run.results)
+    tables = tuple(naming_controls(table, run) for table in classifier_tables(run))
     text = [_folds_by(run), *([] if null is None else [null.sentence(_UNITS[run.task])])]
     if predictions is None:
         text.append("The run holds no predictions.csv, so ROC, calibration and confusion are left out.")
-    return Section(
-        f"{run.name}: in detail", anchors.of("detail", run.name), tuple(text), classifier_tables(run), tuple(plots)
-    )
+    return Section(f"{run.name}: in detail", anchors.of("detail", run.name), tuple(text), tables, tuple(plots))
 
 
 def _genes(run: Run, anchors: _Anchors) -> Section:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.bounded import BoundsError, read_json
+from hage_transfer.compare.controls import controls_of
 from hage_transfer.compare.records import MEAN, STD, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.errors import DataError
@@ -44,7 +45,10 @@ class Run:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether its data are those of `hage demo`, as it says itself or (older runs) as what lies beside it says."""
+        """Whether a generator made its data, as its features say, or it itself, or (older runs) what lies beside it."""
+        files = [one for found in (self.meta.get("features") or {}).values() for one in found]
+        if self.meta.get("synthetic") or any(one.get("synthetic") for one in files):
+            return True
         beside = self.path.resolve().parent / "data" / SYNTHETIC
         return bool(self.environment.get("synthetic", beside.is_file()))
 
@@ -62,6 +66,15 @@ class Run:
     def sources(self) -> list[str]:
         """Feature sources, or methods of a gene table, in the order of the results."""
         return self.results.sources
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """Sources that are controls, and which; they are compared with, and never the answer."""
+        return controls_of(self.results)
+
+    def shown(self, source: str) -> str:
+        """What the page calls a source: a control says that it is one."""
+        return f"{source} (control)" if source in self.controls else source
 
     def folds(self) -> list[str]:
         """Names of the folds, in the order of the results."""

@@ -24,13 +24,13 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     strong: set[int] = set()
     for run in runs:
         baseline = run.results.baseline
-        better = better_of(run.named.differences("auc"))
+        better = better_of([one for one in run.named.differences("auc") if one.source not in run.controls])
         for source in run.sources:
             cells = [spread(list(run.fold_values(source, metric).values())) for metric in CLASSIFIER_METRICS]
             delta = None if source == baseline else run.named.difference(source, baseline, "auc")
             if source == better:
                 strong.add(len(rows))
-            name = f"{source} ({len(run.trials(source))} trials)" if run.trials(source) else source
+            name = run.shown(source) + (f" ({len(run.trials(source))} trials)" if run.trials(source) else "")
             against = MISSING if delta is None else Number(f"{delta.mean:+z.3f}, {delta.verdict}", delta.mean)
             rows.append((task_title(run), name, cells[0], against, *cells[1:]))
     auc, *others = CLASSIFIER_METRICS.values()
