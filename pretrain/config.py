@@ -1,5 +1,6 @@
 """Config of `hage encode st` and `hage pretrain`; the paper's values are the defaults where it gives them."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,16 @@ RENAMED = {"hist2st": "hist2st_graph", "thitogene": "thitogene_graph"}
 """Names of earlier versions, which said more than these heads are."""
 
 
+OWN_PREFIX = "own:"
+_OWN_NAME = re.compile(rf"{OWN_PREFIX}([A-Za-z][A-Za-z0-9_.-]*):[0-9a-f]{{16}}")
+
+
 def _method_name(name: str) -> str:
+    if name.startswith(OWN_PREFIX):
+        found = _OWN_NAME.fullmatch(name)
+        if found is None or is_taken(found[1]):
+            raise ValueError(f"wanted {OWN_PREFIX}<name>:<hash>, of a system given in Python, of a name of its own")
+        return name
     if name in RENAMED:
         raise ValueError(
             f"was renamed: it is a graph head on frozen features, not the published system; write {RENAMED[name]}"
@@ -35,6 +45,13 @@ MethodName = Annotated[str, AfterValidator(_method_name)]
 BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
 RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth", "shuffled")
 """Names of the results that a variant may not take."""
+
+
+def is_taken(name: str) -> bool:
+    """Whether results have that name already."""
+    return name in RESERVED or name.endswith("_averaged") or "zero_shot" in name
+
+
 VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
 """What a variant may change: all that leaves a fold's arrays as they are."""
 
@@ -199,7 +216,7 @@ class PretrainConfig(Settings):
     @model_validator(mode="after")
     def _variants_hold(self) -> "PretrainConfig":
         for name in self.variants:
-            if name in RESERVED or name.endswith("_averaged") or "zero_shot" in name:
+            if is_taken(name):
                 raise ValueError(f"variant {name}: is a name of the results already; give another")
             self.variant(name)
         return self

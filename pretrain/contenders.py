@@ -1,6 +1,8 @@
 """Who competes in a run: HAGE, its variants, and the compared systems; each trained by trials on every fold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.methods.base import Method
@@ -32,12 +34,17 @@ class Contender:
         return self.method is None or self.method.calibrated
 
 
-def contenders(config: PretrainConfig) -> list[Contender]:
-    """HAGE (if asked for), its shuffled control, its variants and the compared systems, in the order of the config."""
+def contenders(config: PretrainConfig, own: Mapping[str, Method] = MappingProxyType({})) -> list[Contender]:
+    """HAGE (if asked for), its shuffled control, its variants and the compared systems, in the order of the config.
+
+    Args:
+        config: of the run.
+        own: as ``method_of``; errors too.
+    """
     found = [Contender(HAGE, config, None, config.trials)] if HAGE in config.methods else []
     if config.controls == "all":
         found.append(Contender(SHUFFLED, config, None, config.trials, shuffled=True))
     found += [Contender(name, config.variant(name), None, config.trials) for name in config.variants]
-    compared = [method_of(name) for name in config.methods if name != HAGE]
+    compared = [method_of(name, own) for name in config.methods if name != HAGE]
     found += [Contender(one.name, config, one, config.trials if one.stochastic else 1) for one in compared]
     return found

@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hage_transfer.compare.controls import with_roles
@@ -24,7 +25,8 @@ from hage_transfer.pretrain.evaluate import AVERAGED_SUFFIX, fold_records
 from hage_transfer.pretrain.fit import one_thread
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remove_stored
-from hage_transfer.pretrain.methods.base import Task
+from hage_transfer.pretrain.methods.base import Method, Task
+from hage_transfer.pretrain.methods.own import check_trained
 from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
 from hage_transfer.pretrain.ridges import BAR, RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
@@ -47,6 +49,7 @@ def pretrain(
     n_jobs: int = 1,
     engine: Engine = "processes",
     address: str | None = None,
+    own: Mapping[str, Method] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> Results:
     """Trains folds x trials, evaluates each fold once, and writes results, predictions and encoder directories.
@@ -59,6 +62,7 @@ def pretrain(
         n_jobs: jobs at a time.
         engine: where jobs run, ``processes`` of this machine or a ``ray`` cluster.
         address: of a Ray cluster that is there already.
+        own: systems of the user's, by their names in the config.
         progress: told of each job that ends: trials, then folds' scores.
 
     Raises:
@@ -66,7 +70,7 @@ def pretrain(
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
     folds = [fold_inputs(inputs, fold, config, run=run.path) for fold in inputs.folds]
-    entrants = contenders(config)
+    entrants = contenders(config, own)
     for fold in folds:
         _forget_other_inputs(run.path, fold)
     trials, after = (
@@ -90,7 +94,7 @@ def pretrain(
             f"{fold.fold.name} scores",
             _scores_path(run.path, fold, config),
             _run_scores,
-            (fold, config, run.path),
+            (fold, config, run.path, entrants),
         )
         for fold in folds
     ]
@@ -111,7 +115,7 @@ def pretrain(
         for trial in range(contender.trials)
     }
     write_curves(run.path / "curves.csv", summaries)
-    results = _collect(run, inputs, folds, config)
+    results = _collect(run, inputs, folds, config, entrants)
     if HAGE in config.methods:
         add_held_out_scores(run.path, results, trials=config.trials)
         publish_encoder(run.path, summaries)
@@ -153,16 +157,15 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
         device=device,
         tensorboard=paths.tensorboard,
     )
-    trained = contender.method.fit(task)
+    trained = check_trained(contender.method.fit(task), data, contender.method)
     if trained.encoder is not None:
         write_system_directory(paths.encoder, trained, contender.method, data, config, trial=trial)
     write_trained(paths.predictions, trained)
 
 
 @one_thread()
-def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path) -> None:
+def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path, entrants: Sequence[Contender]) -> None:
     data = inputs.data(config.preset)
-    entrants = contenders(config)
     files = {
         one.source: [_trial_paths(run, inputs, one, trial).predictions for trial in range(one.trials)]
         for one in entrants
@@ -219,11 +222,17 @@ def _read_scores(run: Path, inputs: FoldInputs, config: PretrainConfig) -> dict[
     return dict(json.loads(_scores_path(run, inputs, config).read_text(encoding="utf-8")))
 
 
-def _collect(run: RunDirectory, inputs: Inputs, folds: Sequence[FoldInputs], config: PretrainConfig) -> Results:
+def _collect(
+    run: RunDirectory,
+    inputs: Inputs,
+    folds: Sequence[FoldInputs],
+    config: PretrainConfig,
+    entrants: Sequence[Contender],
+) -> Results:
     scores = {fold.fold.name: _read_scores(run.path, fold, config) for fold in folds}
     records = [Record(**record) for score in scores.values() for record in score["records"]]
     records = with_roles(records, {SHUFFLED, SHUFFLED + AVERAGED_SUFFIX})
     records += summarise(records)
-    results = Results(records, run_meta(run.path, records, scores, inputs, folds, config))
+    results = Results(records, run_meta(run.path, records, scores, inputs, folds, config, entrants))
     results.save(run.results_path)
     return results

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from hage_transfer.data.co_expression import GeneEmbeddings
 from hage_transfer.data.sections.form import check_unique
 from hage_transfer.errors import DataError
-from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.atomic import write_text
 
 
 def read_gene2vec(path: Path) -> GeneEmbeddings:
@@ -34,10 +34,14 @@ def read_gene2vec(path: Path) -> GeneEmbeddings:
 
 
 def write_gene2vec(path: Path, embeddings: GeneEmbeddings) -> None:
-    """Writes `GENE<tab>v1 v2 ...` lines, each number with the digits that give its float32 back."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
-        for symbol, vector in zip(embeddings.symbols, embeddings.vectors.astype(np.float32), strict=True):
-            handle.write(f"{symbol}\t{' '.join(map(str, vector))}\n")
+    """Writes ``gene2vec_text``."""
+    write_text(path, gene2vec_text(embeddings))
+
+
+def gene2vec_text(embeddings: GeneEmbeddings) -> str:
+    """`GENE<tab>v1 v2 ...` lines, each number with the digits that give its float32 back."""
+    rows = zip(embeddings.symbols, embeddings.vectors.astype(np.float32), strict=True)
+    return "".join(f"{symbol}\t{' '.join(map(str, vector))}\n" for symbol, vector in rows)
 
 
 def _read(path: Path, lines: Iterable[tuple[int, str]]) -> tuple[list[str], Float[np.ndarray, "gene gene_dim"]]:

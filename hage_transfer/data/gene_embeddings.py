@@ -8,8 +8,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from hage_transfer.data.co_expression import GeneEmbeddings, train_coexpression
@@ -23,6 +25,7 @@ __all__ = [
     "GeneEmbeddings",
     "cover",
     "installed_embeddings",
+    "made_embeddings",
     "near_names",
     "read_gene2vec",
     "train_coexpression",
@@ -127,15 +130,44 @@ def installed_embeddings(name: str) -> GeneEmbeddings:
             f"genes.installed = {name}: no distribution installs it under hage_transfer.gene_embeddings; nearest: "
             f"{near[0] if near else 'none is installed'}"
         )
-    found = load_extension("gene_embeddings", name)
+    return made_embeddings(load_extension("gene_embeddings", name), f"installed {name}", f"genes.installed = {name}")
+
+
+def made_embeddings(given: object, source: str, argument: str) -> GeneEmbeddings:
+    """Gene embeddings of Python objects.
+
+    Args:
+        given: a mapping of genes to vectors, a DataFrame with a row a gene, symbols and a matrix (a pair, or an object
+            with ``symbols`` and ``vectors``), or a function that gives one of these.
+        source: what is recorded of them.
+        argument: that gave them, for the message.
+
+    Raises:
+        ConfigError: something else, a gene twice, or what is no finite row of one length for each gene.
+    """
     try:
-        symbols, vectors = found() if callable(found) else found
+        symbols, vectors = _pair(given)
         matrix = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"genes.installed = {name}: wanted (symbols, vectors): {error}") from None
-    if matrix.ndim != 2 or len(matrix) != len(symbols) or not np.isfinite(matrix).all():
+        raise ConfigError(f"{argument}: wanted vectors by gene, or (symbols, vectors): {error}") from None
+    odd = [name for name in symbols if not name or len(name.split()) != 1]
+    if odd or len(set(symbols)) < len(symbols):
+        raise ConfigError(f"{argument}: each gene is one word, once; met {some(odd or list(symbols), 3)}")
+    if matrix.ndim != 2 or not matrix.size or len(matrix) != len(symbols) or not np.isfinite(matrix).all():
         raise ConfigError(
-            f"genes.installed = {name}: {len(symbols)} symbols and vectors of shape {matrix.shape}; wanted a finite "
-            "row for each symbol"
+            f"{argument}: {len(symbols)} symbols and vectors of shape {matrix.shape}; wanted a finite row for each "
+            "symbol"
         )
-    return GeneEmbeddings(tuple(map(str, symbols)), matrix, f"installed {name}")
+    return GeneEmbeddings(symbols, matrix, source)
+
+
+def _pair(given: Any) -> tuple[tuple[str, ...], Any]:
+    if isinstance(given, pd.DataFrame):
+        symbols, vectors = given.index, given.to_numpy()
+    elif isinstance(given, Mapping):
+        symbols, vectors = given.keys(), list(given.values())
+    elif hasattr(given, "symbols") and hasattr(given, "vectors"):
+        symbols, vectors = given.symbols, given.vectors
+    else:
+        symbols, vectors = given() if callable(given) else given
+    return tuple(map(str, symbols)), vectors

@@ -8,10 +8,14 @@ from hage_transfer.config import Changes, read_yaml
 from hage_transfer.door.given import ConfigLike, PathLike, merged
 from hage_transfer.door.recipes import find_recipe, recipe_stem, resolve_config
 from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.tables import given_genes
 from hage_transfer.errors import ConfigError
 from hage_transfer.pretrain import run as pretrain_run
 from hage_transfer.pretrain.config import METHOD_NAMES, PretrainConfig
+from hage_transfer.pretrain.contenders import contenders
 from hage_transfer.pretrain.inputs import read_inputs
+from hage_transfer.pretrain.methods.base import Method
+from hage_transfer.pretrain.methods.own import own_method
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.jobs import Engine
 from hage_transfer.running.progress import Progress, run_log, shown
@@ -25,7 +29,8 @@ def pretrain(
     *,
     root: PathLike | None = None,
     features: PathLike | None = None,
-    methods: str | Sequence[str] | None = None,
+    methods: str | Sequence[Any] | None = None,
+    gene_embeddings: Any = None,
     variants: PathLike | Mapping[str, Mapping[str, Any]] | None = None,
     controls: bool | None = None,
     changes: Changes | None = None,
@@ -46,7 +51,10 @@ def pretrain(
         config: a recipe's name, a path, a mapping of keys, or the typed config.
         root: folder of the data set.
         features: folder of the sections' feature files.
-        methods: compared systems, ``all`` or their names.
+        methods: compared systems, ``all`` or their names; among these, objects of your own with a ``name`` and a
+            ``fit``, whose hash the config keeps: a run does not go on with another.
+        gene_embeddings: a Gene2Vec file, the name of an installed entry, a mapping of genes to vectors, a DataFrame
+            with a row a gene, or (symbols, vectors); objects are kept in the run under the hash of their vectors.
         variants: of HAGE by name: a mapping, or a file (or recipe) of one.
         controls: encoders that a gain must stand beside: True: all, HAGE trained on shuffled expression too; False:
             none; None: the config's (those that train no network).
@@ -67,40 +75,44 @@ def pretrain(
         InputError: the data, the features or the config are wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
+    folder = Path("runs") / recipe_stem(config, "pretrain") if out is None else Path(out)
+    names, own = _methods(methods)
+    genes, table = given_genes(gene_embeddings, folder)
     given = {
         "data.root": root,
         "features": features,
         "seed": seed,
-        "methods": _methods(methods),
+        "methods": names,
         "controls": _CONTROLS[controls],
     }
-    settings = resolve_config(PretrainConfig, config, *merged(changes, given), *_variants(variants))
+    settings = resolve_config(PretrainConfig, config, *merged(changes, given), genes, *_variants(variants))
+    contenders(settings, own)
     resolved = resolve_device(device)
     if engine == "ray" and ":" in resolved:
         raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
     inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
-    run = RunDirectory.open(_folder(config, out), settings, overwrite=overwrite)
+    run = RunDirectory.open(folder, settings, overwrite=overwrite)
+    table.write()
     with run_log(run), shown("pretrain", progress) as tell:
         pretrain_run.pretrain(
-            settings, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, progress=tell
+            settings, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, own=own, progress=tell
         )
     return RunResults.read(run.path)
 
 
-def _folder(config: ConfigLike, out: PathLike | None) -> Path:
-    return Path("runs") / recipe_stem(config, "pretrain") if out is None else Path(out)
-
-
-def _methods(methods: str | Sequence[str] | None) -> list[str] | None:
+def _methods(methods: str | Sequence[Any] | None) -> tuple[list[str] | None, dict[str, Method]]:
+    """What the config says of the systems, and those that are the user's own objects by their names there."""
     if methods is None:
-        return None
+        return None, {}
     if methods == "all":
-        return list(METHOD_NAMES)
-    names = methods.split(",") if isinstance(methods, str) else methods
-    found = [name.strip() for name in names if name.strip()]
-    if not found:
+        return list(METHOD_NAMES), {}
+    listed = methods.split(",") if isinstance(methods, str) else methods
+    own = dict(own_method(one) for one in listed if not isinstance(one, str))
+    names = iter(own)
+    found = [one.strip() if isinstance(one, str) else next(names) for one in listed]
+    if not any(found):
         raise ConfigError(f"methods {methods!r}: names none; wanted `all`, or some of {', '.join(METHOD_NAMES)}")
-    return found
+    return [name for name in found if name], own
 
 
 def _variants(variants: PathLike | Mapping[str, Mapping[str, Any]] | None) -> list[Changes]:

@@ -15,11 +15,12 @@ from hage_transfer.pretrain.audit.differences import differences_meta
 from hage_transfer.pretrain.audit.intervals import against_meta, intervals_meta
 from hage_transfer.pretrain.audit.known_panels import panel_warnings
 from hage_transfer.pretrain.audit.quoted import quoted_rows
-from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import OWN_PREFIX, PretrainConfig
+from hage_transfer.pretrain.contenders import Contender
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_meta
 from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX, SHALLOW_SHARE
 from hage_transfer.pretrain.inputs import FoldInputs, Inputs
-from hage_transfer.pretrain.methods.registry import METHODS, method_of
+from hage_transfer.pretrain.methods.registry import METHODS
 from hage_transfer.pretrain.ridges import RIDGES
 from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED
 
@@ -35,12 +36,13 @@ def run_meta(
     inputs: Inputs,
     folds: Sequence[FoldInputs],
     config: PretrainConfig,
+    entrants: Sequence[Contender],
 ) -> dict[str, Any]:
     """The ``meta`` of a pretraining run's results."""
     meta = folds[0].meta
     panel = config.genes.panel
     patients = {name: section.uns["section"]["patient"] for name, section in inputs.sections.items()}
-    compared = [name for name in config.methods if name != HAGE]
+    compared = [one.method for one in entrants if one.method is not None]
     return {
         "preset": config.preset,
         "split_unit": config.split.unit,
@@ -63,9 +65,8 @@ def run_meta(
         "validation_pcc": {name: score["validation_pcc"] for name, score in scores.items()},
         "validation_by": config.split.validation_by,
         "constant_genes": _constant_genes(records),
-        "methods": {
-            name: {"title": method_of(name).title, "reference": method_of(name).reference} for name in compared
-        },
+        "methods": {one.name: {"title": one.title, "reference": one.reference} for one in compared},
+        "own_methods": [name for name in config.methods if name.startswith(OWN_PREFIX)],
         "variants": config.variants,
         "differences": differences_meta(records, baseline=HAGE),
         "by_patient": _by_patient(records, patients),

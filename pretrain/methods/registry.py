@@ -1,9 +1,14 @@
 """The compared systems by name, in the order of the paper's Table 1, then the references."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from hage_transfer.errors import ConfigError
 from hage_transfer.extensions import load_extension
+from hage_transfer.pretrain.config import OWN_PREFIX
 from hage_transfer.pretrain.methods import bleep, knn, mclstexp, pca_ridge, section_heads, stnet
 from hage_transfer.pretrain.methods.base import Method
+from hage_transfer.pretrain.methods.own import given_method
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -18,14 +23,20 @@ METHODS: dict[str, Method] = {
 }
 
 
-def method_of(name: str) -> Method:
-    """One of these, or of an installed distribution.
+def method_of(name: str, own: Mapping[str, Method] = MappingProxyType({})) -> Method:
+    """One of these, of an installed distribution, or of the user's own.
+
+    Args:
+        name: as the config says it.
+        own: objects that were given, by their names there.
 
     Raises:
-        ConfigError: an installed one that is no ``Method``, or has another name.
+        ConfigError: an installed one that is no ``Method``, or has another name; one of the user's that was not given.
     """
     if name in METHODS:
         return METHODS[name]
+    if name.startswith(OWN_PREFIX):
+        return given_method(name, own)
     found = load_extension("pretraining", name)
     if not isinstance(found, Method) or found.name != name:
         raise ConfigError(f"methods: the entry point {name} gives {found!r:.80}, wanted a Method of this name")
