@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 _NAMED = 3
 _FAULTS = (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError)
@@ -85,7 +85,9 @@ def build_fitting(
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, OverflowError, MemoryError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(f"{where}: no model can be made of its config ({why}); copy or train it again") from None
-    _refuse_other(sketch.state_dict(), tensors, where=where)
+    faults = misfits(sketch.state_dict(), tensors)
+    if faults:
+        raise DataError(f"{where}: weights do not fit config.json: {faults}; copy or train it again")
     refuse_not_finite(tensors, where=where)
     model = build() if can_sketch else sketch
     model.load_state_dict(dict(tensors), strict=True)
@@ -102,29 +104,27 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _refuse_other(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: str) -> None:
-    missing = [name for name in wanted if name not in tensors]
-    unknown = [name for name in tensors if name not in wanted]
+def misfits(
+    wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, types: bool = True, unknown: str = "left over"
+) -> str:
+    """Which of some tensors are not what a model wants, the first few of each kind by name; empty where all fit.
+
+    Args:
+        wanted: of the model.
+        tensors: of a file.
+        types: whether types are compared, besides names and shapes.
+        unknown: what tensors are that the model has not, in words.
+    """
     both = [name for name in wanted if name in tensors]
-    shapes = [
-        f"{name} {tuple(tensors[name].shape)} (wanted {tuple(wanted[name].shape)})"
-        for name in both
-        if tensors[name].shape != wanted[name].shape
-    ]
-    kinds = [
-        f"{name} {tensors[name].dtype} (wanted {wanted[name].dtype})"
-        for name in both
-        if tensors[name].dtype != wanted[name].dtype
-    ]
-    faults = [
-        f"{len(names)} {what}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
-        for what, names in (
-            ("missing", missing),
-            ("left over", unknown),
-            ("of another shape", shapes),
-            ("of another type", kinds),
-        )
-        if names
-    ]
-    if faults:
-        raise DataError(f"{where}: weights do not fit config.json: {'; '.join(faults)}; copy or train it again")
+
+    def unlike(attribute: Callable[[Tensor], object]) -> list[str]:
+        pairs = [(name, attribute(tensors[name]), attribute(wanted[name])) for name in both]
+        return [f"{name} {met} (wanted {due})" for name, met, due in pairs if met != due]
+
+    kinds = {
+        "missing": [name for name in wanted if name not in tensors],
+        unknown: [name for name in tensors if name not in wanted],
+        "of another shape": unlike(lambda tensor: tuple(tensor.shape)),
+        "of another type": unlike(lambda tensor: tensor.dtype) if types else [],
+    }
+    return "; ".join(f"{len(names)} {what}: {some(names, _NAMED)}" for what, names in kinds.items() if names)

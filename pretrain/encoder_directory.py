@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from hage_transfer import __version__
 from hage_transfer.compare.results import Results
 from hage_transfer.config import config_sha256
+from hage_transfer.encoders.specs import SPECS
 from hage_transfer.models.checkpoint import add_to_card
 from hage_transfer.models.expression_model import ExpressionModel, GeneLines
 from hage_transfer.pretrain.baselines import CONTROLS
@@ -138,26 +139,22 @@ def add_held_out_scores(run: Path, results: Results, *, trials: int) -> None:
         results: of the whole run.
         trials: of each fold.
     """
-    hub = _hub_of(results.meta["encoder"])
+    spec = SPECS.get(results.meta["encoder"])
     for fold in results.meta["folds"]:
         beside = {source: _scores(results, source, fold, None) for source in (AVERAGED, "ridge", BAR, *CONTROLS)}
         for trial in range(trials):
             scores = {"trial": _scores(results, HAGE, fold, trial), **beside}
             held_out = {"scores": scores, "warnings": list(results.meta["warnings"])}
-            add_to_card(run / "encoders" / fold / f"trial_{trial}", {"frozen_encoder_hub": hub, "held_out": held_out})
+            add_to_card(
+                run / "encoders" / fold / f"trial_{trial}",
+                {"frozen_encoder_hub": spec and spec.hub, "held_out": held_out},
+            )
 
 
 def _scores(results: Results, source: str, fold: str, trial: int | None) -> dict[str, float | None]:
     """A fold's own row; calibrated errors under the plain names where there are such."""
     found = {r.metric: r.value for r in results.select(source=source, fold=fold, trial=trial, section=None)}
     return {name: found.get(f"{name}_calibrated", found.get(name)) for name in _METRICS}
-
-
-def _hub_of(encoder: str) -> str | None:
-    """The hub repository of a frozen encoder of the registry; None for others."""
-    from hage_transfer.encoders.timm_models import SPECS  # timm: seconds, and jobs that train do not need it
-
-    return SPECS[encoder].hub if encoder in SPECS else None
 
 
 def _validation_pcc(

@@ -1,10 +1,10 @@
 """What a frozen encoder is: images in, features out, with its name, weights' hash and licence."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -14,7 +14,6 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Pending = Callable[[], Float32[np.ndarray, "batch feature"]]
 """Waits for the features of images that an encoder has begun on."""
 
-Pooling = Literal["model", "class", "class_and_patch_mean"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -83,30 +82,3 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: Interpolation = "bicubic"
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """One entry of the registry of models that timm builds.
-
-    Attributes:
-        name: registry name.
-        licence: of the weights.
-        width: numbers per image, after pooling.
-        hub: hub repository of the weights.
-        architecture: timm's name for the architecture.
-        arguments: of ``architecture``; strings in ``mlp_layer`` and ``act_layer`` name classes.
-        pooling: ``model``: what the network returns; of its tokens ``class``: the first, ``class_and_patch_mean``: that
-            and the mean of patch tokens.
-        prefix_tokens: tokens before the patch tokens (class and registers), where pooling needs it.
-    """
-
-    name: str
-    licence: str
-    width: int
-    hub: str
-    architecture: str
-    arguments: Mapping[str, Any]
-    preprocessing: Preprocessing = Preprocessing()
-    pooling: Pooling = "model"
-    prefix_tokens: int = 1

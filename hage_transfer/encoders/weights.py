@@ -14,6 +14,7 @@ from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_layouts.tensor_file import TORCH_FAULTS
 from hage_transfer.errors import WeightsError, some
 from hage_transfer.running.file_stamp import size_and_time
+from hage_transfer.tensor_files import misfits
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _REACH_SECONDS = 10
@@ -162,21 +163,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, name: str, 
     Raises:
         WeightsError: a tensor missing, left over, or of another shape; the first few are named.
     """
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    missing = [key for key in wanted if key not in state]
-    unknown = [key for key in state if key not in wanted]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} (wanted {shape})"
-        for key, shape in wanted.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
-    faults = [
-        f"{len(keys)} {what}: {some(keys)}"
-        for what, keys in (("missing", missing), ("not in the architecture", unknown), ("of another shape", shapes))
-        if keys
-    ]
+    faults = misfits(module.state_dict(), state, types=False, unknown="not in the architecture")
     if faults:
-        raise WeightsError(f"{path}: not the weights of {name}; tensors {'; '.join(faults)}")
+        raise WeightsError(f"{path}: not the weights of {name}; tensors {faults}")
     float_state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     on_meta = any(value.is_meta for value in module.state_dict().values())
     module.load_state_dict(float_state, strict=True, assign=on_meta)

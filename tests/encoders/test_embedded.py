@@ -23,7 +23,7 @@ def images():
 @pytest.fixture(scope="module")
 def unfolded():
     module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    module.load_state_dict(embedded.timm_state(read_state(embedded.find_weights(None).path)), strict=True)
+    module.load_state_dict(embedded.timm_state(read_state(embedded.find_weights(None).path), module), strict=True)
     return module.eval()
 
 

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders import hub_models
+from hage_transfer.encoders import specs
 from hage_transfer.encoders.base import Preprocessing
-from hage_transfer.encoders.hub_models import CANNOT, MODELS
+from hage_transfer.encoders.hub_models import build, pool_tokens
 from hage_transfer.encoders.registry import check_name, entries, load_encoder
-from hage_transfer.encoders.timm_models import pool_tokens
+from hage_transfer.encoders.specs import CANNOT
+from hage_transfer.encoders.specs import SPECS as MODELS
 from hage_transfer.errors import WeightsError
 
 LUNIT = "1aurent/vit_small_patch16_224.lunit_dino"
@@ -84,7 +85,7 @@ def test_named_transformers_model_pools_its_tokens(cache, monkeypatch, name):
     with pytest.raises(WeightsError, match=rf"encoder {name}: its network gives \d+ numbers an image, wanted"):
         load_encoder(EncoderSettings(name=name), device="cpu")
     small = 12 if MODELS[name].pooling == "class" else 24
-    monkeypatch.setattr(hub_models, "MODELS", {name: replace(MODELS[name], width=small)})
+    monkeypatch.setattr(specs, "SPECS", {name: replace(MODELS[name], width=small)})
     encoder = load_encoder(EncoderSettings(name=name), device="cpu")
     how = MODELS[name].preprocessing or Preprocessing()
     pixels = (torch.from_numpy(images(224)).permute(0, 3, 1, 2) / 255 - torch.tensor(how.mean).view(3, 1, 1)) / (
@@ -109,12 +110,10 @@ def test_named_timm_model_is_as_wide_as_it_says(name, architecture, model_args):
     """On the meta device: shapes without weights."""
     model = MODELS[name]
     known = architecture.replace("_reg4_224", "_reg4_dinov2")
-    with torch.device("meta"):
-        size = {"img_size": 224} if "dinov2" in known else {}
-        network = timm.create_model(known, pretrained=False, num_classes=0, **{**size, **model_args}, **model.arguments)
-        found = pool_tokens(
-            network(torch.zeros(1, 3, 224, 224)), model.pooling, prefix_tokens=network.num_prefix_tokens
-        )
+    arguments = {**({"img_size": 224} if "dinov2" in known else {}), **model_args, **model.arguments}
+    network = build(replace(model, architecture=known, arguments=arguments))
+    tokens = network(torch.zeros(1, 3, 224, 224, device="meta"))
+    found = pool_tokens(tokens, model.pooling, prefix_tokens=network.num_prefix_tokens)
     assert found.shape == (1, model.width)
 
 

@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_data_config
 
 from hage_transfer.config import EncoderSettings
+from hage_transfer.encoders.hub_models import preprocessing_of
 from hage_transfer.encoders.preprocess import preprocess
 from hage_transfer.encoders.registry import load_encoder
-from hage_transfer.encoders.timm_any import preprocessing_of
 from hage_transfer.errors import WeightsError
 
 MODEL = "test_vit"
@@ -45,9 +45,9 @@ def test_preprocess_equals_timm_s_evaluation_transform(side):
     model = timm.create_model(MODEL, pretrained=False)
     image = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
     wanted = create_transform(**resolve_data_config(model=model))(Image.fromarray(image))
-    found = preprocess(torch.from_numpy(image)[None], preprocessing_of(model))[0]
+    found = preprocess(torch.from_numpy(image)[None], preprocessing_of(model, model.pretrained_cfg))[0]
     # torchvision and Pillow differ by rounding, at most two of 255 grey levels
-    assert (found - wanted).abs().max() < 2.5 / 255 / min(preprocessing_of(model).std)
+    assert (found - wanted).abs().max() < 2.5 / 255 / min(preprocessing_of(model, model.pretrained_cfg).std)
 
 
 def test_timm_licence_is_the_config_s_own_or_unknown(weights):

@@ -6,11 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hage_transfer.encoders.base import EncoderSpec, Preprocessing
-from hage_transfer.encoders.timm_models import SPECS, build, load, pool
+from hage_transfer.encoders.base import Preprocessing
+from hage_transfer.encoders.hub_models import build, load, pool_tokens
+from hage_transfer.encoders.specs import SPECS as ALL
+from hage_transfer.encoders.specs import EncoderSpec
 from hage_transfer.encoders.weights import load_strictly, local_weights
 from hage_transfer.errors import WeightsError
 
+SPECS = {name: spec for name, spec in ALL.items() if spec.architecture is not None}
 # millions of parameters, as the model cards state them
 MILLIONS = {"uni": 303, "uni2-h": 681, "virchow2": 632, "gigapath": 1135, "h-optimus-0": 1135}
 # names and shapes that the published checkpoints hold, from their model cards and timm's architectures
@@ -21,21 +24,22 @@ LANDMARKS = {
     "gigapath": {"blocks.39.norm1.weight": (1536,), "patch_embed.proj.weight": (1536, 3, 16, 16)},
     "h-optimus-0": {"reg_token": (1, 4, 1536), "blocks.39.norm1.weight": (1536,)},
 }
-TINY = {"img_size": 224, "patch_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2, "num_classes": 0}
+TINY = {"img_size": 224, "patch_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2}
 
 
 @pytest.fixture(params=sorted(SPECS))
 def shallow(request):
     """Each entry with one block: heads, widths and token layout are the real ones."""
-    spec = SPECS[request.param]
-    return replace(spec, arguments={**spec.arguments, "depth": 1})
+    return replace(SPECS[request.param], arguments=_shallow(request.param))
+
+
+def _shallow(name):
+    return {**SPECS[name].arguments, "depth": 1}
 
 
 @pytest.fixture
 def tiny():
-    return EncoderSpec(
-        name="tiny", licence="MIT", width=32, hub="no/such", architecture="vit_tiny_patch16_224", arguments=TINY
-    )
+    return EncoderSpec("tiny", "no/such", "MIT", 32, False, "vit_tiny_patch16_224", TINY, preprocessing=Preprocessing())
 
 
 @pytest.fixture
@@ -50,22 +54,16 @@ def test_build_has_the_published_number_of_parameters(name):
     assert sum(p.numel() for p in build(SPECS[name]).parameters()) / 1e6 == pytest.approx(MILLIONS[name], abs=1)
 
 
-def test_pool_gives_the_entry_s_width(shallow):
-    module = build(shallow).eval()
-    with torch.device("meta"):
-        output = module(torch.zeros(2, 3, 224, 224, device="meta"))
-    assert pool(output, shallow).shape == (2, shallow.width)
-
-
 def test_pool_of_virchow2_is_class_token_and_mean_of_patch_tokens():
-    tokens = torch.randn(2, 261, 1280)
-    pooled = pool(tokens, SPECS["virchow2"])
+    tokens, module = torch.randn(2, 261, 1280), build(replace(SPECS["virchow2"], arguments=_shallow("virchow2")))
+    pooled = pool_tokens(tokens, SPECS["virchow2"].pooling, prefix_tokens=module.num_prefix_tokens)
     assert torch.equal(pooled, torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], dim=1))
 
 
-def test_pool_refuses_another_width(tiny):
-    with pytest.raises(WeightsError, match=r"gave shape \(2, 31\), wanted \(batch, 32\)"):
-        pool(torch.zeros(2, 31), tiny)
+def test_load_refuses_another_width(tiny, tiny_state, tmp_path):
+    torch.save(tiny_state, tmp_path / "w.bin")
+    with pytest.raises(WeightsError, match="its network gives 32 numbers an image, wanted 31"):
+        load(replace(tiny, width=31), local_weights(tmp_path / "w.bin"), device="cpu", precision="float32")
 
 
 @pytest.mark.parametrize(
@@ -99,9 +97,8 @@ def test_load_strictly_takes_a_state_dict_of_the_published_form(name):
 def test_load_strictly_refuses_the_weights_of_every_other_entry(name, shallow):
     if name == shallow.name:
         return
-    other = SPECS[name]
     module = build(shallow)
-    state = build(replace(other, arguments={**other.arguments, "depth": 1})).state_dict()
+    state = build(replace(SPECS[name], arguments=_shallow(name))).state_dict()
     same = {key: value.shape for key, value in state.items()} == {
         key: value.shape for key, value in module.state_dict().items()
     }
