@@ -83,6 +83,12 @@ def open_picture(path: Path, *, name: str | None = None) -> Iterator[Slide]:
         source.close()
 
 
+def image_size_px(path: Path) -> tuple[int, int]:
+    """Width and height at level 0, as the picture is shown; pixels are not decoded. Errors as ``open_picture``."""
+    with open_picture(path) as image:
+        return image.width_px, image.height_px
+
+
 def _open_source(path: Path) -> PixelSource:
     _refuse_no_file(path)
     if path.is_dir():

@@ -8,7 +8,6 @@ import pytest
 from hage_transfer.config import PatchSetSettings, SectionsSettings, SlideSetSettings
 from hage_transfer.data.labels import read_labels
 from hage_transfer.data.patches import read_patch_set
-from hage_transfer.data.section_image import image_size_px
 from hage_transfer.data.sections import read_sections
 from hage_transfer.demo import files as demo_files
 from hage_transfer.demo.patches import write_patches
@@ -16,6 +15,7 @@ from hage_transfer.demo.programs import SYMBOLS
 from hage_transfer.demo.sections import write_sections
 from hage_transfer.demo.slides import write_slides
 from hage_transfer.errors import ConfigError
+from hage_transfer.slides.reader import image_size_px
 
 
 def bytes_of(root: Path) -> dict[str, bytes]:

@@ -12,7 +12,6 @@ HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of 
 """
 
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from hage_transfer.data.sections.patients import listed_patient, one_name
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
+from hage_transfer.data.sections.tables import as_positive
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         image = _image(path, name, noted, part)
         if image is None:
             hest.say_missing_picture(path, name)
-        diameter = _number(noted, "spot_diameter_um")
+        diameter = as_positive(noted.get("spot_diameter_um"))
         array = _array(file, rows)
         by_factors = [] if factors is None else factors.resolutions(coords, array)
         return RawSection(
@@ -154,16 +154,8 @@ def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> t
 
 
 def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
-    mpp = _number(noted, "mpp_um_per_px")
+    mpp = as_positive(noted.get("mpp_um_per_px"))
     return [] if mpp is None else [Candidate(mpp, str(noted.get("mpp_source") or 'uns["section"]'))]
-
-
-def _number(noted: Mapping[str, Any], key: str) -> float | None:
-    try:
-        number = float(noted.get(key, math.nan))
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None
 
 
 def _mismatches(noted: Mapping[str, Any], n_merged: int, n_off_tissue: int) -> dict[str, int]:

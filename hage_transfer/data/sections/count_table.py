@@ -1,7 +1,5 @@
 """Count tables as text: spots x genes, tab-separated, column 0 the spots' names, plain or gzipped."""
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from hage_transfer.data.sections.form import check_unique
+from hage_transfer.data.sections.tables import read_bytes
 from hage_transfer.errors import DataError
 
 _TAB, _ZERO = ord("\t"), ord("0")
@@ -47,26 +46,6 @@ def read_count_table(path: Path) -> CountTable:
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
     return CountTable(names, genes, sp.csr_matrix(sparse, shape=(len(names), len(genes))))
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a plain or gzipped file.
-
-    Raises:
-        DataError: missing, or its gzip stream is damaged or cut short.
-    """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    if not path.name.endswith(".gz"):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged or truncated gzip ({error}); fetch it again") from None
 
 
 def _split(path: Path, raw: bytes) -> tuple[list[str], list[bytes]]:

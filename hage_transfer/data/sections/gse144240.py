@@ -4,18 +4,15 @@ Files may carry the repository's prefix (`GSM4284316_`) and lie in folders below
 `<P>_ST_repK`; its patient is `<P>`.
 """
 
-import logging
 import re
 from pathlib import Path
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.data.sections.her2st import read_text_section
+from hage_transfer.data.sections.her2st import of_the_field, read_text_section
 from hage_transfer.data.sections.image_files import the_image
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.errors import DataError, some
-
-log = logging.getLogger(__name__)
 
 SPOT_DIAMETER_UM = 110.0
 PATIENTS = ("P2", "P5", "P9", "P10")
@@ -44,11 +41,7 @@ def find(settings: SectionsSettings) -> dict[str, Path]:
 def default(names: list[str]) -> list[str]:
     """The field's 12 sections, P2, P5, P9, P10, rep1 to rep3, or the ones that are there; all where none of them is."""
     field = [f"{patient}_ST_{replicate}" for patient in PATIENTS for replicate in REPLICATES]
-    chosen = [name for name in names if name in field]
-    left_out = [name for name in names if name not in field]
-    if chosen and left_out:
-        log.info("%s left out as in the published comparisons; data.sections can name them", ", ".join(left_out))
-    return chosen or names
+    return of_the_field(names, [name for name in names if name in field])
 
 
 def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:

@@ -15,9 +15,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata._io.specs.registry import IORegistryError
 from anndata.io import read_elem
 
-from hage_transfer.data.sections.read_faults import READ_FAULTS
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 
 _MISSING = -1
@@ -126,18 +127,11 @@ class H5adFile:
 
     @contextmanager
     def _faults(self, key: str) -> Iterator[None]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # anndata's, that a file is old
-                yield
-        except DataError:
-            raise
-        except READ_FAULTS as error:
-            said = " ".join(str(error).split())
-            raise DataError(
-                f"{self.path}: cannot be read as AnnData: {key}: {said}; if a later anndata wrote it, upgrade "
-                "anndata or write the file anew"
-            ) from None
+        remedy = "if a later anndata wrote it, upgrade anndata or write the file anew"
+        what = f"cannot be read as AnnData: {key}"
+        with reading(self.path, what, IORegistryError, remedy=remedy), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # anndata's, that a file is old
+            yield
 
 
 @contextmanager
@@ -147,10 +141,8 @@ def open_h5ad(path: Path) -> Iterator[H5adFile]:
     Raises:
         DataError: not HDF5, or without ``obs`` and ``var``.
     """
-    try:
+    with reading(path, "cannot be read as AnnData"):
         file = h5py.File(path, "r")
-    except READ_FAULTS as error:
-        raise DataError(f"{path}: cannot be read as AnnData ({error})") from None
     with file:
         missing = [key for key in ("obs", "var") if key not in file]
         if missing:

@@ -50,8 +50,12 @@ def find(settings: SectionsSettings) -> dict[str, Path]:
 
 def default(names: list[str]) -> list[str]:
     """The sections read where none are named: A2 to G3, the field's 32 of the 36 published; all where none is left."""
-    chosen = [name for name in names if name not in LEFT_OUT_BY_THE_FIELD]
-    left_out = [name for name in names if name in LEFT_OUT_BY_THE_FIELD]
+    return of_the_field(names, [name for name in names if name not in LEFT_OUT_BY_THE_FIELD])
+
+
+def of_the_field(names: list[str], chosen: list[str]) -> list[str]:
+    """The sections of the published comparisons, the others named in the log; all where none of them is there."""
+    left_out = [name for name in names if name not in chosen]
     if chosen and left_out:
         log.info("%s left out as in the published comparisons; data.sections can name them", ", ".join(left_out))
     return chosen or names
@@ -83,7 +87,7 @@ def read_text_section(
     counts, spot_file = files
     spots = read_spot_file(spot_file)
     table = read_count_table(counts)
-    matched = match_spots(table, spots, paths=(counts, spot_file))
+    matched = match_spots(table.spots, spots, paths=(counts, spot_file))
     return RawSection(
         name=name,
         patient=patient,

@@ -1,6 +1,5 @@
 """HEST-1k as it is downloaded: `st/<id>.h5ad`, `wsis/<id>.tif`, `metadata/<id>.json` (`patches/` is not read)."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.csv_table import as_number
-from hage_transfer.data.sections.count_table import read_bytes
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.patients import names_nobody
 from hage_transfer.data.sections.resolution import Candidate
-from hage_transfer.errors import DataError
+from hage_transfer.data.sections.tables import as_positive, read_facts
 
 log = logging.getLogger(__name__)
 
@@ -80,20 +77,15 @@ def record_of(path: Path, name: str) -> Record | None:
     file = path.parent.parent / METADATA / f"{name}.json"
     if path.parent.name != FOLDER or not file.is_file():
         return None
-    try:
-        facts = json.loads(read_bytes(file).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON: {error}") from None
-    if not isinstance(facts, Mapping):
-        raise DataError(f"{file}: wanted names and values, this is {str(facts)[:80]!r}")
-    sides = [_positive(facts, key) for key in ("fullres_px_width", "fullres_px_height")]
+    facts = read_facts(file)
+    sides = [as_positive(facts.get(key)) for key in ("fullres_px_width", "fullres_px_height")]
     technology = str(facts.get("st_technology") or "unknown technology")
     return Record(
         patient=_patient(facts),
         technology=technology,
-        pitch_um=_positive(facts, "inter_spot_dist"),
-        spot_diameter_um=_positive(facts, "spot_diameter"),
-        estimated_um_per_px=_positive(facts, "pixel_size_um_estimated"),
+        pitch_um=as_positive(facts.get("inter_spot_dist")),
+        spot_diameter_um=as_positive(facts.get("spot_diameter")),
+        estimated_um_per_px=as_positive(facts.get("pixel_size_um_estimated")),
         full_size_px=None if sides[0] is None or sides[1] is None else (sides[0], sides[1]),
     )
 
@@ -105,9 +97,3 @@ def _patient(facts: Mapping[str, Any]) -> str | None:
         return None
     study = facts.get("dataset_title") or facts.get("study_link")
     return str(patient).strip() if names_nobody(study) else f"{str(patient).strip()} of {str(study).strip()}"
-
-
-def _positive(facts: Mapping[str, Any], key: str) -> float | None:
-    value = facts.get(key)
-    number = None if isinstance(value, bool) else as_number(str(value))
-    return number if number is not None and number > 0 else None

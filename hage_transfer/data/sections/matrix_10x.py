@@ -4,15 +4,16 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pandas as pd
 import scipy.io
 import scipy.sparse as sp
 
-from hage_transfer.data.sections.count_table import CountTable, read_bytes
+from hage_transfer.damage import reading
 from hage_transfer.data.sections.gene_columns import GeneColumns, gene_names_of, merge_symbols
-from hage_transfer.data.sections.read_faults import READ_FAULTS
+from hage_transfer.data.sections.tables import read_bytes, read_table
 from hage_transfer.errors import DataError, some
 
 _DATASETS = frozenset({"data", "indices", "indptr", "shape", "barcodes"})
@@ -42,8 +43,15 @@ def existing(folder: Path, prefix: str, names: tuple[str, ...]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def read_matrix(source: Path | MatrixFiles) -> tuple[CountTable, GeneColumns]:
-    """Gene-expression counts by symbol; features of one symbol are summed, those of other types left out.
+def mtx_files(folder: Path, prefix: str = "") -> MatrixFiles | None:
+    """The three files of a folder with a prefix; None where one of them is not there."""
+    found = [existing(folder, prefix, names) for names in ((MTX,), (BARCODES,), FEATURES)]
+    there = [path for path in found if path is not None]
+    return MatrixFiles(*there) if len(there) == len(found) else None
+
+
+def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
+    """Barcodes and gene-expression counts by symbol; features of one symbol are summed, those of other types left out.
 
     Raises:
         DataError: missing, damaged, not such a matrix, or without a gene-expression feature.
@@ -57,24 +65,20 @@ def read_matrix(source: Path | MatrixFiles) -> tuple[CountTable, GeneColumns]:
                 f"{path}: no feature of type {GENES_TYPE}; it has {some(sorted(set(var['feature_types'].astype(str))))}"
             )
         counts, var = counts[:, of_genes], var[of_genes]
-    symbols, ids = gene_names_of(var)
-    genes = merge_symbols(counts, symbols, ids)
-    return CountTable(spots, genes.symbols, genes.counts), genes
+    return spots, merge_symbols(counts, *gene_names_of(var))
 
 
 def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
     import scanpy as sc
 
-    try:
+    what = "cannot be read as a 10x matrix, as Space Ranger writes it"
+    with reading(path, what, RuntimeWarning), warnings.catch_warnings():
         _check_datasets(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # indices that are no whole numbers
-            warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
-            table = sc.read_10x_h5(path, gex_only=False)
-            counts = sp.csr_matrix(table.X)
-            counts.check_format()
-    except (*READ_FAULTS, RuntimeWarning) as error:
-        raise DataError(f"{path}: cannot be read as a 10x matrix, as Space Ranger writes it ({error})") from None
+        warnings.simplefilter("error", RuntimeWarning)  # indices that are no whole numbers
+        warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
+        table = sc.read_10x_h5(path, gex_only=False)
+        counts = sp.csr_matrix(table.X)
+        counts.check_format()
     return counts, [str(name) for name in table.obs_names], table.var
 
 
@@ -95,12 +99,10 @@ def _check_datasets(path: Path) -> None:
 
 
 def _read_mtx(files: MatrixFiles) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
-    try:
+    with reading(files.matrix, "cannot be read as a Matrix Market matrix"):
         counts = sp.csr_matrix(scipy.io.mmread(io.BytesIO(read_bytes(files.matrix))).T)
-    except READ_FAULTS as error:
-        raise DataError(f"{files.matrix}: cannot be read as a Matrix Market matrix ({error})") from None
-    barcodes = _table(files.barcodes)[0].tolist()
-    features = _table(files.features)
+    text: dict[str, Any] = {"sep": "\t", "header": None, "dtype": str, "keep_default_na": False}
+    barcodes, features = (read_table(path, "a tab-separated list", **text) for path in (files.barcodes, files.features))
     if counts.shape != (len(barcodes), len(features)):
         turned = " (it lies on its side)" if counts.shape == (len(features), len(barcodes)) else ""
         raise DataError(
@@ -111,13 +113,4 @@ def _read_mtx(files: MatrixFiles) -> tuple[sp.csr_matrix, list[str], pd.DataFram
     var = pd.DataFrame({"gene_ids": features[0].to_numpy()}, index=pd.Index(features[min(1, features.shape[1] - 1)]))
     if features.shape[1] > 2:
         var["feature_types"] = features[2].to_numpy()
-    return counts, barcodes, var
-
-
-def _table(path: Path) -> pd.DataFrame:
-    """A tab-separated file without header, as text."""
-    try:
-        table = pd.read_csv(io.BytesIO(read_bytes(path)), sep="\t", header=None, dtype=str, keep_default_na=False)
-    except (*READ_FAULTS, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: not a tab-separated list: {error}") from None
-    return table
+    return counts, barcodes[0].tolist(), var

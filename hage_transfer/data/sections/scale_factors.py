@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from hage_transfer.data.sections.grid import is_grid, spacing_px, um_per_px_of_array
 from hage_transfer.data.sections.resolution import Candidate, SpotSize
+from hage_transfer.data.sections.tables import as_facts, positive_fact
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
@@ -118,26 +119,11 @@ def scale_factors(path: object, source: str, facts: Any) -> ScaleFactors:
     Raises:
         DataError: not a mapping, or a factor that is not a number above 0.
     """
-    if not isinstance(facts, Mapping):
-        raise DataError(f"{path}: scale factors are names and numbers, this is {str(facts)[:80]!r}")
-    bin_um = _number(path, facts, "bin_size_um")
+    facts = as_facts(path, facts)
     return ScaleFactors(
         source=source,
-        microns_per_pixel=_number(path, facts, "microns_per_pixel"),
-        bin_um=bin_um,
-        spot_diameter_px=_number(path, facts, "spot_diameter_fullres"),
-        hires=_number(path, facts, "tissue_hires_scalef"),
+        microns_per_pixel=positive_fact(path, facts, "microns_per_pixel"),
+        bin_um=positive_fact(path, facts, "bin_size_um"),
+        spot_diameter_px=positive_fact(path, facts, "spot_diameter_fullres"),
+        hires=positive_fact(path, facts, "tissue_hires_scalef"),
     )
-
-
-def _number(path: object, facts: Mapping[str, Any], key: str) -> float | None:
-    if facts.get(key) is None:
-        return None
-    value = facts[key]
-    try:
-        number = float(np.asarray(value).reshape(()))
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
-        raise DataError(f"{path}: no usable {key}: {str(value)[:80]!r} is not a number above 0")
-    return number

@@ -14,15 +14,12 @@ there or in a folder above, up to the section's). `patients.csv` (`section,patie
 else each section is a patient of its own.
 """
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.section_image import image_size_px
-from hage_transfer.data.sections.count_table import read_bytes
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.image_files import images_in, the_image
 from hage_transfer.data.sections.matrix_10x import read_matrix
@@ -31,7 +28,9 @@ from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
 from hage_transfer.data.sections.space_ranger_files import Found, is_alone, matrices_by_section, matrix_at, part_of
 from hage_transfer.data.sections.spot_file import match_spots
+from hage_transfer.data.sections.tables import read_facts
 from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import image_size_px
 
 log = logging.getLogger(__name__)
 
@@ -70,20 +69,20 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             f"{found.folder / 'spatial'}: no {' or '.join(POSITIONS)}, so the spots of {path.name} have no positions"
         )
     spots = read_positions(positions)
-    table, genes = read_matrix(found.matrix)
-    matched = match_spots(table, spots, paths=(path, positions))
+    barcodes, genes = read_matrix(found.matrix)
+    matched = match_spots(barcodes, spots, paths=(path, positions))
     if found.raw:
         log.info("%s: the filtered matrix is not there; of the raw one the spots under tissue are read", path)
     by_name = spots.drop_duplicates("name").set_index("name")
-    names = [table.spots[row] for row in matched.rows]
+    names = [barcodes[row] for row in matched.rows]
     factors = _scale_factors(found)
     return RawSection(
         name=name,
         patient=listed_patient(settings.root, name) or name,
         path=path,
         spots=names,
-        genes=table.genes,
-        counts=table.counts[matched.rows],
+        genes=genes.symbols,
+        counts=genes.counts[matched.rows],
         coords_px=matched.coords_px,
         image=_image(settings, found),
         resolutions=factors.resolutions(
@@ -102,11 +101,8 @@ def _scale_factors(found: Found) -> ScaleFactors:
     if path is None:
         log.warning("%s: no %s; the pitch of the spots is the only ruler", found.folder / "spatial", SCALE_FACTORS)
         return ScaleFactors("the matrix's folder", bin_um=found.bin_um)
-    try:
-        facts = json.loads(read_bytes(path).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {error}") from None
-    if isinstance(facts, dict) and found.bin_um and "bin_size_um" not in facts:
+    facts = read_facts(path)
+    if found.bin_um and "bin_size_um" not in facts:
         facts = {**facts, "bin_size_um": found.bin_um}
     return scale_factors(path, path.name, facts)
 

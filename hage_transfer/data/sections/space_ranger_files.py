@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.sections.matrix_10x import BARCODES, FEATURES, MTX, MatrixFiles, existing
+from hage_transfer.data.sections.matrix_10x import MTX, MatrixFiles, existing, mtx_files
 from hage_transfer.data.sections.scale_factors import chosen_bin
 from hage_transfer.errors import DataError, some
 
@@ -82,7 +82,7 @@ def matrix_at(path: Path) -> Found | None:
     if ending is None:
         return None
     prefix, folder = path.name.removesuffix(ending), path.parent
-    files = _mtx(folder, prefix)
+    files = mtx_files(folder, prefix)
     of_folder = next((name for name in MATRICES if folder.name.endswith(name)), None)
     if files is None:
         return None
@@ -109,14 +109,6 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
         raise DataError(f"{root}: cannot be listed ({error.strerror})") from None
     for folder in below if depth else ():
         yield from _folders(folder, depth - 1)
-
-
-def _mtx(folder: Path, prefix: str) -> MatrixFiles | None:
-    found = [existing(folder, prefix, names) for names in ((MTX,), (BARCODES,), FEATURES)]
-    if any(path is None for path in found):
-        return None
-    matrix, barcodes, features = (path for path in found if path is not None)
-    return MatrixFiles(matrix, barcodes, features)
 
 
 def is_alone(found: Found) -> bool:

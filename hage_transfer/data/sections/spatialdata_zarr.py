@@ -8,21 +8,21 @@ bin size, the one of ``data.bin_um`` is read.
 
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata._io.specs.registry import IORegistryError
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.damage import reading
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
 from hage_transfer.data.sections.patients import listed_patient, one_name
 from hage_transfer.data.sections.positions import tissue_flags
-from hage_transfer.data.sections.read_faults import READ_FAULTS
 from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
 from hage_transfer.errors import DataError, some
 
@@ -51,17 +51,14 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     shapes = _shapes_name(path, table)
     picture = _picture_name(path, store)
     rows, centres = _centres(path, table, store.shapes[shapes])
-    try:
+    with reading(path, f"nothing takes {shapes} to the picture {picture}"):
         to_picture = np.eye(3) if picture is None else _affine(store, shapes, picture)
-    except READ_FAULTS as error:
-        raise DataError(f"{path}: nothing takes {shapes} to the picture {picture} ({error})") from None
     in_tissue = tissue_flags(path, table.obs_names, table.obs.get("in_tissue"), among=np.ones(table.n_obs, dtype=bool))[
         rows
     ]
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
-    counts, symbols, ids = _counts(path, table)
-    genes = merge_symbols(counts[rows], symbols, ids)
+    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var))
     array = _array(table.obs.iloc[rows])
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(
@@ -87,12 +84,9 @@ def _open(path: Path) -> Any:
             import spatialdata
     except ImportError:
         raise DataError(f"{path}: a SpatialData store is read by the extra `spatialdata`: {EXTRA}") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library's, that formats will change
-            return spatialdata.read_zarr(path)
-    except READ_FAULTS as error:
-        raise DataError(f"{path}: cannot be read as a SpatialData store ({error})") from None
+    with reading(path, "cannot be read as a SpatialData store", IORegistryError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's, that formats will change
+        return spatialdata.read_zarr(path)
 
 
 def _table_name(path: Path, names: list[str], bin_um: float | None) -> tuple[str, float | None]:
@@ -157,12 +151,11 @@ def _affine(store: Any, shapes: str, picture: str) -> Float[np.ndarray, "3 3"]:
     return np.asarray(moved.to_affine_matrix(input_axes=("x", "y"), output_axes=("x", "y")), dtype=np.float64)
 
 
-def _counts(path: Path, table: Any) -> tuple[sp.csr_matrix, Sequence[str], Sequence[str] | None]:
+def _counts(path: Path, table: Any) -> sp.csr_matrix:
     values = table.layers.get("counts", table.X)
     if values is None:
         raise DataError(f'{path}: its table has no X and no layers["counts"]')
-    symbols, ids = gene_names_of(table.var)
-    return sp.csr_matrix(values), symbols, ids
+    return sp.csr_matrix(values)
 
 
 def _array(obs: pd.DataFrame) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """Spot files of the ST Spot Detector (`x y new_x new_y pixel_x pixel_y selected`), and their match with count rows."""
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hage_transfer.data.sections.count_table import CountTable, read_bytes
+from hage_transfer.data.sections.tables import numbers_of, read_table
 from hage_transfer.errors import DataError, some
 
 _LEAST_COMMON = 0.5
@@ -39,24 +39,10 @@ def read_spot_file(path: Path) -> pd.DataFrame:
     Raises:
         DataError: missing, a column missing, or text among the numbers.
     """
-    try:
-        table = pd.read_csv(io.BytesIO(read_bytes(path)), sep="\t")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a tab-separated table of spots: {error}") from None
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        raise DataError(
-            f"{path}: column {', '.join(missing)} missing; the file has {some(list(table.columns), 10)}, "
-            f"wanted {', '.join(COLUMNS)} and, where some spots are not under tissue, selected"
-        )
-    wanted = [*COLUMNS, *(["selected"] if "selected" in table else [])]
-    numbers = table[wanted].apply(pd.to_numeric, errors="coerce").astype(np.float64)
-    for column in wanted:
-        wrong = np.flatnonzero(~np.isfinite(numbers[column]))
-        if len(wrong):
-            raise DataError(
-                f"{path}: line {wrong[0] + 2}, column {column}: {table[column].iloc[wrong[0]]!r} is not a number"
-            )
+    wanted = f", wanted {', '.join(COLUMNS)} and, where some spots are not under tissue, selected"
+    table = read_table(path, "a tab-separated table of spots", COLUMNS, wanted=wanted, sep="\t")
+    columns = [*COLUMNS, *(["selected"] if "selected" in table else [])]
+    numbers = numbers_of(path, table, columns, lambda row: f"line {row + 2}")
     if numbers[["x", "y"]].abs().to_numpy().max(initial=0) > _LARGEST_PLACE:
         raise DataError(f"{path}: columns x and y hold pixels, wanted places on the array, as count rows are named")
     whole = numbers[["x", "y"]].round()
@@ -72,11 +58,11 @@ def read_spot_file(path: Path) -> pd.DataFrame:
     )
 
 
-def match_spots(table: CountTable, spots: pd.DataFrame, *, paths: tuple[Path, Path]) -> MatchedSpots:
+def match_spots(counted: Sequence[str], spots: pd.DataFrame, *, paths: tuple[Path, Path]) -> MatchedSpots:
     """Matches count rows and spots by name; of two spots of one name the one that is nearer to its place has it.
 
     Args:
-        table: the counts.
+        counted: names of the count rows.
         spots: columns `name`, `pixel_x`, `pixel_y`, `selected` and, where names are rounded places, `off`.
         paths: count file and spot file, for the message.
 
@@ -87,18 +73,18 @@ def match_spots(table: CountTable, spots: pd.DataFrame, *, paths: tuple[Path, Pa
     both = f"{paths[0]} and {paths[1]}"
     off = spots["off"] if "off" in spots else pd.Series(0.0, index=spots.index)
     ordered = spots.assign(off=off.round(6)).sort_values(["off", "selected"], ascending=[True, False], kind="stable")
-    _refuse_equal_claims(ordered, table, both)
+    _refuse_equal_claims(ordered, counted, both)
     once = ordered.drop_duplicates("name").set_index("name")
     selected = once[once["selected"]]
-    names = pd.Index(table.spots)
+    names = pd.Index(counted)
     place = selected.index.get_indexer(names)
     rows = np.flatnonzero(place >= 0)
     n_possible = min(len(names), len(selected))
     shown = (
-        f"the counts name theirs {some(table.spots, 2)}, the spot file "
+        f"the counts name theirs {some(counted, 2)}, the spot file "
         f"{some(list(selected.index), 2) or 'none (none is selected)'}"
     )
-    n_exchanged = int((selected.index.get_indexer(pd.Index(map(_exchanged, table.spots))) >= 0).sum())
+    n_exchanged = int((selected.index.get_indexer(pd.Index(map(_exchanged, counted))) >= 0).sum())
     if n_exchanged > len(rows):
         raise DataError(
             f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_exchanged} would with x and y "
@@ -125,9 +111,9 @@ def match_spots(table: CountTable, spots: pd.DataFrame, *, paths: tuple[Path, Pa
     )
 
 
-def _refuse_equal_claims(ordered: pd.DataFrame, table: CountTable, both: str) -> None:
+def _refuse_equal_claims(ordered: pd.DataFrame, counted: Sequence[str], both: str) -> None:
     """Refuses two selected spots of one name, equally near to its place and at two places of the image."""
-    claims = ordered[ordered["selected"] & ordered["name"].isin(table.spots)]
+    claims = ordered[ordered["selected"] & ordered["name"].isin(counted)]
     nearest = claims[claims["off"] <= claims.groupby("name")["off"].transform("min")]
     apart = nearest.drop_duplicates(["name", "pixel_x", "pixel_y"])
     twice = apart[apart["name"].duplicated(keep=False)]

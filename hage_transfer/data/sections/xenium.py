@@ -7,7 +7,6 @@ the morphology image, which are 0.2125 um wide (`experiment.xenium` says so wher
 """
 
 import io
-import json
 import math
 from pathlib import Path
 
@@ -17,14 +16,13 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.sections.count_table import CountTable, read_bytes
+from hage_transfer.damage import reading
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.image_files import images_in, the_image
-from hage_transfer.data.sections.matrix_10x import BARCODES, FEATURES, MTX, MatrixFiles, existing, read_matrix
+from hage_transfer.data.sections.matrix_10x import MatrixFiles, mtx_files, read_matrix
 from hage_transfer.data.sections.patients import listed_patient
-from hage_transfer.data.sections.positions import as_text, read_parquet
-from hage_transfer.data.sections.read_faults import READ_FAULTS
 from hage_transfer.data.sections.resolution import Candidate
+from hage_transfer.data.sections.tables import as_text, numbers_of, positive_fact, read_bytes, read_facts, read_table
 from hage_transfer.errors import DataError, some
 
 MATRIX = "cell_feature_matrix"
@@ -56,10 +54,10 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     cells = next((path / file for file in CELLS if (path / file).is_file()), None)
     if matrix is None or cells is None:
         raise DataError(f"{path}: no {' or '.join(CELLS)}, so the cells have no positions")
-    table, genes = read_matrix(matrix)
-    rows, centres_um = _centres(table, cells)
+    counted, genes = read_matrix(matrix)
+    rows, centres_um = _centres(counted, cells)
     bin_um = settings.bin_um or USUAL_BIN_UM
-    bins, counts = _binned(centres_um, table.counts[rows], bin_um)
+    bins, counts = _binned(centres_um, genes.counts[rows], bin_um)
     image = _image(path)
     to_image = np.eye(3) / MORPHOLOGY_UM_PER_PX if image is None else _um_to_image(path)
     mpp = 1 / math.sqrt(abs(np.linalg.det(to_image[:2, :2])))
@@ -68,56 +66,37 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         patient=listed_patient(settings.root, name) or name,
         path=cells,
         spots=[f"{x}x{y}" for x, y in bins],
-        genes=table.genes,
+        genes=genes.symbols,
         counts=counts,
         coords_px=_moved((bins + 0.5) * bin_um, to_image),
         image=image,
         resolutions=[] if image is None else [Candidate(mpp, "the H&E's alignment to Xenium's micrometres")],
         spot_diameter_um=bin_um,
-        mismatches={
-            "cells_without_position": len(table.spots) - len(rows),
-            "symbols_merged": genes.n_merged,
-        },
+        mismatches={"cells_without_position": len(counted) - len(rows), "symbols_merged": genes.n_merged},
         gene_ids=genes.ids,
     )
 
 
-def _matrix(folder: Path) -> "Path | MatrixFiles | None":
-    if (folder / f"{MATRIX}.h5").is_file():
-        return folder / f"{MATRIX}.h5"
-    found = [existing(folder / MATRIX, "", names) for names in ((MTX,), (BARCODES,), FEATURES)]
-    paths = [path for path in found if path is not None]
-    return MatrixFiles(*paths) if len(paths) == len(found) else None
+def _matrix(folder: Path) -> Path | MatrixFiles | None:
+    whole = folder / f"{MATRIX}.h5"
+    return whole if whole.is_file() else mtx_files(folder / MATRIX)
 
 
-def _centres(table: CountTable, path: Path) -> tuple[np.ndarray, Float[np.ndarray, "cell 2"]]:
+def _centres(counted: list[str], path: Path) -> tuple[np.ndarray, Float[np.ndarray, "cell 2"]]:
     """Rows of the matrix whose cell has a position, and those, micrometres."""
-    cells = read_parquet(path) if path.suffix == ".parquet" else _csv(path)
-    missing = [column for column in COLUMNS if column not in cells]
-    if missing:
-        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has {some(list(cells.columns), 10)}")
-    centres = cells[list(COLUMNS[1:])].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    cells = read_table(path, "a csv of cells", COLUMNS)
     names = pd.Index(cells["cell_id"].map(as_text))
-    wrong = np.flatnonzero(~np.isfinite(centres).all(axis=1))
-    if len(wrong):
-        raise DataError(f"{path}: cell {names[wrong[0]]} has no position in x_centroid, y_centroid")
+    centres = numbers_of(path, cells, COLUMNS[1:], lambda row: f"cell {names[row]}").to_numpy()
     if not names.is_unique:
         raise DataError(f"{path}: cell {names[names.duplicated()][0]} is listed more than once")
-    place = names.get_indexer(pd.Index(table.spots))
+    place = names.get_indexer(pd.Index(counted))
     rows = np.flatnonzero(place >= 0)
-    if len(rows) < _LEAST_COMMON * len(table.spots) or not len(rows):
+    if len(rows) < _LEAST_COMMON * len(counted) or not len(rows):
         raise DataError(
-            f"{path}: holds {len(rows)} of the {len(table.spots)} cells of {MATRIX}, which names them "
-            f"{some(table.spots, 2)}, and this {some(list(names), 2)}; are they of the same section?"
+            f"{path}: holds {len(rows)} of the {len(counted)} cells of {MATRIX}, which names them "
+            f"{some(counted, 2)}, and this {some(list(names), 2)}; are they of the same section?"
         )
     return rows, centres[place[rows]]
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(io.BytesIO(read_bytes(path)), low_memory=False, encoding="utf-8-sig")
-    except (*READ_FAULTS, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: not a csv of cells: {error}") from None
 
 
 def _binned(
@@ -148,12 +127,9 @@ def _um_to_image(folder: Path) -> Float[np.ndarray, "3 3"]:
     path = files[0]
     if not read_bytes(path).strip():
         raise DataError(f"{path}: an empty file, wanted 3 rows of 3 numbers")
-    try:
-        matrix = np.loadtxt(
-            io.BytesIO(read_bytes(path)), delimiter=",", dtype=np.float64, encoding="utf-8-sig", ndmin=2
-        )
-    except READ_FAULTS as error:
-        raise DataError(f"{path}: not a csv of 3 x 3 numbers ({error})") from None
+    with reading(path, "not a csv of 3 x 3 numbers"):
+        text = io.BytesIO(read_bytes(path))
+        matrix = np.loadtxt(text, delimiter=",", dtype=np.float64, encoding="utf-8-sig", ndmin=2)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or not np.allclose(matrix[2], (0, 0, 1)):
         raise DataError(f"{path}: wanted 3 rows of 3 numbers, the last 0,0,1; this is {matrix.tolist()}")
     if abs(np.linalg.det(matrix)) < 1e-9:
@@ -166,10 +142,7 @@ def _morphology_um_per_px(folder: Path) -> float:
     path = folder / "experiment.xenium"
     if not path.is_file():
         return MORPHOLOGY_UM_PER_PX
-    try:
-        value = float(json.loads(read_bytes(path).decode("utf-8-sig")).get("pixel_size", MORPHOLOGY_UM_PER_PX))
-    except (*READ_FAULTS, RecursionError) as error:
-        raise DataError(f"{path}: no usable pixel_size in it ({error})") from None
+    value = positive_fact(path, read_facts(path), "pixel_size") or MORPHOLOGY_UM_PER_PX
     if not 0.01 <= value <= 10:
         raise DataError(f"{path}: pixel_size is {value:g} um, wanted about {MORPHOLOGY_UM_PER_PX}")
     return value

@@ -115,7 +115,7 @@ def test_space_ranger_without_scale_factors_takes_the_pitch_of_its_spots(tmp_pat
         ("spatial/tissue_positions.csv", "barcode,in_tissue\nAAA-1,1\n", "column array_row"),
         ("spatial/tissue_positions.csv", HEADER + "AAA-1,1,0,0,far,40\n", "AAA-1, column pxl_row_in_fullres: 'far'"),
         ("spatial/tissue_positions.csv", HEADER + "TTT-1,1,0,0,1,4\n", "no common spots"),
-        ("spatial/scalefactors_json.json", "[1]", "scale factors are names and numbers"),
+        ("spatial/scalefactors_json.json", "[1]", "wanted names and values"),
         (
             "spatial/scalefactors_json.json",
             '{"spot_diameter_fullres": "wide"}',

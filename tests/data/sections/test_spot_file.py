@@ -1,18 +1,11 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
-import scipy.sparse as sp
 
-from hage_transfer.data.sections.count_table import CountTable
 from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
 from hage_transfer.errors import DataError
 
 PATHS = (Path("A1.tsv"), Path("A1_selection.tsv"))
-
-
-def counts_of(spots):
-    return CountTable(list(spots), ["G"], sp.csr_matrix(np.ones((len(spots), 1))))
 
 
 def test_spot_names_are_the_rounded_array_positions(tmp_path, write_spots):
@@ -53,7 +46,7 @@ def test_match_spots_counts_every_mismatch(tmp_path, write_spots):
             [(1, 1, 10, 11, 1), (2, 1, 20, 21, 0), (3, 1, 30, 31, 1), (1, 1, 10, 11, 1), (4, 1, 40, 41, 0)],
         )
     )
-    matched = match_spots(counts_of(["9x9", "1x1", "2x1"]), spots, paths=PATHS)
+    matched = match_spots(["9x9", "1x1", "2x1"], spots, paths=PATHS)
     assert matched.rows.tolist() == [1]
     assert matched.coords_px.tolist() == [[10, 11]]
     assert matched.mismatches == {
@@ -67,11 +60,11 @@ def test_match_spots_counts_every_mismatch(tmp_path, write_spots):
 
 def test_match_spots_goes_by_name_not_by_order(tmp_path, write_spots):
     spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(i, 1, 10 * i, 5, 1) for i in range(5)]))
-    matched = match_spots(counts_of(["3x1", "0x1", "4x1"]), spots, paths=PATHS)
+    matched = match_spots(["3x1", "0x1", "4x1"], spots, paths=PATHS)
     assert matched.coords_px[:, 0].tolist() == [30, 0, 40]
 
 
 def test_match_spots_refuses_tables_without_a_common_spot(tmp_path, write_spots):
     spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(1, 1, 10, 11, 1)]))
     with pytest.raises(DataError, match="no common spots; the counts name theirs 7x7, the spot file 1x1"):
-        match_spots(counts_of(["7x7"]), spots, paths=PATHS)
+        match_spots(["7x7"], spots, paths=PATHS)

@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
-from hage_transfer.data.section_image import image_size_px
 from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import image_size_px
 
 
 def test_image_size_is_that_of_the_shown_picture(tmp_path):
