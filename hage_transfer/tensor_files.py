@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError, some
 
 _NAMED = 3
-_FAULTS = (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError)
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -43,13 +43,10 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, str], dict[str, 
     """
     if not path.exists():
         raise FileNotFoundError(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = dict(file.metadata() or {})
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
-    except _FAULTS as error:
-        why = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as safetensors ({why}); {remedy}") from None
+    what = "cannot be read as safetensors"
+    with reading(path, what, SafetensorError, remedy=remedy), safe_open(path, framework="pt") as file:
+        header = dict(file.metadata() or {})
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from hage_transfer.compare.split_files import SplitFile, SplitSurvey, read_split_files, survey_split
 from hage_transfer.compare.splits import Fold, check_disjoint, repeated_folds, table_folds, train_validation
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.published_labels import tcga_site
+from hage_transfer.data.published_table import tcga_site
 from hage_transfer.errors import SplitError, some
 from hage_transfer.mil.config import MilConfig, MilSplitSettings
 

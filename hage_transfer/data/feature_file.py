@@ -6,9 +6,9 @@ level-0 top-left (x, y). Attributes: see ``FeatureMeta``. The form is documented
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
@@ -136,21 +136,40 @@ def write_blocks(
         if values is not None and len(values) != shape[0]:
             raise DataError(f"{path}: {len(values)} {name} for {shape[0]} rows")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        dataset, done = file.create_dataset("features", shape=shape, dtype=dtype), 0
-        for block in blocks:
-            if not np.isfinite(block).all():
-                first = done + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise DataError(f"{path}: row {first} of {shape[0]} holds NaN or infinity, so it is not written")
-            dataset[done : done + len(block)] = block
-            done += len(block)
-        if done != shape[0] or not done:
-            raise DataError(f"{path}: {done} rows of features for {shape[0]} places; encode it again")
-        if keys is not None:
-            file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
-        if coords is not None:
-            file.create_dataset("coords", data=np.asarray(coords, dtype=np.int64))
-        for name, value in asdict(meta).items():
-            file.attrs[name] = np.nan if value is None else value
+        store(path, file, blocks, meta, shape=shape, dtype=dtype, keys=keys, coords=coords)
+
+
+def store(
+    path: Path,
+    file: h5py.File,
+    blocks: Iterable[Float[np.ndarray, "block feature"]],
+    meta: FeatureMeta,
+    *,
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    keys: np.ndarray | list[str] | None,
+    coords: Int[np.ndarray, "batch 2"] | None,
+) -> None:
+    """Writes rows and what is said of them into an open file; arguments as ``write_blocks``.
+
+    Raises:
+        DataError: blocks that do not make ``shape``, or NaN or infinity among them.
+    """
+    dataset, done = file.create_dataset("features", shape=shape, dtype=dtype), 0
+    for block in blocks:
+        if not np.isfinite(block).all():
+            first = done + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            raise DataError(f"{path}: row {first} of {shape[0]} holds NaN or infinity, so it is not written")
+        dataset[done : done + len(block)] = block
+        done += len(block)
+    if done != shape[0] or not done:
+        raise DataError(f"{path}: {done} rows of features for {shape[0]} places; encode it again")
+    if keys is not None:
+        file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
+    if coords is not None:
+        file.create_dataset("coords", data=np.asarray(coords, dtype=np.int64))
+    for name, value in asdict(meta).items():
+        file.attrs[name] = np.nan if value is None else value
 
 
 def read_features(path: Path | str) -> Features:
@@ -168,18 +187,15 @@ def read_features(path: Path | str) -> Features:
     """
     path = Path(path)
     with _open(path) as file:
-        meta, (n_rows, _) = _read_header(path, file)
+        meta, (n_rows, _), keys, coords = read_facts(path, file)
         check_memory(path, file["features"].size * file["features"].dtype.itemsize)
         features = file["features"][...]
-        keys = stored_dataset(path, file, "keys", kinds="T")
-        keys = None if keys is None else text_rows(path, keys)
-        coords = coords_of(path, file)
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
         raise DataError(
             f"{path}: {len(rows)} of {n_rows} rows hold NaN or infinity (first row {rows[0]}); encode it again"
         )
-    return Features(features, keys, None if coords is None else coords.values, meta)
+    return Features(features, keys, coords, meta)
 
 
 def read_meta(path: Path) -> FeatureMeta:
@@ -190,9 +206,7 @@ def read_meta(path: Path) -> FeatureMeta:
 def read_header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:
     """Reads the attributes and (N, D) of the rows, without the rows; errors as ``read_features``."""
     with _open(path) as file:
-        header = _read_header(path, file)
-        coords_of(path, file)
-        return header
+        return read_facts(path, file)[:2]
 
 
 @contextmanager
@@ -201,7 +215,10 @@ def _open(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _read_header(path: Path, file: h5py.File) -> tuple[FeatureMeta, tuple[int, int]]:
+def read_facts(
+    path: Path, file: h5py.File
+) -> tuple[FeatureMeta, tuple[int, int], np.ndarray | None, Int[np.ndarray, "batch 2"] | None]:
+    """Attributes, (N, D) of the rows, keys and coords of an open file of this project; errors as ``read_features``."""
     features = stored_dataset(path, file, "features", kinds="f")
     if features is None:
         raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")
@@ -216,11 +233,12 @@ def _read_header(path: Path, file: h5py.File) -> tuple[FeatureMeta, tuple[int, i
             f"{path}: an empty bag: features have shape {features.shape}, wanted (N, D) with N > 0; leave it out, or "
             "encode it with less tissue wanted (data.min_tissue)"
         )
-    for name in ("keys", "coords"):
-        found = stored_dataset(path, file, name, kinds="T" if name == "keys" else "iuf")
-        if found is not None and found.shape[:1] != (n_rows,):
-            raise DataError(f"{path}: {name} of shape {found.shape} for {n_rows} rows of features; encode it again")
-    return meta, (n_rows, width)
+    keys, coords = stored_dataset(path, file, "keys", kinds="T"), coords_of(path, file)
+    for name, there in (("keys", None if keys is None else keys.shape), ("coords", coords and coords.values.shape)):
+        if there is not None and there[:1] != (n_rows,):
+            raise DataError(f"{path}: {name} of shape {there} for {n_rows} rows of features; encode it again")
+    places = None if coords is None else coords.values
+    return meta, (n_rows, width), None if keys is None else text_rows(path, keys), places
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
@@ -228,51 +246,26 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
-    version = _whole(path, file, "schema_version")
-    if version > SCHEMA_VERSION:
+    version = file.attrs["schema_version"]
+    if isinstance(version, int | np.integer) and version > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}; upgrade")
-    return FeatureMeta(
-        source=_text(path, file, "source"),
-        encoder=_text(path, file, "encoder"),
-        encoder_sha256=_text(path, file, "encoder_sha256"),
-        encoder_licence=_text(path, file, "encoder_licence"),
-        patch_size_px=_whole(path, file, "patch_size_px"),
-        patch_size_level0_px=_whole(path, file, "patch_size_level0_px"),
-        mpp_um_per_px=_mpp(path, file),
-        precision=_text(path, file, "precision"),
-        config_sha256=_text(path, file, "config_sha256"),
-        frozen_encoder=_text(path, file, "frozen_encoder"),
-        views=_whole(path, file, "views") if "views" in file.attrs else 1,
-        surround=bool(_whole(path, file, "surround")) if "surround" in file.attrs else False,
-        trained_um_per_px=_mpp(path, file, "trained_um_per_px") if "trained_um_per_px" in file.attrs else None,
-        trained_on=_text(path, file, "trained_on") if "trained_on" in file.attrs else "",
-        control=_text(path, file, "control") if "control" in file.attrs else "",
-        synthetic=bool(_whole(path, file, "synthetic")) if "synthetic" in file.attrs else False,
-        schema_version=version,
-        mpp_source=_text(path, file, "mpp_source") if "mpp_source" in file.attrs else "",
-    )
+    there = (field for field in fields(FeatureMeta) if field.name in file.attrs)
+    return FeatureMeta(**{field.name: _attribute(path, field, file.attrs[field.name]) for field in there})
 
 
-def _text(path: Path, file: h5py.File, name: str) -> str:
-    value = file.attrs[name]
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else _refuse_attribute(path, name, value, "text")
-
-
-def _whole(path: Path, file: h5py.File, name: str) -> int:
-    value = file.attrs[name]
-    if isinstance(value, int | np.integer | np.bool_) and 0 <= value <= _MOST:
-        return int(value)
-    return _refuse_attribute(path, name, value, f"a whole number of 0 to {_MOST}")
-
-
-def _mpp(path: Path, file: h5py.File, name: str = "mpp_um_per_px") -> float | None:
-    value = file.attrs[name]
-    if not isinstance(value, int | float | np.integer | np.floating) or not (np.isnan(value) or 0 < value < np.inf):
-        return _refuse_attribute(path, name, value, "a positive number, or NaN where it is not known")
+def _attribute(path: Path, field: "Field[Any]", value: Any) -> Any:
+    """An attribute of its field's type."""
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if field.type is str:
+        wanted, fits = "text", isinstance(value, str)
+    elif field.type in (int, bool):
+        wanted = f"a whole number of 0 to {_MOST}"
+        fits = isinstance(value, int | np.integer | np.bool_) and 0 <= value <= _MOST
+    else:
+        wanted = "a positive number, or NaN where it is not known"
+        fits = isinstance(value, int | float | np.integer | np.floating) and (np.isnan(value) or 0 < value < np.inf)
+    if not fits:
+        raise DataError(f"{path}: attribute {field.name} is {str(value)[:60]!r}, wanted {wanted}; encode it again")
+    if field.type in (str, int, bool):
+        return field.type(value)
     return None if np.isnan(value) else float(value)
-
-
-def _refuse_attribute(path: Path, name: str, value: object, wanted: str) -> NoReturn:
-    raise DataError(f"{path}: attribute {name} is {str(value)[:60]!r}, wanted {wanted}; encode it again")

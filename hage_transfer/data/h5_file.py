@@ -9,11 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 from hage_transfer.running.memory import available_bytes
 
-_FAULTS = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
-"""What h5py raises on files that are damaged, or of types that numpy has not."""
 _PACKED, _ALWAYS_BYTES = 64, 1 << 26
 _GIB = 1 << 30
 _COLLECTION, _HEAD_BYTES, _TAIL_BYTES = b"GCOL\x01\x00\x00\x00", 1 << 18, 1 << 20
@@ -34,12 +33,8 @@ def open_h5(path: Path, *, absent: str = "no such file") -> Iterator[h5py.File]:
     if not path.is_file():
         raise DataError(f"{path}: {absent}")
     _refuse_broken_heaps(path)
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except _FAULTS as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as h5 ({why}); copy or make it again") from None
+    with reading(path, "cannot be read as h5", remedy="copy or make it again"), h5py.File(path, "r") as file:
+        yield file
 
 
 def stored_dataset(path: Path, file: h5py.File, name: str, *, kinds: str) -> h5py.Dataset | None:

@@ -146,16 +146,15 @@ def _from_folders(settings: PatchSetSettings) -> list[LabelledImage]:
 def _from_pattern(settings: PatchSetSettings) -> list[LabelledImage]:
     root, group_by = settings.root, settings.group_by
     files = _files(root)
-    matched = match_all(
-        settings.pattern or "", [path.relative_to(root).as_posix() for path in files], key="data.pattern"
-    )
+    names = [path.relative_to(root).as_posix() for path in files]
+    groups, matched = match_all(settings.pattern or "", names, key="data.pattern")
     for wanted, key in (("label", "data.pattern"), (group_by, "data.group_by")):
-        if wanted is not None and wanted not in matched.groups:
-            there = ", ".join(matched.groups) or "none"
+        if wanted is not None and wanted not in groups:
+            there = ", ".join(groups) or "none"
             raise ConfigError(f"{key}: the pattern has no named group {wanted}, only {there}")
     images = [
         _image(root, path, values["label"] or "", (values[group_by] or "") if group_by else "")
-        for path, values in zip(files, matched.values, strict=True)
+        for path, values in zip(files, matched, strict=True)
         if values is not None
     ]
     if not images:

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hage_transfer.csv_table import csv_table
+from hage_transfer.damage import reading
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
 from hage_transfer.running.file_stamp import file_stamp
@@ -86,10 +88,8 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
 def _read(path: Path, first: int) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
     with _dataset(path, "x") as images:
         for start in range(first, len(images), _BLOCK):
-            try:
+            with reading(path, f"damaged at patch {start}", remedy="fetch it again"):
                 block = images[start : start + _BLOCK]
-            except OSError as error:
-                raise DataError(f"{path}: damaged at patch {start} ({error}); fetch it again") from None
             yield from block
 
 
@@ -140,13 +140,7 @@ def _contradicted(row: Mapping[str, str], label: int) -> str | None:
 
 @contextmanager
 def _dataset(path: Path, name: str) -> Iterator[h5py.Dataset]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; PCAM's x and y files belong together")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as h5 ({error}); fetch it again") from None
-    with file:
+    with open_h5(path, absent="no such file; PCAM's x and y files belong together") as file:
         if name not in file:
             raise DataError(f"{path}: no dataset {name}, only {sorted(file)}")
         yield file[name]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.data.published_labels import NO_LABEL, Columns, write_label_table
+from hage_transfer.data.published_table import NO_LABEL, Columns, write_label_table
 from hage_transfer.door.given import PathLike
 
 

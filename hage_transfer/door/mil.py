@@ -18,8 +18,7 @@ from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import encode_bags
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.labels_table import LABELS_FILE
-from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER
+from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, LABELS_FILE
 from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.mil.config import MilConfig

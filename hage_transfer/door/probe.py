@@ -14,9 +14,7 @@ from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode import selection
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.labels_table import LABELS_FILE
-from hage_transfer.encode.section_and_patch_items import FEATURES_FILE
-from hage_transfer.encode.sections_and_patches import encode_patches
+from hage_transfer.encode.sections_and_patches import FEATURES_FILE, LABELS_FILE, encode_patches
 from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.evaluate import evaluate_probes

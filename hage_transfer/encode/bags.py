@@ -4,22 +4,31 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
+from hage_transfer.csv_table import csv_table
+from hage_transfer.data.feature_journal import journal_path
+from hage_transfer.data.labels import LABEL_COLUMNS, read_labels
+from hage_transfer.data.patches import read_patch_set
+from hage_transfer.encode.items import Item, encode_items
+from hage_transfer.encode.layouts import ToolLayout
+from hage_transfer.encode.sections_and_patches import (
+    LABELS_FILE,
+    image_bag_items,
+    refuse_manifest_at,
+    write_labels,
+)
+from hage_transfer.encode.slide_items import GEOJSON, part, slide_items
+from hage_transfer.encode.status import Outcome, StatusBook, remove_leftovers
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encoders.registry import find_weights
 from hage_transfer.errors import ConfigError, DataError, HageError, InputError, reason
+from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.devices import available_devices, resolve_device
 from hage_transfer.running.failures import end_items
 from hage_transfer.running.jobs import Engine, Job, run_jobs
 from hage_transfer.running.locks import leave, try_lock
 from hage_transfer.running.progress import Progress, shown
-
-if TYPE_CHECKING:
-    from hage_transfer.encode.items import Item
-    from hage_transfer.encode.layouts import ToolLayout
-    from hage_transfer.encode.status import Outcome, StatusBook
-    from hage_transfer.encoders.base import FrozenEncoder
-    from hage_transfer.mil.config import MilConfig
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +56,14 @@ class Workers:
 
 
 def encode_bags(
-    config: "MilConfig",
+    config: MilConfig,
     *,
     device: str,
     overwrite: bool,
     workers: Workers | None = None,
     labels_needed: bool = True,
-    layout: "ToolLayout | None" = None,
-    own: "FrozenEncoder | None" = None,
+    layout: ToolLayout | None = None,
+    own: FrozenEncoder | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
@@ -74,9 +83,6 @@ def encode_bags(
         InputError: the table, the encoder or a feature file that is there already is not right.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, the rest are done.
     """
-    from hage_transfer.encode.status import StatusBook
-    from hage_transfer.encoders.registry import find_weights
-
     workers = workers or Workers()
     if layout is not None:
         layout.grid(config.data)  # before hours of encoding
@@ -87,7 +93,7 @@ def encode_bags(
     elif not workers.is_here:
         raise ConfigError("an encoder that is an object works in this process alone; give jobs=1, engine=processes")
     items, mine = _items(config, workers.shard)
-    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    book = _book(config, items)
     _write_table(config, items, book, labels_needed=labels_needed)
     if overwrite:
         _remove(config, mine, book)
@@ -105,40 +111,34 @@ def encode_bags(
     _report(config.features, ended)
 
 
-def work(config: "MilConfig", device: str, shard: str | None) -> None:
+def work(config: MilConfig, device: str, shard: str | None) -> None:
     """One worker, wherever an engine runs it: it loads the encoder once and takes slides while there are free ones."""
-    from hage_transfer.encode.status import StatusBook
-
     items, own = _items(config, shard)
-    book = StatusBook(config.features, tuple((item.name, item.path) for item in items))
+    book = _book(config, items)
     _encode(config, own, device=device, book=book)
 
 
+def _book(config: MilConfig, items: list[Item]) -> StatusBook:
+    return StatusBook(config.features, tuple((item.name, item.path) for item in items))
+
+
 def _encode(
-    config: "MilConfig",
-    items: "list[Item]",
+    config: MilConfig,
+    items: list[Item],
     *,
     device: str,
-    book: "StatusBook",
-    own: "FrozenEncoder | None" = None,
+    book: StatusBook,
+    own: FrozenEncoder | None = None,
     progress: Progress | None = None,
 ) -> None:
-    from hage_transfer.encode.items import encode_items
-
+    root = config.data.root
     with shown("encode", progress) as tell:
         encode_items(
-            items,
-            config.encoder,
-            device=device,
-            overwrite=False,
-            root=config.data.root,
-            own=own,
-            book=book,
-            progress=tell,
+            items, config.encoder, device=device, overwrite=False, root=root, own=own, book=book, progress=tell
         )
 
 
-def _spread(config: "MilConfig", *, device: str, workers: Workers) -> None:
+def _spread(config: MilConfig, *, device: str, workers: Workers) -> None:
     """Workers that share the list by its locks, each a job that is done only when all is."""
     never = config.features / "locks"
     gpus = int((resolve_device(device) if device == "auto" else device).startswith("cuda"))
@@ -162,38 +162,28 @@ def _devices(device: str, workers: Workers) -> list[str]:
     return [here[number % len(here)] for number in range(workers.jobs)]
 
 
-def _items(config: "MilConfig", shard: str | None) -> "tuple[list[Item], list[Item]]":
+def _items(config: MilConfig, shard: str | None) -> tuple[list[Item], list[Item]]:
     """All items, and those of this command."""
     if isinstance(config.data, SlideSetSettings):
-        from hage_transfer.encode.slide_items import slide_items
-
         return slide_items(config.data, config.features, shard=shard)
     if not isinstance(config.data, PatchSetSettings):
         raise ConfigError("data.layout features: these bags are encoded already; run `hage mil`")
     if config.data.layout == "pcam":
         raise ConfigError("data.layout pcam: single patches make no bags; use `hage probe`")
-    from hage_transfer.data.patches import read_patch_set
-    from hage_transfer.encode.section_and_patch_items import image_bag_items
-    from hage_transfer.encode.slide_items import part
 
     items = image_bag_items(read_patch_set(config.data), config.features)
     return items, part(items, shard)
 
 
-def _write_table(config: "MilConfig", items: "list[Item]", book: "StatusBook", *, labels_needed: bool) -> None:
+def _write_table(config: MilConfig, items: list[Item], book: StatusBook, *, labels_needed: bool) -> None:
     """``labels.csv`` under the names of the feature files; a user's own slide table of this place and name stays."""
-    from hage_transfer.data.labels import read_labels
-    from hage_transfer.data.patches import read_patch_set
-    from hage_transfer.encode.labels_table import LABELS_FILE, refuse_manifest_at, write_labels
-    from hage_transfer.encode.status import remove_leftovers
-
     target = config.features / LABELS_FILE
     labels: Iterable[str]
     groups: Iterable[str] | None
     if isinstance(config.data, SlideSetSettings):
         if not labels_needed and not _has_labels(config.data.labels):
             log.info(
-                "%s has no column label: the slides are encoded, and no %s is written", config.data.labels, "labels.csv"
+                "%s has no column label: the slides are encoded, and no %s is written", config.data.labels, LABELS_FILE
             )
             return
         table = read_labels(config.data.labels)
@@ -212,18 +202,13 @@ def _write_table(config: "MilConfig", items: "list[Item]", book: "StatusBook", *
 
 
 def _has_labels(path: Path) -> bool:
-    from hage_transfer.csv_table import csv_table
-    from hage_transfer.data.labels import LABEL_COLUMNS
 
     with csv_table(path, absent="no such slide table") as table:
         return any(name in table.columns for name in LABEL_COLUMNS)
 
 
-def _remove(config: "MilConfig", items: "list[Item]", book: "StatusBook") -> None:
+def _remove(config: MilConfig, items: list[Item], book: StatusBook) -> None:
     """What an earlier run left of these items, hand-drawn tissue excepted; not what another worker makes just now."""
-    from hage_transfer.data.feature_journal import journal_path
-    from hage_transfer.encode.slide_items import GEOJSON
-
     drawn = isinstance(config.data, SlideSetSettings) and config.data.tissue.method == "geojson"
     for item in items:
         lock = try_lock(book.locks, item.name)
@@ -236,7 +221,7 @@ def _remove(config: "MilConfig", items: "list[Item]", book: "StatusBook") -> Non
     leave(book.locks)
 
 
-def _report(folder: Path, outcomes: "list[Outcome]") -> None:
+def _report(folder: Path, outcomes: list[Outcome]) -> None:
     failed = [one for one in outcomes if one.failed]
     elsewhere = [one for one in outcomes if one.status == "running elsewhere"]
     if elsewhere:

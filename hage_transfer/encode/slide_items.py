@@ -11,23 +11,21 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from hage_transfer.config import SlideSetSettings
+from hage_transfer.encode.extract import ImageStream
 from hage_transfer.encode.items import Item, OpenItem
-from hage_transfer.encode.section_and_patch_items import FEATURES_FOLDER, refuse_doubles
+from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
-from hage_transfer.slides.geojson import is_edited, write_geojson
-from hage_transfer.slides.outline import draw_outline, write_picture
+from hage_transfer.slides.geojson import is_edited
 from hage_transfer.slides.slide import Slide
-from hage_transfer.slides.survey import level0_pieces, open_config_slide, tissue_inputs
+from hage_transfer.slides.survey import Looked, look, open_config_slide, show, tissue_inputs
 from hage_transfer.slides.table import SlideRow, read_slide_table
-from hage_transfer.slides.tiles import TileGrid, cut_tiles, iter_tiles
-from hage_transfer.slides.tissue import TissueMask, find_tissue
+from hage_transfer.slides.tiles import TileGrid, iter_tiles
 
 OUTLINES, GEOJSON = "outlines", "geojson"
-_UM2_PER_MM2 = 1e6
 
 
 @dataclass(frozen=True)
@@ -46,18 +44,6 @@ class SlideTiles:
     def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
         """See ``ImageSequence.read``."""
         return list(iter_tiles(self.slide, replace(self.grid, coords=self.grid.coords[start:stop])))
-
-
-@dataclass(frozen=True)
-class NoTiles:
-    """What a slide without tissue or tiles is read as."""
-
-    count: int = 0
-    in_any_order: bool = True
-
-    def read(self, start: int, stop: int) -> list[UInt8[ndarray, "tile_px tile_px 3"]]:
-        """See ``ImageSequence.read``: there is nothing."""
-        return []
 
 
 def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None = None) -> tuple[list[Item], list[Item]]:
@@ -109,53 +95,42 @@ def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, o
     @contextmanager
     def rows() -> Iterator[OpenItem]:
         with open_config_slide(path(), settings, own_mpp_um_per_px=row.mpp_um_per_px, name=name) as slide:
-            tissue = find_tissue(slide, settings.tissue)
-            grid, why = _grid(slide, tissue, settings)
-            _show(slide, tissue, grid, settings, folder)
-            found = _rows(slide, tissue, grid, why)
-            del tissue  # tens of MB that nothing needs while the slide is encoded
+            looked = look(slide, settings)
+            _show(slide, looked, settings, folder)
+            found = _rows(slide, looked)
+            del looked  # tens of MB that nothing needs while the slide is encoded
             yield found
 
     return Item(name, out, inputs, rows)
 
 
-def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple[TileGrid | None, str]:
-    try:
-        return cut_tiles(slide, tissue, settings), ""
-    except DataError as error:
-        return None, str(error)
-
-
-def _rows(slide: Slide, tissue: TissueMask, grid: TileGrid | None, why: str) -> OpenItem:
-    mm2, mpp, source = None, None, ""
-    if slide.resolution is not None:
-        px_um2 = tissue.px_area_level0 * slide.resolution.x_um_per_px * slide.resolution.y_um_per_px
-        mm2, mpp = float(tissue.mask.sum()) * px_um2 / _UM2_PER_MM2, slide.resolution.mean_um_per_px
-        source = slide.resolution.source
+def _rows(slide: Slide, looked: Looked) -> OpenItem:
+    resolution, grid = slide.resolution, looked.grid
+    found = OpenItem(
+        images=ImageStream(0, lambda first: ()),
+        why_empty=looked.why_no_tiles,
+        tissue_mm2=looked.area_mm2(looked.tissue.mask),
+        slide_mpp_um_per_px=None if resolution is None else resolution.mean_um_per_px,
+        slide_mpp_source="" if resolution is None else resolution.source,
+    )
     if grid is None:
-        return OpenItem(
-            images=NoTiles(), why_empty=why, tissue_mm2=mm2, slide_mpp_um_per_px=mpp, slide_mpp_source=source
-        )
-    return OpenItem(
+        return found
+    return replace(
+        found,
         images=SlideTiles(slide, grid),
         coords=grid.coords,
         patch_size_px=grid.tile_px,
         patch_size_level0_px=round(grid.size_level0_px),
         mpp_um_per_px=grid.mpp_um_per_px,
-        tissue_mm2=mm2,
-        slide_mpp_um_per_px=mpp,
-        slide_mpp_source=source,
     )
 
 
-def _show(slide: Slide, tissue: TissueMask, grid: TileGrid | None, settings: SlideSetSettings, folder: Path) -> None:
+def _show(slide: Slide, looked: Looked, settings: SlideSetSettings, folder: Path) -> None:
     """Writes the picture of the outline, and the tissue as GeoJSON where there is none that may have been edited."""
     picture, geojson = folder / OUTLINES / f"{slide.name}.png", folder / GEOJSON / f"{slide.name}.geojson"
     remove_leftovers(picture, geojson)
-    pieces = level0_pieces(tissue)
-    write_picture(picture, draw_outline(slide, tissue, pieces, grid))
-    if settings.tissue.method != "geojson" and not (geojson.is_file() and is_edited(geojson)):
-        write_geojson(geojson, pieces, origin_px=slide.origin_px)
+    kept = settings.tissue.method == "geojson" or (geojson.is_file() and is_edited(geojson))
+    show(slide, looked, picture=picture, geojson=None if kept else geojson)
 
 
 def part(items: Sequence[Item], shard: str | None) -> list[Item]:

@@ -97,7 +97,7 @@ def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
 
 def _of_images(data: PatchSetSettings, slides: list[str]) -> dict[str, SlideImage | None]:
     from hage_transfer.data.patches import read_patch_set
-    from hage_transfer.encode.section_and_patch_items import bag_name
+    from hage_transfer.encode.sections_and_patches import bag_name
 
     paths = {bag_name(source): data.root / source.key for source in read_patch_set(data).sources}
     return {

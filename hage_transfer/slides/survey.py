@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hage_transfer.config import SlideSetSettings, file_sha256
 from hage_transfer.errors import DataError
 from hage_transfer.slides.geojson import write_geojson
@@ -120,14 +122,51 @@ def survey_slide(
     """
     start = time.perf_counter()
     with open_config_slide(path, settings, own_mpp_um_per_px=own_mpp_um_per_px, name=name) as slide:
-        tissue = find_tissue(slide, settings.tissue)
-        grid, why = _grid(slide, tissue, settings)
+        looked = look(slide, settings)
         seconds = time.perf_counter() - start
-        pieces = level0_pieces(tissue)
-        if geojson is not None:
-            write_geojson(geojson, pieces, origin_px=slide.origin_px)
-        write_picture(picture, draw_outline(slide, tissue, pieces, grid))
-        return _facts(slide, tissue, pieces, grid, why, seconds)
+        return _facts(slide, looked, show(slide, looked, picture=picture, geojson=geojson), seconds)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Tissue and tiles of an open slide.
+
+    Attributes:
+        tissue: where it is.
+        grid: the tiles; None where none has enough tissue.
+        why_no_tiles: then the reason, the slide's path before it.
+        px_mm2: area of a pixel of the mask; None where the resolution is not known.
+    """
+
+    tissue: TissueMask
+    grid: TileGrid | None
+    why_no_tiles: str
+    px_mm2: float | None
+
+    def area_mm2(self, mask: np.ndarray | None) -> float | None:
+        """Area of a mask like the tissue's; None where it is not known."""
+        return None if mask is None or self.px_mm2 is None else float(mask.sum() * self.px_mm2)
+
+
+def look(slide: Slide, settings: SlideSetSettings) -> Looked:
+    """Finds tissue and tiles; errors as ``find_tissue``."""
+    tissue, resolution = find_tissue(slide, settings.tissue), slide.resolution
+    mm2 = None
+    if resolution is not None:
+        mm2 = tissue.px_area_level0 * resolution.x_um_per_px * resolution.y_um_per_px / _UM2_PER_MM2
+    try:
+        return Looked(tissue, cut_tiles(slide, tissue, settings), "", mm2)
+    except DataError as error:
+        return Looked(tissue, None, str(error), mm2)
+
+
+def show(slide: Slide, looked: Looked, *, picture: Path, geojson: Path | None) -> list[Piece]:
+    """Writes the picture of the outline and, where a file is named, the tissue as GeoJSON; returns its pieces."""
+    pieces = level0_pieces(looked.tissue)
+    write_picture(picture, draw_outline(slide, looked.tissue, pieces, looked.grid))
+    if geojson is not None:
+        write_geojson(geojson, pieces, origin_px=slide.origin_px)
+    return pieces
 
 
 def level0_pieces(tissue: TissueMask) -> list[Piece]:
@@ -146,20 +185,8 @@ def as_row(survey: SlideSurvey) -> dict[str, Any]:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(survey).items()}
 
 
-def _grid(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> tuple[TileGrid | None, str]:
-    try:
-        return cut_tiles(slide, tissue, settings), ""
-    except DataError as error:
-        return None, str(error).removeprefix(f"{slide.path}: ")
-
-
-def _facts(
-    slide: Slide, tissue: TissueMask, pieces: list[Piece], grid: TileGrid | None, why: str, seconds: float
-) -> SlideSurvey:
-    resolution = slide.resolution
-    mm2 = None
-    if resolution is not None:
-        mm2 = tissue.px_area_level0 * resolution.x_um_per_px * resolution.y_um_per_px / _UM2_PER_MM2
+def _facts(slide: Slide, looked: Looked, pieces: list[Piece], seconds: float) -> SlideSurvey:
+    resolution, tissue, grid = slide.resolution, looked.tissue, looked.grid
     return SlideSurvey(
         width_px=slide.width_px,
         height_px=slide.height_px,
@@ -169,12 +196,12 @@ def _facts(
         mpp_source="" if resolution is None else resolution.source,
         notes="; ".join(slide.notes),
         tissue_share=float(tissue.mask.mean()),
-        tissue_mm2=None if mm2 is None else float(tissue.mask.sum() * mm2),
-        pen_mm2=None if mm2 is None or tissue.pen is None else float(tissue.pen.sum() * mm2),
+        tissue_mm2=looked.area_mm2(tissue.mask),
+        pen_mm2=looked.area_mm2(tissue.pen),
         pieces=len(pieces),
         holes=sum(len(piece) - 1 for piece in pieces),
         tiles=0 if grid is None else len(grid),
         tile_size_level0_px=None if grid is None else grid.size_level0_px,
-        why_no_tiles=why,
+        why_no_tiles=looked.why_no_tiles.removeprefix(f"{slide.path}: "),
         seconds=seconds,
     )

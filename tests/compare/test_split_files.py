@@ -8,7 +8,7 @@ import pytest
 from hage_transfer.compare.split_files import read_split_files, survey_split
 from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable, read_labels
-from hage_transfer.data.published_labels import Columns, tcga_site, write_label_table
+from hage_transfer.data.published_table import Columns, tcga_site, write_label_table
 from hage_transfer.errors import DataError
 
 LABELS = LabelTable(

@@ -6,8 +6,7 @@ from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import is_missing
 from hage_transfer.data.labels import read_labels
 from hage_transfer.data.patches import read_patch_set
-from hage_transfer.data.published_labels import NO_LABEL, Columns, write_label_table
-from hage_transfer.data.published_table import write_manifest
+from hage_transfer.data.published_table import NO_LABEL, Columns, write_label_table, write_manifest
 from hage_transfer.errors import DataError
 
 WORDS = ["nan", "NaN", "NA", "N/A", "n/a", "<NA>", "NULL", "null", "None", "#N/A", "NaT", "[Not Available]"]

@@ -22,7 +22,7 @@ from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.data.gene2vec import read_gene2vec
 from hage_transfer.data.labels import read_labels
 from hage_transfer.data.patches import read_patch_set
-from hage_transfer.data.published_labels import Columns, write_label_table
+from hage_transfer.data.published_table import Columns, write_label_table
 from hage_transfer.encoders.weights import read_state
 from hage_transfer.mil.checkpoint import FoldModel, read_fold_model, save_fold_model
 from hage_transfer.mil.config import MilConfig

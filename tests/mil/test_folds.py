@@ -7,7 +7,7 @@ import pytest
 
 from hage_transfer.compare.splits import write_split
 from hage_transfer.data.labels import LabelTable, read_labels
-from hage_transfer.data.published_labels import Columns, write_label_table
+from hage_transfer.data.published_table import Columns, write_label_table
 from hage_transfer.errors import SplitError
 from hage_transfer.mil.config import MilConfig, MilSplitSettings
 from hage_transfer.mil.folds import mil_folds

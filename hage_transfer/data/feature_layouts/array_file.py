@@ -1,25 +1,11 @@
 """Plain arrays (`.npy`), as torchmil keeps a slide's features and coords: mapped, never unpickled."""
 
-import tokenize
 from pathlib import Path
 
 import numpy as np
 
+from hage_transfer.damage import DAMAGE
 from hage_transfer.errors import DataError
-
-_FAULTS = (
-    tokenize.TokenError,
-    ValueError,
-    EOFError,
-    OSError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    RuntimeError,
-)
 
 
 def load_array(path: Path, *, kinds: str) -> np.ndarray:
@@ -34,7 +20,7 @@ def load_array(path: Path, *, kinds: str) -> np.ndarray:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _FAULTS as error:
+    except DAMAGE as error:
         if "pickle" in str(error).lower() or "Python objects" in str(error):
             raise DataError(
                 f"{path}: holds a pickled object, which could run code when read, so it is not, or is no npy; save an "

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, Features, read_meta
+from hage_transfer.data.feature_file import FeatureMeta, Features, read_facts
 from hage_transfer.data.feature_layouts.array_file import load_array
 from hage_transfer.data.feature_layouts.coords_file import find_coords_file, patch_sizes, read_coords
 from hage_transfer.data.feature_layouts.folders import slide_of_file
@@ -25,7 +26,7 @@ from hage_transfer.data.feature_layouts.rows_dataset import (
     slide_mpp_of_coords,
 )
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor
-from hage_transfer.data.h5_file import check_memory, open_h5, plain_attributes, stored_dataset, text_rows
+from hage_transfer.data.h5_file import check_memory, open_h5, plain_attributes, stored_dataset
 from hage_transfer.data.tile_coords import TileCoords, coords_of
 from hage_transfer.errors import DataError
 from hage_transfer.running.file_stamp import written
@@ -127,12 +128,8 @@ def open_features(path: Path, *, given: Given | None = None, coords: Path | None
     given = given or Given()
     if not path.is_file():
         raise DataError(f"{path}: no such feature file")
-    ending = path.suffix.lower()
-    if ending == ".npy":
-        return _open_array(path, given, coords)
-    if ending in (".pt", ".pth") and not h5py.is_hdf5(path):
-        return _open_tensor(path, given, coords)
-    return _open_h5(path, given, coords)
+    is_array = path.suffix.lower() in (".npy", ".pt", ".pth") and not h5py.is_hdf5(path)
+    return _open_array(path, given, coords) if is_array else _open_h5(path, given, coords)
 
 
 def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
@@ -141,7 +138,9 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
         if own_attributes(file.attrs):
             return _open_own(path, file, given, stamps)
         name = rows_name(path, file, given.dataset)
-        rows = _rows(path, file, name)
+        rows = stored_dataset(path, file, name, kinds="f")
+        if rows is None:
+            raise DataError(f"{path}: has no dataset `{name}`, only {sorted(file)}; not a feature file")
         mpp = slide_mpp_of_coords(path, file, given)
         found = coords_of(path, file, um_per_px=mpp)
         named, dtype = plain_attributes(rows.attrs), _dtype(path, rows.dtype)
@@ -152,31 +151,22 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
     foreign = "trident" if named or "target_magnification" in attributes else "clam"
     meta = _meta(path, attributes, given, stamps, recorded={"encoder": named.get("encoder", ""), **stamp_facts})
     values = None if found is None else found.values
-    _check_count(path, "coords", values, n_rows)
+    if values is not None and len(values) != n_rows:
+        raise DataError(f"{path}: {len(values)} coords for {n_rows} rows of features; encode it again")
     layout = "stamp" if name == STAMP_ROWS else foreign
-    return FeatureSource(
-        path, layout, n_rows, width, dtype, None, values, attributes, meta, _stamp(stamps), lambda: _h5_rows(path, name)
-    )
+    reader = partial(_h5_rows, path, name)
+    return FeatureSource(path, layout, n_rows, width, dtype, None, values, attributes, meta, _stamp(stamps), reader)
 
 
 def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> FeatureSource:
     """A file of this project: whatever layout it also follows, its attributes say all."""
-    rows = _rows(path, file, "features")
-    n_rows, width = _shape(path, rows)
-    found = coords_of(path, file)
-    text = stored_dataset(path, file, "keys", kinds="T")
-    keys = None if text is None else text_rows(path, text)
+    meta, (n_rows, width), keys, values = read_facts(path, file)
     kept = json.loads(file.attrs[KEPT_ATTRIBUTES]) if KEPT_ATTRIBUTES in file.attrs else {}
-    dtype = _dtype(path, str(file.attrs[KEPT_DTYPE]) if KEPT_DTYPE in file.attrs else rows.dtype)
+    dtype = _dtype(path, str(file.attrs[KEPT_DTYPE]) if KEPT_DTYPE in file.attrs else file["features"].dtype)
     if not isinstance(kept, dict):
         raise DataError(f"{path}: attribute {KEPT_ATTRIBUTES} is {kept!r:.40}, wanted a mapping; convert it again")
-    values = None if found is None else found.values
-    _check_count(path, "coords", values, n_rows)
-    _check_count(path, "keys", keys, n_rows)
-    meta = complete_own(path, read_meta(path), given)
-    return FeatureSource(
-        path, "hage", n_rows, width, dtype, keys, values, kept, meta, _stamp(stamps), lambda: _h5_rows(path, "features")
-    )
+    meta, rows = complete_own(path, meta, given), partial(_h5_rows, path, "features")
+    return FeatureSource(path, "hage", n_rows, width, dtype, keys, values, kept, meta, _stamp(stamps), rows)
 
 
 def source_of(features: Features) -> FeatureSource:
@@ -200,40 +190,20 @@ def source_of(features: Features) -> FeatureSource:
     )
 
 
-def _open_tensor(path: Path, given: Given, coords: Path | None) -> FeatureSource:
-    tensor = load_tensor(path)
-
-    @contextmanager
-    def rows() -> Iterator[RowReader]:
-        loaded = load_tensor(path)
-        yield lambda start, stop: loaded[start:stop].numpy()
-
-    return _without_facts(
-        path, "pt", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), given, coords, rows
-    )
-
-
 def _open_array(path: Path, given: Given, coords: Path | None) -> FeatureSource:
-    array = load_array(path, kinds="f")
+    """Rows alone, of a file that says nothing of them."""
+    layout = "npy" if path.suffix.lower() == ".npy" else "pt"
+
+    def load() -> np.ndarray:
+        return load_array(path, kinds="f") if layout == "npy" else load_tensor(path).numpy()
 
     @contextmanager
     def rows() -> Iterator[RowReader]:
-        yield lambda start, stop: np.asarray(array[start:stop])
+        loaded = load()
+        yield lambda start, stop: np.asarray(loaded[start:stop])
 
-    return _without_facts(path, "npy", array.shape, array.dtype, given, coords, rows)
-
-
-def _without_facts(
-    path: Path,
-    layout: str,
-    shape: tuple[int, ...],
-    dtype: Any,
-    given: Given,
-    coords: Path | None,
-    rows: Callable[[], AbstractContextManager[RowReader]],
-) -> FeatureSource:
-    """Rows alone, of a file that says nothing of them."""
-    n_rows, width = _checked(path, shape)
+    array = load()
+    n_rows, width = _checked(path, array.shape)
     stamps = [path.name, written(path), json.dumps(asdict(given))]
     found = _with_patch_size(path, None, coords, stamps)
     if found is not None and len(found.values) != n_rows:
@@ -241,7 +211,7 @@ def _without_facts(
     attributes, values = ({}, None) if found is None else (found.attributes, found.values)
     meta = _meta(path, attributes, given, stamps, recorded={})
     return FeatureSource(
-        path, layout, n_rows, width, _dtype(path, dtype), None, values, attributes, meta, _stamp(stamps), rows
+        path, layout, n_rows, width, _dtype(path, array.dtype), None, values, attributes, meta, _stamp(stamps), rows
     )
 
 
@@ -274,23 +244,11 @@ def _stamp(stamps: list[str]) -> str:
     return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
 
-def _check_count(path: Path, name: str, values: np.ndarray | None, n_rows: int) -> None:
-    if values is not None and len(values) != n_rows:
-        raise DataError(f"{path}: {len(values)} {name} for {n_rows} rows of features; encode it again")
-
-
 @contextmanager
 def _h5_rows(path: Path, name: str) -> Iterator[RowReader]:
     with open_h5(path) as file:
         rows = file[name]
         yield (lambda start, stop: rows[0, start:stop]) if rows.ndim == 3 else (lambda start, stop: rows[start:stop])
-
-
-def _rows(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    rows = stored_dataset(path, file, name, kinds="f")
-    if rows is None:
-        raise DataError(f"{path}: has no dataset `{name}`, only {sorted(file)}; not a feature file")
-    return rows
 
 
 def _shape(path: Path, features: h5py.Dataset) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hage_transfer.damage import DAMAGE
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-TORCH_FAULTS = (
-    RuntimeError,
-    EOFError,
-    ValueError,
-    OSError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    ImportError,
-    MemoryError,
-    struct.error,
-)
-"""What torch raises on files that are damaged, the parts of its unpickler among them."""
 
 
 def load_tensor(path: Path) -> "Tensor":
@@ -74,7 +58,7 @@ def _load(path: Path) -> object:
             "Convert the h5 of the same slide (TRIDENT writes numpy arrays into its .pt), or save a tensor where you "
             "trust the file: torch.save(torch.as_tensor(features), path)"
         ) from None
-    except TORCH_FAULTS as error:
+    except (*DAMAGE, ImportError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read by torch ({why}); make it again") from None
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from hage_transfer.config import config_sha256
-from hage_transfer.data.feature_file import Features
+from hage_transfer.data.feature_file import Features, store
 from hage_transfer.data.feature_layouts.opened import (
     KEPT_ATTRIBUTES,
     KEPT_DTYPE,
@@ -115,10 +115,8 @@ class _Plan:
 
 def _plan(source: FeatureSource, layout: str, folder: Path, grid: TridentGrid) -> _Plan:
     slide = source.slide
-    if layout == "pt":
-        return _Plan((folder / f"{slide}.pt",), layout, {}, grid)
-    if layout == "hage":
-        return _Plan((folder / f"{slide}.h5",), layout, {}, grid)
+    if layout in ("pt", "hage"):
+        return _Plan((folder / f"{slide}.{'pt' if layout == 'pt' else 'h5'}",), layout, {}, grid)
     if layout not in LAYOUTS:
         raise ConfigError(f"unknown layout {layout}: wanted {', '.join(LAYOUTS)}")
     if source.coords is None:
@@ -221,29 +219,18 @@ def _stamp_of(path: Path) -> str:
 def _write_h5(path: Path, source: FeatureSource, plan: _Plan, stamp: str, *, with_rows: bool) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs[CONVERTED_FROM] = stamp
-        if source.coords is not None:
-            coords = file.create_dataset("coords", data=source.coords.astype(np.int64))
-            if plan.layout == "trident" or not with_rows:
-                coords.attrs.update(plan.beside)
-        if not with_rows:
-            return
-        _write_rows(file, source, np.dtype(np.float32) if plan.layout == "clam" else source.dtype)
-        if plan.layout == "trident":
+        if with_rows:
+            keys = source.keys
+            if keys is None and source.coords is None:
+                keys = np.array([f"{source.slide}#row{row}" for row in range(source.n_rows)], dtype=object)
+            dtype = np.dtype(np.float32) if plan.layout == "clam" else source.dtype
+            shape = source.n_rows, source.width
+            store(path, file, source.blocks(), source.meta, shape=shape, dtype=dtype, keys=keys, coords=source.coords)
+            file.attrs[KEPT_ATTRIBUTES] = json.dumps(source.coord_attributes)
+            file.attrs[KEPT_DTYPE] = source.dtype.name
+        else:
+            file.create_dataset("coords", data=np.asarray(source.coords, dtype=np.int64))
+        if source.coords is not None and (plan.layout == "trident" or not with_rows):
+            file["coords"].attrs.update(plan.beside)
+        if with_rows and plan.layout == "trident":
             file["features"].attrs.update({"name": source.slide, "encoder": source.meta.encoder})
-        for name, value in asdict(source.meta).items():
-            file.attrs[name] = np.nan if value is None else value
-        file.attrs[KEPT_ATTRIBUTES] = json.dumps(source.coord_attributes)
-        file.attrs[KEPT_DTYPE] = source.dtype.name
-
-
-def _write_rows(file: h5py.File, source: FeatureSource, dtype: np.dtype) -> None:
-    rows = file.create_dataset("features", shape=(source.n_rows, source.width), dtype=dtype)
-    start = 0
-    for block in source.blocks():
-        rows[start : start + len(block)] = block
-        start += len(block)
-    keys = source.keys
-    if keys is None and source.coords is None:
-        keys = np.array([f"{source.slide}#row{row}" for row in range(source.n_rows)], dtype=object)
-    if keys is not None:
-        file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
