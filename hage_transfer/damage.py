@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from hage_transfer.errors import DataError, HageError
 
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
     AssertionError, MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, tokenize.TokenError,
 )  # fmt: skip

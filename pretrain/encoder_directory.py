@@ -1,6 +1,5 @@
 """The encoder directory that a trial leaves for transfer: encoder, calibrated predictor, and what its card says."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer import __version__
+from hage_transfer.compare.genes import mean_over_defined
 from hage_transfer.compare.results import Results
 from hage_transfer.config import config_sha256
 from hage_transfer.encoders.specs import SPECS
@@ -168,6 +168,4 @@ def _validation_pcc(
     scores = seen.by_section()
     if not scores:
         return np.full(raw.shape[1], np.nan)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)  # constant: NaN
-        return np.nanmean(scores, axis=0)
+    return mean_over_defined(scores)

@@ -4,6 +4,7 @@ Never pool sections: differences between sections alone, with no signal inside a
 Callers score each section and average over sections.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -50,6 +51,13 @@ def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " chosen"] 
     chosen = pcc if genes is None else pcc[genes]
     valid = chosen[~np.isnan(chosen)]
     return float(valid.mean()) if len(valid) else float("nan")
+
+
+def mean_over_defined(scores: Sequence[np.ndarray] | np.ndarray) -> Float[np.ndarray, " gene"]:
+    """Mean of each column over the rows in which it is a number; NaN where in none."""
+    known = ~np.isnan(np.asarray(scores))
+    total = np.where(known, scores, 0).sum(0)
+    return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
 
 
 def highly_expressed(

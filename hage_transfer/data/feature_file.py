@@ -234,10 +234,10 @@ def read_facts(
             "encode it with less tissue wanted (data.min_tissue)"
         )
     keys, coords = stored_dataset(path, file, "keys", kinds="T"), coords_of(path, file)
-    for name, there in (("keys", None if keys is None else keys.shape), ("coords", coords and coords.values.shape)):
-        if there is not None and there[:1] != (n_rows,):
-            raise DataError(f"{path}: {name} of shape {there} for {n_rows} rows of features; encode it again")
     places = None if coords is None else coords.values
+    for name, there in (("keys", keys), ("coords", places)):
+        if there is not None and there.shape[:1] != (n_rows,):
+            raise DataError(f"{path}: {name} of shape {there.shape} for {n_rows} rows of features; encode it again")
     return meta, (n_rows, width), None if keys is None else text_rows(path, keys), places
 
 
@@ -256,6 +256,7 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
 def _attribute(path: Path, field: "Field[Any]", value: Any) -> Any:
     """An attribute of its field's type."""
     value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    fits: Any
     if field.type is str:
         wanted, fits = "text", isinstance(value, str)
     elif field.type in (int, bool):

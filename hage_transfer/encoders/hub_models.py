@@ -47,7 +47,7 @@ def find_weights(spec: EncoderSpec, weights: Path | None) -> WeightsFile:
     """The local file where one is named, else the hub's; errors as ``hub_weights`` and ``local_weights``."""
     if weights is not None:
         return local_weights(weights)
-    cfg = get_pretrained_cfg(spec.architecture) if spec.name.startswith(TIMM_PREFIX) else None
+    cfg = get_pretrained_cfg(str(spec.architecture)) if spec.name.startswith(TIMM_PREFIX) else None
     repository = spec.hub or (cfg.hf_hub_id if cfg is not None else None)
     if not repository:
         raise WeightsError(
@@ -106,7 +106,7 @@ def load(spec: EncoderSpec, weights: WeightsFile, *, device: str, precision: str
 
 def build(spec: EncoderSpec) -> nn.Module:
     """Timm's network of a spec that names its architecture, without weights; a known one on torch's meta device."""
-    arguments = {key: _CLASSES.get(str(value), value) for key, value in spec.arguments.items()}
+    arguments: dict[str, Any] = {key: _CLASSES.get(str(value), value) for key, value in spec.arguments.items()}
     with torch.device("meta") if spec.width else nullcontext():
         return timm.create_model(str(spec.architecture), pretrained=False, **{**arguments, "num_classes": 0})
 

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hage_transfer.explain.files import GENE_COLUMNS, RECORD_FILE
+import pandas as pd
+from anndata import AnnData, read_h5ad
+
+from hage_transfer.explain.files import RECORD_FILE, read_genes
 from hage_transfer.explain.over_slides import COLUMNS
 from hage_transfer.explain.pictures import MAP_FILE
 from hage_transfer.explain.task import read_record
 from hage_transfer.running.run_directory import GENES_FILE, H5AD_FILE, TILES_FILE
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
 
 _SHOWN = 10
 
@@ -45,24 +44,19 @@ class ExplainedSlide(os.PathLike[str]):
         return {} if record is None else record["row"]
 
     @property
-    def tiles(self) -> "pd.DataFrame":
+    def tiles(self) -> pd.DataFrame:
         """A row a tile: place at level 0 in px, attention (of 1 over the slide), percentile, whether it decided."""
-        import pandas as pd
-
         return pd.read_csv(self.folder / TILES_FILE)
 
     @property
-    def genes(self) -> "pd.DataFrame":
+    def genes(self) -> pd.DataFrame:
         """A row a gene, largest effect first: deciding tiles against the rest; empty where no genes were read."""
-        path = self.folder / GENES_FILE
-        return _gene_table(path, GENE_COLUMNS)
+        return read_genes(self.folder / GENES_FILE)
 
     @property
-    def expression(self) -> "AnnData":
+    def expression(self) -> AnnData:
         """Tiles by genes: predicted expression, with the columns of ``tiles``."""
-        import anndata
-
-        return anndata.read_h5ad(self.folder / H5AD_FILE)
+        return read_h5ad(self.folder / H5AD_FILE)
 
     @property
     def picture(self) -> Path | None:
@@ -118,16 +112,12 @@ class Explained(Mapping[Any, ExplainedSlide], os.PathLike[str]):
     def __len__(self) -> int:
         return len(self.slides)
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> pd.DataFrame:
         """A row a source and slide: label, call, probability, number of tiles, entropy of attention, cautions."""
-        import pandas as pd
-
         return pd.DataFrame([{"source": source, **slide.facts} for (source, _), slide in self.slides.items()])
 
-    def table(self) -> "pd.DataFrame":
+    def table(self) -> pd.DataFrame:
         """Genes over the slides of a source that were called one class, largest mean effect first."""
-        import pandas as pd
-
         rows = [{"source": source, **row} for source, rows in self.over_slides.items() for row in rows]
         return pd.DataFrame(rows, columns=["source", *COLUMNS])
 
@@ -138,12 +128,3 @@ class Explained(Mapping[Any, ExplainedSlide], os.PathLike[str]):
         columns = ["source", "slide", "label", "predicted", "probability", "n_tiles", "cautions"]
         shown = self.frame().reindex(columns=columns)
         return f"<p>{escape(repr(self))}</p>" + shown.to_html(index=False, float_format="{:.3f}".format)
-
-
-def _gene_table(path: Path, columns: Sequence[str]) -> "pd.DataFrame":
-    """A table of genes, whose names may read as numbers or as missing."""
-    import pandas as pd
-
-    if not path.is_file():
-        return pd.DataFrame(columns=list(columns))
-    return pd.read_csv(path, dtype={"gene": str}, keep_default_na=False, na_values=[""])

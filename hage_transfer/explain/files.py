@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anndata as ad
+import h5py
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from hage_transfer.mil.deciding_genes import GeneEffects, order_by_effect
 from hage_transfer.mil.deciding_shifts import Shifted
 from hage_transfer.mil.heatmap import Explanation
 from hage_transfer.report.attention_map import TilePlaces
-from hage_transfer.running.atomic import atomic_path, write_csv
+from hage_transfer.running.atomic import atomic_path
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hage_transfer.explain.genes import GeneQuality, TileGenes
 
 RECORD_FILE = "heatmap.json"
@@ -77,10 +78,8 @@ class ExplainedTiles:
                 found[f"probability_{name}"] = self.explanation.tile_probabilities[:, place]
         return found
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> pd.DataFrame:
         """``columns`` as a table."""
-        import pandas as pd
-
         return pd.DataFrame(self.columns())
 
     def write_csv(self, path: Path) -> None:
@@ -90,10 +89,6 @@ class ExplainedTiles:
 
     def write_h5ad(self, path: Path, genes: "TileGenes | None", names: Sequence[str], facts: Mapping[str, Any]) -> None:
         """Writes tiles.h5ad, expression a few tiles at a time."""
-        import anndata as ad
-        import h5py
-        import pandas as pd
-
         obs = self.frame()
         obs.index = pd.Index([str(tile) for tile in range(len(self))], name="row")
         var = pd.DataFrame(index=pd.Index([] if genes is None else list(names), name="gene", dtype=str))
@@ -146,35 +141,36 @@ def write_gene_table(
         f"share of {len(shifted.masks) + 1} places of the deciding pattern (moved over the slide) with an effect as "
         "large; one slide, not corrected for the number of genes"
     )
-    rows = []
-    for rank, gene in enumerate(order_by_effect(expression).tolist(), start=1):
-        row = {
-            "rank": rank,
-            "gene": genes[gene],
-            "rank_biserial": expression.rank_biserial[gene],
-            "hedges_g": expression.hedges_g[gene],
-            "mean_deciding": expression.mean_deciding[gene],
-            "mean_rest": expression.mean_rest[gene],
-            "difference": expression.difference[gene],
-            "weighted_shift": expression.weighted_shift[gene],
-            "shift_p": p_values[gene],
-            "validation_pcc": quality.validation_pcc[gene],
-            "heldout_pcc": quality.heldout_pcc[gene],
-        }
-        if attention is not None:
-            row |= {
-                "gene_attention_rank_biserial": attention.rank_biserial[gene],
-                "gene_attention_hedges_g": attention.hedges_g[gene],
-                "gene_attention_deciding": attention.mean_deciding[gene],
-                "gene_attention_rest": attention.mean_rest[gene],
-            }
-        counts = {"n_deciding": n_deciding, "n_rest": n_rest, "shift_p_is": shift_p_is}
-        rows.append({name: cell(value) for name, value in row.items()} | counts)
-    write_csv(path, GENE_COLUMNS, rows)
+    names = ("rank_biserial", "hedges_g", "mean_deciding", "mean_rest", "difference", "weighted_shift")
+    table = pd.DataFrame({name: getattr(expression, name) for name in names})
+    if attention is not None:
+        of_attention = {f"gene_attention_{name.removeprefix('mean_')}": getattr(attention, name) for name in names[:4]}
+        table = table.assign(**of_attention)
+    table = table.assign(
+        gene=genes,
+        shift_p=p_values,
+        validation_pcc=quality.validation_pcc,
+        heldout_pcc=quality.heldout_pcc,
+        n_deciding=n_deciding,
+        n_rest=n_rest,
+        shift_p_is=shift_p_is,
+    )
+    write_table(path, ranked(table.iloc[order_by_effect(expression)], GENE_COLUMNS))
 
 
-def cell(value: Any) -> Any:
-    """A number to six digits; nothing where it is not defined."""
-    if isinstance(value, float | np.floating):
-        return "" if not np.isfinite(value) else f"{value:.6g}"
-    return value
+def ranked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of a table, ``rank`` (the row's number) among them."""
+    return table.assign(rank=range(1, len(table) + 1)).reindex(columns=list(columns))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table atomically, numbers to six digits and nothing where one is not defined."""
+    with atomic_path(path) as temporary:
+        table.replace([np.inf, -np.inf], np.nan).to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read_genes(path: Path) -> pd.DataFrame:
+    """A table of genes, whose names may read as numbers or as missing; empty where there is no file."""
+    if not path.is_file():
+        return pd.DataFrame(columns=list(GENE_COLUMNS))
+    return pd.read_csv(path, dtype={"gene": str}, keep_default_na=False, na_values=[""])

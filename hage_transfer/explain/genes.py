@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.compare.genes import gene_pcc, mean_over_defined
 from hage_transfer.compare.results import Results
 from hage_transfer.encode.sources import run_of
 from hage_transfer.errors import DataError
@@ -62,12 +62,7 @@ def gene_quality(ensemble: ExpressionEnsemble) -> GeneQuality:
         runs[run_of(folder), str(model.card.get("fold", folder.parent.name))] = None
     found = [_heldout(run, fold, ensemble.genes) for run, fold in runs]
     scores = [score for score in found if score is not None]
-    heldout = np.full(len(ensemble.genes), np.nan)
-    if scores:
-        stacked = np.array(scores)
-        known = ~np.isnan(stacked)
-        total = np.where(known, stacked, 0).sum(0)
-        heldout = np.divide(total, known.sum(0), out=heldout, where=known.any(0))
+    heldout = mean_over_defined(scores) if scores else np.full(len(ensemble.genes), np.nan)
     notes = [] if scores else ["held-out PCC of the genes is not known: no predictions/ beside the encoders"]
     for run in dict.fromkeys(run for run, _ in runs):
         notes += _against_ridge(run, [fold for other, fold in runs if other == run])
@@ -135,10 +130,7 @@ def _heldout(run: Path, fold: str, genes: Sequence[str]) -> Float[np.ndarray, " 
     for section in np.unique(sections):
         rows = sections == section
         scores.append(gene_pcc(np.asarray(prediction.X)[rows], np.asarray(prediction.layers["target"])[rows]))
-    known = ~np.isnan(np.array(scores))
-    total = np.where(known, scores, 0).sum(0)
-    mean = np.divide(total, known.sum(0), out=np.full(len(place), np.nan), where=known.any(0))
-    return np.where(columns >= 0, mean[columns], np.nan)
+    return np.where(columns >= 0, mean_over_defined(scores)[columns], np.nan)
 
 
 def _against_ridge(run: Path, folds: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from hage_transfer.compare.genes import mean_over_defined
 from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.data.spot_context import spot_context
@@ -76,10 +77,7 @@ class ExpressionEnsemble:
     @property
     def validation_pcc(self) -> Float[np.ndarray, " gene"]:
         """Each gene's validation PCC, mean over the trials in which it is defined; NaN where in none."""
-        scores = np.array([self.own(model, model.lines.validation_pcc) for model in self.models])
-        known = ~np.isnan(scores)
-        total = np.where(known, scores, 0).sum(0)
-        return np.divide(total, known.sum(0), out=np.full(len(self.genes), np.nan), where=known.any(0))
+        return mean_over_defined([self.own(model, model.lines.validation_pcc) for model in self.models])
 
     def check_fits(self, meta: FeatureMeta, width: int) -> None:
         """Refuses features that a model was not trained on; errors as ``embed_features``.

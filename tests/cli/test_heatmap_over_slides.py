@@ -15,7 +15,7 @@ def table(effect, g):
 
 def test_all_effects_are_means_over_patients():
     tables = {"a1": table(0.2, 1.0), "a2": table(0.2, 1.0), "a3": table(0.2, 1.0), "b": table(0.6, 3.0)}
-    (row,) = _of_class("tumour", tables, {"a1": "a", "a2": "a", "a3": "a", "b": "b"})
+    (row,) = _of_class("tumour", tables, {"a1": "a", "a2": "a", "a3": "a", "b": "b"}).to_dict("records")
     assert row["mean_rank_biserial"] == pytest.approx(0.4)
     assert row["mean_hedges_g"] == pytest.approx(2.0)
     assert np.isnan(row["mean_gene_attention_rank_biserial"])
