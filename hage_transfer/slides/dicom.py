@@ -1,7 +1,6 @@
 """DICOM slides: a series of instances (levels, label, overview, thumbnail) is one slide, in its own folder or not."""
 
 import logging
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,23 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 
 if TYPE_CHECKING:
     import pydicom
 
-_FAULTS = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-)
 _TAGS = (
     "SeriesInstanceUID",
     "Modality",
@@ -143,11 +131,8 @@ def _header(path: Path) -> "pydicom.Dataset":
     import pydicom  # half a second, for slides of one kind
     from pydicom.errors import InvalidDicomError
 
-    try:
-        with quiet():
-            head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-            for name in _TAGS:
-                head.get(name)  # values are decoded when they are asked for
-    except (InvalidDicomError, *_FAULTS) as error:
-        raise DataError(f"{path}: damaged DICOM ({' '.join(str(error).split())}); fetch it again") from None
+    with reading(path, "damaged DICOM", InvalidDicomError, remedy="fetch it again"), quiet():
+        head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        for name in _TAGS:
+            head.get(name)  # values are decoded when they are asked for
     return head

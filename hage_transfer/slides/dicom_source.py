@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 from hage_transfer.slides.dicom import quiet
 from hage_transfer.slides.resolution import Recorded
-
-_FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, RuntimeError)
 
 
 class DicomSource:
@@ -35,18 +34,13 @@ class DicomSource:
                 f"{self._path}: OpenSlide cannot read this DICOM slide ({why_not_openslide}); install the extra "
                 "that may: pip install 'hage-transfer[dicom]'"
             ) from None
-        own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-        self._faults: tuple[type[Exception], ...] = (*_FAULTS, *own)  # they have no base of their own
-        try:
-            with quiet():
-                self._slide = WsiDicom.open([str(path) for path in paths])
-                self._levels = list(self._slide.levels)
-                first = self._levels[0].mpp
-        except self._faults as error:
-            raise DataError(
-                f"{self._path}: a DICOM slide that neither OpenSlide ({why_not_openslide}) nor wsidicom "
-                f"({' '.join(str(error).split())}) reads; is the series whole? fetch it again"
-            ) from None
+        kinds = (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
+        self._faults = tuple(kinds)  # they have no base of their own
+        what = f"a DICOM slide that OpenSlide does not read ({why_not_openslide}), nor wsidicom"
+        with reading(self._path, what, *self._faults, remedy="is the series whole? fetch it again"), quiet():
+            self._slide = WsiDicom.open([str(path) for path in paths])
+            self._levels = list(self._slide.levels)
+            first = self._levels[0].mpp
         self.level_sizes_px: tuple[tuple[int, int], ...] = tuple(
             (int(level.size.width), int(level.size.height)) for level in self._levels
         )
@@ -55,14 +49,10 @@ class DicomSource:
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
         """See ``PixelSource.read``."""
-        try:
-            with self._lock, quiet():
-                region = self._slide.read_region((x_px, y_px), self._levels[level].level, (width_px, height_px))
+        what = f"damaged at ({x_px}, {y_px}) of level {level}"
+        with reading(self._path, what, *self._faults, remedy="fetch the series again"), self._lock, quiet():
+            region = self._slide.read_region((x_px, y_px), self._levels[level].level, (width_px, height_px))
             return np.asarray(region.convert("RGB"))
-        except self._faults as error:
-            raise DataError(
-                f"{self._path}: damaged at ({x_px}, {y_px}) of level {level} ({error}); fetch the series again"
-            ) from None
 
     def close(self) -> None:
         """See ``PixelSource.close``."""

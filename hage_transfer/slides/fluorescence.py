@@ -8,6 +8,7 @@ from pathlib import Path
 import tifffile
 
 from hage_transfer.errors import DataError, some
+from hage_transfer.slides.tiff_facts import ome_pixels, ome_tag
 
 _DYES = re.compile(
     r"dapi|hoechst|fitc|tritc|texas ?red|cy[2357]|alexa|opal ?\d|gfp|rfp|mcherry|atto|sytox|autofluo|\baf\d|spectrum",
@@ -53,16 +54,9 @@ def _fluorescence(path: Path, names: Sequence[str]) -> DataError:
 
 def _ome_channels(xml: str | None) -> list[tuple[str, bool]]:
     """Name of each channel of one sample, and whether it says that it is of fluorescence."""
-    try:
-        root = ET.fromstring(xml or "")
-    except ET.ParseError:
-        return []
-    pixels = next((node for node in root.iter() if _tag(node) == "Pixels"), None)
-    if pixels is None:
-        return []
     found = []
-    for node in pixels:
-        if _tag(node) != "Channel" or node.get("SamplesPerPixel", "1") != "1":
+    for node in next(iter(ome_pixels(xml)), ()):
+        if ome_tag(node) != "Channel" or node.get("SamplesPerPixel", "1") != "1":
             continue
         name = node.get("Name", "")
         contrast = node.get("ContrastMethod", "") + node.get("IlluminationType", "")
@@ -84,7 +78,3 @@ def _qptiff_names(tiff: tifffile.TiffFile) -> list[str]:
             node = None
         names.append("" if node is None else (node.text or "").strip())
     return names
-
-
-def _tag(node: ET.Element) -> str:
-    return node.tag.rpartition("}")[2]

@@ -1,9 +1,7 @@
 """Plain images (PNG, JPEG, BMP, WebP, GIF, JPEG 2000): decoded whole and once, when first read."""
 
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import IO
 import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from hage_transfer.damage import DAMAGE, reading
 from hage_transfer.errors import DataError
 from hage_transfer.slides.orientation import TURNS
 from hage_transfer.slides.resolution import Recorded, from_tiff_tags
@@ -34,10 +33,7 @@ _FORMATS = (
 _NOTES = {"1": BLACK_AND_WHITE, "L": GREY, "LA": GREY, "CMYK": CMYK}
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _TRANSPARENT = frozenset({"LA", "PA", "RGBA"})
-_FAULTS = (
-    OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError,
-    ZeroDivisionError, RuntimeError, EOFError, struct.error, zlib.error,
-)  # fmt: skip
+_WHAT, _AGAIN = "damaged image", "fetch it again"
 _ORIENTATION = 274
 _PIL_LIMIT = threading.RLock()
 
@@ -84,12 +80,10 @@ class ImageSource:
         image = self._image
         if (width_px, height_px) != image.size:
             image = image.crop((x_px, y_px, x_px + width_px, y_px + height_px))
-        try:
+        with reading(self._path, _WHAT, remedy=_AGAIN):
             if self._transparent:
                 return over_white(np.asarray(image.convert("RGBA")))
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-        except _FAULTS as error:
-            raise _damaged(self._path, error) from None
 
     def close(self) -> None:
         """See ``PixelSource.close``."""
@@ -97,10 +91,8 @@ class ImageSource:
         self._image, self._deep = Image.new("RGB", (1, 1)), None
 
     def _load(self) -> None:
-        try:
+        with reading(self._path, _WHAT, remedy=_AGAIN):
             self._image.load()
-        except _FAULTS as error:
-            raise _damaged(self._path, error) from None
         if _orientation(self._path, self._image) != self.orientation:
             raise DataError(f"{self._path}: its orientation stands behind its pixels; save it upright")
         self._loaded = True
@@ -110,11 +102,9 @@ class ImageSource:
         if "transparency" in self._image.info:
             raise DataError(f"{self._path}: 16-bit PNG with a transparent colour; save it as 8-bit RGB")
         self._load()  # Pillow refuses damage that libpng only warns of
-        try:
+        with reading(self._path, _WHAT, remedy=_AGAIN):
             self._handle.seek(0)
             samples = imagecodecs.png_decode(self._handle.read())
-        except _FAULTS as error:
-            raise _damaged(self._path, error) from None
         colours = samples[..., :3]
         bits = bits_of_range(int(colours.max(initial=0)))
         alpha = samples.shape[2] == 4
@@ -126,14 +116,10 @@ class ImageSource:
 
 
 def _opened(path: Path, handle: IO[bytes], form: str) -> Image.Image:
-    try:
-        with _any_size(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged chunk or EXIF entry: what matters of it is checked here
-            image = Image.open(handle, formats=(form,))
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: begins as {form} does, and is no image that can be read; fetch it again") from None
-    except _FAULTS as error:
-        raise _damaged(path, error) from None
+    what = f"begins as {form} does, and is no image that can be read"
+    with reading(path, what, remedy=_AGAIN), _any_size(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a damaged chunk or EXIF entry: what matters of it is checked here
+        image = Image.open(handle, formats=(form,))
     if image.width * image.height > MAX_IMAGE_PX:
         raise DataError(
             f"{path}: too large to be read without tiles ({image.width} x {image.height} px); {PYRAMID_REMEDY}"
@@ -176,7 +162,7 @@ def _orientation(path: Path, image: Image.Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except _FAULTS:
+    except DAMAGE:
         return 1  # EXIF data that cannot be read say nothing of the picture
     return found if found in TURNS else 1
 
@@ -189,7 +175,3 @@ def _recorded(image: Image.Image) -> Recorded:
         return Recorded(None, None, "its header")
     tags = from_tiff_tags(x, y, 2)
     return Recorded(tags.x_um_per_px, tags.y_um_per_px, f"its header ({x:g} px per inch)")
-
-
-def _damaged(path: Path, error: BaseException) -> DataError:
-    return DataError(f"{path}: damaged image ({' '.join(str(error).split())}); fetch it again")

@@ -16,8 +16,9 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt8
 
+from hage_transfer.running.byte_cache import ByteCache
 from hage_transfer.slides.jpeg_streams import jpeg_fault
-from hage_transfer.slides.segment_cache import SegmentCache, place
+from hage_transfer.slides.sources import place
 
 _CACHE_BYTES = 2**26
 _JPEG, _RGB, _YCBCR = 7, 2, 6
@@ -82,7 +83,7 @@ class JpegTiles:
         self.levels = levels
         self._file = path.open("rb")
         self._lock = threading.Lock()
-        self._cache = SegmentCache(_CACHE_BYTES)
+        self._cache = ByteCache[np.ndarray](_CACHE_BYTES, lambda tile: tile.nbytes)
 
     def read(
         self, level: int, x_px: int, y_px: int, width_px: int, height_px: int

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import Recorded
 from hage_transfer.slides.sources import MAX_SIDE_PX
 
-_FAULTS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, NotImplementedError)
 _AXES = ["c", "y", "x"]
 
 
@@ -32,15 +32,13 @@ class OmeZarrSource:
         import zarr
 
         self._path = path
-        try:
+        with reading(path, "cannot be read as an OME-Zarr picture"):
             scales = _multiscales(path)[0]
             axes = [axis["name"] for axis in scales["axes"]]
             group = zarr.open_group(path, mode="r")
             self._levels: list[Any] = [group[level["path"]] for level in scales["datasets"]]
             shapes = [tuple(level.shape) for level in self._levels]
             kinds = {str(level.dtype) for level in self._levels}
-        except _FAULTS as error:
-            raise DataError(f"{path}: cannot be read as an OME-Zarr picture ({error})") from None
         if axes != _AXES or any(len(shape) != 3 or shape[0] != 3 for shape in shapes) or kinds != {"uint8"}:
             raise DataError(
                 f"{path}: axes {''.join(axes)} of {shapes[:1]} {', '.join(sorted(kinds))}; a stained picture has three "
@@ -52,10 +50,8 @@ class OmeZarrSource:
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
         """See ``PixelSource.read``."""
-        try:
+        with reading(self._path, "damaged chunk", remedy="fetch it again"):
             planes = self._levels[level][:, y_px : y_px + height_px, x_px : x_px + width_px]
-        except _FAULTS as error:
-            raise DataError(f"{self._path}: damaged chunk ({error}); fetch it again") from None
         return np.ascontiguousarray(np.moveaxis(np.asarray(planes), 0, 2))
 
     def close(self) -> None:

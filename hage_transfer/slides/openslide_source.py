@@ -9,7 +9,7 @@ import numpy as np
 import openslide
 from jaxtyping import UInt8
 
-from hage_transfer.errors import DataError
+from hage_transfer.damage import reading
 from hage_transfer.slides.jpeg_tiles import JpegTiles
 from hage_transfer.slides.resolution import Recorded, from_openslide
 
@@ -71,12 +71,9 @@ class OpenSlideSource:
         # same factor the place comes out as the pixel that is meant, whatever the true factor is.
         factor = self._downsamples[level]
         place = (round(x_px * factor), round(y_px * factor))
-        try:
+        what = f"damaged at ({x_px}, {y_px}) of level {level}"
+        with reading(self._path, what, openslide.OpenSlideError, remedy="fetch the file again"):
             region = self._slide.read_region(place, level, (width_px, height_px))
-        except openslide.OpenSlideError as error:
-            raise DataError(
-                f"{self._path}: damaged at ({x_px}, {y_px}) of level {level} ({error}); fetch the file again"
-            ) from None
         pixels = np.asarray(region)
         # Alpha is 0 where the scanner took nothing. At a slide's last column it may also be a little below 255, since
         # OpenSlide's factor is not quite the true one; the colour beneath is right, and white must not mix into it.

@@ -60,3 +60,11 @@ def over_white(rgba: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:
     weight = alpha.astype(np.uint16)
     mixed = rgba[..., :3] * weight + 255 * (255 - weight)
     return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def place(region: np.ndarray, segment: np.ndarray, left: int, top: int) -> None:
+    """Copies what of ``segment``, whose corner lies at (left, top), falls into ``region``."""
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + segment.shape[1], region.shape[1]), min(top + segment.shape[0], region.shape[0])
+    if x1 > x0 and y1 > y0:
+        region[y0:y1, x0:x1] = segment[y0 - top : y1 - top, x0 - left : x1 - left]

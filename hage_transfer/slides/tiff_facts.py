@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from hage_transfer.csv_table import as_number
+from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 from hage_transfer.slides.resolution import Recorded, from_tiff_tags
 from hage_transfer.slides.sources import MAX_SIDE_PX
@@ -20,17 +21,6 @@ from hage_transfer.slides.units import um_per
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _APERIO_MPP = re.compile(r"\bMPP\s*=\s*(\d+(?:\.\d+)?)")
-_FAULTS = (
-    tifffile.TiffFileError,
-    struct.error,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OSError,
-    OverflowError,
-    MemoryError,
-)
 
 
 def is_tiff(path: Path) -> bool:
@@ -56,9 +46,8 @@ def tiff_faults(path: Path) -> Iterator[None]:
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        yield
-    except _FAULTS as error:
-        raise DataError(f"{path}: damaged TIFF ({' '.join(str(error).split())}); fetch it again") from None
+        with reading(path, "damaged TIFF", tifffile.TiffFileError, remedy="fetch it again"):
+            yield
     finally:
         log.setLevel(level)
 
@@ -195,14 +184,22 @@ def _count(pixels: ET.Element, name: str, *, absent: int = 1) -> int:
     return int(text) if text.isdecimal() else absent
 
 
-def _ome_pixels(xml: str | None) -> ET.Element | None:
-    """Pixels of the largest image of an OME-XML text: others are labels, overviews, thumbnails."""
+def ome_pixels(xml: str | None) -> list[ET.Element]:
+    """Pixels of each image of an OME-XML text, in its order; none where it is no XML."""
     try:
-        root = ET.fromstring(xml or "")
+        return [node for node in ET.fromstring(xml or "").iter() if ome_tag(node) == "Pixels"]
     except ET.ParseError:
-        return None
-    found = [node for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"]
-    return max(found, key=lambda node: _count(node, "SizeX") * _count(node, "SizeY"), default=None)
+        return []
+
+
+def ome_tag(node: ET.Element) -> str:
+    """Its name, without the namespace."""
+    return node.tag.rpartition("}")[2]
+
+
+def _ome_pixels(xml: str | None) -> ET.Element | None:
+    """Pixels of the largest image: others are labels, overviews, thumbnails."""
+    return max(ome_pixels(xml), key=lambda node: _count(node, "SizeX") * _count(node, "SizeY"), default=None)
 
 
 def _ome_size(pixels: ET.Element, axis: str) -> float | None:

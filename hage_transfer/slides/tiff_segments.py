@@ -1,10 +1,7 @@
 """The tiles and strips of a TIFF: read from the file, decoded, and checked to be all that they should be."""
 
-import lzma
 import math
-import struct
 import threading
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import numpy as np
 import tifffile
 from jaxtyping import Shaped
 
+from hage_transfer.damage import DAMAGE
 from hage_transfer.errors import DataError
 from hage_transfer.slides.jpeg_streams import jpeg_fault
 from hage_transfer.slides.tiff_facts import segment_shape
@@ -19,10 +17,6 @@ from hage_transfer.slides.tiff_kind import JPEG
 
 _MAPPED_BYTES = 2**26
 """Uncompressed images larger than this, in one piece, are mapped instead of read."""
-_DECODING_FAULTS = (
-    ValueError, RuntimeError, OSError, EOFError, TypeError, IndexError, KeyError, AssertionError, OverflowError,
-    MemoryError, ZeroDivisionError, AttributeError, struct.error, zlib.error, lzma.LZMAError, tifffile.TiffFileError,
-)  # fmt: skip
 
 
 class TiffSegments:
@@ -80,7 +74,7 @@ class TiffSegments:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         try:
             decoded, place, _ = page.decode(data, index, **tables)
-        except _DECODING_FAULTS as error:
+        except (tifffile.TiffFileError, *DAMAGE) as error:
             raise self.damaged(index, error) from None
         segment = np.empty((0, 0, 1), page.dtype) if decoded is None else decoded[0]
         if page.dtype == bool:

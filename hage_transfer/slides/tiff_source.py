@@ -7,10 +7,10 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt8
 
+from hage_transfer.running.byte_cache import ByteCache
 from hage_transfer.slides.resolution import Recorded
 from hage_transfer.slides.samples import SampleKind, to_rgb
-from hage_transfer.slides.segment_cache import SegmentCache, place
-from hage_transfer.slides.sources import BLACK_AND_WHITE, CMYK, GREY
+from hage_transfer.slides.sources import BLACK_AND_WHITE, CMYK, GREY, place
 from hage_transfer.slides.tiff_depth import settle_depth
 from hage_transfer.slides.tiff_facts import ome_significant_bits, recorded_in_tiff, segment_shape
 from hage_transfer.slides.tiff_kind import kind_of
@@ -36,7 +36,7 @@ class TiffSource:
     def __init__(self, path: Path, tiff: tifffile.TiffFile) -> None:
         self._path, self._tiff = path, tiff
         self._segments = TiffSegments(path, tiff)
-        self._cache = SegmentCache(_CACHE_BYTES)
+        self._cache = ByteCache[np.ndarray](_CACHE_BYTES, lambda block: block.nbytes)
         picture = find_picture(path, tiff)
         main = picture.main
         self._kind, depth = settle_depth(kind_of(path, main), main, self._segments, ome_bits=ome_significant_bits(tiff))

@@ -3,10 +3,9 @@
 import math
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from hage_transfer.errors import DataError
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.viewer.contents import Contents, Fact, ListedSlide, by_name
 from hage_transfer.viewer.slide_files import SlideFiles
 
@@ -42,15 +41,12 @@ def read_predictions(folder: Path, *, slides: Path | None) -> Contents:
 
 def _facts(path: Path) -> tuple[str, float | None, dict[str, Fact]]:
     """The image's file name, its um per px, and the row of the list, without reading the expression."""
-    try:
-        with h5py.File(path, "r") as file:
-            name = file["uns/hage/name"].asstr()[()]
-            image = file[f"uns/spatial/{name}/metadata/image"].asstr()[()]
-            mpp = float(file["uns/hage/mpp_um_per_px"][()])
-            rows, genes = (len(file[key][file[key].attrs["_index"]]) for key in ("obs", "var"))
-            pcc = np.asarray(file["var/pcc"], dtype=np.float64) if "var/pcc" in file else np.array([])
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as a prediction ({error}); predict it again") from None
+    with open_h5(path) as file:
+        name = file["uns/hage/name"].asstr()[()]
+        image = file[f"uns/spatial/{name}/metadata/image"].asstr()[()]
+        mpp = float(file["uns/hage/mpp_um_per_px"][()])
+        rows, genes = (len(file[key][file[key].attrs["_index"]]) for key in ("obs", "var"))
+        pcc = np.asarray(file["var/pcc"], dtype=np.float64) if "var/pcc" in file else np.array([])
     known = pcc[np.isfinite(pcc)]
     mean = float(known.mean()) if len(known) else None
     return str(image), mpp if math.isfinite(mpp) else None, {"spots": rows, "genes": genes, "pcc": mean}

@@ -1,7 +1,5 @@
 """The tiles or spots of a slide that have values: where they lie, their columns, and one gene at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +7,14 @@ import h5py
 import numpy as np
 from jaxtyping import Float32
 
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.errors import DataError
 from hage_transfer.running.file_stamp import stamp_in_url
 
 _PLACE = ("x_px", "y_px", "width_px", "height_px")
 _SCORES = ("pcc", "heldout_pcc", "validation_pcc")
 _READ_ROWS = 2**14
+_ABSENT = "no such file; make it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def read_tile_table(path: Path) -> TileTable:
     import anndata as ad
 
     taken = stamp_in_url(path)
-    with _opened(path) as file:
+    with open_h5(path, absent=_ABSENT) as file:
         obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
         placed = all(name in obs for name in _PLACE)
         if not placed and "uns/spatial" not in file:
@@ -90,7 +90,7 @@ def gene_values(table: TileTable, gene: str) -> Float32[np.ndarray, " tile"]:
     import anndata as ad
 
     column = {name: place for place, name in enumerate(table.genes)}[gene]
-    with _opened(table.path) as file:
+    with open_h5(table.path, absent=_ABSENT) as file:
         stored = file["X"]
         if isinstance(stored, h5py.Group):
             return ad.io.sparse_dataset(stored)[:, column].toarray().ravel().astype(np.float32)
@@ -98,18 +98,6 @@ def gene_values(table: TileTable, gene: str) -> Float32[np.ndarray, " tile"]:
         for start in range(0, len(values), _READ_ROWS):
             values[start : start + _READ_ROWS] = stored[start : start + _READ_ROWS, column]
         return values
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """An h5 file, with its faults told as ours."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; make it again") from None
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as h5ad ({error}); make it again") from None
 
 
 def _spots(file: h5py.File) -> tuple[Float32[np.ndarray, "tile 4"], str]:
