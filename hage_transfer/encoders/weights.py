@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hage_transfer.config import file_sha256
-from hage_transfer.damage import DAMAGE
+from hage_transfer.data.feature_layouts.tensor_file import TORCH_FAULTS
 from hage_transfer.errors import WeightsError, some
 from hage_transfer.running.file_stamp import size_and_time
 from hage_transfer.tensor_files import misfits
@@ -139,10 +139,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    faults: tuple[type[Exception], ...] = (SafetensorError, UnpicklingError, *TORCH_FAULTS)
     try:
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, ImportError, *DAMAGE) as error:
+    except faults as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path}: cannot be read as safetensors or torch weights: {first_line}") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):

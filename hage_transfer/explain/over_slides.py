@@ -42,7 +42,7 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
         return []
     found = pd.concat([_of_class(predicted, tables[predicted], groups) for predicted in sorted(tables)])
     write_table(folder / GENES_FILE, found)
-    return found.to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
 
 
 def _of_class(predicted: str, tables: Mapping[str, pd.DataFrame], groups: Mapping[str, str]) -> pd.DataFrame:

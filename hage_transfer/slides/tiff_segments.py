@@ -18,6 +18,8 @@ from hage_transfer.slides.tiff_kind import JPEG
 _MAPPED_BYTES = 2**26
 """Uncompressed images larger than this, in one piece, are mapped instead of read."""
 
+_FAULTS: tuple[type[Exception], ...] = (tifffile.TiffFileError, *DAMAGE)
+
 
 class TiffSegments:
     """Samples of an open TIFF as they are stored; reading from several threads is safe."""
@@ -74,7 +76,7 @@ class TiffSegments:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         try:
             decoded, place, _ = page.decode(data, index, **tables)
-        except (tifffile.TiffFileError, *DAMAGE) as error:
+        except _FAULTS as error:
             raise self.damaged(index, error) from None
         segment = np.empty((0, 0, 1), page.dtype) if decoded is None else decoded[0]
         if page.dtype == bool:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+TORCH_FAULTS: tuple[type[Exception], ...] = (*DAMAGE, ImportError)
+"""Of files that are damaged, the parts of torch's unpickler among them."""
+
+
 def load_tensor(path: Path) -> "Tensor":
     """The (N, D) tensor of a file; its values stay on disk until they are used.
 
@@ -58,7 +62,7 @@ def _load(path: Path) -> object:
             "Convert the h5 of the same slide (TRIDENT writes numpy arrays into its .pt), or save a tensor where you "
             "trust the file: torch.save(torch.as_tensor(features), path)"
         ) from None
-    except (*DAMAGE, ImportError) as error:
+    except TORCH_FAULTS as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read by torch ({why}); make it again") from None
 
