@@ -10,7 +10,9 @@ the pooled tiles, every chunk adds its share of the gradient of
 which is that of L, since dL/ds_k = a_k dL/dz . (h_k - z) and dL/dh_k = a_k dL/dz.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -23,6 +25,8 @@ from hage_transfer.mil.models.tilewise import TilewiseMIL, Weights
 
 CHUNK_TILES = 16_384
 NO_DROPOUT = Dropout({}, 1.0)
+LossOf = Callable[[Float[Tensor, "fold output"]], Float[Tensor, " fold"]]
+"""What the folds put out for a bag, to the loss of each."""
 
 
 @dataclass(frozen=True)
@@ -68,41 +72,57 @@ def backward(
     *,
     dropout: Dropout,
     loss_weight: Float[Tensor, " fold"],
+    loss_of: LossOf | None = None,
 ) -> None:
-    """Adds the gradients of each fold's weighted loss on a bag to the folds' weights."""
+    """Adds the gradients of each fold's weighted loss on a bag to the folds' weights.
+
+    Args:
+        folds: their classifiers.
+        rows: tiles of the bag.
+        target: its class.
+        dropout: of this visit.
+        loss_weight: of each fold.
+        loss_of: outputs of the folds to their losses; None: cross-entropy of the class.
+    """
+    loss_of = loss_of or partial(_cross_entropy, target)
     if folds.model.is_hard:
-        _backward_hard(folds, rows, target, dropout, loss_weight)
+        _backward_hard(folds, rows, loss_of, dropout, loss_weight)
     elif len(rows) <= CHUNK_TILES:
         tiles, scores = folds.tiles(rows, dropout.kept(slice(None), rows.device))
-        loss = _bag_loss(folds, tiles.pool(scores.softmax(dim=2)), target)
+        loss = _bag_loss(folds, tiles.pool(scores.softmax(dim=2)), loss_of)
         places = folds.model.instance_tiles(scores.detach(), target)
         if places is not None:
             of_tiles = folds.model.instance_loss(folds.weights, tiles.at(places), target)
             loss = loss + (1 - folds.model.bag_weight) * of_tiles
         (loss * loss_weight).sum().backward()
     else:
-        _backward_in_chunks(folds, rows, target, dropout, loss_weight)
+        _backward_in_chunks(folds, rows, target, loss_of, dropout, loss_weight)
 
 
-def _bag_loss(folds: Folds, pooled: Float[Tensor, "fold branch hidden"], target: int) -> Float[Tensor, " fold"]:
-    logits = folds.classify(pooled)
+def _cross_entropy(target: int, logits: Float[Tensor, "fold class"]) -> Float[Tensor, " fold"]:
     targets = torch.full((len(logits),), target, device=logits.device)
-    return folds.model.bag_weight * functional.cross_entropy(logits, targets, reduction="none")
+    return functional.cross_entropy(logits, targets, reduction="none")
 
 
-def _backward_hard(folds: Folds, rows: Tensor, target: int, dropout: Dropout, loss_weight: Tensor) -> None:
+def _bag_loss(folds: Folds, pooled: Float[Tensor, "fold branch hidden"], loss_of: LossOf) -> Float[Tensor, " fold"]:
+    return folds.model.bag_weight * loss_of(folds.classify(pooled))
+
+
+def _backward_hard(folds: Folds, rows: Tensor, loss_of: LossOf, dropout: Dropout, loss_weight: Tensor) -> None:
     """One tile of each fold has all the weight, so only those tiles have a gradient."""
     with torch.no_grad():
         highest = _all_scores(folds, rows, dropout).argmax(dim=2)
     tiles = _chosen(folds, rows, highest, dropout)
-    (_bag_loss(folds, tiles, target) * loss_weight).sum().backward()
+    (_bag_loss(folds, tiles, loss_of) * loss_weight).sum().backward()
 
 
-def _backward_in_chunks(folds: Folds, rows: Tensor, target: int, dropout: Dropout, loss_weight: Tensor) -> None:
+def _backward_in_chunks(
+    folds: Folds, rows: Tensor, target: int, loss_of: LossOf, dropout: Dropout, loss_weight: Tensor
+) -> None:
     with torch.no_grad():
         pooled, normaliser, scores = _pooled(folds, rows, dropout)
     pooled.requires_grad_()
-    (_bag_loss(folds, pooled, target) * loss_weight).sum().backward()
+    (_bag_loss(folds, pooled, loss_of) * loss_weight).sum().backward()
     slope = torch.zeros_like(pooled) if pooled.grad is None else pooled.grad
     pooled = pooled.detach()
     for part in _parts(rows):

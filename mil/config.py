@@ -15,6 +15,7 @@ from hage_transfer.config import (
     SplitSettings,
 )
 from hage_transfer.mil.kinds import check_kind
+from hage_transfer.targets.settings import ClassSettings, TargetSettings, refuse_class_keys, tagged
 
 _LAYOUTS = ("manifest", "folder", "pattern", "pcam", "slides", "features")
 
@@ -135,6 +136,7 @@ class MilConfig(Settings):
     features: Path = Field(Path("features/bags"), description="folder of features/<slide>.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
     sources: Sources = Field({"frozen": SourceSettings()})
+    target: TargetSettings = ClassSettings()
     split: MilSplitSettings = MilSplitSettings()
     model: MilModelSettings = MilModelSettings()
     train: MilTrainSettings = MilTrainSettings()
@@ -162,6 +164,17 @@ class MilConfig(Settings):
                 raise ValueError(f"data.layout is missing: {wanted}")
             raise ValueError(f"data.layout = {data['layout']!r}: {wanted}")
         return tree
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _target_has_a_kind(cls, tree: Any) -> Any:
+        return tagged(tree)
+
+    @model_validator(mode="after")
+    def _keys_of_classes(self) -> "MilConfig":
+        balanced = None if self.train.class_weights == "none" else self.train.class_weights
+        refuse_class_keys(self.target, {"positive": self.positive, "train.class_weights": balanced})
+        return self
 
     @model_validator(mode="after")
     def _images_have_tiles(self) -> "MilConfig":

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.null import META as NULL
 from hage_transfer.compare.null import baseline_trials, with_null
@@ -12,12 +14,11 @@ from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
 from hage_transfer.compare.tested_rows import TestedRows
+from hage_transfer.compare.value_scoring import ValueScoring
 from hage_transfer.data.image_set import META as IMAGE_SET
 from hage_transfer.data.image_set import image_set_sha256
-from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet
-from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.folds import MilFold, shared_groups
 from hage_transfer.mil.jobs import (
     FoldResult,
@@ -72,7 +73,7 @@ def evaluate_mil(
         for name, paths in sources.items()
         for k, folders in enumerate(paths)
     ]
-    jobs = [_job(config, labels, folds, trial, positive, out=run.path, device=device, own=own) for trial in trials]
+    jobs = [_job(plan, trial, out=run.path, device=device, own=own) for trial in trials]
     for job, (name, number, _) in zip(jobs, trials, strict=True):
         redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
     run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
@@ -87,7 +88,7 @@ def evaluate_mil(
         OutOfFold(
             name,
             trial,
-            tested.gather({fold: one.probabilities for fold, one in result.items()}, len(labels.classes)),
+            tested.gather({fold: one.probabilities for fold, one in result.items()}, plan.n_scores),
         )
         for (name, trial, _), result in zip(trials, found, strict=True)
     ]
@@ -110,6 +111,11 @@ def evaluate_mil(
             "tests_per_slide": len(tested.labels) / tested.sizes.distinct if tested.overlap else 1,
             "warnings": _shared_warnings(shared),
         },
+        values=None
+        if plan.target is None
+        else ValueScoring(
+            plan.target, tested, {fold.name: np.concatenate([fold.train, fold.validation]) for fold in folds}
+        ),
     )
     if config.null:
         bags = opened[baseline_trials(sources)[0]]
@@ -134,19 +140,10 @@ def _of_copies(
     )
 
 
-def _job(
-    config: MilConfig,
-    labels: LabelTable,
-    folds: tuple[MilFold, ...],
-    trial: Trial,
-    positive: int | None,
-    *,
-    out: Path,
-    device: str,
-    own: MakeClassifier | None,
-) -> Job:
+def _job(plan: MilPlan, trial: Trial, *, out: Path, device: str, own: MakeClassifier | None) -> Job:
     name, number, bags = trial
-    done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds, own)}.json"
+    config, labels, folds = plan.config, plan.labels, plan.folds
+    done = out / "jobs" / name / f"trial_{number or 0}-{work_sha256(bags, labels, folds, own, plan.target)}.json"
     seed = config.seed + (number or 0 if config.train.repeats > 1 else 0)
     work = MilJob(
         source=name,
@@ -156,11 +153,12 @@ def _job(
         folds=folds,
         config=config,
         seed=seed,
-        positive=positive,
+        positive=plan.positive,
         device=device,
         out=out,
         done=done,
         own=own,
+        target=plan.target,
     )
     return Job(f"{name} trial {number or 0}", done, run_mil_job, (work,))
 

@@ -1,6 +1,7 @@
 """The classifiers of all folds side by side, with the optimiser of each."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hage_transfer.mil.bag_pass import Folds, backward, bag_logits
+from hage_transfer.mil.criterion import BagLoss
 from hage_transfer.mil.draws import Dropout, fixed_draws
 from hage_transfer.mil.models import BagClassifier, TilewiseMIL, WholeBagMIL
 
@@ -20,6 +22,9 @@ class FoldStack:
     Weights lie in one tensor a name, with a leading axis of folds, of which the models' own parameters are views: a
     bag is then multiplied once for all the folds that want it. What a model keeps beside its parameters (running means
     of a normalisation) lies there too.
+
+    Attributes:
+        memory: what the criterion keeps of each fold's bags, which a resumed training needs again.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class FoldStack:
             for name, value in state.items():
                 value.data = self._values[name][fold]
         self.pending: list[Gradients] = [{} for _ in self.models]
+        self.memory = torch.zeros(len(self.models), 0)
         parameters = [parameter for model in self.models for parameter in model.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
@@ -53,15 +59,22 @@ class FoldStack:
         generator: torch.Generator,
         loss_weight: Float[Tensor, " fold"],
         coords: Int[Tensor, "tile 2"] | None = None,
+        bag_loss: BagLoss | None = None,
     ) -> None:
-        """Adds the gradients of some folds' weighted losses on one bag to what is pending."""
+        """Adds the gradients of some folds' weighted losses on one bag to what is pending.
+
+        ``bag_loss`` None: cross-entropy, or what else a classifier has for the class ``target``.
+        """
         first = self.models[0]
         if not isinstance(first, TilewiseMIL):
-            self._add_one_by_one(folds, rows, coords, target, generator=generator, loss_weight=loss_weight)
+            self._add_one_by_one(
+                folds, rows, coords, target, generator=generator, loss_weight=loss_weight, bag_loss=bag_loss
+            )
             return
         dropout = Dropout.draw(first.dropout_widths, len(rows), p=dropout_p, generator=generator)
         some = self._some(first, folds, with_gradients=True)
-        backward(some, rows, target, dropout=dropout, loss_weight=loss_weight)
+        loss_of = None if bag_loss is None else partial(bag_loss, folds)
+        backward(some, rows, target, dropout=dropout, loss_weight=loss_weight, loss_of=loss_of)
         for name, value in some.weights.items():
             if value.grad is not None:
                 for place, fold in enumerate(folds):
@@ -146,13 +159,18 @@ class FoldStack:
         *,
         generator: torch.Generator,
         loss_weight: Tensor,
+        bag_loss: BagLoss | None,
     ) -> None:
         """For a classifier that looks at its tiles together; its dropout follows from the generator."""
         seed = int(torch.randint(2**62, (1,), generator=generator))
         for place, fold in enumerate(folds):
             model = self._alone(fold).train()
             with fixed_draws(seed, rows.device):
-                loss = model.loss(self._scaled(fold, rows), coords, target)
+                tiles = self._scaled(fold, rows)
+                if bag_loss is None:
+                    loss = model.loss(tiles, coords, target)
+                else:
+                    loss = bag_loss([fold], model.logits(tiles, coords)[None])[0]
                 (loss * loss_weight[place]).backward()
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:

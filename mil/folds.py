@@ -66,7 +66,8 @@ def _folds(config: MilConfig, labels: LabelTable) -> list[MilFold]:
     split = config.split
     if split.mode == "files":
         _groups(split, labels)
-        return [_fold_of_file(file, labels, split, config) for file in read_split_files(split.files or Path())]
+        files = read_split_files(split.files or Path(), labels=labels)
+        return [_fold_of_file(file, number, config, labels) for number, file in enumerate(files)]
     groups = _groups(split, labels)
     if split.mode == "monte_carlo":
         return [_draw(number, config, labels.labels, groups) for number in range(split.folds)]
@@ -127,22 +128,26 @@ def _draw(number: int, config: MilConfig, labels: np.ndarray, groups: np.ndarray
     return _with_validation(Fold(str(number), train, test), number, config, labels, groups)
 
 
-def _fold_of_file(file: SplitFile, labels: LabelTable, split: MilSplitSettings, config: MilConfig) -> MilFold:
+def _fold_of_file(file: SplitFile, number: int, config: MilConfig, labels: LabelTable) -> MilFold:
+    split = config.split
     survey = survey_split(file, labels)
     _refuse_unknown(file, survey, split)
     _refuse_shared(file, survey, split)
-    for side in ("train", "test"):
-        absent = [name for name, count in survey.counts[side].items() if not count]
-        if absent:
-            raise SplitError(f"{file.path}: the {side} side has no slide of class {', '.join(absent)}")
     places = {key: row for row, key in enumerate(labels.keys.tolist())}
     train, validation, test = (_rows(file.sides[side], places) for side in ("train", "val", "test"))
+    for side, rows in (("train", train), ("test", test)):
+        absent = labels.absent(rows)
+        if absent:
+            raise SplitError(f"{file.path}: the {side} side has no slide of class {', '.join(absent)}")
+    if file.of_two_sides:
+        groups = labels.groups if split.by_group else None
+        return _with_validation(Fold(file.name, train, test), number, config, labels.labels, groups)
     if config.train.validation and not len(validation):
         raise SplitError(
             f"{file.path}: the val side names no slide, so no training could stop early; set train.validation=0 to "
             "train to train.epochs"
         )
-    missing = sorted(set(labels.classes) - set(labels.labels[validation].tolist()))
+    missing = labels.absent(validation)
     if config.train.validation and missing:
         log.warning("%s: the val side has no slide of class %s", file.path, ", ".join(missing))
     if config.train.validation == 0:

@@ -1,6 +1,7 @@
 """The jobs of a MIL run: one source and trial, all folds together."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from hage_transfer.running.atomic import write_json
 from hage_transfer.running.memory import keep_freed_memory
 from hage_transfer.running.run_directory import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.running.threads import torch_threads
+from hage_transfer.targets.base import Target
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class MilJob:
         config: model and optimisation.
         seed: of the trial.
         positive: place of the positive class; None with more than two.
+        target: what is learnt in place of classes.
         device: torch device of the training.
         out: the run directory, which the models are written into.
         done: file of the probabilities.
@@ -56,6 +59,12 @@ class MilJob:
     out: Path
     done: Path
     own: MakeClassifier | None = None
+    target: Target | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the network puts out."""
+        return self.labels.classes if self.target is None else self.target.outputs
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,13 @@ class FoldResult:
     probabilities: Float[np.ndarray, "test class"]
 
 
-def work_sha256(bags: BagSet, labels: LabelTable, folds: Sequence[MilFold], own: MakeClassifier | None = None) -> str:
+def work_sha256(
+    bags: BagSet,
+    labels: LabelTable,
+    folds: Sequence[MilFold],
+    own: MakeClassifier | None = None,
+    target: Target | None = None,
+) -> str:
     """Names a job's file by what went into it: other features, labels, folds or code of a class are another file."""
     digest = hashlib.sha256(bags.sha256.encode())
     digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
@@ -81,6 +96,8 @@ def work_sha256(bags: BagSet, labels: LabelTable, folds: Sequence[MilFold], own:
     for fold in folds:
         for rows in (fold.train, fold.validation, fold.test):
             digest.update(len(rows).to_bytes(8, "little") + rows.astype(np.int64).tobytes())
+    if target is not None and labels.values is not None:
+        digest.update(json.dumps(target.facts()).encode() + labels.values.tobytes())
     if own is not None:
         digest.update(code_sha256(own).encode())
     return digest.hexdigest()[:16]
@@ -104,7 +121,7 @@ def run_mil_job(work: MilJob) -> None:
             bags,
             work.labels.class_indices,
             [FoldBags(fold.train, fold.validation) for fold in work.folds],
-            n_classes=len(work.labels.classes),
+            n_classes=len(work.outputs),
             model=work.config.model,
             options=work.config.train,
             seed=work.seed,
@@ -112,6 +129,8 @@ def run_mil_job(work: MilJob) -> None:
             positive=work.positive,
             own=work.own,
             progress_path=progress,
+            target=work.target,
+            values=work.labels.values,
         )
         probabilities = trained.probabilities(bags, [fold.test for fold in work.folds])
     broken = [
@@ -209,11 +228,17 @@ def _save_models(work: MilJob, trained: Any) -> None:
             model=trained.model(number),
             mean=trained.stack.mean[number],
             std=trained.stack.std[number],
-            classes=work.labels.classes,
+            classes=work.outputs,
             source=work.source,
             trial=work.trial,
             fold=fold.name,
-            meta={**meta, "best_epoch": trained.best_epochs[number], "work": work.done.stem},
+            meta={
+                **meta,
+                **({} if work.target is None else {"target": work.target.facts()}),
+                "fitted": trained.criterion.fitted(number),
+                "best_epoch": trained.best_epochs[number],
+                "work": work.done.stem,
+            },
         )
         path = model_path(work.out, source=work.source, trial=work.trial, fold=fold.name)
         save_fold_model(path, model)

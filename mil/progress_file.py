@@ -72,6 +72,8 @@ class ProgressFile:
             tensors |= _flat(f"{fold}/weight", stack.weights_of(fold))
             tensors |= _flat(f"{fold}/best", one.best)
             tensors |= _flat(f"{fold}/pending", stack.pending[fold])
+            if stack.memory.shape[1]:
+                tensors |= _flat(f"{fold}/memory", {"last": stack.memory[fold]})
             for name, moments in stack.moments_of(fold).items():
                 tensors |= _flat(f"{fold}/adam/{name}", moments)
         places = [{k: v for k, v in vars(one).items() if k != "best"} for one in progress.folds]
@@ -102,6 +104,8 @@ class ProgressFile:
             stack.set_weights(fold, saved["weight"])
             stack.pending[fold] = saved.get("pending", {})
             stack.set_moments(fold, saved.get("adam", {}))
+            if "memory" in saved:
+                stack.memory[fold] = saved["memory"]["last"]
             progress.folds[fold] = FoldProgress(**place, best=saved.get("best", {}))
         progress.epoch, progress.position = header["epoch"], header["position"]
         log.info("%s: resumes in epoch %d after %d bags", self.path.stem, progress.epoch + 1, progress.position)

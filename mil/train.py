@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hage_transfer.errors import SplitError
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
+from hage_transfer.mil.criterion import ClassCriterion, Criterion, TargetCriterion
 from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
 from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.models import BagClassifier, build_model
@@ -27,6 +27,7 @@ from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
 from hage_transfer.mil.scaling import fold_moments
 from hage_transfer.mil.stream import stream
+from hage_transfer.targets.base import Target
 
 _OF_TILES = 1
 """Tells the draw of a visit's tiles from that of its dropout."""
@@ -49,12 +50,14 @@ class TrainedFolds:
         epochs: how many each fold ran.
         best_epochs: whose weights these are, from 0.
         device: where they are.
+        criterion: what makes scores of their outputs.
     """
 
     stack: FoldStack
     epochs: tuple[int, ...]
     best_epochs: tuple[int, ...]
     device: str
+    criterion: Criterion
 
     def model(self, fold: int) -> nn.Module:
         """A fold's classifier of scaled features, in eval mode."""
@@ -63,14 +66,17 @@ class TrainedFolds:
     def probabilities(
         self, bags: BagSet, rows: Sequence[Int[np.ndarray, " rows"]]
     ) -> list[Float[np.ndarray, "rows class"]]:
-        """Class probabilities of some bags of each fold; a bag that several folds want is read once."""
+        """Class probabilities (or scores of the target) of some bags of each fold."""
+        return [self.criterion.scores(fold, found) for fold, found in enumerate(self.outputs(bags, rows))]
+
+    def outputs(self, bags: BagSet, rows: Sequence[Int[np.ndarray, " rows"]]) -> list[Float[np.ndarray, "rows output"]]:
+        """What the networks put out; a bag that several folds want is read once."""
         wanted = _wanted(rows, range(len(rows)))
         found: list[dict[int, np.ndarray]] = [{} for _ in rows]
         for bag, tiles, coords in stream(bags, sorted(wanted), device=self.device, with_coords=self.stack.needs_coords):
-            logits = self.stack.logits(wanted[bag], tiles, coords).cpu()
-            shares = logits.double().softmax(dim=1).numpy()  # in float32 sure calls would tie at 1
+            logits = self.stack.logits(wanted[bag], tiles, coords).cpu().numpy()
             for place, fold in enumerate(wanted[bag]):
-                found[fold][bag] = shares[place]
+                found[fold][bag] = logits[place]
         return [np.stack([found[fold][bag] for bag in one.tolist()]) for fold, one in enumerate(rows)]
 
 
@@ -87,6 +93,8 @@ def train_folds(
     positive: int | None = None,
     own: MakeClassifier | None = None,
     progress_path: Path | None = None,
+    target: Target | None = None,
+    values: Float[np.ndarray, "bag value"] | None = None,
 ) -> TrainedFolds:
     """Trains a classifier for every fold; stops each early and picks its weights by the loss on its validation bags.
 
@@ -108,6 +116,8 @@ def train_folds(
         positive: of two classes, the one that max pooling looks for.
         own: a class of the user's own, where the kind is one.
         progress_path: file that a killed training resumes from; None: none is kept.
+        target: what is learnt in place of classes, with as many outputs as it has; None: the classes.
+        values: of the target, of each bag.
 
     Raises:
         SplitError: a fold without a bag to train on.
@@ -120,17 +130,23 @@ def train_folds(
                 "(train.validation)"
             )
     stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive, own=own)
+    criterion: Criterion
+    if target is None or values is None:
+        weights = torch.stack([_class_weights(labels[fold.train], n_classes, options) for fold in folds])
+        criterion = ClassCriterion(labels, weights)
+    else:
+        criterion = TargetCriterion(target, values, [fold.train for fold in folds], device=device)
+    stack.memory = criterion.memory
     file = ProgressFile(progress_path, every_s=options.checkpoint_s)
     progress = file.restore(stack)
     training = _Training(
         bags=bags,
-        labels=labels,
+        criterion=criterion,
         folds=folds,
         options=options,
         dropout=model.dropout,
         seed=seed,
         device=device,
-        n_classes=n_classes,
         stack=stack,
     )
     while progress.epoch < options.epochs and not all(fold.is_done for fold in progress.folds):
@@ -142,7 +158,12 @@ def train_folds(
         if one.best:
             stack.set_weights(place, one.best)
     best = tuple(one.best_epoch if one.best else one.epochs - 1 for one in progress.folds)
-    return TrainedFolds(stack, tuple(one.epochs for one in progress.folds), best, device)
+    trained = TrainedFolds(stack, tuple(one.epochs for one in progress.folds), best, device, criterion)
+    if target is not None and target.looks_around:
+        rows = [fold.train for fold in folds]
+        found = trained.outputs(bags, rows)
+        criterion.settle(lambda fold: (rows[fold], found[fold]))
+    return trained
 
 
 class _Training:
@@ -152,18 +173,16 @@ class _Training:
         self,
         *,
         bags: BagSet,
-        labels: np.ndarray,
+        criterion: Criterion,
         folds: Sequence[FoldBags],
         options: MilTrainSettings,
         dropout: float,
         seed: int,
         device: str,
-        n_classes: int,
         stack: FoldStack,
     ) -> None:
-        self.bags, self.labels, self.folds, self.options = bags, labels, folds, options
+        self.bags, self.criterion, self.folds, self.options = bags, criterion, folds, options
         self.dropout, self.seed, self.device, self.stack = dropout, seed, device, stack
-        self.class_weights = torch.stack([_class_weights(labels[fold.train], n_classes, options) for fold in folds])
 
     def run_epoch(self, progress: Progress, file: ProgressFile) -> None:
         """Trains the folds that are not done on the bags that the epoch has left."""
@@ -204,21 +223,22 @@ class _Training:
     ) -> list[int]:
         """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
         generator = generator_of(self.seed, epoch, bag)
-        target, weights, due = int(self.labels[bag]), [], []
+        weights, due = [], []
         for fold in folds:
             size, done = self._step_size(fold, seen[fold])
-            weights.append(float(self.class_weights[fold, target]) / size)
+            weights.append(self.criterion.weight(fold, bag) / size)
             seen[fold] += 1
             if done:
                 due.append(fold)
         self.stack.add_gradients(
             folds,
             tiles,
-            target,
+            self.criterion.label(bag),
             dropout_p=self.dropout,
             generator=generator,
             loss_weight=torch.tensor(weights, device=tiles.device),
             coords=coords,
+            bag_loss=self.criterion.of_bag(bag),
         )
         return due
 
@@ -245,19 +265,17 @@ class _Training:
 
     def _validation_losses(self, active: Sequence[int]) -> dict[int, float]:
         wanted = _wanted([fold.validation for fold in self.folds], active)
-        losses: dict[int, list[float]] = {}
+        outputs: dict[int, list[Tensor]] = {}
         for bag, tiles, coords in stream(
             self.bags, sorted(wanted), device=self.device, with_coords=self.stack.needs_coords
         ):
             logits = self.stack.logits(wanted[bag], tiles, coords).cpu()
-            targets = torch.full((len(logits),), int(self.labels[bag]))
-            of_bag = (
-                functional.cross_entropy(logits, targets, reduction="none")
-                * self.class_weights[wanted[bag], int(self.labels[bag])]
-            )
-            for fold, loss in zip(wanted[bag], of_bag.tolist(), strict=True):
-                losses.setdefault(fold, []).append(loss)
-        return {fold: float(np.mean(values)) for fold, values in losses.items()}
+            for fold, own in zip(wanted[bag], logits, strict=True):
+                outputs.setdefault(fold, []).append(own)
+        return {
+            fold: self.criterion.of_set(fold, sorted(self.folds[fold].validation.tolist()), torch.stack(found))
+            for fold, found in outputs.items()
+        }
 
 
 def _new_stack(

@@ -89,18 +89,29 @@ def paired_tests(
         seed: of the draws, the same for both sides.
     """
     trials = _by_source(predictions)
+    found = fold_tests(records, METRICS, tested.sizes, sources=list(trials), baseline=baseline)
+    return [row | _by_rows(row["metric"], trials[row["source"]], trials[baseline], tested, seed=seed) for row in found]
+
+
+def fold_tests(
+    records: Sequence[Record],
+    metrics: Sequence[str],
+    sizes: SplitSizes | None,
+    *,
+    sources: Sequence[str],
+    baseline: str,
+) -> list[dict[str, Any]]:
+    """Every other source less the baseline, in every metric that some fold has of both, over folds."""
     found = []
-    for source in trials:
+    for source in sources:
         if source == baseline:
             continue
-        for metric in METRICS:
+        for metric in metrics:
             values = [_fold_values(records, name, metric) for name in (source, baseline)]
             shared = {fold: values[0][fold] - values[1][fold] for fold in values[1] if fold in values[0]}
-            test = fold_test(shared, tested.sizes)
-            if test is None:
-                continue
-            row: dict[str, Any] = {"source": source, "baseline": baseline, "metric": metric, **asdict(test)}
-            found.append(row | _by_rows(metric, trials[source], trials[baseline], tested, seed=seed))
+            test = fold_test(shared, sizes)
+            if test is not None:
+                found.append({"source": source, "baseline": baseline, "metric": metric, **asdict(test)})
     return found
 
 

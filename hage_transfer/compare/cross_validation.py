@@ -24,8 +24,8 @@ from hage_transfer.compare.out_of_fold import (
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import BASELINE, Results
 from hage_transfer.compare.tested_rows import TestedRows
+from hage_transfer.compare.value_scoring import ValueScoring, write_rows
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.running.atomic import write_csv
 from hage_transfer.running.run_directory import RESULTS_FILE
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def compared(
     by_group: bool,
     folder: Path,
     meta: Mapping[str, Any],
+    values: ValueScoring | None = None,
 ) -> Results:
     """Scores every source, trial and fold, and tests the sources against each other.
 
@@ -56,9 +57,14 @@ def compared(
         by_group: whether the folds kept groups together.
         folder: the run directory.
         meta: what the task adds to the results' meta.
+        values: of a target that is no class, which then says everything in its own way.
     """
     (folder / RESULTS_FILE).unlink(missing_ok=True)
     labels, test_rows = scored.labels, scored.folds
+    if values is not None:
+        found = values.compared(predictions, task=task, folder=folder)
+        shared = {"task": task, "folds_by": "group" if by_group else "row", **scored.meta(positive=None), **found.meta}
+        return _guarded(Results(found.records, shared), scored, meta)
     n_rows = write_predictions(
         folder / "predictions.csv",
         predictions,
@@ -74,9 +80,9 @@ def compared(
     )
     claims = _claims(predictions, records, tested)
     for name, table in claims.items():
-        _write_table(folder / f"{name}.csv", table)
-    _write_table(folder / "per_class.csv", per_class(predictions, labels, tested))
-    _write_table(folder / "confusion.csv", confusion(predictions, labels, tested))
+        write_rows(folder / f"{name}.csv", table)
+    write_rows(folder / "per_class.csv", per_class(predictions, labels, tested))
+    write_rows(folder / "confusion.csv", confusion(predictions, labels, tested))
     tested_counts = np.bincount(tested.labels[tested.all_rows], minlength=len(labels.classes)).tolist()
     shared = {
         "task": task,
@@ -87,17 +93,20 @@ def compared(
         "pooled": pooled_metrics(predictions, labels=tested.labels, rows=tested.all_rows, positive=positive),
         "trials_as_one": _as_one(trials_as_one(predictions), tested, task=task),
         **claims,
-        **(own := scored.meta(positive=positive)),
+        **scored.meta(positive=positive),
     }
+    return _guarded(Results(records, shared), scored, meta)
+
+
+def _guarded(found: Results, scored: TestedRows, meta: Mapping[str, Any]) -> Results:
+    """Results with what the task adds to them, who is a control, and everything that anybody doubts."""
     features = meta.get("features", {})
-    controls = controls_in(
-        features
-    )  # made on the same patches as what they stand beside, so that one warning is enough
+    controls = controls_in(features)  # of the same patches as what they stand beside: one warning is enough
     guards = guard_warnings({name: one for name, one in features.items() if name not in controls}, scored.whole)
     for guard in guards:
         log.warning("%s", guard)
-    warnings = [*meta.get("warnings", []), *own["warnings"], *guards]
-    return Results(with_roles(records, controls), {**shared, **meta, "warnings": warnings})
+    warnings = [*meta.get("warnings", []), *found.meta["warnings"], *guards]
+    return Results(with_roles(found.records, controls), {**found.meta, **meta, "warnings": warnings})
 
 
 def _claims(
@@ -143,11 +152,3 @@ def confusion(predictions: Sequence[OutOfFold], labels: LabelTable, tested: Labe
             }
             found.append({"source": p.source, "trial": p.trial, "label": name, **counts})
     return found
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    if rows:
-        write_csv(path, columns, rows)
-    else:
-        path.unlink(missing_ok=True)

@@ -14,8 +14,18 @@ METRIC_NAMES = {
     "recall": "recall",
     "pcc_all": "PCC over all genes",
     "pcc_heg50": "PCC over the 50 highest genes",
+    "c_index": "C-index",
+    "c_index_ipcw": "C-index (IPCW)",
+    "time_auc": "time-dependent AUC",
+    "integrated_brier": "integrated Brier score",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "r2": "R2",
+    "mae": "MAE",
+    "kappa": "quadratic-weighted kappa",
+    "average_precision": "average precision",
 }
-LOWER_IS_BETTER = frozenset({"mse", "mae", "mse_calibrated", "mae_calibrated", "calibration_error"})
+LOWER_IS_BETTER = frozenset({"mse", "mae", "mse_calibrated", "mae_calibrated", "calibration_error", "integrated_brier"})
 TASKS = {"probe": "On patches", "mil": "On slides", "pretrain": "On genes"}
 _CLOSING = {
     "within noise": "This is within noise: these folds cannot tell the two apart.",

@@ -110,7 +110,7 @@ def with_null(results: Results, of_copies: Results) -> Results:
     """
     source = of_copies.sources[0]
     found = {}
-    for metric in METRICS:
+    for metric in results.meta.get("metrics") or METRICS:
         copies = [of_copies.fold_values(source, metric, trial=trial) for trial in of_copies.trials(source)]
         if len(copies) > 1 and all(copies):
             sizes = sizes_of(of_copies.meta, copies[0])
@@ -118,9 +118,9 @@ def with_null(results: Results, of_copies: Results) -> Results:
     return replace(results, meta={**results.meta, META: found})
 
 
-def null_in(results: Results, metric: str = "auc") -> Null | None:
-    """What the copies of a run said of a metric; None where it had none."""
-    found = results.meta.get(META, {}).get(metric)
+def null_in(results: Results, metric: str | None = None) -> Null | None:
+    """What the copies of a run said of a metric (None: its main one); None where it had none."""
+    found = results.meta.get(META, {}).get(metric or results.main_metric)
     return None if found is None else Null(**found)
 
 

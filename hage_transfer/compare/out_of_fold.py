@@ -1,6 +1,6 @@
 """Out-of-fold predictions of a classifier and what is made of them: records, summary rows, `predictions.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class OutOfFold:
     Attributes:
         source: named feature source.
         trial: number of the source's encoder; None where the source has one only.
-        probabilities: rows sum to 1.
+        probabilities: rows sum to 1; scores of a target that is no class.
     """
 
     source: str
@@ -41,10 +41,7 @@ def classification_records(
     positive: int | None,
     split: str = "test",
 ) -> list[Record]:
-    """Metrics of every source, trial and fold, then mean and std over folds.
-
-    A source with several trials also has rows of trial None: the mean of the trials' metrics in each fold (the
-    paper: "the average of our five models"), whose std is therefore over folds, not over trials.
+    """Metrics of every source, trial and fold, then mean and std over folds; see ``scored_records``.
 
     Args:
         predictions: of every source and trial.
@@ -54,10 +51,38 @@ def classification_records(
         positive: as in ``classification_metrics``.
         split: what the rows are, ``test`` or ``validation``.
     """
+
+    def measure(fold: str, shares: np.ndarray) -> Mapping[str, float | None]:
+        rows = test_rows[fold]
+        return classification_metrics(labels[rows], shares[rows], positive=positive)
+
+    return scored_records(predictions, task=task, folds=list(test_rows), measure=measure, split=split)
+
+
+def scored_records(
+    predictions: Sequence[OutOfFold],
+    *,
+    task: str,
+    folds: Sequence[str],
+    measure: Callable[[str, np.ndarray], Mapping[str, float | None]],
+    split: str = "test",
+) -> list[Record]:
+    """Metrics of every source, trial and fold, then mean and std over folds.
+
+    A source with several trials also has rows of trial None: the mean of the trials' metrics in each fold (the
+    paper: "the average of our five models"), whose std is therefore over folds, not over trials.
+
+    Args:
+        predictions: of every source and trial.
+        task: ``probe`` or ``mil``.
+        folds: their names.
+        measure: metrics of a fold's name and a source's predictions of all rows.
+        split: what the rows are, ``test`` or ``validation``.
+    """
     records = []
     for prediction in predictions:
-        for fold, rows in test_rows.items():
-            scores = classification_metrics(labels[rows], prediction.probabilities[rows], positive=positive)
+        for fold in folds:
+            scores = measure(fold, prediction.probabilities)
             records += [
                 Record(task, prediction.source, split, fold, prediction.trial, metric, value)
                 for metric, value in scores.items()
@@ -114,30 +139,37 @@ def write_predictions(
     Returns:
         How many rows the table has, for ``check_prediction_rows``.
     """
+    names = np.array(classes, dtype=object)
+
+    def columns(rows: np.ndarray, shares: np.ndarray) -> Mapping[str, np.ndarray]:
+        found = {"label": names[labels[rows]], "predicted": names[shares.argmax(axis=1)]}
+        return found | {f"probability_{name}": shares[:, place] for place, name in enumerate(classes)}
+
+    return write_scores(path, predictions, key_column=key_column, keys=keys, test_rows=test_rows, columns=columns)
+
+
+def write_scores(
+    path: Path,
+    predictions: Sequence[OutOfFold],
+    *,
+    key_column: str,
+    keys: Sequence[str],
+    test_rows: Mapping[str, Int[np.ndarray, " rows"]],
+    columns: Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]],
+) -> int:
+    """As ``write_predictions``, with what ``columns`` makes of the tested rows and their scores behind the fold."""
     import pandas as pd
 
     fold_of_row = np.full(len(keys), "", dtype=object)
     for fold, rows in test_rows.items():
         fold_of_row[rows] = fold
     tested = np.flatnonzero(fold_of_row != "")
-    names = np.array(classes, dtype=object)
-    shared = {
-        key_column: np.array(keys, dtype=object)[tested],
-        "fold": fold_of_row[tested],
-        "label": names[labels[tested]],
-    }
+    shared = {key_column: np.array(keys, dtype=object)[tested], "fold": fold_of_row[tested]}
     with atomic_path(path) as temporary:
         for number, prediction in enumerate(predictions):
-            shares = prediction.probabilities[tested]
-            table = pd.DataFrame(
-                {
-                    "source": prediction.source,
-                    "trial": "" if prediction.trial is None else prediction.trial,
-                    **shared,
-                    "predicted": names[shares.argmax(axis=1)],
-                    **{f"probability_{name}": shares[:, place] for place, name in enumerate(classes)},
-                }
-            )
+            trial = "" if prediction.trial is None else prediction.trial
+            found = columns(tested, prediction.probabilities[tested])
+            table = pd.DataFrame({"source": prediction.source, "trial": trial, **shared, **found})
             table.to_csv(temporary, mode="a" if number else "w", header=not number, index=False, float_format="%.6g")
     return len(tested) * len(predictions)
 

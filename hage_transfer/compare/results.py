@@ -205,27 +205,40 @@ class Results:
     def _wanted(self, metrics: Sequence[str] | None) -> list[str]:
         for metric in metrics or ():
             self._check(metric, self.metrics, "metric")
-        return list(metrics or [m for m in MAIN_METRICS if m in self.metrics] or self.metrics)
+        main = self.meta.get("metrics") or MAIN_METRICS
+        return list(metrics or [m for m in main if m in self.metrics] or self.metrics)
+
+    @property
+    def main_metric(self) -> str:
+        """What verdicts speak of: AUC, or a target's own (C-index, Pearson correlation, ...)."""
+        return str((self.meta.get("metrics") or ("auc",))[0])
 
     @property
     def baseline(self) -> str:
         """``frozen``, or the first source where none has that name."""
         return BASELINE if BASELINE in self.sources else self.sources[0]
 
-    def differences(self, metric: str = "auc") -> list[Difference]:
-        """Every other source less the baseline, where a fold has both."""
+    def differences(self, metric: str | None = None) -> list[Difference]:
+        """Every other source less the baseline, where a fold has both; None: in the ``main_metric``."""
+        metric = metric or self.main_metric
         others = [source for source in self.sources if source != self.baseline]
         found = (self.difference(source, self.baseline, metric) for source in others)
         return [one for one in found if one is not None]
 
-    def compare(self, source: str, baseline: str, metric: str = "auc") -> Difference:
+    def compare(self, source: str, baseline: str, metric: str | None = None) -> Difference:
         """A source less another, paired by fold; its ``sentence()`` says it with its uncertainty.
+
+        Args:
+            source: the one that is judged.
+            baseline: the one it is judged against.
+            metric: which number; None: the ``main_metric``.
 
         Raises:
             LookupError: no such source or metric, or no fold has both.
         """
         for name in (source, baseline):
             self._check(name, self.sources, "source")
+        metric = metric or self.main_metric
         self._check(metric, self.metrics, "metric")
         found = self.difference(source, baseline, metric)
         if found is None:

@@ -1,7 +1,7 @@
 """Split files in CLAM's form (`splits_<i>.csv`: index, train, val, test): read, and checked against a label table."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, SplitError, some
 from hage_transfer.slide_names import slide_name
 
 SIDES = ("train", "val", "test")
-_NAME = re.compile(r"splits_(.+?)\.csv")
+_NAME = re.compile(r"(?:splits|.*split)_(.+?)\.csv")
 _FLOAT = re.compile(r"\d+\.0")
 _NOT_SPLITS = ("_bool", "_descriptor")
 
@@ -26,11 +26,33 @@ class SplitFile:
         path: of the file.
         name: what stands between `splits_` and `.csv`.
         sides: train, val, test to names of slides, without the endings of their files.
+        of_two_sides: whether it has train and val alone, as SurvPath's: val is then what is tested.
     """
 
     path: Path
     name: str
     sides: dict[str, tuple[str, ...]]
+    of_two_sides: bool = False
+
+    def of_slides(self, labels: LabelTable) -> "SplitFile":
+        """The same by slides, where it names groups (patients).
+
+        Raises:
+            SplitError: a group is named on two sides.
+        """
+        if labels.groups is None or set(labels.keys.tolist()) & set().union(*map(set, self.sides.values())):
+            return self
+        shared = _shared({side: set(names) for side, names in self.sides.items()})
+        for (one, other), names in shared.items():
+            raise SplitError(
+                f"{self.path}: {len(names)} groups (patients) are in both {one} and {other} ({some(names, 3)}); keep "
+                "each on one side"
+            )
+        slides: dict[str, list[str]] = {}
+        for key, group in zip(labels.keys.tolist(), labels.groups.tolist(), strict=True):
+            slides.setdefault(group, []).append(key)
+        sides = {side: tuple(s for n in names for s in slides.get(n, [n])) for side, names in self.sides.items()}
+        return replace(self, sides=sides)
 
 
 @dataclass(frozen=True)
@@ -54,10 +76,15 @@ class SplitSurvey:
     unused: list[str]
 
 
-def read_split_files(folder: Path) -> list[SplitFile]:
+def read_split_files(folder: Path, *, labels: LabelTable | None = None) -> list[SplitFile]:
     """All split files of a folder, in natural order; CLAM's tables of booleans and counts beside them are left.
 
+    Args:
+        folder: of `splits_<i>.csv` (train, val, test), or `<name>_split_<i>.csv` (train, val: what is tested).
+        labels: table of the slides, by which files that name patients become files of slides.
+
     Raises:
+        SplitError: a patient on two sides.
         DataError: no such folder, no split file in it, one without its columns, or that names a slide twice on a side.
     """
     if not folder.is_dir():
@@ -66,7 +93,8 @@ def read_split_files(folder: Path) -> list[SplitFile]:
     found = [(name, path) for name, path in found if not name.endswith(_NOT_SPLITS)]
     if not found:
         raise DataError(f"{folder}: holds no split file; wanted splits_<i>.csv with the columns train, val, test")
-    return [_read(path, name) for name, path in sorted(found, key=lambda one: (len(one[0]), one[0]))]
+    files = [_read(path, name) for name, path in sorted(found, key=lambda one: (len(one[0]), one[0]))]
+    return files if labels is None else [file.of_slides(labels) for file in files]
 
 
 def survey_split(split: SplitFile, labels: LabelTable) -> SplitSurvey:
@@ -89,7 +117,8 @@ def survey_split(split: SplitFile, labels: LabelTable) -> SplitSurvey:
 
 def _read(path: Path, name: str) -> SplitFile:
     with csv_table(path, absent="no such split file") as table:
-        missing = [side for side in SIDES if side not in table.columns]
+        of_two = "test" not in table.columns and path.name.removeprefix("splits_") == path.name
+        missing = [side for side in SIDES if side not in table.columns and not (of_two and side == "test")]
         if missing:
             raise DataError(
                 f"{path}: no column {', '.join(missing)}, only {', '.join(filter(None, table.columns))}; a split file "
@@ -98,13 +127,16 @@ def _read(path: Path, name: str) -> SplitFile:
         table.refuse_repeated(SIDES, path=path)
         sides: dict[str, list[str]] = {side: [] for side in SIDES}
         for line, row in table.rows:
-            for side in SIDES:
+            for side in SIDES[:2] if of_two else SIDES:
                 slide = slide_name(row[side].strip())
                 if slide and slide in sides[side]:
                     raise DataError(f"{path}: line {line} names slide {slide} a second time in {side}")
                 if slide:
                     sides[side].append(slide)
-    return SplitFile(path, name, {side: _not_floats(names) for side, names in sides.items()})
+    found = {side: _not_floats(names) for side, names in sides.items()}
+    return SplitFile(
+        path, name, {"train": found["train"], "val": (), "test": found["val"]} if of_two else found, of_two
+    )
 
 
 def _not_floats(slides: list[str]) -> tuple[str, ...]:

@@ -42,13 +42,7 @@ class TestedRows:
         ends = np.cumsum([len(fold.test) for fold in folds]).tolist()
         places = {fold.name: np.arange(end - len(fold.test), end) for fold, end in zip(folds, ends, strict=True)}
         groups = whole.keys if whole.groups is None else whole.groups
-        table = replace(
-            whole,
-            keys=whole.keys[rows],
-            labels=whole.labels[rows],
-            groups=groups[rows],
-            sites=None if whole.sites is None else whole.sites[rows],
-        )
+        table = replace(whole, groups=groups).take(rows)
         return cls(table, places, True, sizes, whole)
 
     def gather(

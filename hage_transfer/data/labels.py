@@ -33,6 +33,8 @@ class LabelTable:
         groups: what must stay on one side of a split (a patient, a slide); None where the table has none.
         key_column: ``key`` or ``slide``, what a row is.
         sites: where each was made (a hospital); None where the table does not say.
+        values: of a target that is no class; ``labels`` are then what folds are stratified by.
+        needed: labels that both sides of a published split must hold; None: all.
     """
 
     keys: np.ndarray
@@ -40,6 +42,8 @@ class LabelTable:
     groups: np.ndarray | None
     key_column: str = "key"
     sites: np.ndarray | None = None
+    values: np.ndarray | None = None
+    needed: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -48,6 +52,15 @@ class LabelTable:
     def classes(self) -> tuple[str, ...]:
         """Class names in sorted order: the order of every class axis."""
         return tuple(sorted(set(self.labels.tolist())))
+
+    def absent(self, rows: np.ndarray) -> list[str]:
+        """Labels that some rows lack and need."""
+        return sorted(set(self.classes if self.needed is None else self.needed) - set(self.labels[rows].tolist()))
+
+    def take(self, rows: np.ndarray) -> "LabelTable":
+        """Some rows, in their order."""
+        parts = {name: getattr(self, name) for name in ("keys", "labels", "groups", "sites", "values")}
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
     @property
     def class_indices(self) -> np.ndarray:
@@ -61,19 +74,22 @@ class LabelTable:
 
     def meta(self, *, positive: int | None) -> dict[str, Any]:
         """What results say of their labels: classes, which is positive, how many rows of each, how many groups."""
-        return {
-            "classes": list(self.classes),
-            "positive": None if positive is None else self.classes[positive],
-            "class_counts": {name: int((self.labels == name).sum()) for name in self.classes},
-            "rows": len(self),
-            "groups": 0 if self.groups is None else len(set(self.groups.tolist())),
-        }
+        sizes = {"rows": len(self), "groups": 0 if self.groups is None else len(set(self.groups.tolist()))}
+        counts = {name: int((self.labels == name).sum()) for name in self.classes}
+        if self.values is not None:
+            return {"strata": counts, **sizes}
+        called = None if positive is None else self.classes[positive]
+        return {"classes": list(self.classes), "positive": called, "class_counts": counts, **sizes}
 
 
-def read_labels(path: Path) -> LabelTable:
+def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
     """Reads a label table.
 
     A group may hold several labels (two slides of one patient may differ); a key may not.
+
+    Args:
+        path: of the table.
+        labels_needed: False: of keys, groups and sites alone; the labels are empty.
 
     Raises:
         DataError: missing or unreadable file, a missing column, no row, an empty key or label, a key listed twice
@@ -87,6 +103,7 @@ def read_labels(path: Path) -> LabelTable:
         table.refuse_repeated(filter(None, columns), path=path)
         rows = list(table.rows)
     key, label, group = (_first(names, columns) for names in (KEY_COLUMNS, LABEL_COLUMNS, GROUP_COLUMNS))
+    label = label if labels_needed else ""
     if key is None or label is None:
         raise DataError(
             f"{path}: a label table has the columns key (or slide), label (or target) and optionally group; "
@@ -143,8 +160,8 @@ def _table(
     groups: list[str] = []
     is_slide = key_column != "key"
     for line, row in rows:
-        key, label = row[key_column].strip(), row[label_column].strip()
-        refuse_missing(path, line, {key_column: key, label_column: label}, remedy=_REMEDY)
+        key, label = row[key_column].strip(), row[label_column].strip() if label_column else ""
+        refuse_missing(path, line, {key_column: key, **({label_column: label} if label_column else {})}, remedy=_REMEDY)
         key = slide_name(key) if is_slide else key
         if key in labels:
             detail = "" if labels[key] == label else f", as {labels[key]} and as {label}"

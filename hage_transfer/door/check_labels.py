@@ -69,7 +69,7 @@ def check_labels(labels: PathLike, *, splits: PathLike | None = None) -> LabelCh
         DataError: a table or file is wrong.
     """
     table = read_labels(Path(labels))
-    files = [] if splits is None else read_split_files(Path(splits))
+    files = [] if splits is None else read_split_files(Path(splits), labels=table)
     return LabelCheck(table, tuple((file, survey_split(file, table)) for file in files))
 
 

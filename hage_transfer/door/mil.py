@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
-from hage_transfer.data.labels import read_labels
 from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
@@ -28,6 +27,7 @@ from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, run_log, shown
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.targets.read import read_target
 
 
 def mil(
@@ -101,7 +101,7 @@ def mil(
     check_sources(sources_too)
     check_own(settings.model.kind, classifier)
     RunDirectory.check(folder, settings, overwrite=overwrite)
-    if isinstance(labels, pd.DataFrame):
+    if isinstance(labels, pd.DataFrame) and settings.target.kind == "classes":
         readers.read_labels(labels)  # before it is written
     table.write()
     plan, frozen = _plan(settings, own=own, device=resolved, progress=progress)
@@ -129,12 +129,13 @@ def _plan(
 
     def encode() -> None:
         if wanted and not isinstance(data, FeatureSetSettings):
-            encode_bags(config, own=own, device=device, overwrite=False, progress=progress)
+            named = config.target.kind == "classes"
+            encode_bags(config, own=own, device=device, overwrite=False, labels_needed=named, progress=progress)
 
     if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
         encode()
-        plan = plan_mil(config, read_labels(config.features / LABELS_FILE))
+        plan = plan_mil(config, *read_target(config.features / LABELS_FILE, config.target))
     else:
-        plan = plan_mil(config, read_labels(data.labels))  # before hours of encoding
+        plan = plan_mil(config, *read_target(data.labels, config.target))  # before hours of encoding
         encode()
     return plan.starting_from(frozen) if wanted else plan, frozen

@@ -58,7 +58,8 @@ class MaxMIL(_LinearMIL):
 
     @torch.no_grad()
     def scores(self, weights: Weights, tiles: Tiles, kept: Kept) -> Float[Tensor, "fold branch tile"]:
-        """Probability of the positive class, or of the most probable one."""
-        shares = tiles.linear(weights["classifier.weight"], weights["classifier.bias"]).softmax(dim=2)
+        """Probability of the positive class, or of the most probable one; the output where there is one alone."""
+        outputs = tiles.linear(weights["classifier.weight"], weights["classifier.bias"])
+        shares = outputs if self.n_classes == 1 else outputs.softmax(dim=2)
         of_tile = shares.amax(dim=2) if self.positive is None else shares[:, :, self.positive]
         return of_tile.unsqueeze(1)

@@ -1,0 +1,1 @@
+"""What a classifier learns beyond classes: numbers, survival, grades, several labels; one file a kind."""
