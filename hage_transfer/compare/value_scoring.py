@@ -151,7 +151,7 @@ class ValueScoring:
                 name = METRIC_NAMES.get(row["metric"], row["metric"])
                 found.append(
                     f"{row['source']}: {name} {row['mean']:.3f} (95% interval {row['low']:.3f} to {row['high']:.3f}) "
-                    f"cannot be told from {chance:g}, which is what no knowledge scores"
+                    f"cannot be told from {chance:g}, what no knowledge scores"
                 )
         for line in found:
             log.warning("%s", line)

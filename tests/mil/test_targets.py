@@ -1,0 +1,175 @@
+"""Bag classifiers of targets beyond classes: what they find, resume to, and say of made-up features."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.metrics import concordance_index_censored
+from sksurv.util import Surv
+
+import hage_transfer as ht
+from hage_transfer.data.feature_file import read_features
+from hage_transfer.mil.checkpoint import fold_models
+from hage_transfer.mil.progress_file import ProgressFile
+from hage_transfer.targets.make import target_of
+
+SMALL = {
+    "model": {"hidden_dim": 0, "attention_dim": 4, "dropout": 0},
+    "train": {"epochs": 12, "min_epochs": 8, "patience": 4, "bags_per_step": 4, "learning_rate": 0.01},
+}
+KINDS = {
+    "cox": {"kind": "survival"},
+    "hazards": {"kind": "survival", "loss": "hazards", "bins": 3},
+    "regression": {"kind": "regression", "column": "amount"},
+    "ordinal": {"kind": "ordinal", "column": "grade", "order": ["low", "middle", "high"]},
+    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"], "missing": "allow"},
+}
+
+
+@pytest.fixture
+def cohort(tmp_path, write_slide):
+    """90 patients with a number each, which their tiles show and everything else follows from."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=90)
+    time, end = rng.exponential(10 * np.exp(-1.5 * truth)), rng.exponential(60, size=90)
+    table = pd.DataFrame({"slide": [f"s{k}" for k in range(90)], "group": [f"p{k}" for k in range(90)]})
+    table["time"], table["event"] = np.minimum(time, end), time <= end
+    table["amount"] = 100 + 20 * truth
+    table["grade"] = np.array(["low", "middle", "high"])[np.digitize(truth, [-0.5, 0.5])]
+    table["er"], table["pr"] = (truth > 0).astype(float), (truth < 0.3).astype(float)
+    table.loc[:4, "pr"] = np.nan
+    for name, value in zip(table.slide, truth, strict=True):
+        write_slide(tmp_path / "features", name, 0.3 * rng.normal(size=(4, 3)) + [value, 0, 0])
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    return table, truth
+
+
+def run(tmp_path, target, *, out="run", **changes):
+    data = {"layout": "features", "root": tmp_path / "features", "labels": tmp_path / "labels.csv"}
+    return ht.mil({"data": data, "target": target, **SMALL, **changes}, out=tmp_path / out)
+
+
+def rows_of(tmp_path, name="predictions", out="run"):
+    with (tmp_path / out / f"{name}.csv").open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "least"),
+    [
+        ("hazards", "c_index", 0.7),
+        ("regression", "pearson", 0.9),
+        ("ordinal", "kappa", 0.7),
+        ("multilabel", "auc", 0.9),
+    ],
+)
+def test_targets_are_found_and_kept_in_models(tmp_path, cohort, kind, metric, least):
+    found = run(tmp_path, KINDS[kind])
+    assert found.main_metric == metric
+    assert found.value(source="frozen", fold="mean", metric=metric) > least
+    assert metric in found.table().columns
+    rows = rows_of(tmp_path)
+    assert [row["slide"] for row in rows] == cohort[0].slide.tolist()
+    models = fold_models(tmp_path / "run", source="frozen")
+    target = target_of(models[0].meta["target"])
+    place = [row["fold"] for row in rows].index(models[0].fold)
+    outputs = models[0](torch.from_numpy(read_features(tmp_path / "features" / f"s{place}.h5").features)).logits
+    scores = target.scores(outputs.double().numpy(), models[0].meta["fitted"])[0]
+    written = [float(rows[place][name]) for name in target.score_names]
+    np.testing.assert_allclose(scores, written, rtol=1e-3)
+
+
+def test_cox_finds_the_hazard_as_scikit_survival_does_on_the_covariate_itself(tmp_path, cohort):
+    table, truth = cohort
+    found = run(tmp_path, KINDS["cox"])
+    rows, wanted = rows_of(tmp_path), []
+    outcome = Surv.from_arrays(table.event, table.time)
+    for fold in sorted({row["fold"] for row in rows}):
+        test = np.array([row["fold"] == fold for row in rows])
+        cox = CoxPHSurvivalAnalysis().fit(truth[~test, None], outcome[~test])
+        risk = cox.predict(truth[test, None])
+        wanted.append(concordance_index_censored(table.event[test], table.time[test], risk)[0])
+    c_index = found.value(source="frozen", fold="mean", metric="c_index")
+    assert c_index == pytest.approx(np.mean(wanted), abs=0.02)
+    folds = [(row["fold"], row["event"]) for row in rows]
+    assert all((fold, "1") in folds for fold, _ in folds)
+    assert {row["label"] for row in rows} == {"event", "censored"}
+
+
+def test_a_killed_training_with_a_memory_of_bags_resumes_to_the_same_numbers(tmp_path, cohort, monkeypatch):
+    train = {**SMALL["train"], "epochs": 2, "checkpoint_s": 0}
+    whole = run(tmp_path, KINDS["cox"], train=train)
+    saved, save = [], ProgressFile.save_if_due
+
+    def killed(self, progress, stack):
+        saved.append(1)
+        self._next = 0.0
+        save(self, progress, stack)
+        if len(saved) in (40, 100):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressFile, "save_if_due", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, KINDS["cox"], train=train, out="again")
+    again = run(tmp_path, KINDS["cox"], train=train, out="again")
+    assert json.dumps([vars(r) for r in again.records]) == json.dumps([vars(r) for r in whole.records])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"kind": "clam_sb"}}, "model.kind = clam_sb: labels its tiles by class; with target.kind survival"),
+        ({"positive": "event"}, "positive = event: speaks of classes"),
+        ({"train": {"class_weights": "balanced"}}, "train.class_weights = balanced: speaks of classes"),
+        ({"target": {"kind": "survival", "event": "event", "censored": "event"}}, "one column said twice"),
+        (
+            {"target": {"kind": "survival", "evnt": "event"}},
+            r"unknown key target.evnt \(nearest valid key: target.event",
+        ),
+        ({"target": {"kind": "regresion"}}, "regresion"),
+        ({"split": {"folds": 89}}, "at most 12 folds"),
+    ],
+)
+def test_what_does_not_go_with_a_target_is_refused(tmp_path, cohort, changes, message):
+    with pytest.raises(ht.InputError, match=message):
+        run(tmp_path, **{"target": KINDS["cox"], **changes})
+
+
+def test_the_published_survival_recipe_says_that_made_up_features_know_nothing(tmp_path, real_data, write_slide):
+    published, rng = real_data / "tcga_brca" / "survival", np.random.default_rng(1)
+    for name in pd.read_csv(published / "metadata_tcga_brca.csv").slide_id:
+        write_slide(tmp_path / "features", name.removesuffix(".svs"), rng.normal(size=(1, 4)))
+    found = ht.mil(
+        "tcga_brca_survival",
+        root=tmp_path / "features",
+        labels=published / "metadata_tcga_brca.csv",
+        changes={"split.files": published, "train.epochs": 1, "model.hidden_dim": 0, "model.attention_dim": 2},
+        out=tmp_path / "run",
+    )
+    (row,) = found.meta["intervals"]
+    assert row["low"] < 0.5 < row["high"] and row["n_units"] == 871
+    assert any("cannot be told from 0.5, what no knowledge scores" in note for note in found.notes)
+    sides = pd.read_csv(tmp_path / "run" / "splits" / "splits_3.csv")
+    theirs = pd.read_csv(published / "tcga_brca_split_3.csv")
+    assert {name[:12] for name in sides.test.dropna()} == set(theirs.val.dropna())
+
+
+def test_a_published_split_with_a_patient_on_two_sides_is_refused(tmp_path, real_data):
+    published = real_data / "tcga_brca" / "survival"
+    (tmp_path / "splits").mkdir()
+    table = pd.read_csv(published / "tcga_brca_split_0.csv", index_col=0)
+    table.loc[0, "val"] = table.loc[5, "train"]
+    table.to_csv(tmp_path / "splits" / "x_split_0.csv")
+    with pytest.raises(ht.SplitError, match=r"1 groups \(patients\) are in both train and test"):
+        ht.mil(
+            "tcga_brca_survival",
+            root=tmp_path / "features",
+            labels=published / "metadata_tcga_brca.csv",
+            changes={"split.files": tmp_path / "splits"},
+            out=tmp_path / "run",
+        )

@@ -1,0 +1,112 @@
+"""Values of targets from tables: what is read, and what is refused by name with its remedy."""
+
+import pandas as pd
+import pytest
+
+from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.targets.read import read_target
+from hage_transfer.targets.settings import (
+    ClassSettings,
+    MultiLabelSettings,
+    OrdinalSettings,
+    RegressionSettings,
+    SurvivalSettings,
+)
+
+SURVIVAL = SurvivalSettings()
+
+
+def table(tmp_path, name="labels.csv", **columns):
+    n = len(next(iter(columns.values())))
+    rows = {"slide": [f"s{k}" for k in range(n)], "group": [f"p{k}" for k in range(n)]} | columns
+    pd.DataFrame(rows).to_csv(tmp_path / name, index=False)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "message"),
+    [
+        ({"time": [1, -3], "event": [1, 0]}, SURVIVAL, r"line 3: time -3 is negative.*correct it"),
+        ({"time": [1, "x"], "event": [1, 0]}, SURVIVAL, r"line 3: time 'x' is no number"),
+        ({"time": [1, "inf"], "event": [1, 0]}, SURVIVAL, r"line 3: time 'inf' is no number"),
+        (
+            {"time": [1, None], "event": [1, 0]},
+            SURVIVAL,
+            r"line 3: time '' is no number; fill it, or set target.missing",
+        ),
+        ({"time": [1, 2], "event": [1, 2]}, SURVIVAL, r"line 3: event '2' is none of 0, 1, True, False"),
+        ({"time": [1, 2], "event": ["yes", "no"]}, SURVIVAL, r"line 2: event 'yes' is none of 0, 1"),
+        ({"time": [1, 2], "event": [0, 0]}, SURVIVAL, r"all 2 rows are censored.*target.censored"),
+        ({"time": [1, 2], "dead": [0, 1]}, SURVIVAL, r"no column event \(nearest: \w+\)"),
+        ({"time": [1, 2], "event": [1, 0], "group": ["p", "p"]}, SURVIVAL, r"group \(patient\) p has time and event"),
+        ({"label": [1.5, "nan"]}, RegressionSettings(), r"line 3: label 'nan' is no number"),
+        ({"label": [2.5, 2.5]}, RegressionSettings(), r"every label is 2.5"),
+        ({"label": ["I", "V"]}, OrdinalSettings(order=("I", "II")), r"label 'V' is no grade of target.order \(I, II\)"),
+        ({"a": [1, 0], "b": [1, None]}, MultiLabelSettings(columns=("a", "b")), r"line 3: b '' is none of 0, 1"),
+        ({"label": [k + 0.5 for k in range(30)]}, ClassSettings(), "a number: `target.kind: regression`"),
+        ({"label": list(range(40))}, ClassSettings(), "a number: `target.kind: regression`"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(tmp_path, columns, settings, message):
+    with pytest.raises((DataError, ConfigError), match=message):
+        read_target(table(tmp_path, **columns), settings)
+
+
+@pytest.mark.parametrize("labels", [[0, 1] * 20, [str(k % 16) for k in range(160)], ["1.5", "2.5"] * 9, ["a", "b"]])
+def test_classes_that_are_named_by_numbers_stay_classes(tmp_path, labels):
+    assert read_target(table(tmp_path, label=labels), ClassSettings())[1] is None
+
+
+@pytest.mark.parametrize("events", [[1, 0, 1], ["True", "False", "True"], ["true", "FALSE", "1.0"]])
+def test_events_are_read_in_their_forms_and_from_censoring(tmp_path, events):
+    path = table(tmp_path, time=[3, 0, 5], event=events)
+    labels, target = read_target(path, SURVIVAL)
+    assert labels.values.tolist() == [[3, 1], [0, 0], [5, 1]] and labels.labels.tolist() == [
+        "event",
+        "censored",
+        "event",
+    ]
+    assert target.kind == "survival"
+    turned, _ = read_target(path, SurvivalSettings(censored="event"))
+    assert turned.values[:, 1].tolist() == [0, 1, 0]
+
+
+def test_values_come_from_another_table_by_patient_and_missing_ones_are_dropped_where_said(tmp_path):
+    path = table(tmp_path, label=["x", "y", "z"])
+    pd.DataFrame({"case_id": ["p2", "p0", "p1"], "stage": ["II", "I", None]}).to_csv(tmp_path / "c.csv", index=False)
+    settings = OrdinalSettings(table=tmp_path / "c.csv", column="stage", order=("I", "II"))
+    with pytest.raises(DataError, match=r"stage '' is no grade.*target.missing=drop"):
+        read_target(path, settings)
+    labels, _ = read_target(path, settings.model_copy(update={"missing": "drop"}))
+    assert labels.keys.tolist() == ["s0", "s2"] and labels.values[:, 0].tolist() == [0, 1]
+
+
+def test_missing_labels_are_kept_where_they_are_allowed(tmp_path):
+    settings = MultiLabelSettings(columns=("er", "pr"), missing="allow")
+    labels, _ = read_target(table(tmp_path, er=[1, 0, None], pr=[1, None, 0]), settings)
+    assert pd.isna(labels.values).sum() == 2
+
+
+def test_published_forms_are_read(tmp_path):
+    """PANDA's `train.csv` (image_id, data_provider, isup_grade, gleason_score), its key under the name of ours."""
+    pd.DataFrame(
+        {"slide_id": ["0005f7aa", "000920ad", "0018ae58"], "data_provider": "karolinska", "isup_grade": [0, 5, 2]}
+    ).to_csv(tmp_path / "train.csv", index=False)
+    labels, target = read_target(tmp_path / "train.csv", OrdinalSettings(column="isup_grade"))
+    assert target.grades == ("0", "2", "5") and labels.values[:, 0].tolist() == [0, 2, 1]
+
+
+def test_survpath_tables_give_survival_age_and_stage(real_data):
+    folder = real_data / "tcga_brca" / "survival"
+    path = folder / "metadata_tcga_brca.csv"
+    settings = SurvivalSettings(time="survival_months_dss", censored="censorship_dss")
+    labels, _ = read_target(path, settings)
+    assert len(labels) == 931 and len(set(labels.groups)) == 871
+    ages, _ = read_target(path, RegressionSettings(column="age"))
+    assert ages.values.min() == 26 and ages.values.max() == 90
+    stage = OrdinalSettings(
+        table=folder / "clinical_data_tcga_brca_clinical.csv", column="stage", order=("0", "I", "II", "III", "IV"),
+        missing="drop",
+    )  # fmt: skip
+    stages, _ = read_target(path, stage)
+    assert len(stages) == 931 and set(stages.labels) <= {"0", "I", "II", "III", "IV"}
