@@ -1,6 +1,6 @@
 """What `hage probe` and `hage mil` have in common on the command line: the table they end with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,23 @@ CLASSIFIERS = {
 def show_table(results: "Results", console: Console) -> None:
     """Prints each source's mean and std over folds: of its trials' mean score, then of the trials as one classifier."""
     meta = results.meta
-    counts = ", ".join(f"{number} {name}" for name, number in meta["class_counts"].items())
-    positive = f"positive class {meta['positive']}" if meta["positive"] else "AUC, recall and F1 are means over classes"
+    counts = ", ".join(f"{number} {name}" for name, number in (meta.get("class_counts") or meta["strata"]).items())
+    columns: Sequence[Mapping[str, str]] = COLUMNS
+    positive = f"positive class {meta.get('positive')}"
+    if "metrics" in meta:
+        from hage_transfer.compare.differences import METRIC_NAMES  # NumPy, which no --help needs
+
+        columns = ({name: METRIC_NAMES.get(name, name) for name in meta["metrics"]},)
+        positive = f"{meta['target']['kind']}, judged by {meta['metric_unit']}"
+    elif not meta["positive"]:
+        positive = "AUC, recall and F1 are means over classes"
     tested = [record for record in results.records if record.split == "test"]
     folds = {record.fold for record in tested} - {MEAN, STD}
     console.print(
         f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}", markup=False, soft_wrap=True
     )
     n_trials = {source: str(max(len(results.trials(source)), 1)) for source in results.sources}
-    for metrics in COLUMNS:
+    for metrics in columns:
         console.print(_metrics_table(results, metrics, n_trials))
     as_one = results.trials_as_one
     if as_one is not None:
@@ -44,7 +52,7 @@ def show_table(results: "Results", console: Console) -> None:
             "Trials of a source as one classifier, their probabilities averaged (a source of one has nothing to gain):",
             soft_wrap=True,
         )
-        console.print(_metrics_table(as_one, COLUMNS[0], n_trials))
+        console.print(_metrics_table(as_one, columns[0], n_trials))
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
@@ -116,7 +124,7 @@ def show_differences(results: "Results", console: Console) -> None:
     from hage_transfer.compare.null import null_in
 
     controls = controls_of(results)
-    for difference in results.differences("auc"):
+    for difference in results.differences():
         if difference.source in controls:
             continue
         owed = ascribed(results, difference.source)
