@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hage_transfer.compare.results import Results
     from hage_transfer.door.check_labels import check_labels
     from hage_transfer.door.check_patches import check_patches
+    from hage_transfer.door.compare_systems import compare_systems
     from hage_transfer.door.convert import convert
     from hage_transfer.door.demo import demo
     from hage_transfer.door.demo_data import demo_data
@@ -63,6 +64,7 @@ _HOMES = {
     "Results": "compare.results",
     "check_labels": "door.check_labels",
     "check_patches": "door.check_patches",
+    "compare_systems": "door.compare_systems",
     "convert": "door.convert",
     "copy_recipe": "door.recipes",
     "demo": "door.demo",
@@ -129,6 +131,7 @@ __all__ = [
     "__version__",
     "check_labels",
     "check_patches",
+    "compare_systems",
     "convert",
     "copy_recipe",
     "demo",

@@ -20,6 +20,8 @@ METHOD_NAMES = (
     "pca_ridge",
     "knn",
 )
+SYSTEM_NAMES = METHOD_NAMES[:-2]
+"""Those that leave encoders: HAGE and the paper's systems; the last two are references."""
 RENAMED = {"hist2st": "hist2st_graph", "thitogene": "thitogene_graph"}
 """Names of earlier versions, which said more than these heads are."""
 

@@ -57,7 +57,8 @@ def _row(parameter: Any) -> str:
 
 
 def config_keys() -> str:
-    """Every key of the three configs: default and what it decides."""
+    """Every key of the configs: default and what it decides."""
+    from hage_transfer.door.compare_config import CompareConfig
     from hage_transfer.mil.config import MilConfig
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.probes.config import ProbeConfig
@@ -67,6 +68,7 @@ def config_keys() -> str:
         ("Pretraining: `hage encode st`, `hage pretrain`, `hage genes`, `hage predict`", PretrainConfig),
         ("Probes: `hage encode patches`, `hage patches check`, `hage probe`", ProbeConfig),
         ("Slides: `hage encode slides`, `hage tissue`, `hage mil`", MilConfig),
+        ("All systems: `hage compare`", CompareConfig),
     ):
         rows = "\n".join(f"| `{key}` | {default} | {about} |" for key, default, about in keys(model))
         parts.append(f"## {title}\n\n| key | default | |\n|---|---|---|\n{rows}")

@@ -49,6 +49,7 @@ COMMANDS = {
     "probe": "Compare patch feature sources with the linear probe on the same folds and seeds.",
     "labels": "Label tables and split files: make one, or look at some before hours of training.",
     "mil": "Compare slide feature sources with AB-MIL on the same folds and seeds.",
+    "compare": "Pretrain every system and control, compare all encoders on patches and slides, and rank them.",
     "heatmap": "Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes.",
     "power": "Say which gain in AUC a study of so many slides would show with power 0.8.",
     "report": "Write report.html (one file that needs no other) and report.md: the answer, then what it rests on.",

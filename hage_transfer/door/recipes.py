@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from hage_transfer.config import Changes, Settings, key_rows, make_config, read_yaml
+from hage_transfer.door.compare_config import CompareConfig
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.errors import ConfigError
 from hage_transfer.mil.config import MilConfig
@@ -19,8 +20,13 @@ from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
 
 ENDINGS = (".yaml", ".yml")
-TASKS: Mapping[str, type[Settings]] = {"pretrain": PretrainConfig, "probe": ProbeConfig, "mil": MilConfig}
-_FOLDERS = {PretrainConfig: "pretrain", ProbeConfig: "probes", MilConfig: "mil"}
+TASKS: Mapping[str, type[Settings]] = {
+    "pretrain": PretrainConfig,
+    "probe": ProbeConfig,
+    "mil": MilConfig,
+    "compare": CompareConfig,
+}
+_FOLDERS = {PretrainConfig: "pretrain", ProbeConfig: "probes", MilConfig: "mil", CompareConfig: "compare"}
 Config = TypeVar("Config", bound=Settings)
 
 
@@ -77,7 +83,7 @@ def recipe_keys(task: str) -> pd.DataFrame:
     """Every key of a task's configs: ``key``, ``type``, ``default`` and what it ``means``.
 
     Args:
-        task: ``pretrain``, ``probe`` or ``mil``.
+        task: ``pretrain``, ``probe``, ``mil`` or ``compare``.
 
     Raises:
         ConfigError: no such task.

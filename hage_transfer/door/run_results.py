@@ -12,6 +12,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.running.run_directory import RESULTS_FILE
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -69,6 +70,21 @@ class RunResults(Results):
         """What ``selected.json`` says, where a probe selected an encoder; else None."""
         path = self.folder / "selected.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def rankings(self) -> "dict[str, pd.DataFrame]":
+        """Of a comparison of all systems: by task, each source's place with its intervals; empty of other runs."""
+        import pandas as pd
+
+        from hage_transfer.report.ranking_tables import columns_of, ranking_cells
+
+        return {
+            task: pd.DataFrame(
+                [cells[1:] for cells in ranking_cells(rows)],
+                index=[row["source"] for row in rows],
+                columns=columns_of(self.meta["metric"]),
+            )
+            for task, rows in self.meta.get("ranking", {}).items()
+        }
 
     def plot(self, metric: str | None = None) -> "Figure":
         """Every source's metric in each fold, the mean as a line, with its std.

@@ -31,6 +31,7 @@ from hage_transfer.report.pdf import find_browser, write_pdf
 from hage_transfer.report.plots import roc_plot
 from hage_transfer.report.probe_plots import classifier_plots
 from hage_transfer.report.probe_tables import classifier_tables
+from hage_transfer.report.ranking_tables import ranking_tables
 from hage_transfer.report.reproduction import reproduction_of
 from hage_transfer.report.run_tables import read_curves, read_predictions
 from hage_transfer.report.runs import MADE_UP, Run, Unfinished, is_unfinished, read_run, read_unfinished, with_labels
@@ -52,7 +53,7 @@ def write_report(runs: Sequence[Path], out: Path, *, pdf: bool = False, figures:
     """Writes ``report.md`` and ``report.html`` (whole in itself: no other file, no request) into ``out``.
 
     Args:
-        runs: run directories of ``hage pretrain``, ``hage probe`` and ``hage mil``, and folders of ``hage predict``,
+        runs: run directories of ``hage pretrain``, ``probe``, ``mil`` and ``compare``, and folders of ``hage predict``,
             any number of each. A run that is not finished is named among the warnings, beside others that are.
         out: folder.
         pdf: also ``report.pdf``, one page.
@@ -107,6 +108,7 @@ def make_page(
     pretrained = [run for run in runs if run.task == "pretrain"]
     anchors = _Anchors()
     sections = [_comparison(classifiers, anchors)] if classifiers else []
+    sections += [_marked(_ranking(run, anchors), run) for run in runs if run.task == "compare"]
     sections += [_marked(_classifier(run, anchors), run) for run in classifiers]
     looked = ((run, slide_section(run, anchors.of("looked", run.name))) for run in classifiers)
     sections += [_marked(found, run) for run, found in looked if found is not None]
@@ -188,6 +190,12 @@ def _classifier(run: Run, anchors: _Anchors) -> Section:
     if predictions is None:
         text.append("The run holds no predictions.csv, so ROC, calibration and confusion are left out.")
     return Section(f"{run.name}: in detail", anchors.of("detail", run.name), tuple(text), tables, tuple(plots))
+
+
+def _ranking(run: Run, anchors: _Anchors) -> Section:
+    """Every system's place, task by task."""
+    title = f"All systems ({run.name})"
+    return Section(title, anchors.of("systems", run.name), tuple(run.meta["sentences"].values()), ranking_tables(run))
 
 
 def _genes(run: Run, anchors: _Anchors) -> Section:

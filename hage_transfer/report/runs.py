@@ -15,7 +15,7 @@ from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, L
 
 PREDICT_FILE = "predict.json"
 MADE_UP = "synthetic data"
-TASKS = ("pretrain", "probe", "mil")
+TASKS = ("pretrain", "probe", "mil", "compare")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Run:
 
     Attributes:
         path: the run directory.
-        task: ``pretrain``, ``probe`` or ``mil``.
+        task: ``pretrain``, ``probe``, ``mil`` or ``compare``.
         results: what ``results.json`` holds.
         config: text of ``config.yaml``.
         environment: versions, command, commit; empty where the file is not there.
@@ -50,7 +50,7 @@ class Run:
         if self.meta.get("synthetic") or any(one.get("synthetic") for one in files):
             return True
         beside = self.path.resolve().parent / "data" / SYNTHETIC
-        return bool(self.environment.get("synthetic", beside.is_file()))
+        return bool(self.environment.get("synthetic", beside.is_file()) or self.results.meta.get("synthetic"))
 
     @property
     def named(self) -> Results:

@@ -17,6 +17,7 @@ import typer
 
 from hage_transfer.cli.main import app, run
 from hage_transfer.config import read_yaml
+from hage_transfer.door.compare_config import CompareConfig
 from hage_transfer.door.recipes import find_recipe, resolve_config
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
@@ -48,6 +49,7 @@ CONFIGS = {
     ),
     **dict.fromkeys(("probe", "encode patches", "patches check"), ProbeConfig),
     **dict.fromkeys(("mil", "encode slides", "tissue"), MilConfig),
+    "compare": CompareConfig,
 }
 _BLOCK = re.compile(r"(?:<!--\s*not run:\s*(?P<why>[^>]*?)\s*-->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```", re.M | re.S)
 _VARIABLES = {"$SLURM_ARRAY_TASK_ID": "1", "$D": "/data", "=...": "=/data"}
