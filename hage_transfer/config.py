@@ -105,6 +105,11 @@ class SectionsSettings(Settings):
         gt=0,
         description="Visium HD: the bin size that is read (None: 8); Xenium: side of the bins, the spots (None: 100)",
     )
+    min_counts: int = Field(
+        0,
+        ge=0,
+        description="pretraining: spots of fewer counts neither train nor are scored; 0: all (encoding keeps all)",
+    )
     max_off_image: float = Field(
         0.05, ge=0, lt=1, description="share of spots that may lie off the image; they are left out and counted"
     )

@@ -45,7 +45,17 @@ def _method_name(name: str) -> str:
 
 MethodName = Annotated[str, AfterValidator(_method_name)]
 BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context", "reduced_rank_ridge_context")
-RESERVED = (*METHOD_NAMES, *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth", "shuffled")
+BAGGED_NAMES = ("bagged_ridge", "bagged_reduced_rank_ridge")
+RESERVED = (
+    *METHOD_NAMES,
+    *BASELINE_NAMES,
+    *BAGGED_NAMES,
+    "gene_mean",
+    "gene_median",
+    "all_zero",
+    "spot_depth",
+    "shuffled",
+)
 """Names of the results that a variant may not take."""
 
 

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
 from hage_transfer.pretrain.growing_array import GrowingArray
+from hage_transfer.pretrain.shallow_spots import shallow_counts
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
@@ -60,7 +61,10 @@ class Spots:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldData:
-    """Everything that a trial of a fold reads; the test part is for the evaluation after model selection."""
+    """Everything that a trial of a fold reads; the test part is for the evaluation after model selection.
+
+    ``left_out`` counts the spots of each section that ``data.min_counts`` left out.
+    """
 
     fold: LeftOut
     train: Spots
@@ -70,6 +74,7 @@ class FoldData:
     gene_source: str
     feature_meta: FeatureMeta
     unseen: UnseenGenes | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def attach_features(sections: Sequence[AnnData], folder: Path, context: ContextSettings) -> dict[str, FeatureMeta]:
@@ -169,6 +174,7 @@ def make_fold_data(
         gene_vectors=gene_vectors,
         gene_source=gene_source,
         feature_meta=feature_meta,
+        left_out=shallow_counts([sections[name] for name in (*fold.train, *fold.test)]),
         unseen=unseen_in_test([sections[name] for name in fold.test], unseen, seen=genes, preset=preset),
     )
 

@@ -18,14 +18,15 @@ from hage_transfer.pretrain.baselines import CONTROLS
 from hage_transfer.pretrain.calibration import fit_lines
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
-from hage_transfer.pretrain.evaluate import AVERAGED
+from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
 from hage_transfer.pretrain.methods.base import Method, Trained
 from hage_transfer.pretrain.module import HageModule
-from hage_transfer.pretrain.ridges import BAR
+from hage_transfer.pretrain.ridges import BAGGED_BAR, BAR
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.trial_files import HAGE
 
 _SPOTS_AT_A_TIME = 16_384
+_BESIDE = (AVERAGED, f"{BAGGED_BAR}{AVERAGED_SUFFIX}", "ridge", BAR, *CONTROLS)
 _METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")
 
 
@@ -57,6 +58,8 @@ def encoder_card(data: FoldData, config: PretrainConfig, *, trial: int) -> dict[
         "train_patients": list(data.fold.patients),
         "train_sections": list(data.fold.train),
         "train_spots": len(data.train.target),
+        "min_counts": config.data.min_counts,
+        "spots_left_out": dict(data.left_out),
         "held_out_sections": list(data.fold.test),
         "trial": trial,
         "seed": config.seed,
@@ -141,7 +144,7 @@ def add_held_out_scores(run: Path, results: Results, *, trials: int) -> None:
     """
     spec = SPECS.get(results.meta["encoder"])
     for fold in results.meta["folds"]:
-        beside = {source: _scores(results, source, fold, None) for source in (AVERAGED, "ridge", BAR, *CONTROLS)}
+        beside = {source: _scores(results, source, fold, None) for source in _BESIDE}
         for trial in range(trials):
             scores = {"trial": _scores(results, HAGE, fold, trial), **beside}
             held_out = {"scores": scores, "warnings": list(results.meta["warnings"])}

@@ -42,14 +42,26 @@ def fold_records(
     data: FoldData,
     *,
     baselines: Mapping[str, Float[np.ndarray, "test gene"]],
+    bagged: Mapping[str, Sequence[Float[np.ndarray, "test gene"]]],
     heg_from: str,
 ) -> list[Record]:
-    """Records of every contender (each trial, their mean score, their averaged prediction) and baseline on a fold."""
+    """Records of every contender (each trial, their mean score, their averaged prediction) and baseline on a fold.
+
+    ``bagged`` baselines have a prediction for each trial, and so the rows of a contender.
+    """
     records = []
     for contender, trials in trained:
         records += _contender_records(contender, trials, data, heg_from=heg_from)
     for name, predicted in baselines.items():
         records += _score(MethodPredictions(name, None, predicted), data, heg_from=heg_from)
+    for name, each in bagged.items():
+        single = [
+            record
+            for trial, predicted in enumerate(each)
+            for record in _score(MethodPredictions(name, trial, predicted), data, heg_from=heg_from)
+        ]
+        vote = MethodPredictions(name + AVERAGED_SUFFIX, None, np.mean(each, axis=0))
+        records += [*single, *over_trials(single), *_score(vote, data, heg_from=heg_from)]
     return records
 
 

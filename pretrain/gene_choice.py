@@ -20,6 +20,7 @@ from hage_transfer.pretrain.genes import (
     read_named_sections,
     read_names,
 )
+from hage_transfer.pretrain.shallow_spots import leave_out_shallow
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def sections_for_genes(
     Raises:
         SplitError: no such fold; several where one was to be alone.
     """
-    sections = {section.uns["section"]["name"]: section for section in read_named_sections(config.data, names)}
+    read = leave_out_shallow(read_named_sections(config.data, names), config.data.min_counts)
+    sections = {section.uns["section"]["name"]: section for section in read}
     if fold is None and not training_only:
         return GeneSections(
             list(sections.values()),
@@ -104,5 +106,5 @@ def measure_coverage(
     table, found = read_names(genes), read_gene2vec(genes.embeddings)
     if config is None or (panel is not None and genes.panel != "hvg"):
         return cover_panel(read_symbols(Path(genes.panel)), found, table, ()), found
-    sections = read_named_sections(config.data, table)
+    sections = leave_out_shallow(read_named_sections(config.data, table), config.data.min_counts)
     return cover_panel(choose_panel(sections, genes, table).symbols, found, table, sections), found

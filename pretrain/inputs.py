@@ -19,6 +19,7 @@ from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
 from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from hage_transfer.pretrain.folds import LeftOut, leave_out_folds, validation_split
 from hage_transfer.pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
+from hage_transfer.pretrain.shallow_spots import leave_out_shallow
 from hage_transfer.pretrain.stored_sections import StoredSections, store_section
 from hage_transfer.pretrain.trial_files import HAGE
 
@@ -88,6 +89,8 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     }
     metas = attach_features(list(sections.values()), config.features, config.context)
     _check_encoded_as(config, metas)
+    deep = leave_out_shallow(list(sections.values()), config.data.min_counts)
+    sections = {section.uns["section"]["name"]: section for section in deep}
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
     folds = tuple(leave_out_folds(patients, config.split))
     for fold in folds:

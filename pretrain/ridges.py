@@ -4,7 +4,7 @@ Each is linear in (a map of) the features, with alpha, rank and kernel width cho
 sections out (``selection.choose``); nothing of the test sections is read but their features and positions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,14 +140,36 @@ class Ridge:
         """
         if self.context:
             train, test = with_neighbours(train), with_neighbours(test)
-        (width, alpha, rank), score = choose(train, lambda fit, rest: self._settings(train, fit, rest), unit=unit)
-        mapped = self._map(width, len(train)).fit(train.features)
-        path = RidgePath(mapped, train.features, train.target)
-        ((_, _, predicted),) = path.predictions(test.features, (alpha,), (rank,))
+        setting, score = choose(train, lambda fit, rest: self._settings(train, fit, rest), unit=unit)
+        width, alpha, rank = setting
         chosen = {"alpha": alpha}
         chosen |= {"rank": rank} if self.reduced else {}
         chosen |= {"kernel_width": width} if self.kernel else {}
-        return Predicted(predicted, chosen, score)
+        return Predicted(self._fitted(train, test, np.arange(len(train)), setting), chosen, score)
+
+    def on_rows(
+        self, train: Spots, test: Spots, rows: Sequence[Positions], chosen: Mapping[str, float]
+    ) -> list[Float64[np.ndarray, "test gene"]]:
+        """Predictions of one fit for each of several draws of training spots, under settings that were chosen before.
+
+        What a vote of HAGE's trials is held against: each trial trains on a draw of the training spots, and so does
+        each of these.
+
+        Args:
+            train: of a fold; without context.
+            test: of the fold.
+            rows: of ``train``, one draw a fit.
+            chosen: as ``predict`` chose on all training spots.
+        """
+        setting = chosen.get("kernel_width", 0.0), chosen["alpha"], chosen.get("rank", FULL)
+        return [self._fitted(train, test, one, setting) for one in rows]
+
+    def _fitted(self, train: Spots, test: Spots, rows: Positions, setting: Setting) -> Float64[np.ndarray, "test gene"]:
+        width, alpha, rank = setting
+        mapped = self._map(width, len(rows)).fit(train.features[rows])
+        path = RidgePath(mapped, train.features[rows], train.target[rows])
+        ((_, _, predicted),) = path.predictions(test.features, (alpha,), (rank,))
+        return predicted
 
     def _settings(
         self, train: Spots, fit: Positions, rest: Positions
@@ -198,3 +220,10 @@ RIDGES = {
 """Beside ``baselines.ridge``: in every gene table."""
 BAR = "reduced_rank_ridge"
 """Nothing below it is a result."""
+BAGGED = {
+    "bagged_ridge": ("ridge", Ridge("Ridge, one for each trial's spots")),
+    "bagged_reduced_rank_ridge": (BAR, Ridge("Reduced-rank ridge, one for each trial's spots", reduced=True)),
+}
+"""One fit for the spots of each of HAGE's trials, with the settings of the named ridge: a vote against a vote."""
+BAGGED_BAR = "bagged_reduced_rank_ridge"
+"""What a vote of HAGE's trials is held against."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from hage_transfer.compare.controls import with_roles
 from hage_transfer.compare.records import Record, summarise
 from hage_transfer.compare.results import Results
@@ -20,6 +23,7 @@ from hage_transfer.pretrain.contenders import Contender, contenders
 from hage_transfer.pretrain.controls.about import CHEAP
 from hage_transfer.pretrain.controls.encoders import write_cheap_controls
 from hage_transfer.pretrain.controls.zero_shot import zero_shot_records
+from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.encoder_directory import add_held_out_scores, write_system_directory
 from hage_transfer.pretrain.evaluate import AVERAGED_SUFFIX, fold_records
 from hage_transfer.pretrain.fit import one_thread
@@ -28,7 +32,7 @@ from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remov
 from hage_transfer.pretrain.methods.base import Method, Task
 from hage_transfer.pretrain.methods.own import check_trained
 from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
-from hage_transfer.pretrain.ridges import BAR, RIDGES
+from hage_transfer.pretrain.ridges import BAGGED, BAR, RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
@@ -146,8 +150,7 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
         train_trial(inputs, config, trial, paths, device, shuffled_epochs=epochs)
         return
     data = inputs.data(config.preset)
-    seed = trial_seed(config.seed, data.fold.name, trial)
-    rows, validation_rows = validation_split(data.train.section, config.split, seed=seed)
+    seed, rows, validation_rows = _trial_rows(data, config, trial)
     task = Task(
         data=data,
         rows=rows,
@@ -163,6 +166,14 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
     write_trained(paths.predictions, trained)
 
 
+def _trial_rows(
+    data: FoldData, config: PretrainConfig, trial: int
+) -> tuple[int, Int[np.ndarray, " train"], Int[np.ndarray, " val"]]:
+    """Seed of a trial, the training spots that it trains on, and those it keeps for validation."""
+    seed = trial_seed(config.seed, data.fold.name, trial)
+    return seed, *validation_split(data.train.section, config.split, seed=seed)
+
+
 @one_thread()
 def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path, entrants: Sequence[Contender]) -> None:
     data = inputs.data(config.preset)
@@ -173,12 +184,15 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path, entrants:
     trained = [(one, [TrialPredictions.load(path) for path in files[one.source]]) for one in entrants]
     alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
     tuned = {name: one.predict(data.train, data.test, unit=config.split.unit) for name, one in RIDGES.items()}
+    chosen = {"ridge": {"alpha": alpha}, **{name: one.chosen for name, one in tuned.items()}}
+    draws = [_trial_rows(data, config, trial)[1] for trial in range(config.trials)]
+    bagged = {name: one.on_rows(data.train, data.test, draws, chosen[of]) for name, (of, one) in BAGGED.items()}
     baselines = {
         "ridge": ridge(data.train, data.test, alpha=alpha),
         **{name: one.test for name, one in tuned.items()},
         **{name: control(data.train, data.test) for name, control in CONTROLS.items()},
     }
-    records = fold_records(trained, data, baselines=baselines, heg_from=config.heg_from)
+    records = fold_records(trained, data, baselines=baselines, bagged=bagged, heg_from=config.heg_from)
     for contender, trials in trained:
         if contender.method is None:
             own, fold = files[contender.source], inputs.fold.name

@@ -158,7 +158,7 @@ def paired_difference(
     sizes = sizes or SplitSizes.k_fold(pairs)
     error = None if std is None else standard_error(std, pairs, sizes)
     freedom = 0.0 if error is None else sizes.freedom(pairs)
-    alike = std is not None and mean(deltas) != 0 and is_rounding(std, mean(deltas))
+    alike = std is not None and is_rounding(std, mean(deltas))
     sign = -1 if metric in LOWER_IS_BETTER else 1
     return Difference(
         task=task,

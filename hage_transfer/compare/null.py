@@ -2,16 +2,20 @@
 
 Both are measured on copies of the frozen features that carry the same information (rotated, with noise of their own):
 any two of them are equal by construction, so a verdict on them is a false alarm, and what their folds differ by is
-noise. The smallest difference is the one that, added to every fold of such a pair, becomes a verdict in 80% of them.
+noise. The smallest difference is the one that, given to one copy of every pair, becomes a verdict in 80% of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from statistics import mean
 from typing import Any, TypeVar
 
-from hage_transfer.compare.differences import METRIC_NAMES, Difference, paired_difference, verdict_of
+import numpy as np
+from scipy.stats import norm
+
+from hage_transfer.compare.differences import METRIC_NAMES, paired_difference, t_quantile
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.split_sizes import SplitSizes, sizes_of
 
@@ -20,6 +24,8 @@ META = "null"
 METRICS = ("auc", "accuracy", "recall")
 POWER = 0.8
 _STEPS = 40
+_FARTHEST = 8.0
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,13 @@ class Null:
         copies: equal sources.
         pairs: of them that were compared.
         false_alarms: share of pairs with a verdict, wanted at most 0.05.
-        detectable: smallest difference that ends in a verdict with probability ``POWER``; None where no spread is
-            known of the pairs.
+        detectable: smallest difference that ends in the verdict "gain" with probability ``POWER``; None where none
+            does.
         std: mean standard deviation over folds of a pair's difference.
         folds: how many.
         rows: rows of the set.
+        shown: share of pairs that are called a gain with that difference or, where there is none, with perfect scores;
+            None in results of earlier versions.
     """
 
     metric: str
@@ -46,16 +54,16 @@ class Null:
     std: float
     folds: int
     rows: int
+    shown: float | None = None
 
     def sentence(self, what: str = "rows") -> str:
         """In words."""
         name = METRIC_NAMES.get(self.metric, self.metric)
-        shown = (
-            "no spread is known"
-            if self.detectable is None
-            else f"{self.rows:,d} {what} in {self.folds} folds can show a difference of {self.detectable:.3f} or more "
-            f"in {name} (power {POWER:g})"
-        )
+        where = f"{self.rows:,d} {what} in {self.folds} folds"
+        shown = f"{where} can show a difference of {self.detectable or 0:.3f} or more in {name} (power {POWER:g})"
+        if self.detectable is None:
+            shown = f"{where} show no difference in {name} with power {POWER:g}"
+            shown += "" if not self.shown else f": one of perfect scores in {self.shown:.0%} of pairs alone"
         return (
             f"Null: {self.copies} copies of the frozen features that carry the same information, {self.pairs} pairs: "
             f"{self.false_alarms:.1%} are called different (5% wanted); {shown}."
@@ -84,15 +92,17 @@ def null_of(copies: Sequence[Mapping[str, float]], sizes: SplitSizes, *, metric:
     ]
     pairs = [one for one in found if one is not None]
     alarms = [one.verdict in ("gain", "loss") for one in pairs]
+    smallest, shown = detectable(copies, sizes)
     return Null(
         metric=metric,
         copies=len(copies),
         pairs=len(pairs),
         false_alarms=mean(alarms),
-        detectable=detectable(pairs),
+        detectable=smallest,
         std=mean(one.std or 0.0 for one in pairs),
         folds=max(one.folds for one in pairs),
         rows=rows,
+        shown=shown,
     )
 
 
@@ -124,14 +134,45 @@ def null_in(results: Results, metric: str | None = None) -> Null | None:
     return None if found is None else Null(**found)
 
 
-def detectable(pairs: Sequence[Difference], *, power: float = POWER) -> float | None:
-    """Smallest shift of every fold with which a share ``power`` of null differences is called a gain."""
-    known = [(sign * one.mean, one.margin) for one in pairs if one.margin is not None for sign in (1, -1)]
-    if not known:
-        return None
-    low, high = 0.0, max(margin - value for value, margin in known)
+def detectable(
+    copies: Sequence[Mapping[str, float]], sizes: SplitSizes, *, power: float = POWER
+) -> tuple[float | None, float]:
+    """Smallest mean difference with which a share ``power`` of pairs is called a gain.
+
+    One copy of every pair is made better by moving its folds' scores along the normal quantiles (as a longer distance
+    of the classes moves an AUC), so that they spread less the nearer they come to 1, as a better source's do; a plain
+    shift would say a difference that is a third too large.
+
+    Args:
+        copies: a metric between 0 and 1 by fold, of each copy.
+        sizes: of the folds.
+        power: share of pairs.
+
+    Returns:
+        The difference, None where even perfect scores are not shown so often (or no spread is known), and the share
+        that is called a gain with it or, for None, with perfect scores.
+    """
+    folds = [fold for fold in copies[0] if all(fold in one for one in copies)]
+    ratio = sizes.ratio(folds)
+    if ratio is None or len(folds) < 2:
+        return None, 0.0
+    values = np.array([[one[fold] for fold in folds] for one in copies])
+    least = np.array([1 / (2 * sizes.test[fold]) for fold in folds])
+    quantiles = norm.ppf(np.clip(values, np.minimum(least, 0.5), 1.0))
+    of_pairs = ~np.eye(len(values), dtype=bool)
+    reach = t_quantile(sizes.freedom(folds)) * math.sqrt(1 / len(folds) + ratio)
+
+    def shown(shift: float) -> tuple[float, float]:
+        differences = (norm.cdf(quantiles + shift)[:, None] - values)[of_pairs]
+        means, margins = differences.mean(axis=1), reach * differences.std(axis=1, ddof=1)
+        return float(np.mean((means > margins) & (margins > _ROUNDING))), float(means.mean())
+
+    low, high = 0.0, _FARTHEST
+    most, _ = shown(high)
+    if most < power:
+        return None, most
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        share = mean(verdict_of(value + middle, margin) == "gain" for value, margin in known)
-        low, high = (low, middle) if share >= power else (middle, high)
-    return high
+        low, high = (low, middle) if shown(middle)[0] >= power else (middle, high)
+    share, difference = shown(high)
+    return difference, share

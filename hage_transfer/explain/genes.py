@@ -138,16 +138,18 @@ def _against_ridge(run: Path, folds: Sequence[str]) -> list[str]:
     path = run / "results.json"
     if not path.is_file():
         return []
-    values: Mapping[str, list[float]] = {"hage_averaged": [], "ridge": []}
+    bar = "bagged_reduced_rank_ridge_averaged"
+    values: Mapping[str, list[float]] = {"hage_averaged": [], bar: [], "ridge": []}
     for record in Results.load(path).records:
         wanted: Any = record.source in values and record.metric == "pcc_all" and record.section is None
         if wanted and record.split == "test" and record.fold in folds and record.value is not None:
             values[record.source].append(record.value)
-    if not values["hage_averaged"] or not values["ridge"]:
+    name, baseline = ("reduced-rank ridge", bar) if values[bar] else ("ridge", "ridge")
+    if not values["hage_averaged"] or not values[baseline]:
         return []
-    hage, ridge = (float(np.mean(values[name])) for name in ("hage_averaged", "ridge"))
-    text = f"held-out PCC over all genes {hage:.3f}, ridge {ridge:.3f} (folds {', '.join(folds)})"
-    return [text if hage > ridge else f"{text}: not above ridge, so read the genes as a model's guess, no measurement"]
+    hage, ridge = (float(np.mean(values[one])) for one in ("hage_averaged", baseline))
+    text = f"held-out PCC over all genes {hage:.3f}, {name} {ridge:.3f} (folds {', '.join(folds)})"
+    return [text if hage > ridge else f"{text}: not above {name}, so read the genes as a model's guess, no measurement"]
 
 
 def refuse_unfit(ensemble: ExpressionEnsemble, path: Path) -> None:

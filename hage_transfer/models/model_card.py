@@ -13,6 +13,7 @@ _COLUMNS = {"PCC, all genes": "pcc_all", "PCC, 50 HEG": "pcc_heg50", "MSE": "mse
 _METHODS = {
     "trial": "this encoder",
     "hage_averaged": "the fold's trials, averaged",
+    "bagged_reduced_rank_ridge_averaged": "reduced-rank ridge on the trials' spots, averaged likewise",
     "ridge": "ridge on the same features",
     "reduced_rank_ridge": "reduced-rank ridge on the same features",
     "gene_mean": "gene mean of the training spots",
@@ -118,10 +119,11 @@ embeddings = encoder(features)  # (patch, {card.get("feature_dim")}) -> (patch, 
 
 
 def _training(card: Mapping[str, Any]) -> str:
-    spots = card.get("train_spots")
+    spots, left_out = card.get("train_spots"), card.get("spots_left_out")
     held_out = _some(card.get("held_out_sections", []))
     rows = {
         "sections": _some(card.get("train_sections", [])) + (f" ({spots:,} spots)" if spots else ""),
+        **({f"spots below {card.get('min_counts')} counts, left out": _counts(left_out)} if left_out else {}),
         "held out": f"{_text(card, 'fold')}, by {_text(card, 'split_unit')}: {held_out}",
         "genes": f"{len(card.get('panel', []))}; embeddings: {_text(card, 'gene_embeddings_source')}",
         "normalisation preset": _text(card, "preset"),
@@ -132,6 +134,10 @@ def _training(card: Mapping[str, Any]) -> str:
         "written by": f"hage-transfer {_text(card, 'hage_transfer')}",
     }
     return "## Trained on\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+
+
+def _counts(left_out: Mapping[str, int]) -> str:
+    return _some([f"{name} {count}" for name, count in left_out.items()])
 
 
 def _scores(card: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from hage_transfer.report.runs import Run
 
 OWN = "hage"
 METRIC = "auc"
+VOTE = "bagged_reduced_rank_ridge_averaged"
+_GENE_PAIRS = (("hage_averaged", VOTE), (OWN, "ridge"), ("hage_averaged", "ridge"))
 HEADLINES = {
     "gain": "Yes, here it helps",
     "loss": "No, here it is worse",
@@ -170,14 +172,16 @@ def _owed_to(chosen: Sequence[tuple[Run, Difference]]) -> Ascription:
 
 
 def _gene_difference(run: Run) -> Difference | None:
-    """Single trials of HAGE less one ridge: a vote of five models is no match for a single one."""
-    found = (run.named.difference(source, "ridge", "pcc_all") for source in (OWN, "hage_averaged"))
+    """HAGE less the ridge that is its match: a vote against a vote on the same spots, in older runs single ones."""
+    found = (run.named.difference(source, baseline, "pcc_all") for source, baseline in _GENE_PAIRS)
     return next((one for one in found if one is not None), None)
 
 
-def _fitted_on(run: Run) -> str:
+def _fitted_on(run: Run, one: Difference) -> str:
     """What each side of the gene headline is, and how much of the training spots it was fitted on."""
-    if not run.fold_values(OWN, "pcc_all"):
+    if one.baseline == VOTE:
+        return "trials averaged on both sides, each fitted on the same spots"
+    if one.source != OWN:
         return "trials averaged against one ridge"
     share = run.meta.get("training_share")
     fitted = "" if share is None else f", fitted on {share:.0%} of the spots that ridge is fitted on"
@@ -191,20 +195,24 @@ def _genes_alone(genes: tuple[Difference, ...], runs: Sequence[Run]) -> Answer:
         return Answer(
             "not judged",
             f"No run here classifies patches or slides, and of predicting genes no spread is known "
-            f"({genes[0].no_spread}; HAGE minus ridge on frozen features: {span} in PCC).",
+            f"({genes[0].no_spread}; HAGE minus {_ridge(genes[0])} on frozen features: {span} in PCC).",
             genes,
         )
     first = max(judged, key=lambda one: one.folds)
     low_high = _interval(first.mean, first.margin or 0.0)
-    how = next(_fitted_on(run) for run in runs if run.name == first.run)
+    how = next(_fitted_on(run, first) for run in runs if run.name == first.run)
     closing = {"gain": "more than noise", "loss": "less, by more than noise", "within noise": "within noise"}
     return Answer(
         first.verdict,
-        f"No run here classifies patches or slides; in predicting genes HAGE differs from ridge on the frozen features "
-        f"by {first.mean:+z.3f} in PCC (95% interval {low_high}, {first.folds} {first.unit}s of {first.run}; {how}), "
-        f"{closing[first.verdict]}.",
+        f"No run here classifies patches or slides; in predicting genes HAGE differs from {_ridge(first)} on the "
+        f"frozen features by {first.mean:+z.3f} in PCC (95% interval {low_high}, {first.folds} {first.unit}s of "
+        f"{first.run}; {how}), {closing[first.verdict]}.",
         genes,
     )
+
+
+def _ridge(one: Difference) -> str:
+    return "reduced-rank ridge" if one.baseline == VOTE else "ridge"
 
 
 def _silent(found: Sequence[Difference]) -> str:

@@ -90,12 +90,15 @@ def test_quality_says_where_heldout_scores_are_not_known(ensemble):
     assert "not known" in quality.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("baseline", "name"), [("ridge", "ridge"), ("bagged_reduced_rank_ridge_averaged", "reduced-rank ridge")]
+)
 @pytest.mark.parametrize(("hage", "below"), [(0.30, False), (0.18, True)])
-def test_quality_says_whether_the_model_beats_ridge(run, ensemble, hage, below):
+def test_quality_says_whether_the_model_beats_ridge(run, ensemble, hage, below, baseline, name):
     write_predictions(run)
-    values = {"hage_averaged": hage, "ridge": 0.2}
+    values = {"hage_averaged": hage, "ridge": 0.1, baseline: 0.2}
     records = [Record("pretrain", name, "test", "A2", None, "pcc_all", value) for name, value in values.items()]
     Results(records).save(run / "results.json")
     (note,) = gene_quality(ensemble).notes
-    assert f"{hage:.3f}, ridge 0.200" in note
+    assert f"{hage:.3f}, {name} 0.200" in note
     assert ("no measurement" in note) == below

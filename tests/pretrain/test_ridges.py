@@ -8,8 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.pretrain import ridges
-from hage_transfer.pretrain.config import BASELINE_NAMES
-from hage_transfer.pretrain.ridges import FULL, RANKS, RIDGES, RidgePath, with_neighbours
+from hage_transfer.pretrain.config import BAGGED_NAMES, BASELINE_NAMES
+from hage_transfer.pretrain.ridges import BAGGED, FULL, RANKS, RIDGES, RidgePath, with_neighbours
 from tests.pretrain.test_baselines import TEST, TRAIN, spots
 
 
@@ -101,3 +101,25 @@ def test_test_counts_are_not_read(name):
 
 def test_names_are_kept_from_variants():
     assert ("ridge", *RIDGES) == BASELINE_NAMES
+    assert tuple(BAGGED) == BAGGED_NAMES
+
+
+def test_a_fit_on_drawn_spots_knows_no_other():
+    rows = [np.arange(0, 90, 2), np.arange(60)]
+    _, bagged = BAGGED["bagged_ridge"]
+    found = bagged.on_rows(TRAIN, TEST, rows, {"alpha": 10.0})
+    for drawn, predicted in zip(rows, found, strict=True):
+        scaler = StandardScaler().fit(TRAIN.features[drawn])
+        model = Ridge(alpha=10.0).fit(scaler.transform(TRAIN.features[drawn]), TRAIN.target[drawn])
+        np.testing.assert_allclose(predicted, model.predict(scaler.transform(TEST.features)), atol=1e-5)
+
+
+def test_a_reduced_fit_on_drawn_spots_has_the_rank_that_was_chosen():
+    train, test = low_rank(120, seed=0, sections=3), low_rank(50, seed=1, sections=1)
+    of, bagged = BAGGED["bagged_reduced_rank_ridge"]
+    assert of == "reduced_rank_ridge"
+    whole = RIDGES[of].predict(train, test, unit="section")
+    (same,) = bagged.on_rows(train, test, [np.arange(120)], whole.chosen)
+    np.testing.assert_array_equal(same, whole.test)
+    (drawn,) = bagged.on_rows(train, test, [np.arange(80)], {"alpha": 10.0, "rank": 2.0})
+    assert np.linalg.matrix_rank(drawn - drawn.mean(0), tol=1e-4) == 2

@@ -1,5 +1,6 @@
 import gzip
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -8,14 +9,20 @@ import pandas as pd
 import pytest
 
 from hage_transfer import GeneInformedEncoder, Results, open_encoder
+from hage_transfer.compare.genes import gene_pcc, pcc_mean
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.errors import DataError, InputError
-from hage_transfer.pretrain.config import BASELINE_NAMES, PretrainConfig
-from hage_transfer.pretrain.inputs import read_inputs
+from hage_transfer.pretrain.baselines import ridge
+from hage_transfer.pretrain.config import BAGGED_NAMES, BASELINE_NAMES, PretrainConfig
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.folds import validation_split
+from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.run import pretrain
+from hage_transfer.pretrain.train import trial_seed
 from hage_transfer.running.run_directory import RunDirectory
 
-METHODS = {"hage", "hage_averaged", *BASELINE_NAMES, "gene_mean", "gene_median", "all_zero", "spot_depth"}
+BAGGED = {f"{name}{suffix}" for name in BAGGED_NAMES for suffix in ("", "_averaged")}
+METHODS = {"hage", "hage_averaged", *BASELINE_NAMES, *BAGGED, "gene_mean", "gene_median", "all_zero", "spot_depth"}
 
 
 def run(config: PretrainConfig, out: Path) -> Results:
@@ -26,6 +33,11 @@ def one_fold(config: PretrainConfig, **changes: object) -> PretrainConfig:
     return config.model_copy(
         update={"trials": 1, "split": config.split.model_copy(update={"held_out": ("A",)}), **changes}
     )
+
+
+def spots_of(spots: Spots, rows: np.ndarray) -> Spots:
+    parts = {name: getattr(spots, name)[rows] for name in ("features", "counts", "target", "coords_px", "section")}
+    return replace(spots, **parts)
 
 
 def change_counts(root: Path, section: str) -> None:
@@ -157,6 +169,23 @@ def test_meta_says_what_the_numbers_depend_on(config, tmp_path):
     assert "test" in meta["heg_rule"]
     assert meta["folds"]["A"] == {"train": ["B1", "B2"], "test": ["A2", "A3"]}
     assert meta["ridge_alpha"]["A"] >= 1
+
+
+def test_bagged_ridges_are_fitted_on_the_spots_that_the_trials_train_on(config, tmp_path):
+    config = one_fold(config, trials=2, train=config.train.model_copy(update={"epochs": 1}))
+    results = run(config, tmp_path / "run")
+    inputs = read_inputs(config)
+    data = fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run").data(config.preset)
+    rows = [validation_split(data.train.section, config.split, seed=trial_seed(config.seed, "A", k))[0] for k in (0, 1)]
+    fits = [ridge(spots_of(data.train, one), data.test, alpha=results.meta["ridge_alpha"]["A"]) for one in rows]
+    for trial, predicted in ((0, fits[0]), (1, fits[1]), (None, np.mean(fits, axis=0))):
+        source = "bagged_ridge" if trial is not None else "bagged_ridge_averaged"
+        mean = np.mean([pcc_mean(gene_pcc(predicted[own], data.test.target[own]))
+                        for own in map(data.test.rows_of, data.test.section_names)])  # fmt: skip
+        scored = results.value(source=source, trial=trial, metric="pcc_all", fold="A", section=None)
+        assert scored == pytest.approx(mean, abs=1e-5)
+    single, vote = (results.fold_values(f"bagged_ridge{name}", "pcc_all")["A"] for name in ("", "_averaged"))
+    assert vote > single  # as a vote's must be, where fits differ
 
 
 def test_missing_features_name_the_file_and_the_command(config, tmp_path):

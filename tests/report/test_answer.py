@@ -114,6 +114,23 @@ def test_single_trials_are_compared_with_a_single_ridge_and_the_share_of_spots_i
     assert said.count("95% interval") == 1
 
 
+def test_a_vote_of_trials_is_held_against_a_vote_of_reduced_rank_ridges():
+    values = {"hage": 0.22, "hage_averaged": 0.25, "ridge": 0.2, "bagged_reduced_rank_ridge_averaged": 0.26}
+    genes = [
+        Record("pretrain", source, "test", fold, None, "pcc_all", value + 0.01 * k * (source == "ridge"))
+        for source, value in values.items()
+        for k, fold in enumerate(("A", "B", "C"))
+    ]
+    genes[0] = Record("pretrain", "hage_averaged", "test", "D", None, "pcc_all", 0.24)
+    genes.append(Record("pretrain", "bagged_reduced_rank_ridge_averaged", "test", "D", None, "pcc_all", 0.27))
+    answer = answer_of([Run(Path("st"), "pretrain", Results(genes, {"training_share": 0.8}), "", {})])
+    (part,) = answer.parts
+    assert (part.source, part.baseline) == ("hage_averaged", "bagged_reduced_rank_ridge_averaged")
+    assert part.mean == pytest.approx((3 * -0.01 - 0.03) / 4)
+    assert "differs from reduced-rank ridge on the frozen features by -0.015" in answer.sentence
+    assert "trials averaged on both sides, each fitted on the same spots" in answer.sentence
+
+
 def test_genes_answer_only_where_nothing_is_classified():
     genes = [
         Record("pretrain", source, "test", fold, None, "pcc_all", value)
