@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     __version__: str
     from hage_transfer.compare.differences import Difference
     from hage_transfer.compare.results import Results
+    from hage_transfer.door.apply import apply
     from hage_transfer.door.check_labels import check_labels
     from hage_transfer.door.check_patches import check_patches
     from hage_transfer.door.compare_systems import compare_systems
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.gene_embeddings import gene_embeddings
     from hage_transfer.door.gene_panel import gene_panel
     from hage_transfer.door.has import has
+    from hage_transfer.door.load_classifier import load_classifier
     from hage_transfer.door.make_labels import make_labels
     from hage_transfer.door.make_manifest import make_manifest
     from hage_transfer.door.mil import mil
@@ -62,6 +64,7 @@ _HOMES = {
     "ExpressionModel": "models.expression_model",
     "GeneInformedEncoder": "models.gene_informed",
     "Results": "compare.results",
+    "apply": "door.apply",
     "check_labels": "door.check_labels",
     "check_patches": "door.check_patches",
     "compare_systems": "door.compare_systems",
@@ -79,6 +82,7 @@ _HOMES = {
     "gene_embeddings": "door.gene_embeddings",
     "gene_panel": "door.gene_panel",
     "has": "door.has",
+    "load_classifier": "door.load_classifier",
     "make_labels": "door.make_labels",
     "make_manifest": "door.make_manifest",
     "mil": "door.mil",
@@ -129,6 +133,7 @@ __all__ = [
     "SplitError",
     "WeightsError",
     "__version__",
+    "apply",
     "check_labels",
     "check_patches",
     "compare_systems",
@@ -146,6 +151,7 @@ __all__ = [
     "gene_embeddings",
     "gene_panel",
     "has",
+    "load_classifier",
     "make_labels",
     "make_manifest",
     "mil",

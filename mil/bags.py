@@ -212,7 +212,7 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
     other = [slide for slide in slides if names[slide] != slide]
     paths = tuple(found[names[slide]] for slide in slides)
     unlabelled = len(found) - len(slides)
-    headers = [_header(path) for path in paths]
+    headers = [read_bag_header(path) for path in paths]
     metas, shapes = [header.meta for header in headers], [header.shape for header in headers]
     for path, header in zip(paths, headers, strict=True):
         _check_alike(path, header, paths[0], headers[0])
@@ -241,7 +241,7 @@ def _same_places(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 @dataclass(frozen=True)
-class _Header:
+class BagHeader:
     """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it."""
 
     meta: FeatureMeta
@@ -249,13 +249,14 @@ class _Header:
     magnification: float | None = None
 
 
-def _header(path: Path) -> _Header:
+def read_bag_header(path: Path) -> BagHeader:
+    """What a feature file of any layout says of itself; errors as ``open_features``."""
     if is_own_file(path):
         meta, shape = read_header(path)
         if meta.mpp_um_per_px is not None:
-            return _Header(meta, shape)
+            return BagHeader(meta, shape)
     source = open_features(path)
-    return _Header(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
+    return BagHeader(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
 
 
 def _unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
@@ -276,7 +277,7 @@ def _scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
     return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
 
 
-def _same_scale(header: _Header, first: _Header) -> bool:
+def _same_scale(header: BagHeader, first: BagHeader) -> bool:
     """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's.
 
     TRIDENT's tiles are of one magnification, and of more level-0 pixels where the slide was scanned at a higher one.
@@ -292,7 +293,7 @@ def _same_scale(header: _Header, first: _Header) -> bool:
     return unscaled and meta.patch_size_level0_px == wanted.patch_size_level0_px
 
 
-def _check_alike(path: Path, header: _Header, first_path: Path, first: _Header) -> None:
+def _check_alike(path: Path, header: BagHeader, first_path: Path, first: BagHeader) -> None:
     """Refuses a bag that was not made as the first was; config_sha256 also covers the slide, so it may differ."""
     if header.shape[1] != first.shape[1]:
         raise DataError(
@@ -310,7 +311,7 @@ def _check_alike(path: Path, header: _Header, first_path: Path, first: _Header) 
             )
 
 
-def _facts(header: _Header) -> dict[str, object]:
+def _facts(header: BagHeader) -> dict[str, object]:
     """What bags of one source have in common; the last three (``_SCALES``) only where they are not of one scale."""
     names = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
     found = {name: getattr(header.meta, name) for name in (*names, "mpp_um_per_px", "patch_size_level0_px")}

@@ -119,14 +119,23 @@ def fold_models(run: Path, *, source: str, own: MakeClassifier | None = None) ->
     Raises:
         DataError: there is none, or as ``read_fold_model``.
     """
-    found = [_read(path, own) for path in (run / FOLDER / source).glob("trial_*/fold_*.safetensors")]
+    found = [model for trial in (run / FOLDER / source).glob("trial_*") for model in read_models(trial, own=own)]
     if not found:
         there = sorted(path.name for path in (run / FOLDER).glob("*") if path.is_dir())
         raise DataError(
             f"{run / FOLDER / source}: no models of this source; `hage mil` writes them"
             + (f", and this run holds {', '.join(there)}" if there else "")
         )
-    return sorted(found, key=lambda model: (model.trial, len(model.fold), model.fold))
+    return sorted(found, key=_order)
+
+
+def read_models(folder: Path, *, own: MakeClassifier | None = None) -> list[FoldModel]:
+    """Models of one trial's folder, by fold in natural order; errors as ``read_fold_model``."""
+    return sorted((_read(path, own) for path in folder.glob("fold_*.safetensors")), key=_order)
+
+
+def _order(model: FoldModel) -> tuple[int, int, str]:
+    return model.trial, len(model.fold), model.fold
 
 
 def _read(path: Path, own: MakeClassifier | None) -> FoldModel:
@@ -154,7 +163,7 @@ def _restored(path: Path, header: Any, tensors: dict[str, Tensor], own: MakeClas
     except ValueError as error:
         raise DataError(f"{path}: is of kind {kind}: {error}") from None
     mean, std = tensors.pop(MEAN), tensors.pop(STD)
-    refuse_not_finite({MEAN: mean, STD: std}, where=str(path))
+    refuse_not_finite({MEAN: mean, STD: std.nan_to_num(posinf=1.0, nan=torch.nan)}, where=str(path))  # inf: constant
     try:
         model = build_fitting(
             lambda: build_model(kind, len(mean), n_classes=len(header["classes"]), own=own, **sizes),

@@ -95,6 +95,11 @@ class MilTrainSettings(Settings):
         description="trials of each source, trial k with the seed seed + k; a source with fewer encoders goes through "
         "them again, one with more has one trial each. 1: a trial each, all with the same seed",
     )
+    final: bool = Field(
+        False,
+        description="also train on every slide, as long as the folds' best took (their median), beside the folds' "
+        "models, for new patients; changes no number",
+    )
     threads: int = Field(
         1, gt=0, description="of the products of one training; jobs= uses cores too, and changes no number"
     )

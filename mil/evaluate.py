@@ -19,6 +19,7 @@ from hage_transfer.data.image_set import META as IMAGE_SET
 from hage_transfer.data.image_set import image_set_sha256
 from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet
+from hage_transfer.mil.final import final_jobs
 from hage_transfer.mil.folds import MilFold, shared_groups
 from hage_transfer.mil.jobs import (
     FoldResult,
@@ -78,6 +79,8 @@ def evaluate_mil(
         redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
     run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
     found = [read_job(job.made) for job in jobs]
+    if config.train.final:
+        run_items(final_jobs(jobs, found), run.path, n_jobs=n_jobs, progress=progress)
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)
@@ -129,7 +132,7 @@ def _of_copies(
 ) -> Results:
     """What copies of a source that carry the same information score, each with a seed of its own."""
     config = plan.config
-    train = config.train.model_copy(update={"repeats": config.null})
+    train = config.train.model_copy(update={"repeats": config.null, "final": False})
     plain = config.model_copy(update={"null": 0, "train": train})
     paths = (bags.parts or (bags,))[0].paths
     written = write_copies(paths, run.path / NULL, copies=config.null, seed=config.seed)

@@ -19,6 +19,9 @@ class ProbeTrainSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, on the weights")
     standardise: bool = Field(True, description="scale each feature by the fold's training rows")
+    final: bool = Field(
+        False, description="also train a probe on every row, beside the folds', for new patients; changes no number"
+    )
 
 
 class ProbeSplitSettings(SplitSettings):

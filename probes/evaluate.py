@@ -22,7 +22,16 @@ from hage_transfer.data.image_set import image_set_sha256
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.config import CrossCheckSettings, LearningCurveSettings, ProbeConfig
 from hage_transfer.probes.folds import ProbeFold, masks
-from hage_transfer.probes.jobs import LINEAR, ProbeJob, read_job, remove_damaged, run_probe_job, work_sha256
+from hage_transfer.probes.jobs import (
+    FINAL,
+    LINEAR,
+    ProbeJob,
+    probes_path,
+    read_job,
+    redo_without_models,
+    run_probe_job,
+    work_sha256,
+)
 from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
 from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
 from hage_transfer.probes.plan import ProbePlan
@@ -101,12 +110,14 @@ def evaluate_probes(
     ]
     classifiers = [LINEAR, *config.cross_checks.classifiers]
     jobs = {
-        (classifier, name, trial): _job(config, labels, heads, classifier, name, trial, files, run=run, device=device)
+        (classifier, name, trial): _job(
+            config, labels, folds, heads, classifier, name, trial, files, run=run, device=device
+        )
         for classifier in classifiers
         for name, trial, files in trials
     }
     for job in jobs.values():
-        remove_damaged(job.made)
+        redo_without_models(*job.arguments)
     run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
     tested = TestedRows.of(labels, folds)
     raw = {place: read_job(job.made) for place, job in jobs.items()}
@@ -162,7 +173,12 @@ def _of_copies(
     """What copies of a feature file that carry the same information score."""
     config = plan.config
     plain = config.model_copy(
-        update={"null": 0, "cross_checks": CrossCheckSettings(), "learning_curve": LearningCurveSettings()}
+        update={
+            "null": 0,
+            "cross_checks": CrossCheckSettings(),
+            "learning_curve": LearningCurveSettings(),
+            "train": config.train.model_copy(update={"final": False}),
+        }
     )
     copies = [(files[0],) for files in write_copies([path], run.path / NULL, copies=config.null, seed=config.seed)]
     inside = RunDirectory.open(run.path / NULL / "run", plain)
@@ -187,6 +203,7 @@ def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) 
 def _job(
     config: ProbeConfig,
     labels: LabelTable,
+    folds: Sequence[ProbeFold],
     heads: _Heads,
     classifier: str,
     name: str,
@@ -199,22 +216,33 @@ def _job(
     all_labels = [place for place, draw in enumerate(heads.draws) if draw.share == 1]
     chosen = list(range(len(heads.draws))) if classifier == LINEAR else all_labels
     training, wanted = heads.training[chosen], heads.wanted[chosen]
+    variants, kept = [heads.variants[head] for head in chosen], {}
+    if classifier == LINEAR:
+        kept = {head: folds[heads.draws[head].fold].name for head in all_labels}
+        if config.train.final:  # a head of its own, which no row is tested by
+            kept[len(chosen)] = FINAL
+            training, wanted = (
+                np.vstack([mask, np.full(len(labels), one)]) for mask, one in ((training, True), (wanted, False))
+            )
+            variants.append(0)
     sha256 = work_sha256(classifier, files, labels, training, wanted)
     work = ProbeJob(
         classifier=classifier,
         paths=tuple(files),
         keys=labels.keys,
         labels=labels.class_indices,
-        n_classes=len(labels.classes),
+        classes=labels.classes,
         training=training,
         wanted=wanted,
-        variants=tuple(heads.variants[head] for head in chosen),
+        variants=tuple(variants),
         train=config.train,
         cross_checks=config.cross_checks,
         memory_gib=config.memory_gib,
         seed=config.seed,
         device=device,
         done=run.path / "jobs" / name / f"{classifier}_trial_{trial or 0}-{sha256}.npy",
+        models=probes_path(run.path, source=name, trial=trial or 0) if kept else None,
+        kept=kept,
     )
     return Job(f"{name} trial {trial or 0} {classifier}", work.done, run_probe_job, (work,))
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,13 @@ from hage_transfer.running.file_stamp import written
 from hage_transfer.running.threads import torch_threads
 
 if TYPE_CHECKING:
+    from hage_transfer.probes.linear import LinearProbes
     from hage_transfer.probes.rows import LabelledFeatures
 
 log = logging.getLogger(__name__)
 
-LINEAR = "linear"
+LINEAR, FINAL = "linear", "final"
+"""The paper's classifier, and the head of it that is trained on every row."""
 _RECIPE = {"knn": "of standardised features", "class_mean": "of standardised features"}
 """What changed in a classifier since its first version: what was done before is done again."""
 
@@ -38,7 +40,7 @@ class ProbeJob:
         paths: feature files whose columns stand side by side.
         keys: of the rows.
         labels: class of each row.
-        n_classes: of the set.
+        classes: of the set.
         training: where each head trains; the heads of a cross-check are the folds.
         wanted: rows whose probabilities are wanted of each head.
         variants: which variant each head belongs to; within one, heads want different rows.
@@ -48,13 +50,15 @@ class ProbeJob:
         seed: of the order of rows.
         device: torch device of the products.
         done: file of the probabilities, (variant, row, class); NaN where a row is not wanted.
+        models: file of the heads that are kept, in place and by name; None: a cross-check, which keeps none.
+        kept: name of each head that is kept, by its place.
     """
 
     classifier: str
     paths: tuple[Path, ...]
     keys: np.ndarray
     labels: Int[np.ndarray, " row"]
-    n_classes: int
+    classes: tuple[str, ...]
     training: Bool[np.ndarray, "head row"]
     wanted: Bool[np.ndarray, "head row"]
     variants: tuple[int, ...]
@@ -64,6 +68,8 @@ class ProbeJob:
     seed: int
     device: str
     done: Path
+    models: Path | None = None
+    kept: Mapping[int, str] = field(default_factory=dict)
 
 
 def run_probe_job(work: ProbeJob) -> None:
@@ -78,7 +84,7 @@ def run_probe_job(work: ProbeJob) -> None:
 
     with torch_threads(1), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
         of_heads = _probabilities(work, features)
-    shape = max(work.variants) + 1, len(work.keys), work.n_classes
+    shape = max(work.variants) + 1, len(work.keys), len(work.classes)
     found = np.full(shape, np.nan, dtype=np.float32)
     broken = next(
         (head for head in range(len(of_heads)) if not np.isfinite(of_heads[head, work.wanted[head]]).all()), None
@@ -92,6 +98,21 @@ def run_probe_job(work: ProbeJob) -> None:
         found[variant, work.wanted[head]] = of_heads[head, work.wanted[head]]
     with atomic_path(work.done) as temporary, temporary.open("wb") as handle:
         np.save(handle, found, allow_pickle=False)
+
+
+def probes_path(run: Path, *, source: str, trial: int) -> Path:
+    """Where a run keeps the probes of a source and trial."""
+    return run / "models" / source / f"trial_{trial}.safetensors"
+
+
+def redo_without_models(work: ProbeJob) -> None:
+    """Has a job done again whose file is damaged, or whose models are gone or of other work."""
+    from hage_transfer.probes.checkpoint import work_of
+
+    remove_damaged(work.done)
+    if work.models is not None and work.done.exists() and work_of(work.models) != work.done.stem:
+        log.warning("%s: its models are not there any more; trained again", work.done)
+        work.done.unlink()
 
 
 def read_job(path: Path) -> Float[np.ndarray, "variant row class"]:
@@ -135,10 +156,11 @@ def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.nda
     from hage_transfer.probes.neighbours import neighbour_probabilities
 
     rows, wanted, options = (features, work.labels, work.training), work.wanted, work.cross_checks
-    n_classes, device = work.n_classes, work.device
+    n_classes, device = len(work.classes), work.device
     if work.classifier == LINEAR:
-        train: dict[str, Any] = work.train.model_dump()
+        train: dict[str, Any] = work.train.model_dump(exclude={"final"})
         fitted = train_probes(*rows, n_classes=n_classes, seed=work.seed, device=device, **train)
+        _keep(work, fitted)
         return fitted.probabilities(features, wanted)
     if work.classifier == "logistic":
         fitted = train_logistic(
@@ -152,3 +174,17 @@ def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.nda
     if work.classifier == "knn":
         return neighbour_probabilities(*rows, wanted, n_classes=n_classes, k=options.k, device=device)
     return class_mean_probabilities(*rows, wanted, n_classes=n_classes, device=device)
+
+
+def _keep(work: ProbeJob, fitted: "LinearProbes") -> None:
+    """Writes the heads that are kept; those that diverged are refused by what reads the probabilities."""
+    from hage_transfer.probes.checkpoint import SavedProbes, save_probes
+    from hage_transfer.probes.linear import LinearProbes
+
+    if work.models is not None:
+        places = list(work.kept)
+        chosen = LinearProbes(fitted.weights[places], fitted.biases[places], fitted.shift)
+        heads = tuple(work.kept.values())
+        save_probes(
+            work.models, SavedProbes(probes=chosen, heads=heads, classes=work.classes, meta={"work": work.done.stem})
+        )

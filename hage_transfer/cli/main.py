@@ -50,11 +50,12 @@ COMMANDS = {
     "labels": "Label tables and split files: make one, or look at some before hours of training.",
     "mil": "Compare slide feature sources with AB-MIL on the same folds and seeds.",
     "compare": "Pretrain every system and control, compare all encoders on patches and slides, and rank them.",
+    "apply": "Score new slides, images or patches by a trained classifier: probability, call, doubt; see `scores.csv`.",
     "heatmap": "Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes.",
     "power": "Say which gain in AUC a study of so many slides would show with power 0.8.",
     "report": "Write report.html (one file that needs no other) and report.md: the answer, then what it rests on.",
     "view": "Show the slides of a run: pan, zoom, attention, tissue and any gene's predicted expression over them.",
-    "share": "Upload an encoder directory, with its model card, to the Hugging Face hub; private by default.",
+    "share": "Upload an encoder or classifier directory, with its card, to the Hugging Face hub; private by default.",
 }
 """Names, and a line each for ``hage --help``, which loads none of them."""
 

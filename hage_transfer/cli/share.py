@@ -1,4 +1,4 @@
-"""`hage share`: an encoder directory to the hub."""
+"""`hage share`: an encoder or classifier directory to the hub."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def share(
-    encoder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Encoder directory that `hage pretrain` made.")],
+    encoder: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="Encoder directory, or a run's classifier/<source>.")
+    ],
     to: Annotated[str, typer.Option(metavar="ORG/NAME", help="Repository on the hub; made where it is not there.")],
     public: Annotated[
         bool, typer.Option("--public", help="Let everybody see it; else your organisation alone.")
@@ -29,7 +31,7 @@ def share(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be uploaded; ask no network.")] = False,
 ) -> None:
-    """Upload an encoder directory, with its model card, to the Hugging Face hub; private by default.
+    """Upload an encoder or classifier directory, with its card, to the Hugging Face hub; private by default.
 
     The token is the one of `hf auth login`, or HF_TOKEN.
     """

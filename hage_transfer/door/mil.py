@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hage_transfer.apply.leave import FinishedRun, leave_classifiers
 from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
 from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
@@ -110,7 +111,12 @@ def mil(
     with run_log(run), shown("mil", progress) as tell:
         paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
         trials = side_by_side(sources_too, paths, repeats=settings.train.repeats)
-        evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        leave_classifiers(
+            FinishedRun(
+                folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results, own=classifier
+            )
+        )
     return replace(RunResults.read(folder), model=classifier)
 
 

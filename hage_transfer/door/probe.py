@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.apply.leave import FinishedRun, leave_classifiers
 from hage_transfer.config import Changes
 from hage_transfer.data.labels import read_labels
 from hage_transfer.door.encoders import Encoder, encoder_of
@@ -112,6 +113,9 @@ def probe(
         paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
         trials = side_by_side(sources_too, paths)
         results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
+        leave_classifiers(
+            FinishedRun(folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results)
+        )
     if select:
         selection.select(results, encoders, metric=settings.select_by, run=folder)
     return RunResults.read(folder)

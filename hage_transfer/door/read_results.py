@@ -4,17 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.apply.scores import SCORES_FILE, Scores
 from hage_transfer.door.feature_set import SUBFOLDER, FeatureSet
 from hage_transfer.door.given import PathLike
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.running.run_directory import RESULTS_FILE
 
-READERS: dict[str, Callable[[Path], Any]] = {RESULTS_FILE: RunResults.read}
+READERS: dict[str, Callable[[Path], Any]] = {SCORES_FILE: Scores.read, RESULTS_FILE: RunResults.read}
 """By the file that says what a folder holds."""
 
 
 def read_results(run: PathLike) -> Any:
-    """Reads what a stage left in a folder: results of a run, features, predictions, explanations.
+    """Reads what a stage left in a folder: results of a run, features, predictions, explanations, scores.
 
     Args:
         run: the folder, or a run's ``results.json``.

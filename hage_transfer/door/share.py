@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hage_transfer.apply.classifier import FACTS_FILE
+from hage_transfer.apply.sharing import check_classifier_upload, push_classifier
 from hage_transfer.door.given import PathLike
 from hage_transfer.models.sharing import check_upload, push_encoder
 
@@ -29,24 +31,26 @@ class Shared:
 def share(
     encoder: PathLike, *, to: str, public: bool = False, licence_allows: bool = False, dry_run: bool = False
 ) -> Shared:
-    """Uploads an encoder directory, with its model card, to the Hugging Face hub.
+    """Uploads an encoder or classifier directory, with its model card, to the Hugging Face hub.
 
     The token is the one of `hf auth login`, or HF_TOKEN.
 
     Args:
-        encoder: encoder directory that `pretrain` made.
+        encoder: encoder directory that `pretrain` made, or classifier directory that `mil` or `probe` left.
         to: ``organisation/name`` of the repository; made where it is not there.
         public: let everybody see it; else the organisation alone.
         licence_allows: you may share it though the frozen encoder's licence forbids derivatives or is not known.
         dry_run: say what would be uploaded; ask no network.
 
     Raises:
-        DataError: no encoder directory.
+        DataError: no encoder directory, nor a classifier directory.
         SharingError: the licence forbids it; no token; no access; the hub cannot be reached.
     """
     folder = Path(encoder)
-    names = check_upload(folder, to, allow_derivative=licence_allows)
+    is_classifier = (folder / FACTS_FILE).is_file()
+    check, push = (check_classifier_upload, push_classifier) if is_classifier else (check_upload, push_encoder)
+    names = check(folder, to, allow_derivative=licence_allows)
     files = {name: (folder / name).stat().st_size for name in names}
     if dry_run:
         return Shared(None, to, files)
-    return Shared(push_encoder(folder, to, private=not public, allow_derivative=licence_allows), to, files)
+    return Shared(push(folder, to, private=not public, allow_derivative=licence_allows), to, files)

@@ -2,13 +2,39 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.encode.embed import embed_path
 from hage_transfer.encode.selection import read_selection
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE
+
+Place = TypeVar("Place")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a source's features are made of.
+
+    Attributes:
+        features: of the source's own; None: encoded from the config's data.
+        encoder: directory of the encoder that they go through; None: they are taken as they are.
+    """
+
+    features: Path | None
+    encoder: Path | None
+
+
+def source_origins(sources: Mapping[str, SourceSettings], *, repeats: int = 1) -> dict[str, list[tuple[Origin, ...]]]:
+    """What stands side by side in every source's trials; as ``side_by_side``, without making anything."""
+    found = {}
+    for name, source in sources.items():
+        encoders = [None] if source.encoder is None else find_encoders(name, source.encoder)
+        found[name] = [Origin(source.features, encoder) for encoder in encoders]
+    return side_by_side(sources, found, repeats=repeats)
 
 
 def needs_frozen(sources: Mapping[str, SourceSettings]) -> bool:
@@ -17,8 +43,8 @@ def needs_frozen(sources: Mapping[str, SourceSettings]) -> bool:
 
 
 def side_by_side(
-    sources: Mapping[str, SourceSettings], resolved: Mapping[str, Sequence[Path]], *, repeats: int = 1
-) -> dict[str, list[tuple[Path, ...]]]:
+    sources: Mapping[str, SourceSettings], resolved: Mapping[str, Sequence[Place]], *, repeats: int = 1
+) -> dict[str, list[tuple[Place, ...]]]:
     """Files of every source's trials, in the order of the config; those of a concatenation are its parts' files.
 
     Trial k of a concatenation is trial k of each part; a part with one trial stands beside every one. A source with
@@ -27,7 +53,7 @@ def side_by_side(
     Raises:
         ConfigError: parts with different numbers of trials.
     """
-    found: dict[str, list[tuple[Path, ...]]] = {}
+    found: dict[str, list[tuple[Place, ...]]] = {}
     for name, source in sources.items():
         if not source.concat:
             found[name] = _repeated([(path,) for path in resolved[name]], repeats)
@@ -43,7 +69,7 @@ def side_by_side(
     return found
 
 
-def _repeated(trials: list[tuple[Path, ...]], repeats: int) -> list[tuple[Path, ...]]:
+def _repeated(trials: list[tuple[Place, ...]], repeats: int) -> list[tuple[Place, ...]]:
     return [trials[k % len(trials)] for k in range(max(repeats, len(trials)))]
 
 

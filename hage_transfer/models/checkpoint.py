@@ -78,7 +78,8 @@ def find_encoder(name: str | Path, *, revision: str | None = None, token: str | 
     """
     folder = Path(name)
     if not folder.is_dir():
-        return _download(str(name), revision=revision, token=token)
+        wanted = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PREDICTOR_FILE]
+        return download(str(name), wanted, what="encoder", maker="hage pretrain", revision=revision, token=token)
     if revision is not None:
         raise DataError(f"{folder}: is a folder and has no revision {revision}; that is for names on the hub")
     return folder
@@ -179,16 +180,27 @@ def _read(path: Path, card: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def _download(name: str, *, revision: str | None, token: str | None) -> Path:
+def download(
+    name: str, wanted: list[str], *, what: str, maker: str, revision: str | None = None, token: str | None = None
+) -> Path:
+    """The local copy of a hub repository's files; errors as ``find_encoder``.
+
+    Args:
+        name: ``organisation/name``.
+        wanted: patterns of files.
+        what: kind of directory, for messages.
+        maker: command that makes one, likewise.
+        revision: branch, tag or commit.
+        token: of the hub.
+    """
     looks_like_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not looks_like_hub:
-        raise DataError(f"{name}: no such encoder directory; `hage pretrain` makes one")
+        raise DataError(f"{name}: no such {what} directory; `{maker}` makes one")
     try:
-        wanted = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PREDICTOR_FILE]
         return Path(huggingface_hub.snapshot_download(name, revision=revision, token=token, allow_patterns=wanted))
     except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
             f"{name}{'' if revision is None else f' at {revision}'}: no such folder here, and not to be had from the "
-            f"hub ({first_line}); give an encoder directory, or a token that may read it (`hf auth login`, HF_TOKEN)"
+            f"hub ({first_line}); give a directory, or a token that may read it (`hf auth login`, HF_TOKEN)"
         ) from None

@@ -80,18 +80,26 @@ def _origin(card: Mapping[str, Any]) -> str:
 
 
 def _front_matter(card: Mapping[str, Any]) -> str:
-    licence = _text(card, "frozen_encoder_licence")
     hub = card.get("frozen_encoder_hub")
     matter: dict[str, Any] = {"library_name": "hage-transfer"}
-    if licence.lower() in _HUB_LICENCES:
-        matter["license"] = licence.lower()
-    else:
-        matter |= {"license": "other", "license_name": f"as-{re.sub(r'[^a-z0-9.]+', '-', name_of(card).lower())}"}
-        if hub:
-            matter["license_link"] = f"https://huggingface.co/{hub}"
+    matter |= hub_licence(_text(card, "frozen_encoder_licence"), name_of(card), hub=hub)
     if hub:
         matter["base_model"] = hub
     return yaml.safe_dump(matter | {"tags": list(TAGS)}, sort_keys=False)
+
+
+def hub_licence(licence: str, encoder: str, *, hub: str | None = None) -> dict[str, str]:
+    """What the hub's front matter says of a frozen encoder's licence: one that it knows, or ``other`` by name.
+
+    Args:
+        licence: of its weights.
+        encoder: its name.
+        hub: its repository, if it has one.
+    """
+    if licence.lower() in _HUB_LICENCES:
+        return {"license": licence.lower()}
+    named = {"license": "other", "license_name": f"as-{re.sub(r'[^a-z0-9.]+', '-', encoder.lower())}"}
+    return named | ({"license_link": f"https://huggingface.co/{hub}"} if hub else {})
 
 
 def name_of(card: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
 from huggingface_hub.errors import (
@@ -54,6 +54,14 @@ def push_encoder(
             or, where the connection broke off, no commit was made.
     """
     names = check_upload(folder, repo_id, allow_derivative=allow_derivative)
+    message = f"Gene-informed encoder on {name_of(read_card(folder))}"
+    return push_files(folder, names, repo_id, token=token, private=private, message=message)
+
+
+def push_files(
+    folder: Path, names: list[str], repo_id: str, *, token: str | None = None, private: bool = True, message: str
+) -> str:
+    """Uploads some files of a folder to the hub; arguments, result and errors as ``push_encoder``."""
     token = token or huggingface_hub.get_token()
     if token is None:
         raise SharingError(
@@ -72,7 +80,7 @@ def push_encoder(
             repo_id=repo_id,
             folder_path=folder,
             allow_patterns=names,
-            commit_message=f"Gene-informed encoder on {name_of(read_card(folder))}",
+            commit_message=message,
         )
     except (HTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
         raise _explained(repo_id, error) from None
@@ -90,11 +98,20 @@ def check_upload(folder: Path, repo_id: str, *, allow_derivative: bool) -> list[
     names = own_files(folder)
     card, _ = read_encoder(folder)
     check_licence(card, folder=folder, allow_derivative=allow_derivative)
+    check_repository(repo_id)
+    return names
+
+
+def check_repository(repo_id: str) -> None:
+    """Refuses what is no name of a repository.
+
+    Raises:
+        SharingError: see above.
+    """
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise _explained(repo_id, error) from None
-    return names
 
 
 def own_files(folder: Path) -> list[str]:
@@ -109,8 +126,16 @@ def own_files(folder: Path) -> list[str]:
     return [*_NEEDED, *([PREDICTOR_FILE] if (folder / PREDICTOR_FILE).is_file() else [])]
 
 
-def check_licence(card: dict[str, Any], *, folder: Path, allow_derivative: bool) -> None:
+def check_licence(
+    card: dict[str, Any], *, folder: Path, allow_derivative: bool, act: Literal["uploaded", "applied"] = "uploaded"
+) -> None:
     """Stops where the frozen encoder's licence forbids passing on what was made with it.
+
+    Args:
+        card: with the frozen encoder's name and licence.
+        folder: that holds the card.
+        allow_derivative: the user has the right to it.
+        act: what is stopped.
 
     Raises:
         SharingError: it does, or it is not known, and ``allow_derivative`` is not set.
@@ -118,15 +143,15 @@ def check_licence(card: dict[str, Any], *, folder: Path, allow_derivative: bool)
     licence = str(card.get("frozen_encoder_licence") or "unknown")
     if allow_derivative:
         return
-    remedy = "if you have the right to share it, say so: licence_allows=True"
+    remedy = f"if you have the right to {'share' if act == 'uploaded' else 'use'} it, say so: licence_allows=True"
     if forbids_derivatives(licence):
         raise SharingError(
             f"{folder}: was trained on features of {name_of(card)}, whose licence {licence} forbids passing "
-            f"derivatives on; nothing was uploaded. Ask its authors; {remedy}"
+            f"derivatives on; nothing was {act}. Ask its authors; {remedy}"
         )
     if not is_known_licence(licence):
         raise SharingError(
-            f"{folder}: the licence of its frozen encoder {name_of(card)} is not recorded; nothing was uploaded. Find "
+            f"{folder}: the licence of its frozen encoder {name_of(card)} is not recorded; nothing was {act}. Find "
             f"it out; {remedy}"
         )
 

@@ -157,7 +157,8 @@ def _differing_keys(path: Path, config: Settings) -> list[str]:
         log.debug("%s does not fit the present form of its config; compared as it stands", path)
     before = _flatten(tree)
     now = _flatten(config.model_dump(mode="json"))
-    keys = (before.keys() | now.keys()) - {"null", "controls"}  # which add to a run and change no number that it has
+    added = {"null", "controls", "train.final"}  # which add to a run and change no number that it has
+    keys = (before.keys() | now.keys()) - added
     return sorted(key for key in keys if before.get(key, "") != now.get(key, ""))
 
 

@@ -125,6 +125,7 @@ def _write_data(data: Path) -> None:
     published = labels.rename(columns={"slide": "slide_id", "label": "oncotree_code", "group": "case_id"})
     published.to_csv(data / "tcga_brca_subset.csv", index=False)
     shutil.copytree(data / "tcga_brca", data / "sln_breast/slides", ignore=shutil.ignore_patterns("*.csv"))
+    shutil.copytree(data / "sln_breast/slides", data / "new_slides")
     target = labels.assign(target=(labels["label"] == "ILC").astype(int))[["slide", "target"]]
     target.to_csv(data / "sln_breast/target.csv", index=False)
     _write_skin(data / "skincancer")

@@ -1,0 +1,1 @@
+"""Trained probes and bag classifiers on new patients: the classifier directory, its scores, and what they are worth."""

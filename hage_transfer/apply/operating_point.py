@@ -1,0 +1,88 @@
+"""The threshold of a call, chosen on out-of-fold probabilities of the positive class alone."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hage_transfer.errors import ConfigError
+
+Kind = Literal["youden", "sensitivity", "specificity", "cost", "threshold"]
+_FORMS = (
+    "youden, sensitivity=0.9, specificity=0.9, cost=5 (a missed positive counts five false alarms) or threshold=0.3"
+)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How a threshold is chosen.
+
+    Attributes:
+        kind: ``youden``: highest sensitivity + specificity; ``sensitivity``, ``specificity``: at least so much, at the
+            best other one; ``cost``: least cost, at the training set's share of positives; ``threshold``: as given.
+        value: of the last four: the wanted share; the cost of a missed positive in false alarms; the threshold.
+    """
+
+    kind: Kind = "youden"
+    value: float = 0.0
+
+    @classmethod
+    def of(cls, given: "str | Mapping[str, float] | OperatingPoint") -> "OperatingPoint":
+        """Of ``youden``, ``sensitivity=0.9`` or ``{"sensitivity": 0.9}``.
+
+        Raises:
+            ConfigError: another name, or a number out of range.
+
+        >>> OperatingPoint.of("sensitivity=0.9")
+        OperatingPoint(kind='sensitivity', value=0.9)
+        """
+        if isinstance(given, OperatingPoint):
+            return given
+        pairs = list(given.items()) if isinstance(given, Mapping) else [given.partition("=")[::2]]
+        name, text = pairs[0] if len(pairs) == 1 else ("", "")
+        try:
+            value = float(text) if text != "" else 0.0
+        except (TypeError, ValueError):
+            value = math.nan
+        shares = ("sensitivity", "specificity", "threshold")
+        right = value > 0 if name == "cost" else 0 < value < 1 if name in shares else text == ""
+        if name not in get_args(Kind) or not right or not math.isfinite(value):
+            raise ConfigError(f"operating_point={given}: wanted {_FORMS}; shares lie between 0 and 1")
+        return cls(cast(Kind, name), value)
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "youden" else f"{self.kind}={self.value:g}"
+
+    def threshold(self, scores: Float[np.ndarray, " row"], is_positive: Bool[np.ndarray, " row"]) -> float:
+        """The probability from which on a row is called positive.
+
+        It lies half way between two neighbouring scores. Of n positives (negatives) a wanted sensitivity (specificity)
+        s takes at least s (n + 1), so that s is also what is expected of new ones, not of these alone; where n is too
+        small for that, all n.
+
+        Raises:
+            ConfigError: the rows hold no positive, or no negative.
+        """
+        if self.kind == "threshold":
+            return self.value
+        if is_positive.all() or not is_positive.any():
+            raise ConfigError(f"operating_point={self}: the out-of-fold scores are of one class; give threshold=0.5")
+        ordered = np.unique(scores)
+        places = np.concatenate([[0.0], (ordered[1:] + ordered[:-1]) / 2, [(ordered[-1] + 1) / 2]])
+        caught = len(scores[is_positive]) - np.searchsorted(np.sort(scores[is_positive]), places)
+        cleared = np.searchsorted(np.sort(scores[~is_positive]), places)
+        n, m = int(is_positive.sum()), int((~is_positive).sum())
+        if self.kind == "sensitivity":
+            return float(places[np.flatnonzero(caught >= _least(self.value, n))[-1]])
+        if self.kind == "specificity":
+            return float(places[np.flatnonzero(cleared >= _least(self.value, m))[0]])
+        gain = caught / n + cleared / m if self.kind == "youden" else -(self.value * (n - caught) + (m - cleared))
+        best = np.flatnonzero(gain >= gain.max() - 1e-12)
+        return float(places[best[len(best) // 2]])
+
+
+def _least(share: float, n: int) -> int:
+    return min(math.ceil(share * (n + 1) - 1e-9), n)

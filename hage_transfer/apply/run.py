@@ -1,0 +1,118 @@
+"""A classifier on new slides, images or patches: a folder that says what was done, `scores.csv`, `failures.csv`."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from hage_transfer.apply.classifier import Classifier
+from hage_transfer.apply.decide import Rules, decided
+from hage_transfer.apply.inputs import How, find_inputs
+from hage_transfer.apply.operating_point import OperatingPoint
+from hage_transfer.apply.score import read_scored, score_jobs
+from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
+from hage_transfer.config import Settings
+from hage_transfer.errors import ConfigError
+from hage_transfer.running.atomic import atomic_path, write_json
+from hage_transfer.running.items import Items
+from hage_transfer.running.progress import Progress
+from hage_transfer.running.run_directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+class ApplyConfig(Settings):
+    """What decides an application: which classifier, on what."""
+
+    classifier: str = Field(description="classifier directory")
+    classifier_sha256: str = Field(description="of its classifier.json")
+    given: str = Field(description="slides, images, patches or features")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of the probabilities; none of it has a slide scored again.
+
+    Attributes:
+        point: operating point of the call.
+        abstain: share of training units that would be left to a person; None: every unit is called.
+    """
+
+    point: OperatingPoint
+    abstain: float | None = None
+
+
+def open_application(out: Path, classifier: Classifier, given: Path, *, overwrite: bool) -> RunDirectory:
+    """The folder of an application; opening it again goes on with it.
+
+    Raises:
+        ConfigError: it holds that of another classifier, or other files.
+    """
+    config = ApplyConfig(
+        classifier=str(classifier.folder), classifier_sha256=classifier.sha256, given=str(given.resolve())
+    )
+    return RunDirectory.open(out, config, overwrite=overwrite)
+
+
+def apply_classifier(
+    classifier: Classifier,
+    given: Path,
+    *,
+    out: RunDirectory,
+    how: How,
+    wanted: Wanted,
+    progress: Progress | None = None,
+) -> Scores:
+    """Scores what is given; what an earlier, interrupted call finished is kept.
+
+    Raises:
+        InputError: nothing could be scored: input, features, encoder or options that do not fit the classifier.
+        ItemsFailedError: some slides failed; they are in ``failures.csv``, ``done`` of the error has the scores of the
+            rest.
+    """
+    rules = Rules.of(classifier, wanted.point, wanted.abstain)
+    inputs = find_inputs(classifier, given, out.path, how, progress)
+    jobs = score_jobs(classifier, inputs, out.path, how)
+    items = Items(
+        out.path,
+        what="slides" if classifier.task == "mil" else "images",
+        total=len(jobs) + len(inputs.failures),
+        progress=progress,
+    )
+    for name, error in inputs.failures.items():
+        items.fail(name, error)
+    items.run(jobs, n_jobs=how.workers.jobs, engine=how.workers.engine, address=how.workers.address)
+    done = [job for job in jobs if job.is_done]
+    if not done:
+        items.finish()
+        raise ConfigError(f"{given}: nothing is encoded yet; run it again once other workers are done")
+    table = decided(classifier, read_scored(done), rules)
+    with atomic_path(out.path / SCORES_FILE) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    write_json(out.path / FACTS_FILE, _facts(classifier, rules, how))
+    scores = Scores.read(out.path)
+    items.finish(scores)
+    return scores
+
+
+def _facts(classifier: Classifier, rules: Rules, how: How) -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "classifier": str(classifier.folder),
+        "classifier_sha256": classifier.sha256,
+        "task": classifier.task,
+        "source": classifier.source,
+        "classes": list(classifier.classes),
+        "positive": classifier.facts["positive"],
+        "operating_point": str(rules.point) if rules.threshold is not None else "highest probability",
+        "threshold": rules.threshold,
+        "abstain": rules.abstain,
+        "calibration": classifier.facts["calibration"]["method"],
+        "models": "trained on all patients" if how.final else "of the folds",
+    }
+
+
+def default_out(classifier: Classifier, given: Path) -> Path:
+    """Where an application goes that names no folder: ``runs/apply-<source>-<what was given>``."""
+    return Path("runs") / f"apply-{classifier.source}-{given.resolve().stem or 'input'}"

@@ -1,0 +1,73 @@
+"""`hage apply`: a trained classifier on new slides, images or patches."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import hage_transfer as ht
+from hage_transfer.cli import options
+
+_SHOWN, _MOST = ("probability", "spread", "call", "calibrated", "doubt", "why"), 20
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `hage`."""
+    app.command("apply")(apply)
+
+
+def apply(
+    classifier: Annotated[
+        str, typer.Argument(help="Classifier directory, run of `hage mil|probe`, or hub repository.")
+    ],
+    given: Annotated[Path, typer.Argument(metavar="SLIDES|PATCHES|FEATURES", help="A folder of these, or one file.")],
+    labels: Annotated[Path | None, typer.Option(help="Csv `slide[,label][,group][,mpp]` of the slides.")] = None,
+    source: Annotated[str | None, typer.Option(help="Feature source of a run that has several.")] = None,
+    out: options.Out = None,
+    operating_point: Annotated[
+        str, typer.Option(help="youden, sensitivity=0.9, specificity=0.9, cost=5 or threshold=0.3.")
+    ] = "youden",
+    abstain: Annotated[float | None, typer.Option(help="Share of slides like training's to leave to a person.")] = None,
+    final: Annotated[bool, typer.Option("--final", help="By the models of all patients (train.final).")] = False,
+    weights: Annotated[Path | None, typer.Option(help="Local file of the frozen encoder's weights.")] = None,
+    slide_mpp: Annotated[float | None, typer.Option(help="Level-0 um per px of slides that record none.")] = None,
+    encoder_name: Annotated[str | None, typer.Option(help="Of feature files that do not record it.")] = None,
+    encoder_sha256: Annotated[str | None, typer.Option(help="Hash of its weights, likewise.")] = None,
+    mpp: Annotated[float | None, typer.Option(help="Um per px of their tiles, likewise.")] = None,
+    licence_allows: Annotated[
+        bool, typer.Option("--licence-allows", help="You may use it though the licence forbids it or is not known.")
+    ] = False,
+    device: options.Device = "auto",
+    jobs: options.Jobs = 1,
+    engine: options.Engine = "processes",
+    address: options.Address = None,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="This command's part of the slides.")] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Score new slides, images or patches by a trained classifier: probability, call, doubt; see `scores.csv`."""
+    given_options: dict[str, Any] = {
+        name: value for name, value in locals().items() if name not in ("classifier", "given", "slide_mpp", "mpp")
+    }
+    console = Console()
+    try:
+        scores = ht.apply(classifier, given, slide_mpp_um_per_px=slide_mpp, mpp_um_per_px=mpp, **given_options)
+    except ht.ItemsFailedError as error:
+        show_scores(error.done, console)
+        raise
+    show_scores(scores, console)
+
+
+def show_scores(scores: Any, console: Console) -> None:
+    """Prints what was called, the first rows, and where all of them are."""
+    if scores is None:
+        return
+    frame = scores.frame()
+    table = Table(frame.columns[0], *_SHOWN, **options.STYLE)
+    for row in frame.head(_MOST).itertuples(index=False):
+        cells = [getattr(row, name) for name in _SHOWN]
+        table.add_row(row[0], *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells))
+    console.print(table)
+    left = f" ({len(frame) - _MOST} more rows)" if len(frame) > _MOST else ""
+    console.print(f"{scores.caption()}{left}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,108 @@
+"""Trained linear probes as a file: ``models/<source>/trial_<k>.safetensors`` of a probe run, all folds in one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+
+from hage_transfer.errors import DataError
+from hage_transfer.probes.jobs import FINAL
+from hage_transfer.probes.linear import LinearProbes
+from hage_transfer.running.atomic import atomic_path
+from hage_transfer.tensor_files import read_tensors, refuse_not_finite, save_tensors, tensors_sha256
+
+SCHEMA_VERSION = 1
+_HEADER = "hage"
+_NAMES = ("weights", "biases", "shift")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedProbes:
+    """The probes of one source and trial, a head a fold.
+
+    Attributes:
+        probes: of raw features.
+        heads: the fold that each kept back; ``final``: trained on every row.
+        classes: names, in the order of the logits.
+        meta: what else the header records: ``work``, the job that they came from.
+    """
+
+    probes: LinearProbes
+    heads: tuple[str, ...]
+    classes: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+    def only(self, *, final: bool) -> "SavedProbes":
+        """The heads of the folds alone, or the one that was trained on every row alone."""
+        chosen = [place for place, head in enumerate(self.heads) if (head == FINAL) == final]
+        probes = LinearProbes(self.probes.weights[chosen], self.probes.biases[chosen], self.probes.shift)
+        return replace(self, probes=probes, heads=tuple(self.heads[place] for place in chosen))
+
+    def probabilities(self, rows: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row head class"]:
+        """Class probabilities of every row by every head.
+
+        Raises:
+            DataError: rows of another width.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.probes.shift):
+            raise DataError(f"features have shape {rows.shape}, the probe takes (rows, {len(self.probes.shift)})")
+        every = np.ones((len(self.heads), len(rows)), dtype=bool)
+        return self.probes.probabilities(rows, every).transpose(1, 0, 2)
+
+
+def save_probes(path: Path, saved: SavedProbes) -> None:
+    """Writes probes atomically."""
+    tensors = {name: getattr(saved.probes, name) for name in _NAMES}
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        **saved.meta,
+        "heads": list(saved.heads),
+        "classes": list(saved.classes),
+        "tensors_sha256": tensors_sha256(tensors),
+    }
+    with atomic_path(path) as temporary:
+        save_tensors(temporary, tensors, header={_HEADER: json.dumps(header, sort_keys=True)})
+
+
+def work_of(path: Path) -> str | None:
+    """The job that probes came from, as the header says; None where there are no readable probes."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return None
+    return header.get("work") if isinstance(header, dict) else None
+
+
+def read_probes(path: Path) -> SavedProbes:
+    """Reads what ``save_probes`` wrote.
+
+    Raises:
+        DataError: no such file, not one of these, of a later schema, or weights that are damaged or no numbers.
+    """
+    try:
+        text, tensors = read_tensors(path, remedy="run the probe again")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `hage probe` writes it as a job ends") from None
+    try:
+        header = json.loads(text.get(_HEADER, "null"))
+        heads, classes = tuple(map(str, header["heads"])), tuple(map(str, header["classes"]))
+        version, sha256 = int(header["schema_version"]), header["tensors_sha256"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: its header cannot be read ({error}); run the probe again") from None
+    if version > SCHEMA_VERSION:
+        raise DataError(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}; upgrade")
+    width = tensors["shift"].numel() if "shift" in tensors else 0
+    wanted = {"weights": (len(heads), len(classes), width), "biases": (len(heads), len(classes)), "shift": (width,)}
+    met = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors.items()}
+    if met != {name: (shape, "torch.float32") for name, shape in wanted.items()} or not width:
+        raise DataError(f"{path}: its tensors are {met}, wanted float32 of {wanted}; run the probe again")
+    refuse_not_finite(tensors, where=str(path))
+    if sha256 != tensors_sha256(tensors):
+        raise DataError(f"{path}: its weights are not those that were written (another hash); copy it again")
+    return SavedProbes(probes=LinearProbes(**tensors), heads=heads, classes=classes, meta=header)

@@ -1,0 +1,84 @@
+"""A run of bags and one of patches, small enough for a moment, and new units for their classifiers."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hage_transfer as ht
+from hage_transfer.data.feature_file import FeatureMeta, write_features
+
+WIDTH = 8
+
+
+def _feature_meta(name: str, **changes: object) -> FeatureMeta:
+    values = {
+        "source": name,
+        "encoder": "embedded",
+        "encoder_sha256": "a" * 64,
+        "encoder_licence": "Apache-2.0",
+        "patch_size_px": 224,
+        "patch_size_level0_px": 224,
+        "mpp_um_per_px": 0.5,
+        "precision": "float32",
+        "config_sha256": "settings",
+    }
+    return FeatureMeta(**{**values, **changes})
+
+
+def _write_bags(folder: Path, names: list[str], *, seed: int = 0, shift: float = 0.0, **changes: object) -> Path:
+    """Every second bag hides a few tiles that the others lack."""
+    generator = np.random.default_rng(seed)
+    for number, name in enumerate(names):
+        rows = generator.normal(size=(int(generator.integers(8, 20)), WIDTH)).astype(np.float32) + shift
+        rows[:2, :2] += 4.0 * (number % 2)
+        coords = np.stack([np.arange(len(rows)) * 224, np.zeros(len(rows), dtype=int)], axis=1)
+        write_features(folder / f"{name}.h5", rows, _feature_meta(name, **changes), coords=coords)
+    return folder
+
+
+def _bag_labels(names: list[str]) -> pd.DataFrame:
+    labels = [("normal", "tumour")[number % 2] for number in range(len(names))]
+    return pd.DataFrame({"slide": names, "label": labels, "group": [f"p{number // 2}" for number in range(len(names))]})
+
+
+@dataclass(frozen=True)
+class Made:
+    root: Path
+    config: dict
+    run: ht.Results
+
+    def moved(self, to: Path, source: str = "frozen") -> Path:
+        """Its classifier directory alone, elsewhere."""
+        return Path(shutil.copytree(self.run.folder / "classifier" / source, to))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A MIL run of 24 bags, two trials, with models of all patients."""
+    root = tmp_path_factory.mktemp("made")
+    names = [f"s{number}" for number in range(24)]
+    _write_bags(root / "bags", names)
+    _bag_labels(names).to_csv(root / "labels.csv", index=False)
+    config = {
+        "data": {"layout": "features", "root": root / "bags", "labels": root / "labels.csv"},
+        "split": {"folds": 3},
+        "model": {"hidden_dim": 8, "attention_dim": 4},
+        "train": {"epochs": 8, "validation": 0, "repeats": 2, "final": True, "learning_rate": 0.01},
+    }
+    return Made(root, config, ht.mil(config, out=root / "run"))
+
+
+@pytest.fixture(scope="session")
+def write_bags():
+    """Writes bags into a folder, every second of them a tumour; other attributes as keywords."""
+    return _write_bags
+
+
+@pytest.fixture(scope="session")
+def bag_labels():
+    """Labels of such bags, two of each patient."""
+    return _bag_labels
