@@ -112,8 +112,29 @@ def false_gene_verdicts(
             base = float(rng.normal(0.2, 0.05))
             other = base + effect[int(patient[1:])] + float(rng.normal(0, 0.02))
             for source, value in (("hage", other), ("ridge", base)):
-                records.append(Record("pretrain", source, "test", section, None, "pcc_all", value, section))
-                records.append(Record("pretrain", source, "test", section, None, "pcc_all", value))
+                records.append(
+                    Record(
+                        task="pretrain",
+                        source=source,
+                        split="test",
+                        fold=section,
+                        trial=None,
+                        metric="pcc_all",
+                        value=value,
+                        section=section,
+                    )
+                )
+                records.append(
+                    Record(
+                        task="pretrain",
+                        source=source,
+                        split="test",
+                        fold=section,
+                        trial=None,
+                        metric="pcc_all",
+                        value=value,
+                    )
+                )
         found = Results(records, meta).difference("hage", "ridge", "pcc_all")
         wrong += found is not None and found.verdict in ("gain", "loss")
     return wrong / replicates

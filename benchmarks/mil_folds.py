@@ -148,7 +148,17 @@ def make_bags(options: argparse.Namespace) -> None:
         if bag % 2:
             moved = rng.permutation(n_tiles)[: max(round(rng.uniform(*SHARE) * n_tiles), 1)]
             rows[moved] += np.float32(rng.uniform(*MOVED)) * direction
-        meta = FeatureMeta(f"b{bag}", "synthetic", "0" * 64, "none", 224, 224, 0.5, "float32", str(bag))
+        meta = FeatureMeta(
+            source=f"b{bag}",
+            encoder="synthetic",
+            encoder_sha256="0" * 64,
+            encoder_licence="none",
+            patch_size_px=224,
+            patch_size_level0_px=224,
+            mpp_um_per_px=0.5,
+            precision="float32",
+            config_sha256=str(bag),
+        )
         write_features(path, rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
 
 
@@ -191,7 +201,12 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     keep_freed_memory(everything=True)
     torch.set_num_threads(options.threads)
     labels = np.arange(options.bags) % 2
-    table = LabelTable(np.array([f"b{i}" for i in range(options.bags)]), labels.astype(str), None, "slide")
+    table = LabelTable(
+        keys=np.array([f"b{i}" for i in range(options.bags)]),
+        labels=labels.astype(str),
+        groups=None,
+        key_column="slide",
+    )
     folds = folds_of(options)
     start, before = time.perf_counter(), cpu_seconds()
     bags = open_bags(folder_of(options), table, memory_limit_bytes=int(options.memory_gib * 2**30))

@@ -59,7 +59,17 @@ def make_bags(folder: Path, n_tiles: int) -> None:
     for bag in range(2):
         if not (folder / f"b{bag}.h5").exists():
             rows = np.random.default_rng(bag).standard_normal((n_tiles, FEATURES), dtype=np.float32).astype(np.float16)
-            meta = FeatureMeta(f"b{bag}", "synthetic", "0" * 64, "none", 224, 224, 0.5, "float16", str(bag))
+            meta = FeatureMeta(
+                source=f"b{bag}",
+                encoder="synthetic",
+                encoder_sha256="0" * 64,
+                encoder_licence="none",
+                patch_size_px=224,
+                patch_size_level0_px=224,
+                mpp_um_per_px=0.5,
+                precision="float16",
+                config_sha256=str(bag),
+            )
             write_features(folder / f"b{bag}.h5", rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
 
 
@@ -75,7 +85,9 @@ def visit(folder: Path, *, threads: int) -> dict[str, float]:
 
     keep_freed_memory(everything=True)
     torch.set_num_threads(threads)
-    bags = open_bags(folder, LabelTable(np.array(["b0", "b1"]), np.array(["a", "b"]), None, "slide"))
+    bags = open_bags(
+        folder, LabelTable(keys=np.array(["b0", "b1"]), labels=np.array(["a", "b"]), groups=None, key_column="slide")
+    )
     both, none = np.arange(2), np.array([], dtype=np.int64)
     start, before = time.perf_counter(), time.process_time()
     train_folds(

@@ -130,7 +130,17 @@ def measure(options: argparse.Namespace, size: int) -> None:
         StoredSections({path.stem: path for path in files}, options.folder),
         LeftOut("test", names[:-1], names[-1:]),
         FoldGenes(tuple(f"G{gene}" for gene in range(n_genes)), vectors, "synthetic"),
-        FeatureMeta("synthetic", "synthetic", "", "", 224, 224, None, "float32", ""),
+        FeatureMeta(
+            source="synthetic",
+            encoder="synthetic",
+            encoder_sha256="",
+            encoder_licence="",
+            patch_size_px=224,
+            patch_size_level0_px=224,
+            mpp_um_per_px=None,
+            precision="float32",
+            config_sha256="",
+        ),
         "0" * 64,
     )
     clock = Clock()

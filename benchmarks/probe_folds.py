@@ -36,7 +36,17 @@ from hage_transfer.data.feature_file import FeatureMeta
 
 CONTENDERS = ("memory", "streamed", "logistic", "plain", "sklearn")
 N_GROUPS, MIB = 400, 2**20
-META = FeatureMeta("set", "synthetic", "0" * 64, "none", 96, 96, None, "float16", "none")
+META = FeatureMeta(
+    source="set",
+    encoder="synthetic",
+    encoder_sha256="0" * 64,
+    encoder_licence="none",
+    patch_size_px=96,
+    patch_size_level0_px=96,
+    mpp_um_per_px=None,
+    precision="float16",
+    config_sha256="none",
+)
 
 
 def main() -> None:

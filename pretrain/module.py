@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import lightning
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -25,10 +25,7 @@ class Embedded(NamedTuple):
     image: Float[Tensor, "batch embed"]
     expression: Float[Tensor, "batch embed"]
     predicted: Float[Tensor, "batch gene"]
-    target: Float[Tensor, "batch gene"]
-    cluster: Int[Tensor, " batch"]
-    section: Int[Tensor, " batch"]
-    spot: Int[Tensor, " batch"]
+    batch: Batch
 
 
 class HageModule(lightning.LightningModule):
@@ -73,21 +70,20 @@ class HageModule(lightning.LightningModule):
     def embed(self, batch: Batch) -> Embedded:
         """The batch through the three networks."""
         image, expression = self.encoder(batch.features), self.expression(batch.target)
-        predicted = self.predictor(image)
-        return Embedded(image, expression, predicted, batch.target, batch.cluster, batch.section, batch.spot)
+        return Embedded(image, expression, self.predictor(image), batch)
 
     def terms(self, embedded: Embedded) -> dict[str, Tensor]:
         """The terms of Eq. 3, unweighted, and beside the contrastive ones their value at chance."""
-        image, expression, predicted, target, clusters, sections, spots = embedded
+        image, expression, predicted, batch = embedded
         if self.bank is None:
-            centres = centroids(image, clusters), centroids(expression, clusters)
+            centres = centroids(image, batch.cluster), centroids(expression, batch.cluster)
         else:
-            centres = self.bank(spots, image, expression)
-            self.bank.store(spots, image, expression)
+            centres = self.bank(batch.spot, image, expression)
+            self.bank.store(batch.spot, image, expression)
         if self.loss.pcc_scope == "section":
-            pcc = pcc_loss_within(predicted, target, sections)
+            pcc = pcc_loss_within(predicted, batch.target, batch.section)
         else:
-            pcc = pcc_loss(predicted, target)
+            pcc = pcc_loss(predicted, batch.target)
         return {
             "cyclip": cyclip_loss(image, expression),
             "clip_local": clip_loss(image, expression, temperature=self.loss.temperature),

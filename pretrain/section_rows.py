@@ -20,13 +20,24 @@ def section_rows(
         trial: None where there is one only.
     """
     records = [
-        Record(TASK, source, "test", fold, trial, metric, finite(value), section)
+        Record(
+            task=TASK,
+            source=source,
+            split="test",
+            fold=fold,
+            trial=trial,
+            metric=metric,
+            value=finite(value),
+            section=section,
+        )
         for section, scores in by_section.items()
         for metric, value in scores.items()
     ]
     for metric in dict.fromkeys(metric for scores in by_section.values() for metric in scores):
         mean = mean_of_defined(finite(scores.get(metric, math.nan)) for scores in by_section.values())
-        records.append(Record(TASK, source, "test", fold, trial, metric, mean))
+        records.append(
+            Record(task=TASK, source=source, split="test", fold=fold, trial=trial, metric=metric, value=mean)
+        )
     return records
 
 
@@ -37,6 +48,15 @@ def over_trials(records: Sequence[Record]) -> list[Record]:
         if record.trial is not None and record.value is not None:
             groups.setdefault((record.source, record.fold, record.metric, record.section), []).append(record.value)
     return [
-        Record(TASK, source, "test", fold, None, metric, sum(values) / len(values), section)
+        Record(
+            task=TASK,
+            source=source,
+            split="test",
+            fold=fold,
+            trial=None,
+            metric=metric,
+            value=sum(values) / len(values),
+            section=section,
+        )
         for (source, fold, metric, section), values in groups.items()
     ]

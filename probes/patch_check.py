@@ -70,7 +70,7 @@ def check_patch_set(
         ItemsFailedError: unreadable images, or identical ones on what may become two sides of a split.
     """
     patches = read_patch_set(config.data)
-    labels = map_labels(LabelTable(patches.keys, patches.labels, patches.groups), config.label_map)
+    labels = map_labels(LabelTable(keys=patches.keys, labels=patches.labels, groups=patches.groups), config.label_map)
     sizes = tuple(len(fold.test) for fold in probe_folds(config.split, labels))  # before the pixels
     if not pixels:
         return PatchCheck(labels, config.split.mode, sizes, None)

@@ -1,3 +1,6 @@
+import ast
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -5,6 +8,11 @@ import pytest
 
 import hage_transfer
 from hage_transfer.errors import ConfigError, HageError, InputError, ItemsFailedError
+
+ROOT = pathlib.Path(hage_transfer.__file__).parents[1]
+SOURCES = [
+    path for top in ("hage_transfer", "pretrain", "probes", "mil") for path in sorted((ROOT / top).rglob("*.py"))
+]
 
 
 def python(code: str) -> str:
@@ -41,6 +49,29 @@ for name in names(main.typer.main.get_command(main.app)):
     assert [line for line in told if set(line.split(",")) & set(heavy.split())] == []
 
 
+def test_no_constructor_takes_more_than_six_by_place():
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and (count := positional(node)) > 6:
+                found.append(f"{path.name}: {node.name} takes {count}")
+    assert found == []
+
+
+def positional(node: ast.ClassDef) -> int:
+    """Arguments that a class's constructor takes by place, ``self`` not counted."""
+    made = next((one for one in node.body if getattr(one, "name", "") == "__init__"), None)
+    if made is not None:
+        return len(made.args.posonlyargs + made.args.args) - 1
+    marks = [ast.unparse(one) for one in node.decorator_list if "dataclass" in ast.unparse(one)]
+    bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    if (not marks and "NamedTuple" not in bases) or any("kw_only=True" in mark for mark in marks):
+        return 0
+    fields = [ast.unparse(one.annotation) for one in node.body if isinstance(one, ast.AnnAssign)]
+    fields = [one for one in fields if not one.startswith("ClassVar")]
+    return fields.index("KW_ONLY") if "KW_ONLY" in fields else len(fields)
+
+
 def test_exported_names_load():
     for name in hage_transfer.__all__:
         assert getattr(hage_transfer, name) is not None
@@ -55,14 +86,9 @@ def test_errors_have_one_base_and_two_kinds():
 
 
 def test_no_source_loads_a_pickle():
-    import pathlib
-    import re
-
-    root = pathlib.Path(hage_transfer.__file__).parents[1]
-    sources = [path for top in ("hage_transfer", "pretrain", "probes", "mil") for path in (root / top).rglob("*.py")]
     pickle = re.compile(r"pickle\.load|allow_pickle\s*=\s*True|weights_only\s*=\s*False|joblib\.load")
-    assert len(sources) > 50
-    assert [path.name for path in sources if pickle.search(path.read_text())] == []
+    assert len(SOURCES) > 50
+    assert [path.name for path in SOURCES if pickle.search(path.read_text())] == []
 
 
 def test_version_is_the_distributions():

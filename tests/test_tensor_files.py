@@ -128,7 +128,17 @@ def test_build_fitting_gives_the_model_with_the_tensors():
 
 
 def test_feature_files_are_not_written_with_infinities(tmp_path):
-    meta = FeatureMeta("s", "uni", "a" * 64, "MIT", 224, 224, 0.5, "float32", "c" * 64)
+    meta = FeatureMeta(
+        source="s",
+        encoder="uni",
+        encoder_sha256="a" * 64,
+        encoder_licence="MIT",
+        patch_size_px=224,
+        patch_size_level0_px=224,
+        mpp_um_per_px=0.5,
+        precision="float32",
+        config_sha256="c" * 64,
+    )
     rows = np.ones((4, 2), np.float32)
     rows[2, 1] = np.inf
     with pytest.raises(DataError, match="row 2 of 4 holds NaN or infinity"):

@@ -32,7 +32,7 @@ _MOST_ROWS, _FEWEST = 40_000, 16
 """Tiles of all units together, and least of each, so that memory stays within bounds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cohort:
     """What is kept of a training cohort.
 
@@ -100,9 +100,17 @@ def cohort_of(config: MilConfig | ProbeConfig, labels: LabelTable, base: Path) -
     space = None if distances is None else FeatureSpace.fit(np.concatenate(rows))
     stains = _stains(config, labels, units, places)
     if stains is None:
-        return Cohort(units, tiles, space, distances)
+        return Cohort(units=units, tiles=tiles, space=space, tile_distances=distances)
     away = held_out_distances(list(stains[:, None]), groups, StainSpace.fit)
-    return Cohort(units, tiles, space, distances, stains, None if away is None else StainSpace.fit(stains), away)
+    return Cohort(
+        units=units,
+        tiles=tiles,
+        space=space,
+        tile_distances=distances,
+        stains=stains,
+        stain_space=None if away is None else StainSpace.fit(stains),
+        stain_distances=away,
+    )
 
 
 def patch_place(key: str) -> Int[np.ndarray, "1 2"] | None:

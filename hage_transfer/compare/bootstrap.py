@@ -16,7 +16,7 @@ _DRAWN_AT_A_TIME = 1 << 24
 """Groups drawn before they are summed: it bounds memory; the draws are the same whatever it is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Interval:
     """A mean over units and its bootstrap interval.
 
@@ -87,9 +87,9 @@ def cluster_bootstrap(
     n_units, n_groups = len(numbers), len(position)
     if n_groups < MIN_GROUPS:
         reason = f"{n_groups} patients; an interval by patient needs at least {MIN_GROUPS}"
-        return Interval(mean, None, None, level, n_units, n_groups, reason)
+        return Interval(mean=mean, low=None, high=None, level=level, n_units=n_units, n_groups=n_groups, reason=reason)
     if np.ptp(sums / sizes) == 0:
-        return Interval(mean, mean, mean, level, n_units, n_groups)
+        return Interval(mean=mean, low=mean, high=mean, level=level, n_units=n_units, n_groups=n_groups)
     interval = stats.bootstrap(
         (sums, sizes),
         _ratio,
@@ -101,7 +101,9 @@ def cluster_bootstrap(
         method=method,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high), level, n_units, n_groups)
+    return Interval(
+        mean=mean, low=float(interval.low), high=float(interval.high), level=level, n_units=n_units, n_groups=n_groups
+    )
 
 
 def paired_bootstrap(

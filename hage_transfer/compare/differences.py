@@ -34,7 +34,7 @@ _CLOSING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """A source minus its baseline, paired by fold.
 

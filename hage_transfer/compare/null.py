@@ -28,7 +28,7 @@ _FARTHEST = 8.0
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Null:
     """What equal sources do on the folds of a set.
 

@@ -84,7 +84,15 @@ def scored_records(
         for fold in folds:
             scores = measure(fold, prediction.probabilities)
             records += [
-                Record(task, prediction.source, split, fold, prediction.trial, metric, value)
+                Record(
+                    task=task,
+                    source=prediction.source,
+                    split=split,
+                    fold=fold,
+                    trial=prediction.trial,
+                    metric=metric,
+                    value=value,
+                )
                 for metric, value in scores.items()
             ]
     records += _means_over_trials(records)
@@ -193,5 +201,15 @@ def _means_over_trials(records: Sequence[Record]) -> list[Record]:
             trials.setdefault(key, []).append(record.value)
     means = []
     for (task, source, split, fold, metric), values in trials.items():
-        means.append(Record(task, source, split, fold, None, metric, mean_of_defined(values)))
+        means.append(
+            Record(
+                task=task,
+                source=source,
+                split=split,
+                fold=fold,
+                trial=None,
+                metric=metric,
+                value=mean_of_defined(values),
+            )
+        )
     return means

@@ -17,7 +17,7 @@ from hage_transfer.errors import ConfigError
 _STEPS = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Power:
     """What a planned study can show.
 
@@ -115,7 +115,16 @@ def power(
         middle = (low + high) / 2
         seen[middle] = gains(middle)
         low, high = (low, middle) if seen[middle] >= POWER else (middle, high)
-    return Power(slides, patients, auc, folds, repeats, high if reachable else None, alarms, dict(sorted(seen.items())))
+    return Power(
+        slides=slides,
+        patients=patients,
+        auc=auc,
+        folds=folds,
+        repeats=repeats,
+        detectable=high if reachable else None,
+        false_alarms=alarms,
+        by_difference=dict(sorted(seen.items())),
+    )
 
 
 @dataclass(frozen=True)

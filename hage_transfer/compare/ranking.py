@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from hage_transfer.compare.differences import METRIC_NAMES, TASKS, Difference
+from hage_transfer.compare.differences import METRIC_NAMES, TASKS
 from hage_transfer.compare.results import Results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranked:
     """One source's place.
 
@@ -74,19 +74,17 @@ def _ranked(results: Results, source: str, metric: str, *, leader: str) -> Ranke
     lead = results.difference(source, leader, metric) if source != leader else None
     base = results.difference(source, results.baseline, metric) if source != results.baseline else None
     return Ranked(
-        source,
-        mean(values),
-        stdev(values) if len(values) > 1 else None,
-        max(len(results.trials(source)), 1),
-        *_difference(lead),
-        lead is None or lead.verdict != "loss",
-        *_difference(base),
-        "" if base is None else base.verdict,
+        source=source,
+        mean=mean(values),
+        std=stdev(values) if len(values) > 1 else None,
+        trials=max(len(results.trials(source)), 1),
+        from_leader=None if lead is None else lead.mean,
+        from_leader_interval=None if lead is None else lead.interval,
+        tied=lead is None or lead.verdict != "loss",
+        from_baseline=None if base is None else base.mean,
+        from_baseline_interval=None if base is None else base.interval,
+        verdict="" if base is None else base.verdict,
     )
-
-
-def _difference(one: Difference | None) -> tuple[float | None, tuple[float, float] | None]:
-    return (None, None) if one is None else (one.mean, one.interval)
 
 
 def _values(results: Results, source: str, metric: str) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 MEAN, STD = "mean", "std"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One number: which task, feature source or method, split, fold and trial it belongs to.
 

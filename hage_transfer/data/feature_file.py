@@ -27,7 +27,7 @@ _MOST = 2**31 - 1
 _LATER = ("views", "surround", "mpp_source", "trained_um_per_px", "trained_on", "control", "synthetic")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureMeta:
     """What a feature file says of itself.
 

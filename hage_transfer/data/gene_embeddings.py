@@ -162,12 +162,14 @@ def made_embeddings(given: object, source: str, argument: str) -> GeneEmbeddings
 
 
 def _pair(given: Any) -> tuple[tuple[str, ...], Any]:
+    found: Any
     if isinstance(given, pd.DataFrame):
-        symbols, vectors = given.index, given.to_numpy()
+        found = given.index, given.to_numpy()
     elif isinstance(given, Mapping):
-        symbols, vectors = given.keys(), list(given.values())
+        found = given.keys(), list(given.values())
     elif hasattr(given, "symbols") and hasattr(given, "vectors"):
-        symbols, vectors = given.symbols, given.vectors
+        found = given.symbols, given.vectors
     else:
-        symbols, vectors = given() if callable(given) else given
+        found = given() if callable(given) else given
+    symbols, vectors = found
     return tuple(map(str, symbols)), vectors

@@ -23,7 +23,7 @@ SITE_COLUMN = "site"
 _REMEDY = "leave the row out (`hage labels make --drop-empty` does), or give it a name that is meant"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelTable:
     """Labelled rows in the file's order; keys are unique.
 

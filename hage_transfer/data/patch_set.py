@@ -27,7 +27,7 @@ class PatchSource:
     read: Callable[[int], Iterator[UInt8[np.ndarray, "height width 3"]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PatchSet:
     """Labelled patches in a fixed order, their pixels read when asked for.
 

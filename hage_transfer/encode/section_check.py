@@ -27,7 +27,7 @@ _SPOT, _PATCH, _INK = (0, 90, 255), (255, 120, 0), (0, 0, 0)
 _BARS_UM = (1000, 500, 200, 100, 50, 20)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckedSection:
     """A section as it was read, or why it was not.
 
@@ -75,7 +75,7 @@ def check_sections(config: PretrainConfig, *, n_overlays: int = 3) -> list[Check
         try:
             checked.append(_checked(read(), config, folder))
         except InputError as error:
-            checked.append(CheckedSection(name, fault=" ".join([str(error), *getattr(error, "__notes__", ())])))
+            checked.append(CheckedSection(name=name, fault=" ".join([str(error), *getattr(error, "__notes__", ())])))
     return checked
 
 

@@ -96,7 +96,7 @@ def encode_patches(
     refuse_manifest_at(config.features / LABELS_FILE, config.data)
     patches = read_patch_set(config.data)
     if check is not None:
-        check(LabelTable(patches.keys, patches.labels, patches.groups))
+        check(LabelTable(keys=patches.keys, labels=patches.labels, groups=patches.groups))
     item = patch_set_item(patches, config.features)
     with shown("encode", progress) as tell:
         encode_items(

@@ -157,7 +157,7 @@ def _of_timm(spec: EncoderSpec, config: Mapping[str, Any], path: Path) -> nn.Mod
         raise WeightsError(f"{path}: timm {timm.__version__} has no architecture {named}; upgrade timm")
     arguments = {**dict(config.get("model_args") or {}), **spec.arguments}
     try:
-        return build(EncoderSpec(spec.name, spec.hub, architecture=named, arguments=arguments))
+        return build(EncoderSpec(name=spec.name, hub=spec.hub, architecture=named, arguments=arguments))
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise WeightsError(f"{path}: timm cannot build {named} of its model_args: {error}") from None
 

@@ -5,7 +5,7 @@ arguments are what that file and the authors' model card give together. Nothing 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class EncoderSpec:
     width: int = 0
     is_gated: bool = False
     architecture: str | None = None
+    _: KW_ONLY
     arguments: Mapping[str, Any] = field(default_factory=dict)
     pooling: Pooling = "model"
     preprocessing: Preprocessing | None = None
@@ -77,30 +78,31 @@ def _phikon(name: str, width: int) -> EncoderSpec:
 _ALL = (
     EncoderSpec(
         "uni", "MahmoodLab/UNI", _NON_COMMERCIAL, 1024, True, "vit_large_patch16_224",
-        {**_BASE_224, "dynamic_img_size": True}, preprocessing=_BILINEAR,
+        arguments={**_BASE_224, "dynamic_img_size": True}, preprocessing=_BILINEAR,
     ),
     EncoderSpec(
-        "uni2-h", "MahmoodLab/UNI2-h", _NON_COMMERCIAL, 1536, True, "vit_giant_patch14_224", _UNI2,
+        "uni2-h", "MahmoodLab/UNI2-h", _NON_COMMERCIAL, 1536, True, "vit_giant_patch14_224", arguments=_UNI2,
         preprocessing=_BILINEAR,
     ),
     EncoderSpec(
-        "virchow2", "paige-ai/Virchow2", _NON_COMMERCIAL, 2560, True, "vit_huge_patch14_224", _VIRCHOW2,
-        "class_and_patch_mean", Preprocessing(),
+        "virchow2", "paige-ai/Virchow2", _NON_COMMERCIAL, 2560, True, "vit_huge_patch14_224",
+        arguments=_VIRCHOW2, pooling="class_and_patch_mean", preprocessing=Preprocessing(),
     ),
     EncoderSpec(
         "gigapath", "prov-gigapath/prov-gigapath",
         "Apache-2.0; hub access for non-commercial research, see model card", 1536, True, "vit_giant_patch14_dinov2",
-        _GIGAPATH, preprocessing=Preprocessing(resize_px=256),
+        arguments=_GIGAPATH, preprocessing=Preprocessing(resize_px=256),
     ),
     EncoderSpec(
         "h-optimus-0", "bioptimus/H-optimus-0", "Apache-2.0", 1536, True, "vit_giant_patch14_reg4_dinov2",
-        {**_BASE_224, "dynamic_img_size": False}, preprocessing=_OPTIMUS,
+        arguments={**_BASE_224, "dynamic_img_size": False}, preprocessing=_OPTIMUS,
     ),
     EncoderSpec(
-        "virchow", "paige-ai/Virchow", "Apache-2.0", 2560, True, None, _SWIGLU, pooling="class_and_patch_mean"
+        "virchow", "paige-ai/Virchow", "Apache-2.0", 2560, True, None, arguments=_SWIGLU,
+        pooling="class_and_patch_mean",
     ),
     EncoderSpec("h-optimus-1", "bioptimus/H-optimus-1", _NON_COMMERCIAL, 1536, True),
-    EncoderSpec("h0-mini", "bioptimus/H0-mini", _NON_COMMERCIAL, 768, True, None, _SWIGLU, pooling="class"),
+    EncoderSpec("h0-mini", "bioptimus/H0-mini", _NON_COMMERCIAL, 768, True, arguments=_SWIGLU, pooling="class"),
     _kaiko("vits8", "vit_small_patch8_224", 384),
     _kaiko("vits16", "vit_small_patch16_224", 384),
     _kaiko("vitb8", "vit_base_patch8_224", 768),

@@ -145,7 +145,9 @@ def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: 
         raise DataError(f"section {name}: one spot and no resolution, so a spot's size is not known; leave it out")
     obs = section.obs[["section", "patient"]].astype("category")
     image = Path(facts["image_path"])
-    place = Place(name, obs, centres, diameter_px, "circle", image, mpp)
+    place = Place(
+        name=name, obs=obs, centres_px=centres, diameter_px=diameter_px, shape="circle", image=image, mpp_um_per_px=mpp
+    )
 
     def load() -> Loaded:
         return Loaded(
@@ -187,4 +189,12 @@ def _slide_place(path: Path, features: Features, image: Path | None) -> Place:
             f"{path}: {some(list(obs.index[obs.index.duplicated()]))} is the place of two tiles; encode again"
         )
     mpp = float("nan") if meta.mpp_um_per_px is None else meta.mpp_um_per_px * meta.patch_size_px / side
-    return Place(path.stem, obs, coords + side / 2, float(side), "square", image, mpp)
+    return Place(
+        name=path.stem,
+        obs=obs,
+        centres_px=coords + side / 2,
+        diameter_px=float(side),
+        shape="square",
+        image=image,
+        mpp_um_per_px=mpp,
+    )

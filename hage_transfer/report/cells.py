@@ -1,7 +1,7 @@
 """Cells of the report's tables: texts, and numbers that remember their full value."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from statistics import mean
 
 from hage_transfer.compare.records import mean_and_std
@@ -38,6 +38,7 @@ class Table:
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    _: KW_ONLY
     strong: frozenset[int] = frozenset()
     text_columns: int = 1
     title: str = ""

@@ -76,7 +76,7 @@ def gene_table(run: Run) -> Table:
     strong = frozenset(i for i, name in enumerate(methods) if name == _better(run, methods))
     caption += " Marked: the better of HAGE and the best other method in PCC, where they are told apart."
     header = ("Method", *(GENE_METRICS[metric] for metric in metrics))
-    return Table(caption, header, rows, strong, title="Methods (the paper's Table 1)")
+    return Table(caption, header, rows, strong=strong, title="Methods (the paper's Table 1)")
 
 
 def _better(run: Run, methods: Sequence[str]) -> str | None:

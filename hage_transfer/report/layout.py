@@ -1,6 +1,6 @@
 """What the page says, before it is laid out as markdown or html."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from hage_transfer.report.answer import Answer
 from hage_transfer.report.cells import Table
@@ -29,6 +29,7 @@ class Section:
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    _: KW_ONLY
     pictures: tuple[Picture, ...] = ()
     maps_first: bool = False
 

@@ -40,7 +40,7 @@ def comparison_table(runs: Sequence[Run]) -> Table:
         "where a source has several trials, each fold's value is the mean of its trials. "
         "Marked: the better side in AUC, where the folds tell them apart."
     )
-    return Table(caption, header, tuple(rows), frozenset(strong), text_columns=2)
+    return Table(caption, header, tuple(rows), strong=frozenset(strong), text_columns=2)
 
 
 def better_of(found: Sequence[Difference]) -> str | None:

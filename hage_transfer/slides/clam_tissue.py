@@ -11,7 +11,7 @@ from hage_transfer.config import TissueSettings
 _REFERENCE_PX = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClamParameters:
     """CLAM's parameters under its own names.
 

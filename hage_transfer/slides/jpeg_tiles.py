@@ -26,7 +26,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JpegLevel:
     """Where the tiles of one level are in the file.
 
@@ -70,8 +70,9 @@ def jpeg_levels(tiff: tifffile.TiffFile, sizes_px: Sequence[tuple[int, int]]) ->
         if len(pages) == 1 and isinstance(pages[0], tifffile.TiffPage) and _is_plain(pages[0]):
             page = pages[0]
             found[index] = JpegLevel(
-                width, height, int(page.tilewidth), int(page.tilelength), page.dataoffsets, page.databytecounts,
-                _head(page),
+                width_px=width, height_px=height,
+                tile_width_px=int(page.tilewidth), tile_height_px=int(page.tilelength),
+                offsets=page.dataoffsets, counts=page.databytecounts, head=_head(page),
             )  # fmt: skip
     return found
 

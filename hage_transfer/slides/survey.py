@@ -22,7 +22,7 @@ from hage_transfer.slides.tissue import TissueMask, find_tissue, geojson_path, n
 _UM2_PER_MM2 = 1e6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlideSurvey:
     """What a look at a slide found; None where the resolution is not known.
 

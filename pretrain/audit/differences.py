@@ -10,7 +10,7 @@ from hage_transfer.compare.records import MEAN, STD, Record, spread
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae", "mse_calibrated", "mae_calibrated")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """How much a source scores above a baseline (PCC: higher is better; errors: lower).
 
@@ -56,7 +56,17 @@ def paired_differences(records: Sequence[Record], *, baseline: str) -> list[Diff
             ]
             if pairs:
                 above = sum(pair > 0 for pair in pairs)
-                found.append(Difference(source, baseline, metric, mean(pairs), spread(pairs), len(pairs), above))
+                found.append(
+                    Difference(
+                        source=source,
+                        baseline=baseline,
+                        metric=metric,
+                        mean=mean(pairs),
+                        std=spread(pairs),
+                        n_pairs=len(pairs),
+                        n_above=above,
+                    )
+                )
     return found
 
 

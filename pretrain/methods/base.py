@@ -1,7 +1,7 @@
 """What a compared system is: a name, a reference, and a fit that predicts the training and the test spots."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from jaxtyping import Float, Int
@@ -55,13 +55,14 @@ class Trained:
     train: Float[ndarray, "train gene"]
     test: Float[ndarray, "test gene"]
     validation_pcc: float
+    _: KW_ONLY
     best_epoch: int = -1
     curves: Sequence[tuple[int, str, float]] = ()
     chosen: dict[str, float] | None = None
     encoder: StoredEncoder | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """A compared system.
 

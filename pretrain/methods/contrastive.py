@@ -156,4 +156,6 @@ def fit_retrieval(
         )
         train = library.predict(module.towers, spots.features, own_rows=np.arange(len(spots)))
         test = library.predict(module.towers, task.data.test.features)
-    return Trained(train, test, best.score, best.epoch, tuple(best.curves), encoder=module.towers.images)
+    return Trained(
+        train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=module.towers.images
+    )

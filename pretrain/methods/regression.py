@@ -166,7 +166,7 @@ def n_positions(spots: Spots, *, at_least: int = 64) -> int:
 
 
 def _trained(network: ExpressionNetwork, best: BestEpoch, train: np.ndarray, test: np.ndarray) -> Trained:
-    return Trained(train, test, best.score, best.epoch, tuple(best.curves), encoder=network.stored())
+    return Trained(train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=network.stored())
 
 
 @torch.inference_mode()

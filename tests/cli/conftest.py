@@ -73,7 +73,17 @@ class Bench:
             image = self.st / "ST-imgs" / name[0] / name / "image.jpg"
             image.parent.mkdir(parents=True)
             Image.new("RGB", (160, 160), "white").save(image)
-            meta = FeatureMeta(name, "embedded", "abc", "Apache-2.0", 16, 16, None, "float32", "hash")
+            meta = FeatureMeta(
+                source=name,
+                encoder="embedded",
+                encoder_sha256="abc",
+                encoder_licence="Apache-2.0",
+                patch_size_px=16,
+                patch_size_level0_px=16,
+                mpp_um_per_px=None,
+                precision="float32",
+                config_sha256="hash",
+            )
             rows = rng.normal(size=(len(x), 5)).astype(np.float32)
             write_features(self.root / "features" / f"{name}.h5", rows, meta, keys=spots)
         (self.root / "panel.txt").write_text("\n".join(GENES))
@@ -106,7 +116,17 @@ class Bench:
         rng = np.random.default_rng(0)
         rows = []
         for number in range(8):
-            meta = FeatureMeta(f"s{number}", "embedded", "abc", "Apache-2.0", 16, 16, 0.5, "float32", "hash")
+            meta = FeatureMeta(
+                source=f"s{number}",
+                encoder="embedded",
+                encoder_sha256="abc",
+                encoder_licence="Apache-2.0",
+                patch_size_px=16,
+                patch_size_level0_px=16,
+                mpp_um_per_px=0.5,
+                precision="float32",
+                config_sha256="hash",
+            )
             coords = np.arange(6).reshape(3, 2)
             write_features(self.bags / f"s{number}.h5", rng.normal(size=(3, 5)).astype(np.float32), meta, coords=coords)
             rows.append((f"s{number}", "ab"[number % 2], f"g{number}"))

@@ -77,7 +77,17 @@ def test_encode_slides_adds_a_layout_to_slides_that_are_encoded_and_keeps_what_i
 
 
 def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
-    meta = FeatureMeta("a", "embedded", "x", "x", 128, 128, 1.0, "float32", "x")
+    meta = FeatureMeta(
+        source="a",
+        encoder="embedded",
+        encoder_sha256="x",
+        encoder_licence="x",
+        patch_size_px=128,
+        patch_size_level0_px=128,
+        mpp_um_per_px=1.0,
+        precision="float32",
+        config_sha256="x",
+    )
     path, folder = tmp_path / "f" / "a.h5", tmp_path / "out"
     write_features(path, np.ones((2000, 64), np.float32), meta, coords=np.zeros((2000, 2), np.int64))
     data = SlideSetSettings(labels="none.csv")

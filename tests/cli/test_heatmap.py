@@ -43,7 +43,8 @@ def make_slides(root):
         marked = np.zeros(ROWS * COLUMNS, dtype=bool)
         if label == "tumour":
             marked[[number, number + 1, number + COLUMNS, number + COLUMNS + 1, number + 2]] = True
-        meta = FeatureMeta(name, *META.values(), SIDE, SIDE, 0.5, "float32", "settings")
+        sizes = {"patch_size_px": SIDE, "patch_size_level0_px": SIDE, "mpp_um_per_px": 0.5}
+        meta = FeatureMeta(source=name, **META, **sizes, precision="float32", config_sha256="settings")
         write_features(root / "bags" / f"{name}.h5", features_of(rng, marked), meta, coords=coords)
         pixels = np.full((ROWS * SIDE, COLUMNS * SIDE, 3), (230, 180, 210), dtype=np.uint8)
         for left, top in coords[marked]:

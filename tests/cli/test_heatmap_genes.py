@@ -97,7 +97,10 @@ def test_quality_says_where_heldout_scores_are_not_known(ensemble):
 def test_quality_says_whether_the_model_beats_ridge(run, ensemble, hage, below, baseline, name):
     write_predictions(run)
     values = {"hage_averaged": hage, "ridge": 0.1, baseline: 0.2}
-    records = [Record("pretrain", name, "test", "A2", None, "pcc_all", value) for name, value in values.items()]
+    records = [
+        Record(task="pretrain", source=name, split="test", fold="A2", trial=None, metric="pcc_all", value=value)
+        for name, value in values.items()
+    ]
     Results(records).save(run / "results.json")
     (note,) = gene_quality(ensemble).notes
     assert f"{hage:.3f}, {name} 0.200" in note

@@ -20,9 +20,8 @@ def root(tmp_path):
 
 def meta(**changes):
     values = {"patch_size_px": 64, "patch_size_level0_px": 64, "mpp_um_per_px": None}
-    facts = ("s", "embedded", "a" * 64, "Apache-2.0")
-    values |= changes
-    return FeatureMeta(*facts, *values.values(), "float32", "settings")
+    facts = {"source": "s", "encoder": "embedded", "encoder_sha256": "a" * 64, "encoder_licence": "Apache-2.0"}
+    return FeatureMeta(**facts | values | changes, precision="float32", config_sha256="settings")
 
 
 def test_images_of_a_pattern_are_found_by_the_bags_name(root):

@@ -28,7 +28,17 @@ def recipe(tmp_path):
     lines = ["slide,label,group"]
     for number in range(24):
         features = generator.normal(size=(60, 64)).astype(np.float32) + 0.3 * (number % 2)
-        meta = FeatureMeta(f"s{number}", "embedded", "a" * 64, "Apache-2.0", 224, 224, None, "float32", str(number))
+        meta = FeatureMeta(
+            source=f"s{number}",
+            encoder="embedded",
+            encoder_sha256="a" * 64,
+            encoder_licence="Apache-2.0",
+            patch_size_px=224,
+            patch_size_level0_px=224,
+            mpp_um_per_px=None,
+            precision="float32",
+            config_sha256=str(number),
+        )
         write_features(tmp_path / "bags" / f"s{number}.h5", features, meta, coords=np.zeros((60, 2), dtype=np.int64))
         lines.append(f"s{number},{('normal', 'tumour')[number % 2]},p{number // 2}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))

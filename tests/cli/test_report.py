@@ -9,7 +9,15 @@ from hage_transfer.compare.results import Results
 
 def test_report_command_writes_both_pages(tmp_path: Path) -> None:
     records = [
-        Record("probe", source, "test", str(fold), None, "auc", 0.5 + fold / 10 + bonus)
+        Record(
+            task="probe",
+            source=source,
+            split="test",
+            fold=str(fold),
+            trial=None,
+            metric="auc",
+            value=0.5 + fold / 10 + bonus,
+        )
         for source, bonus in (("frozen", 0.0), ("hage", 0.05))
         for fold in range(3)
     ]

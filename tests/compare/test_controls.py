@@ -14,7 +14,15 @@ def results(gains: dict[str, float], kinds: dict[str, str] | None = None) -> Res
     """Sources that gain so much over frozen in every fold, but for a little noise."""
     gains = {"frozen": 0.0, **gains}
     records = [
-        Record("probe", source, "test", str(fold), None, "auc", base + gain + noise * (k + 1))
+        Record(
+            task="probe",
+            source=source,
+            split="test",
+            fold=str(fold),
+            trial=None,
+            metric="auc",
+            value=base + gain + noise * (k + 1),
+        )
         for k, (source, gain) in enumerate(gains.items())
         for fold, (base, noise) in enumerate(zip(FROZEN, NOISE, strict=True))
     ]

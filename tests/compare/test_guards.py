@@ -11,11 +11,24 @@ from hage_transfer.data.labels import LabelTable
 
 
 def meta(mpp=0.5, **trained):
-    return FeatureMeta("set", "hage:e", "a" * 64, "Apache-2.0", 224, 224, mpp, "float32", "settings", **trained)
+    return FeatureMeta(
+        source="set",
+        encoder="hage:e",
+        encoder_sha256="a" * 64,
+        encoder_licence="Apache-2.0",
+        patch_size_px=224,
+        patch_size_level0_px=224,
+        mpp_um_per_px=mpp,
+        precision="float32",
+        config_sha256="settings",
+        **trained,
+    )
 
 
 def table(groups=None, keys=("x/s1.svs", "s2", "s3#0_0")):
-    return LabelTable(np.array(keys), np.array(["a", "b", "a"]), None if groups is None else np.array(groups))
+    return LabelTable(
+        keys=np.array(keys), labels=np.array(["a", "b", "a"]), groups=None if groups is None else np.array(groups)
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ AUC = {
 
 def results(**values: tuple[float, ...]) -> Results:
     rows = [
-        Record("probe", source, "test", str(fold), None, "auc", value)
+        Record(task="probe", source=source, split="test", fold=str(fold), trial=None, metric="auc", value=value)
         for source, folds in values.items()
         for fold, value in enumerate(folds)
     ]
@@ -60,5 +60,8 @@ def test_one_fold_tells_nothing_apart():
 
 @pytest.mark.parametrize("metric", ["auc"])
 def test_sources_without_the_metric_have_no_place(metric: str):
-    rows = [*results(**AUC).records, Record("probe", "none", "test", "0", None, metric, None)]
+    rows = [
+        *results(**AUC).records,
+        Record(task="probe", source="none", split="test", fold="0", trial=None, metric=metric, value=None),
+    ]
     assert "none" not in {one.source for one in ranking(Results(rows), metric)}

@@ -72,7 +72,7 @@ def test_classification_folds_refuse_what_cannot_be_filled(labels, groups, n_fol
 
 
 def test_table_folds_refuse_groups_that_are_not_there():
-    table = LabelTable(np.array(["x", "y"]), np.array(["a", "b"]), None)
+    table = LabelTable(keys=np.array(["x", "y"]), labels=np.array(["a", "b"]), groups=None)
     with pytest.raises(SplitError, match="labels have no groups"):
         table_folds(table, n_folds=2, by_group=True, seed=0)
 

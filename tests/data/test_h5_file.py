@@ -10,7 +10,17 @@ from hage_transfer.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.arange(12).reshape(6, 2) * 256
-META = FeatureMeta("s", "uni", "a" * 64, "MIT", 224, 224, 0.5, "float32", "c" * 64)
+META = FeatureMeta(
+    source="s",
+    encoder="uni",
+    encoder_sha256="a" * 64,
+    encoder_licence="MIT",
+    patch_size_px=224,
+    patch_size_level0_px=224,
+    mpp_um_per_px=0.5,
+    precision="float32",
+    config_sha256="c" * 64,
+)
 
 
 def replaced(name, make):

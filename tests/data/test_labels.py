@@ -65,7 +65,9 @@ def test_read_labels_names_a_file_that_is_no_text(tmp_path):
         read_labels(path)
 
 
-SKIN = LabelTable(np.array(["1", "2", "3"]), np.array(["tumor_bcc", "nontumor_dermis", "tumor_naevus"]), None)
+SKIN = LabelTable(
+    keys=np.array(["1", "2", "3"]), labels=np.array(["tumor_bcc", "nontumor_dermis", "tumor_naevus"]), groups=None
+)
 
 
 def test_map_labels_take_the_class_of_the_pattern_they_match():

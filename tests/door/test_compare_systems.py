@@ -35,7 +35,9 @@ def pretrained(tmp_path: Path) -> Path:
     }
     for place, encoder in encoders.items():
         encoder.save_pretrained(folder / place / "trial_0", card=CARD)
-    Results([Record("pretrain", "hage", "test", "A", None, "pcc_all", 0.2)]).save(folder / "results.json")
+    Results(
+        [Record(task="pretrain", source="hage", split="test", fold="A", trial=None, metric="pcc_all", value=0.2)]
+    ).save(folder / "results.json")
     return folder
 
 
@@ -96,7 +98,9 @@ def test_faults_are_told_before_work(config: dict, tmp_path: Path, changes: dict
 
 def test_a_run_without_encoders_is_refused(config: dict, tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    Results([Record("pretrain", "knn", "test", "A", None, "pcc_all", 0.2)]).save(tmp_path / "empty/results.json")
+    Results(
+        [Record(task="pretrain", source="knn", split="test", fold="A", trial=None, metric="pcc_all", value=0.2)]
+    ).save(tmp_path / "empty/results.json")
     with pytest.raises(DataError, match="holds no encoder"):
         ht.compare_systems(config, changes={"pretrain.run": str(tmp_path / "empty")}, out=tmp_path / "all")
 

@@ -33,7 +33,10 @@ def sources(tmp_path, monkeypatch):
 
 
 def records(values, *, split="test"):
-    return [Record("probe", "hage", split, MEAN, trial, "auc", value) for trial, value in enumerate(values)]
+    return [
+        Record(task="probe", source="hage", split=split, fold=MEAN, trial=trial, metric="auc", value=value)
+        for trial, value in enumerate(values)
+    ]
 
 
 def test_select_writes_the_best_trial_and_what_it_was_chosen_by(sources, tmp_path):

@@ -14,7 +14,17 @@ from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 
-META = FeatureMeta("set", "embedded", "a" * 64, "Apache-2.0", 224, 224, None, "float32", "settings")
+META = FeatureMeta(
+    source="set",
+    encoder="embedded",
+    encoder_sha256="a" * 64,
+    encoder_licence="Apache-2.0",
+    patch_size_px=224,
+    patch_size_level0_px=224,
+    mpp_um_per_px=None,
+    precision="float32",
+    config_sha256="settings",
+)
 
 
 def write_encoder(folder, *, seed=0):

@@ -39,7 +39,16 @@ def _shallow(name):
 
 @pytest.fixture
 def tiny():
-    return EncoderSpec("tiny", "no/such", "MIT", 32, False, "vit_tiny_patch16_224", TINY, preprocessing=Preprocessing())
+    return EncoderSpec(
+        name="tiny",
+        hub="no/such",
+        licence="MIT",
+        width=32,
+        is_gated=False,
+        architecture="vit_tiny_patch16_224",
+        arguments=TINY,
+        preprocessing=Preprocessing(),
+    )
 
 
 @pytest.fixture

@@ -83,7 +83,17 @@ def recipe(name: str) -> str:
 
 
 def own_h5(folder: Path) -> Path:
-    meta = FeatureMeta("s", "uni", "a" * 64, "MIT", 224, 224, 0.5, "float32", "c" * 64)
+    meta = FeatureMeta(
+        source="s",
+        encoder="uni",
+        encoder_sha256="a" * 64,
+        encoder_licence="MIT",
+        patch_size_px=224,
+        patch_size_level0_px=224,
+        mpp_um_per_px=0.5,
+        precision="float32",
+        config_sha256="c" * 64,
+    )
     write_features(folder / "s.h5", ROWS, meta, coords=COORDS, keys=[f"k{row}" for row in range(7)])
     return folder / "s.h5"
 
@@ -147,7 +157,10 @@ def classifier(folder: Path) -> Path:
 
 
 def results(folder: Path) -> Path:
-    records = [Record("mil", "frozen", "test", str(fold), 0, "auc", 0.5 + fold / 10) for fold in range(3)]
+    records = [
+        Record(task="mil", source="frozen", split="test", fold=str(fold), trial=0, metric="auc", value=0.5 + fold / 10)
+        for fold in range(3)
+    ]
     Results(records, {"classes": ["a", "b"]}).save(folder / "results.json")
     return folder / "results.json"
 

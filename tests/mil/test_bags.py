@@ -83,7 +83,7 @@ def test_open_bags_name_labelled_slides_without_a_file(slides):
 
 def test_open_bags_leave_out_files_without_a_label(slides, caplog):
     folder, labels = slides
-    few = LabelTable(labels.keys[:4], labels.labels[:4], None, "slide")
+    few = LabelTable(keys=labels.keys[:4], labels=labels.labels[:4], groups=None, key_column="slide")
     with caplog.at_level("INFO"):
         assert len(open_bags(folder, few)) == 4
     assert "56 feature files have no label" in caplog.text

@@ -9,7 +9,17 @@ from hage_transfer.data.feature_file import FeatureMeta, Features
 from hage_transfer.errors import DataError
 from hage_transfer.models.embedding import embed_features
 
-META = FeatureMeta("section", "embedded", "abc", "Apache-2.0", 224, 224, 0.7, "float32", "hash")
+META = FeatureMeta(
+    source="section",
+    encoder="embedded",
+    encoder_sha256="abc",
+    encoder_licence="Apache-2.0",
+    patch_size_px=224,
+    patch_size_level0_px=224,
+    mpp_um_per_px=0.7,
+    precision="float32",
+    config_sha256="hash",
+)
 
 
 @pytest.fixture

@@ -20,7 +20,18 @@ from hage_transfer.models.section_encoders import GraphAttentionEncoder
 
 CARD = {"frozen_encoder": "uni", "frozen_encoder_sha256": "abc", "frozen_encoder_licence": "CC-BY-NC-ND-4.0"}
 CONTROL = {**CARD, "made_by": "pca", "role": "control", "about": "Whitened frozen features.", "train_patients": ["P1"]}
-META = FeatureMeta("set", "uni", "abc", "CC-BY-NC-ND-4.0", 224, 224, 0.5, "float32", "hash", synthetic=True)
+META = FeatureMeta(
+    source="set",
+    encoder="uni",
+    encoder_sha256="abc",
+    encoder_licence="CC-BY-NC-ND-4.0",
+    patch_size_px=224,
+    patch_size_level0_px=224,
+    mpp_um_per_px=0.5,
+    precision="float32",
+    config_sha256="hash",
+    synthetic=True,
+)
 ROWS = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
 
 

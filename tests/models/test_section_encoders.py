@@ -9,7 +9,17 @@ from hage_transfer.data.spot_grid import grid_positions, nearest_spots
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.section_encoders import GraphAttentionEncoder, HisToGeneEncoder, SageEncoder
 
-META = FeatureMeta("set", "uni", "abc", "Apache-2.0", 224, 224, 0.5, "float32", "hash")
+META = FeatureMeta(
+    source="set",
+    encoder="uni",
+    encoder_sha256="abc",
+    encoder_licence="Apache-2.0",
+    patch_size_px=224,
+    patch_size_level0_px=224,
+    mpp_um_per_px=0.5,
+    precision="float32",
+    config_sha256="hash",
+)
 COORDS = 224 * np.stack([np.arange(12) % 4, np.arange(12) // 4], axis=1)
 ROWS = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
 CLASSES = [HisToGeneEncoder, SageEncoder, GraphAttentionEncoder]

@@ -32,19 +32,19 @@ def terms(made: HageModule) -> tuple[Embedded, dict[str, torch.Tensor]]:
 
 def test_terms_are_the_losses_of_the_embedded_batch():
     embedded, found = terms(module())
-    image, expression, predicted, target, clusters, _, _ = embedded
-    pairs = centroids(image, clusters), centroids(expression, clusters)
+    image, expression, predicted, spots = embedded
+    pairs = centroids(image, spots.cluster), centroids(expression, spots.cluster)
     torch.testing.assert_close(found["cyclip"], cyclip_loss(image, expression))
     torch.testing.assert_close(found["clip_local"], clip_loss(image, expression, temperature=0.07))
     torch.testing.assert_close(found["clip_global"], clip_loss(*pairs, temperature=0.07))
-    torch.testing.assert_close(found["pcc"], pcc_loss(predicted, target))
+    torch.testing.assert_close(found["pcc"], pcc_loss(predicted, spots.target))
 
 
 def test_pcc_within_sections_takes_the_section_of_each_spot():
     embedded, found = terms(module(pcc_scope="section"))
-    wanted = pcc_loss_within(embedded.predicted, embedded.target, embedded.section)
+    wanted = pcc_loss_within(embedded.predicted, embedded.batch.target, embedded.batch.section)
     torch.testing.assert_close(found["pcc"], wanted)
-    assert not torch.isclose(found["pcc"], pcc_loss(embedded.predicted, embedded.target))
+    assert not torch.isclose(found["pcc"], pcc_loss(embedded.predicted, embedded.batch.target))
 
 
 def test_total_is_eq_3():

@@ -22,7 +22,17 @@ CONFIG = ProbeConfig.model_validate({"split": {"folds": 3}, "train": {"batch_siz
 
 
 def meta(sha256="a" * 64):
-    return FeatureMeta("set", "embedded", sha256, "Apache-2.0", 224, 224, None, "float32", "settings")
+    return FeatureMeta(
+        source="set",
+        encoder="embedded",
+        encoder_sha256=sha256,
+        encoder_licence="Apache-2.0",
+        patch_size_px=224,
+        patch_size_level0_px=224,
+        mpp_um_per_px=None,
+        precision="float32",
+        config_sha256="settings",
+    )
 
 
 @pytest.fixture

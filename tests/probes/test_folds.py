@@ -21,7 +21,7 @@ def pcam():
     parts = np.repeat(["train", "valid", "test"], 10)
     keys = np.array([f"{part}/{row}" for row, part in enumerate(parts)])
     groups = np.repeat([f"slide_{k}" for k in range(6)], 5)
-    return LabelTable(keys, np.array(["0", "1"])[np.arange(30) % 2], groups)
+    return LabelTable(keys=keys, labels=np.array(["0", "1"])[np.arange(30) % 2], groups=groups)
 
 
 def test_official_folds_are_the_parts_that_begin_the_keys(pcam):
@@ -95,9 +95,11 @@ def test_official_folds_name_a_part_without_a_class(pcam):
 @given(st.permutations(range(30)), st.integers(0, 5))
 def test_folds_by_group_are_the_same_groups_whatever_the_order_of_rows(order, seed):
     groups = np.repeat([f"g{k}" for k in range(10)], 3)
-    table = LabelTable(np.arange(30).astype(str), np.array(["a", "b", "b"])[np.arange(30) % 3], groups)
+    table = LabelTable(
+        keys=np.arange(30).astype(str), labels=np.array(["a", "b", "b"])[np.arange(30) % 3], groups=groups
+    )
     order = np.array(order)
-    moved = LabelTable(table.keys[order], table.labels[order], table.groups[order])
+    moved = LabelTable(keys=table.keys[order], labels=table.labels[order], groups=table.groups[order])
     split = ProbeSplitSettings(folds=3, seed=seed)
     found = [[set(given.groups[fold.test]) for fold in probe_folds(split, given)] for given in (table, moved)]
     assert found[0] == found[1]

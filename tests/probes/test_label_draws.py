@@ -14,7 +14,7 @@ def labels():
     rng = np.random.default_rng(0)
     groups = np.sort(rng.integers(40, size=2000))
     classes = np.array(["a", "b", "c"])[np.minimum(rng.integers(12, size=2000), 2)]
-    return LabelTable(np.arange(2000).astype(str), classes, np.array([f"g{k}" for k in groups]))
+    return LabelTable(keys=np.arange(2000).astype(str), labels=classes, groups=np.array([f"g{k}" for k in groups]))
 
 
 @pytest.fixture

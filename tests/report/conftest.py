@@ -26,9 +26,24 @@ def classifier_records(task: str, gain: float, rng: np.random.Generator, n_trial
         for metric, base in (("accuracy", 0.80), ("auc", 0.86), ("recall", 0.75)):
             frozen = base + float(rng.normal(0, 0.03))
             trials = [frozen + gain + float(rng.normal(0, 0.005)) for _ in range(n_trials)]
-            records.append(Record(task, "frozen", "test", fold, None, metric, frozen))
-            records += [Record(task, "hage", "test", fold, k, metric, value) for k, value in enumerate(trials)]
-            records.append(Record(task, "hage", "test", fold, None, metric, float(np.mean(trials))))
+            records.append(
+                Record(task=task, source="frozen", split="test", fold=fold, trial=None, metric=metric, value=frozen)
+            )
+            records += [
+                Record(task=task, source="hage", split="test", fold=fold, trial=k, metric=metric, value=value)
+                for k, value in enumerate(trials)
+            ]
+            records.append(
+                Record(
+                    task=task,
+                    source="hage",
+                    split="test",
+                    fold=fold,
+                    trial=None,
+                    metric=metric,
+                    value=float(np.mean(trials)),
+                )
+            )
     return records
 
 
@@ -53,10 +68,29 @@ def gene_records(rng: np.random.Generator) -> list[Record]:
                 for metric in ("pcc_all", "pcc_heg50", "mse", "mae", *calibrated):
                     values = [base + float(rng.normal(0, 0.02)) for _ in range(2)]
                     records += [
-                        Record("pretrain", source, "test", fold, trial, metric, value, f"{fold}{n}")
+                        Record(
+                            task="pretrain",
+                            source=source,
+                            split="test",
+                            fold=fold,
+                            trial=trial,
+                            metric=metric,
+                            value=value,
+                            section=f"{fold}{n}",
+                        )
                         for n, value in enumerate(values, 1)
                     ]
-                    records.append(Record("pretrain", source, "test", fold, trial, metric, float(np.mean(values))))
+                    records.append(
+                        Record(
+                            task="pretrain",
+                            source=source,
+                            split="test",
+                            fold=fold,
+                            trial=trial,
+                            metric=metric,
+                            value=float(np.mean(values)),
+                        )
+                    )
     return records
 
 

@@ -13,7 +13,7 @@ NOISY = [0.03, -0.01, 0.02, -0.02, 0.03]
 
 def run_of(name: str, gains: list[float], *, counts: dict[str, int] | None = None, task: str = "probe") -> Run:
     records = [
-        Record(task, source, "test", str(fold), None, "auc", value)
+        Record(task=task, source=source, split="test", fold=str(fold), trial=None, metric="auc", value=value)
         for source, values in (("frozen", FROZEN), ("hage", [a + b for a, b in zip(FROZEN, gains, strict=False)]))
         for fold, value in enumerate(values[: len(gains)])
     ]
@@ -68,7 +68,7 @@ def test_the_answer_is_one_sentence_with_its_uncertainty(gains, verdict, said):
 
 def test_folds_that_differ_by_the_same_are_not_judged_as_in_their_own_part():
     records = [
-        Record("probe", source, "test", str(fold), None, "auc", value)
+        Record(task="probe", source=source, split="test", fold=str(fold), trial=None, metric="auc", value=value)
         for source, value in (("frozen", 0.75), ("hage", 1.0))
         for fold in range(5)
     ]
@@ -101,14 +101,17 @@ def test_images_used_as_patches_and_as_bags_are_one_set():
 
 def test_single_trials_are_compared_with_a_single_ridge_and_the_share_of_spots_is_said():
     genes = [
-        Record("pretrain", source, "test", fold, None, "pcc_all", value)
+        Record(task="pretrain", source=source, split="test", fold=fold, trial=None, metric="pcc_all", value=value)
         for source, value in (("hage", 0.22), ("hage_averaged", 0.25), ("ridge", 0.2))
         for fold in ("A", "B")
     ]
     answer = answer_of([Run(Path("st"), "pretrain", Results(genes, {"training_share": 0.8}), "", {})])
     assert [part.source for part in answer.parts] == ["hage"]
-    records = [*genes, Record("pretrain", "hage", "test", "C", None, "pcc_all", 0.21),
-               Record("pretrain", "ridge", "test", "C", None, "pcc_all", 0.22)]  # fmt: skip
+    records = [
+        *genes,
+        Record(task="pretrain", source="hage", split="test", fold="C", trial=None, metric="pcc_all", value=0.21),
+        Record(task="pretrain", source="ridge", split="test", fold="C", trial=None, metric="pcc_all", value=0.22),
+    ]
     said = answer_of([Run(Path("st"), "pretrain", Results(records, {"training_share": 0.8}), "", {})]).sentence
     assert "single trials against one ridge, fitted on 80% of the spots" in said
     assert said.count("95% interval") == 1
@@ -117,12 +120,32 @@ def test_single_trials_are_compared_with_a_single_ridge_and_the_share_of_spots_i
 def test_a_vote_of_trials_is_held_against_a_vote_of_reduced_rank_ridges():
     values = {"hage": 0.22, "hage_averaged": 0.25, "ridge": 0.2, "bagged_reduced_rank_ridge_averaged": 0.26}
     genes = [
-        Record("pretrain", source, "test", fold, None, "pcc_all", value + 0.01 * k * (source == "ridge"))
+        Record(
+            task="pretrain",
+            source=source,
+            split="test",
+            fold=fold,
+            trial=None,
+            metric="pcc_all",
+            value=value + 0.01 * k * (source == "ridge"),
+        )
         for source, value in values.items()
         for k, fold in enumerate(("A", "B", "C"))
     ]
-    genes[0] = Record("pretrain", "hage_averaged", "test", "D", None, "pcc_all", 0.24)
-    genes.append(Record("pretrain", "bagged_reduced_rank_ridge_averaged", "test", "D", None, "pcc_all", 0.27))
+    genes[0] = Record(
+        task="pretrain", source="hage_averaged", split="test", fold="D", trial=None, metric="pcc_all", value=0.24
+    )
+    genes.append(
+        Record(
+            task="pretrain",
+            source="bagged_reduced_rank_ridge_averaged",
+            split="test",
+            fold="D",
+            trial=None,
+            metric="pcc_all",
+            value=0.27,
+        )
+    )
     answer = answer_of([Run(Path("st"), "pretrain", Results(genes, {"training_share": 0.8}), "", {})])
     (part,) = answer.parts
     assert (part.source, part.baseline) == ("hage_averaged", "bagged_reduced_rank_ridge_averaged")
@@ -133,7 +156,7 @@ def test_a_vote_of_trials_is_held_against_a_vote_of_reduced_rank_ridges():
 
 def test_genes_answer_only_where_nothing_is_classified():
     genes = [
-        Record("pretrain", source, "test", fold, None, "pcc_all", value)
+        Record(task="pretrain", source=source, split="test", fold=fold, trial=None, metric="pcc_all", value=value)
         for source, value in (("hage_averaged", 0.25), ("ridge", 0.2))
         for fold in ("A", "B")
     ]
@@ -147,7 +170,7 @@ def test_genes_answer_only_where_nothing_is_classified():
 
 
 def test_a_run_of_one_source_leaves_the_question_open():
-    records = [Record("mil", "frozen", "test", "0", None, "auc", 0.9)]
+    records = [Record(task="mil", source="frozen", split="test", fold="0", trial=None, metric="auc", value=0.9)]
     answer = answer_of([Run(Path("m"), "mil", Results(records), "", {})])
     assert answer.verdict == "not judged"
     assert "stays open" in answer.sentence

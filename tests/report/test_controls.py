@@ -27,7 +27,15 @@ def stored(folder: Path, *args: object, **options: object) -> Run:
 def run_of(name: str, gains: dict[str, float], *, synthetic: bool = False, task: str = "probe") -> Run:
     gains = {"frozen": 0.0, **gains}
     records = [
-        Record(task, source, "test", str(fold), None, metric, base + gain + noise * (k + 1))
+        Record(
+            task=task,
+            source=source,
+            split="test",
+            fold=str(fold),
+            trial=None,
+            metric=metric,
+            value=base + gain + noise * (k + 1),
+        )
         for k, (source, gain) in enumerate(gains.items())
         for fold, (base, noise) in enumerate(zip(FROZEN, NOISE, strict=True))
         for metric in ("auc", "accuracy", "recall")

@@ -30,7 +30,7 @@ def place(image: Path | None = None, *, shape: str = "square") -> Place:
     obs = pd.DataFrame(
         {"section": pd.Categorical(["C4"] * len(x))}, index=[f"{a}x{b}" for a, b in zip(x, y, strict=True)]
     )
-    return Place("C4", obs, centres, 100.0, shape, image, 0.5)
+    return Place(name="C4", obs=obs, centres_px=centres, diameter_px=100.0, shape=shape, image=image, mpp_um_per_px=0.5)
 
 
 def prediction(image: Path | None = None, *, truth: bool = True, shape: str = "square"):

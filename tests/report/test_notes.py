@@ -8,7 +8,10 @@ from hage_transfer.report.runs import Run, Unfinished, read_run
 
 
 def run_of(name: str, *, accuracy: float = 0.9, **meta: object) -> Run:
-    records = [Record("mil", "frozen", "test", fold, None, "accuracy", accuracy) for fold in ("0", "1")]
+    records = [
+        Record(task="mil", source="frozen", split="test", fold=fold, trial=None, metric="accuracy", value=accuracy)
+        for fold in ("0", "1")
+    ]
     return Run(Path(name), "mil", Results(records, meta), "", {})
 
 
@@ -56,7 +59,12 @@ def test_a_constant_is_measured_on_the_rows_that_were_tested():
 
 def test_an_auc_that_is_not_defined_on_validation_rows_alone_is_no_matter():
     run = run_of("m")
-    records = [*run.results.records, Record("probe", "frozen", "validation", "official", None, "auc", None)]
+    records = [
+        *run.results.records,
+        Record(
+            task="probe", source="frozen", split="validation", fold="official", trial=None, metric="auc", value=None
+        ),
+    ]
     assert notes_of([replace(run, results=Results(records))]) == []
 
 
@@ -77,7 +85,10 @@ def test_sources_on_other_frozen_encoders_are_doubted():
 
 def test_a_fold_without_auc_is_named():
     run = run_of("m")
-    records = [*run.results.records, Record("mil", "frozen", "test", "3", None, "auc", None)]
+    records = [
+        *run.results.records,
+        Record(task="mil", source="frozen", split="test", fold="3", trial=None, metric="auc", value=None),
+    ]
     assert "AUC is not defined in fold 3" in notes_of([replace(run, results=Results(records))])[0]
 
 

@@ -23,7 +23,9 @@ def finished_run(folder, n_classes):
     rng = np.random.default_rng(0)
     n = 60 * n_classes
     table = LabelTable(
-        np.arange(n).astype(str), np.array([f"c{k}" for k in np.arange(n) % n_classes]), np.arange(n) // 10
+        keys=np.arange(n).astype(str),
+        labels=np.array([f"c{k}" for k in np.arange(n) % n_classes]),
+        groups=np.arange(n) // 10,
     )
     folds = {str(k): np.flatnonzero(table.groups % 3 == k) for k in range(3)}
     predictions = []

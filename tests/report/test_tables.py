@@ -97,7 +97,15 @@ def test_quoted_rows_are_those_of_the_methods_that_ran(runs: dict[str, Path]) ->
 
 def with_variants(run: Run, variants: dict[str, dict[str, object]], values: dict[str, float]) -> Run:
     records = [
-        Record("pretrain", name, "test", fold, trial, "pcc_all", value + 0.01 * (trial or 0))
+        Record(
+            task="pretrain",
+            source=name,
+            split="test",
+            fold=fold,
+            trial=trial,
+            metric="pcc_all",
+            value=value + 0.01 * (trial or 0),
+        )
         for name, value in values.items()
         for fold in ("B", "C")
         for trial in (0, 1, None)

@@ -10,7 +10,7 @@ from hage_transfer.report.runs import Run
 
 def run_of(frozen: list[float], hage: list[float]) -> Run:
     records = [
-        Record("probe", source, "test", str(fold), None, "auc", value)
+        Record(task="probe", source=source, split="test", fold=str(fold), trial=None, metric="auc", value=value)
         for source, values in (("frozen", frozen), ("hage", hage))
         for fold, value in enumerate(values)
     ]
@@ -49,7 +49,10 @@ def test_difference_of_one_fold_is_not_judged() -> None:
 
 def test_difference_leaves_out_folds_where_one_is_undefined() -> None:
     run = run_of([0.5, 0.6], [0.7, 0.8])
-    records = [*run.results.records, Record("probe", "frozen", "test", "2", None, "auc", None)]
+    records = [
+        *run.results.records,
+        Record(task="probe", source="frozen", split="test", fold="2", trial=None, metric="auc", value=None),
+    ]
     found = Results(records).difference("hage", "frozen", "auc")
     assert found is not None
     assert found.folds == 2
@@ -57,7 +60,15 @@ def test_difference_leaves_out_folds_where_one_is_undefined() -> None:
 
 def test_differences_without_frozen_take_the_first_source_as_baseline() -> None:
     records = [
-        Record("mil", source, "test", str(fold), None, "auc", 0.5 + fold / 10 + bonus)
+        Record(
+            task="mil",
+            source=source,
+            split="test",
+            fold=str(fold),
+            trial=None,
+            metric="auc",
+            value=0.5 + fold / 10 + bonus,
+        )
         for source, bonus in (("uni", 0.0), ("virchow", 0.1))
         for fold in range(3)
     ]
@@ -74,7 +85,16 @@ def test_the_interval_is_wider_than_that_of_independent_folds() -> None:
 def gene_run(meta: dict[str, object], n_patients: int = 3) -> Run:
     """Three sections of each patient, whose differences are the patient's and hardly the section's."""
     records = [
-        Record("pretrain", source, "test", f"{patient}{n}", None, "pcc_all", gain * (0.1 * patient + 0.01 * n), section)
+        Record(
+            task="pretrain",
+            source=source,
+            split="test",
+            fold=f"{patient}{n}",
+            trial=None,
+            metric="pcc_all",
+            value=gain * (0.1 * patient + 0.01 * n),
+            section=section,
+        )
         for patient in range(n_patients)
         for n in range(3)
         for source, gain in (("hage", 2.0), ("ridge", 1.0))

@@ -123,9 +123,15 @@ def test_real_slides_give_tissue_tiles(real_data):
 
 
 def test_clam_presets_are_those_of_clam():
-    assert PRESETS["tcga"] == ClamParameters(8, 7, 4, False, 16, 4, 8)
-    assert PRESETS["biopsy"] == ClamParameters(15, 11, 2, False, 1, 1, 2)
-    assert PRESETS["resection"] == ClamParameters(15, 11, 4, False, 100, 16, 8)
+    assert PRESETS["tcga"] == ClamParameters(
+        sthresh=8, mthresh=7, close=4, use_otsu=False, a_t=16, a_h=4, max_n_holes=8
+    )
+    assert PRESETS["biopsy"] == ClamParameters(
+        sthresh=15, mthresh=11, close=2, use_otsu=False, a_t=1, a_h=1, max_n_holes=2
+    )
+    assert PRESETS["resection"] == ClamParameters(
+        sthresh=15, mthresh=11, close=4, use_otsu=False, a_t=100, a_h=16, max_n_holes=8
+    )
     assert clam_parameters(TissueSettings(method="clam", preset="biopsy", a_t=3)).a_t == 3
 
 

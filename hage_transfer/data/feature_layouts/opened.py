@@ -38,7 +38,7 @@ KEPT_ATTRIBUTES, KEPT_DTYPE = "coords_attributes", "features_dtype"
 RowReader = Callable[[int, int], np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureSource:
     """One slide's features, their rows not read yet.
 
@@ -155,7 +155,19 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
         raise DataError(f"{path}: {len(values)} coords for {n_rows} rows of features; encode it again")
     layout = "stamp" if name == STAMP_ROWS else foreign
     reader = partial(_h5_rows, path, name)
-    return FeatureSource(path, layout, n_rows, width, dtype, None, values, attributes, meta, _stamp(stamps), reader)
+    return FeatureSource(
+        path=path,
+        layout=layout,
+        n_rows=n_rows,
+        width=width,
+        dtype=dtype,
+        keys=None,
+        coords=values,
+        coord_attributes=attributes,
+        meta=meta,
+        stamp=_stamp(stamps),
+        open_rows=reader,
+    )
 
 
 def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> FeatureSource:
@@ -166,7 +178,19 @@ def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> F
     if not isinstance(kept, dict):
         raise DataError(f"{path}: attribute {KEPT_ATTRIBUTES} is {kept!r:.40}, wanted a mapping; convert it again")
     meta, rows = complete_own(path, meta, given), partial(_h5_rows, path, "features")
-    return FeatureSource(path, "hage", n_rows, width, dtype, keys, values, kept, meta, _stamp(stamps), rows)
+    return FeatureSource(
+        path=path,
+        layout="hage",
+        n_rows=n_rows,
+        width=width,
+        dtype=dtype,
+        keys=keys,
+        coords=values,
+        coord_attributes=kept,
+        meta=meta,
+        stamp=_stamp(stamps),
+        open_rows=rows,
+    )
 
 
 def source_of(features: Features) -> FeatureSource:
@@ -176,17 +200,20 @@ def source_of(features: Features) -> FeatureSource:
     def rows() -> Iterator[RowReader]:
         yield lambda start, stop: features.features[start:stop]
 
+    path = Path(features.meta.source)
+    n_rows, width = _checked(path, features.features.shape)
     return FeatureSource(
-        Path(features.meta.source),
-        "hage",
-        *_checked(Path(features.meta.source), features.features.shape),
-        _dtype(Path(features.meta.source), features.features.dtype),
-        features.keys,
-        features.coords,
-        {},
-        features.meta,
-        features.meta.config_sha256,
-        rows,
+        path=path,
+        layout="hage",
+        n_rows=n_rows,
+        width=width,
+        dtype=_dtype(path, features.features.dtype),
+        keys=features.keys,
+        coords=features.coords,
+        coord_attributes={},
+        meta=features.meta,
+        stamp=features.meta.config_sha256,
+        open_rows=rows,
     )
 
 
@@ -211,7 +238,17 @@ def _open_array(path: Path, given: Given, coords: Path | None) -> FeatureSource:
     attributes, values = ({}, None) if found is None else (found.attributes, found.values)
     meta = _meta(path, attributes, given, stamps, recorded={})
     return FeatureSource(
-        path, layout, n_rows, width, _dtype(path, array.dtype), None, values, attributes, meta, _stamp(stamps), rows
+        path=path,
+        layout=layout,
+        n_rows=n_rows,
+        width=width,
+        dtype=_dtype(path, array.dtype),
+        keys=None,
+        coords=values,
+        coord_attributes=attributes,
+        meta=meta,
+        stamp=_stamp(stamps),
+        open_rows=rows,
     )
 
 

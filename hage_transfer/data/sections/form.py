@@ -37,7 +37,7 @@ from hage_transfer.slides.reader import open_slide
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawSection:
     """What a reader found, count rows and spots matched by name already.
 

@@ -23,7 +23,18 @@ from hage_transfer.running.atomic import TEMPORARY_MARK
 
 ROWS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 COORDS = np.stack([np.arange(7) * 512, np.arange(7) * 1024], axis=1)
-META = FeatureMeta("s1", "uni", "a" * 64, "CC-BY-NC-ND", 256, 512, 0.5, "float16", "settings", views=8)
+META = FeatureMeta(
+    source="s1",
+    encoder="uni",
+    encoder_sha256="a" * 64,
+    encoder_licence="CC-BY-NC-ND",
+    patch_size_px=256,
+    patch_size_level0_px=512,
+    mpp_um_per_px=0.5,
+    precision="float16",
+    config_sha256="settings",
+    views=8,
+)
 GRID = TridentGrid(target_magnification=20, overlap=0)
 
 

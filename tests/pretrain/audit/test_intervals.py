@@ -7,7 +7,19 @@ PATIENTS = {"A2": "A", "A3": "A", "B1": "B", "C1": "C", "D1": "D"}
 
 
 def rows(source: str, values: dict[str, float | None], trial: int | None = None) -> list[Record]:
-    return [Record("pretrain", source, "test", s[0], trial, "pcc_all", value, s) for s, value in values.items()]
+    return [
+        Record(
+            task="pretrain",
+            source=source,
+            split="test",
+            fold=s[0],
+            trial=trial,
+            metric="pcc_all",
+            value=value,
+            section=s,
+        )
+        for s, value in values.items()
+    ]
 
 
 VALUES = {"A2": 0.1, "A3": 0.3, "B1": 0.2, "C1": 0.4, "D1": 0.5}

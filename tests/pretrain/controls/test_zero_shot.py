@@ -25,7 +25,17 @@ from hage_transfer.pretrain.train import train_trial
 from hage_transfer.pretrain.trial_files import TrialPaths
 
 N_SEEN, N_UNSEEN, WIDTH = 40, 10, 3
-META = FeatureMeta("A1", "embedded", "abc", "Apache-2.0", 16, 16, None, "float32", "hash")
+META = FeatureMeta(
+    source="A1",
+    encoder="embedded",
+    encoder_sha256="abc",
+    encoder_licence="Apache-2.0",
+    patch_size_px=16,
+    patch_size_level0_px=16,
+    mpp_um_per_px=None,
+    precision="float32",
+    config_sha256="hash",
+)
 SOURCES = {"zero_shot", "zero_shot_permuted", "zero_shot_random", "zero_shot_nearest", "zero_shot_panel_mean"}
 
 

@@ -82,7 +82,17 @@ def make_task(tmp_path: Path) -> MakeTask:
             genes=tuple(f"GENE{number}" for number in range(N_GENES)),
             gene_vectors=np.zeros((N_GENES, 4), dtype=np.float32),
             gene_source="none",
-            feature_meta=FeatureMeta("A1", "embedded", "abc", "Apache-2.0", 16, 16, None, "float32", "hash"),
+            feature_meta=FeatureMeta(
+                source="A1",
+                encoder="embedded",
+                encoder_sha256="abc",
+                encoder_licence="Apache-2.0",
+                patch_size_px=16,
+                patch_size_level0_px=16,
+                mpp_um_per_px=None,
+                precision="float32",
+                config_sha256="hash",
+            ),
         )
         order = np.random.default_rng(0).permutation(len(train))
         n_validation = len(order) // 5
