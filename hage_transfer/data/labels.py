@@ -111,11 +111,28 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         )
     if not rows:
         raise DataError(f"{path}: a label table without rows")
-    found = _table(path, rows, key_column=key, label_column=label, group_column=group)
-    if SITE_COLUMN not in columns:
-        return found
-    sites = [_group(path, line, SITE_COLUMN, row) for line, row in rows]
-    return replace(found, sites=_all_or_none(path, found.keys, sites, "site"))
+    is_slide = key != "key"
+    labels: dict[str, str] = {}
+    others: dict[str, list[str]] = {"group": [], "site": []}
+    named = {"group": group, "site": SITE_COLUMN if SITE_COLUMN in columns else None}
+    for line, row in rows:
+        name, label_name = row[key].strip(), row[label].strip() if label else ""
+        refuse_missing(path, line, {key: name, **({label: label_name} if label else {})}, remedy=_REMEDY)
+        name = slide_name(name) if is_slide else name
+        if name in labels:
+            detail = "" if labels[name] == label_name else f", as {labels[name]} and as {label_name}"
+            raise DataError(f"{path}: {key} {name} is listed twice{detail} (line {line}); keep one row")
+        labels[name] = label_name
+        for what, column in named.items():
+            others[what].append("" if column is None else _group(path, line, column, row))
+    keys = np.array(list(labels))
+    return LabelTable(
+        keys=keys,
+        labels=np.array(list(labels.values())),
+        groups=_all_or_none(path, keys, others["group"], "group"),
+        key_column="slide" if is_slide else "key",
+        sites=_all_or_none(path, keys, others["site"], "site"),
+    )
 
 
 def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
@@ -146,35 +163,6 @@ def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
-
-
-def _table(
-    path: Path,
-    rows: Sequence[tuple[int, dict[str, str]]],
-    *,
-    key_column: str,
-    label_column: str,
-    group_column: str | None,
-) -> LabelTable:
-    labels: dict[str, str] = {}
-    groups: list[str] = []
-    is_slide = key_column != "key"
-    for line, row in rows:
-        key, label = row[key_column].strip(), row[label_column].strip() if label_column else ""
-        refuse_missing(path, line, {key_column: key, **({label_column: label} if label_column else {})}, remedy=_REMEDY)
-        key = slide_name(key) if is_slide else key
-        if key in labels:
-            detail = "" if labels[key] == label else f", as {labels[key]} and as {label}"
-            raise DataError(f"{path}: {key_column} {key} is listed twice{detail} (line {line}); keep one row")
-        labels[key] = label
-        groups.append("" if group_column is None else _group(path, line, group_column, row))
-    keys = np.array(list(labels))
-    return LabelTable(
-        keys=keys,
-        labels=np.array(list(labels.values())),
-        groups=_all_or_none(path, keys, groups, "group"),
-        key_column="slide" if is_slide else "key",
-    )
 
 
 def _group(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Counts of genes in spots, drawn from the tissue map that the image is painted from."""
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int
 
 from hage_transfer.demo.programs import N_HOUSEKEEPING, PROGRAMS, SYMBOLS
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, disc_means
@@ -47,15 +47,6 @@ def draw_counts(
 def draw_patient_shift(rng: np.random.Generator) -> Float[np.ndarray, " gene"]:
     """Log factors that one patient's genes have against the next one's."""
     return rng.normal(0, 0.30, len(SYMBOLS))
-
-
-def program_score(
-    counts: Real[np.ndarray, "spot gene"], symbols: list[str], program: str
-) -> Float[np.ndarray, " spot"]:
-    """Mean of log1p of the counts per 10,000 over a program's genes that are among ``symbols``."""
-    columns = [symbols.index(gene) for gene in PROGRAMS[program] if gene in symbols]
-    scaled = 1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return np.log1p(scaled[:, columns]).mean(1)
 
 
 def _gene_profiles() -> tuple[np.ndarray, np.ndarray]:

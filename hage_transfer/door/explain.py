@@ -8,7 +8,8 @@ from typing import Any
 from hage_transfer.door.given import PathLike
 from hage_transfer.errors import ConfigError
 from hage_transfer.explain.explained import Explained
-from hage_transfer.explain.run import HeatmapOptions, run_heatmap
+from hage_transfer.explain.run import run_heatmap
+from hage_transfer.explain.task import HeatmapOptions
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import HEATMAPS_FOLDER

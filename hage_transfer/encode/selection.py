@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hage_transfer.bounded import BoundsError, read_json
+from hage_transfer.compare.records import MEAN
+from hage_transfer.compare.results import Results
+from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from hage_transfer.compare.results import Results
-    from hage_transfer.compare.source_settings import SourceSettings
+from hage_transfer.models.checkpoint import encoder_sha256
+from hage_transfer.running.atomic import write_json
 
 SELECTED_FILE = "selected.json"
 RULE = (
@@ -24,7 +25,7 @@ HONEST = {
 }
 
 
-def candidates(sources: Mapping[str, "SourceSettings"]) -> list[tuple[str, int | None, Path]]:
+def candidates(sources: Mapping[str, SourceSettings]) -> list[tuple[str, int | None, Path]]:
     """Source, trial and encoder directory of everything that can be selected.
 
     Raises:
@@ -44,7 +45,7 @@ def candidates(sources: Mapping[str, "SourceSettings"]) -> list[tuple[str, int |
 
 
 def select(
-    results: "Results", among: Sequence[tuple[str, int | None, Path]], *, metric: str, run: Path
+    results: Results, among: Sequence[tuple[str, int | None, Path]], *, metric: str, run: Path
 ) -> dict[str, Any]:
     """Writes ``selected.json`` into the run and returns what it says.
 
@@ -53,10 +54,6 @@ def select(
     Raises:
         DataError: the metric is defined for no candidate.
     """
-    from hage_transfer.compare.records import MEAN
-    from hage_transfer.models.checkpoint import encoder_sha256
-    from hage_transfer.running.atomic import write_json
-
     split = "validation" if results.select(split="validation") else "test"
     scored: list[dict[str, Any]] = []
     for source, trial, encoder in among:
@@ -87,8 +84,6 @@ def read_selection(path: Path) -> Path:
     Raises:
         DataError: no such file, not one of these, its encoder is not there, or was trained again since.
     """
-    from hage_transfer.models.checkpoint import encoder_sha256
-
     try:
         tree = read_json(path)
         encoder, sha256 = Path(tree["encoder"]), str(tree["encoder_sha256"])

@@ -12,6 +12,7 @@ import pandas as pd
 from hage_transfer.bounded import read_json
 from hage_transfer.config import Changes, Settings, SlideSetSettings, config_sha256, make_config, read_yaml
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
 from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
@@ -137,8 +138,6 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
 
 
 def _from_recipe(path: Path, changes: Sequence[Changes]) -> tuple[list[SlideJob], dict[str, DataError]]:
-    from hage_transfer.mil.config import MilConfig
-
     data = make_config(MilConfig, read_yaml(path), *changes, where=str(path)).data
     if not isinstance(data, SlideSetSettings):
         raise ConfigError(f"{path}: data.layout is {data.layout}; `hage tissue` looks at layout slides")

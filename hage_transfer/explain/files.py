@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata as ad
 import h5py
@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hage_transfer.mil.deciding_genes import GeneEffects, order_by_effect
-from hage_transfer.mil.deciding_shifts import Shifted
+from hage_transfer.explain.genes import GeneQuality, TileGenes
+from hage_transfer.mil.deciding_genes import gene_effects, order_by_effect
+from hage_transfer.mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
 from hage_transfer.mil.heatmap import Explanation
 from hage_transfer.report.attention_map import TilePlaces
 from hage_transfer.running.atomic import atomic_path
-
-if TYPE_CHECKING:
-    from hage_transfer.explain.genes import GeneQuality, TileGenes
 
 RECORD_FILE = "heatmap.json"
 _TILES_AT_A_TIME = 2048
@@ -87,7 +85,7 @@ class ExplainedTiles:
         with atomic_path(path) as temporary:
             self.frame().to_csv(temporary, index=False, float_format="%.8g")
 
-    def write_h5ad(self, path: Path, genes: "TileGenes | None", names: Sequence[str], facts: Mapping[str, Any]) -> None:
+    def write_h5ad(self, path: Path, genes: TileGenes | None, names: Sequence[str], facts: Mapping[str, Any]) -> None:
         """Writes tiles.h5ad, expression a few tiles at a time."""
         obs = self.frame()
         obs.index = pd.Index([str(tile) for tile in range(len(self))], name="row")
@@ -120,16 +118,7 @@ def _write_expression(file: Any, expression: Float[np.ndarray, "gene tile"]) -> 
 
 
 def write_gene_table(
-    path: Path,
-    genes: Sequence[str],
-    expression: GeneEffects,
-    attention: GeneEffects | None,
-    p_values: Float[np.ndarray, " gene"],
-    shifted: Shifted,
-    quality: "GeneQuality",
-    *,
-    n_deciding: int,
-    n_rest: int,
+    path: Path, names: Sequence[str], genes: TileGenes, tiles: ExplainedTiles, quality: GeneQuality
 ) -> None:
     """Writes the genes of one slide, largest effect first.
 
@@ -137,22 +126,30 @@ def write_gene_table(
     attention to the gene, means times the number of genes (1 is an even share). ``shift_p`` is no p-value of tiles
     taken for independent: see its last column and ``mil.deciding_shifts``.
     """
+    weights, deciding = tiles.explanation.attention, tiles.deciding
+    expression = gene_effects(genes.expression, weights, deciding)
+    shifted = Shifted(np.zeros((0, len(tiles)), dtype=bool), "the tiles have no coordinates")
+    if tiles.coords is not None:
+        shifted = shifted_patterns(tiles.coords, deciding)
     shift_p_is = shifted.reason or (
         f"share of {len(shifted.masks) + 1} places of the deciding pattern (moved over the slide) with an effect as "
         "large; one slide, not corrected for the number of genes"
     )
-    names = ("rank_biserial", "hedges_g", "mean_deciding", "mean_rest", "difference", "weighted_shift")
-    table = pd.DataFrame({name: getattr(expression, name) for name in names})
-    if attention is not None:
-        of_attention = {f"gene_attention_{name.removeprefix('mean_')}": getattr(attention, name) for name in names[:4]}
+    effects = ("rank_biserial", "hedges_g", "mean_deciding", "mean_rest", "difference", "weighted_shift")
+    table = pd.DataFrame({name: getattr(expression, name) for name in effects})
+    if genes.attention is not None:
+        attention = gene_effects(genes.attention, weights, deciding)
+        of_attention = {
+            f"gene_attention_{name.removeprefix('mean_')}": getattr(attention, name) for name in effects[:4]
+        }
         table = table.assign(**of_attention)
     table = table.assign(
-        gene=genes,
-        shift_p=p_values,
+        gene=list(names),
+        shift_p=shift_p_values(genes.expression, deciding, shifted),
         validation_pcc=quality.validation_pcc,
         heldout_pcc=quality.heldout_pcc,
-        n_deciding=n_deciding,
-        n_rest=n_rest,
+        n_deciding=int(deciding.sum()),
+        n_rest=int((~deciding).sum()),
         shift_p_is=shift_p_is,
     )
     write_table(path, ranked(table.iloc[order_by_effect(expression)], GENE_COLUMNS))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
 from hage_transfer.compare.genes import gene_pcc, mean_over_defined
 from hage_transfer.compare.results import Results
+from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.encode.sources import run_of
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
@@ -37,6 +39,23 @@ class GeneQuality:
     validation_pcc: Float[np.ndarray, " gene"]
     heldout_pcc: Float[np.ndarray, " gene"]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GeneModels:
+    """Whose genes are read.
+
+    Attributes:
+        folders: encoder directories.
+        hashes: of their weights.
+        quality: of their predictions.
+        device: torch device.
+    """
+
+    folders: tuple[Path, ...]
+    hashes: tuple[str, ...]
+    quality: GeneQuality
+    device: str
 
 
 @dataclass(frozen=True)
@@ -117,8 +136,6 @@ def _rows(shape: tuple[int, int], limit: int) -> Float32[np.ndarray, "gene tile"
 
 def _heldout(run: Path, fold: str, genes: Sequence[str]) -> Float[np.ndarray, " gene"] | None:
     """Each gene's PCC on a fold's held-out sections, mean over sections; None where the run is not there."""
-    import anndata as ad
-
     path = run / "predictions" / f"{fold}.h5ad"
     if not path.is_file():
         return None
@@ -158,8 +175,6 @@ def refuse_unfit(ensemble: ExpressionEnsemble, path: Path) -> None:
     Raises:
         DataError: as ``ExpressionEnsemble.check_fits``.
     """
-    from hage_transfer.data.feature_layouts import open_features
-
     opened = open_features(path)
     try:
         ensemble.check_fits(opened.meta, opened.width)

@@ -9,10 +9,13 @@ from jaxtyping import Real
 
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.patches import read_patch_set
+from hage_transfer.encode.sections_and_patches import bag_name
 from hage_transfer.errors import DataError
 from hage_transfer.report.attention_map import TilePlaces
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.slide import Slide
+from hage_transfer.slides.table import read_slide_table
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,6 @@ def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
 
 
 def _of_images(data: PatchSetSettings, slides: list[str]) -> dict[str, SlideImage | None]:
-    from hage_transfer.data.patches import read_patch_set
-    from hage_transfer.encode.sections_and_patches import bag_name
-
     paths = {bag_name(source): data.root / source.key for source in read_patch_set(data).sources}
     return {
         slide: SlideImage(paths.get(slide), reason="" if slide in paths else f"slide {slide}: no image in {data.root}")
@@ -108,8 +108,6 @@ def _of_images(data: PatchSetSettings, slides: list[str]) -> dict[str, SlideImag
 
 def _of_table(data: SlideSetSettings, names: Mapping[str, str]) -> tuple[dict[str, float | None], dict[str, str]]:
     """Resolution by the slide table, and the name that it has there, of each slide."""
-    from hage_transfer.slides.table import read_slide_table
-
     own: dict[str, float | None] = {}
     named = dict(names)
     for row in read_slide_table(data.labels):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from hage_transfer.explain.images import SlideImage, slide_images
 from hage_transfer.explain.over_slides import write_over_slides
 from hage_transfer.explain.slide import explain_slide
 from hage_transfer.explain.sources import SourceBags, explained_sources
-from hage_transfer.explain.task import SlideTask
+from hage_transfer.explain.task import HeatmapOptions, SlideTask
 from hage_transfer.mil.checkpoint import FOLDER
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
-from hage_transfer.mil.own_class import MakeClassifier, check_own
+from hage_transfer.mil.own_class import check_own
 from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.locks import Lock, try_lock
@@ -27,23 +27,6 @@ from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeatmapOptions:
-    """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders.
-
-    ``own`` is the user's class of bag classifier, where the run was made with one.
-    """
-
-    sources: tuple[str, ...]
-    slides: tuple[str, ...]
-    top: int
-    share: float
-    genes: bool
-    encoders: tuple[str, ...]
-    slide_folder: Path | None
-    own: MakeClassifier | None = None
 
 
 def run_heatmap(
@@ -81,7 +64,7 @@ def run_heatmap(
     genes: dict[str, list[dict[str, Any]]] = {}
     with _only_writer(out):
         for source in chain([first], sources):
-            tasks = _tasks(run, source, tested[source.name], images, options, out=out, device=device)
+            tasks = _tasks(run, source, tested[source.name], images, options, out=out)
             _explain([tasks[slide] for slide in wanted[source.name]], items, jobs=jobs, overwrite=overwrite)
             done = _current(tasks, items.failures)
             if done:
@@ -150,7 +133,6 @@ def _tasks(
     options: HeatmapOptions,
     *,
     out: Path,
-    device: str,
 ) -> dict[str, SlideTask]:
     place = {slide: number for number, slide in enumerate(source.bags[0].slides)}
     missing = [slide for slide in tested if slide not in place]
@@ -159,19 +141,12 @@ def _tasks(
     return {
         slide: SlideTask(
             run=run,
-            source=source.name,
+            source=replace(source, bags=tuple(replace(bags) for bags in source.bags)),
             slide=one,
-            bags=tuple(replace(bags) for bags in source.bags),
             bag=place[slide],
-            frozen=None if source.genes is None else source.frozen.get(slide),
-            genes=source.genes,
-            why_no_genes=source.why_no_genes,
             image=images[slide],
-            top=options.top,
-            share=options.share,
+            options=options,
             out=out / source.name / slide,
-            device=device,
-            own=options.own,
         )
         for slide, one in tested.items()
     }

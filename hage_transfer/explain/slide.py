@@ -12,12 +12,11 @@ from hage_transfer.data.feature_file import Features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
 from hage_transfer.explain.files import RECORD_FILE, ExplainedTiles, write_gene_table
-from hage_transfer.explain.genes import TileGenes, tile_genes
+from hage_transfer.explain.genes import GeneModels, TileGenes, tile_genes
 from hage_transfer.explain.images import SlideImage, level0_mpp, tile_places
 from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
-from hage_transfer.explain.task import SCHEMA_VERSION, GeneModels, SlideTask
-from hage_transfer.mil.deciding_genes import deciding_tiles, directions, gene_effects
-from hage_transfer.mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
+from hage_transfer.explain.task import SCHEMA_VERSION, SlideTask
+from hage_transfer.mil.deciding_genes import deciding_tiles, directions
 from hage_transfer.mil.heatmap import explain
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.running.atomic import remove_partial, write_json
@@ -43,27 +42,35 @@ def explain_slide(task: SlideTask) -> None:
         (task.out / name).unlink(missing_ok=True)
     remove_partial(task.out)
     trials = sorted({trial for _, trial in task.slide.probabilities})
-    bags = task.bags[trials[0]]
+    bags = task.source.bags[trials[0]]
     explanation = explain(
         task.slide,
         task.models(),
-        {trial: task.bags[trial].load(task.bag) for trial in trials},
+        {trial: task.source.bags[trial].load(task.bag) for trial in trials},
         bags.coords(task.bag),
     )
     facts = open_features(bags.paths[task.bag])
-    table = ExplainedTiles(explanation, deciding_tiles(explanation.attention, share=task.share), facts.coords)
+    table = ExplainedTiles(explanation, deciding_tiles(explanation.attention, share=task.options.share), facts.coords)
     cautions = explanation.cautions(table.deciding)
     with _image(task.image) as slide:
         is_tables_alone = slide is None and facts.meta.patch_size_level0_px <= 0
         places = None if facts.coords is None or is_tables_alone else tile_places(facts.coords, facts.meta, slide)
         table = table.at(places)
         if slide is not None and places is not None:
-            draw_pictures(task.out, slide, places, table, px=facts.meta.patch_size_px, source=task.source, top=task.top)
+            draw_pictures(
+                task.out,
+                slide,
+                places,
+                table,
+                px=facts.meta.patch_size_px,
+                source=task.source.name,
+                top=task.options.top,
+            )
         mpp = level0_mpp(facts.meta, slide)
     table.write_csv(task.out / TILES_FILE)
     genes, notes = _genes(task, table)
     cautions += notes
-    names = () if task.genes is None else _ensemble(task.genes).genes
+    names = () if task.source.genes is None else _ensemble(task.source.genes).genes
     table.write_h5ad(task.out / H5AD_FILE, genes, names, _facts(task, cautions))
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -96,9 +103,9 @@ def _row(task: SlideTask, table: ExplainedTiles, mpp: float | None, cautions: li
 
 def _genes(task: SlideTask, table: ExplainedTiles) -> tuple[TileGenes | None, list[str]]:
     """Genes of the tiles, with their table written, and what a reader must know of them."""
-    if task.genes is None or task.frozen is None:
-        return None, [task.why_no_genes] if task.why_no_genes else []
-    ensemble = _ensemble(task.genes)
+    if task.source.genes is None or task.frozen is None:
+        return None, [task.source.why_no_genes] if task.source.why_no_genes else []
+    ensemble = _ensemble(task.source.genes)
     opened = open_features(task.frozen).read()
     _check_rows(task, opened, len(table))
     places = table.coords if table.centres is None else table.centres
@@ -117,29 +124,13 @@ def _genes(task: SlideTask, table: ExplainedTiles) -> tuple[TileGenes | None, li
     if not deciding.any() or deciding.all():
         why = "no tile decided" if not deciding.any() else "every tile decided"
         return genes, [*notes, f"no gene table: {why}, so there is nothing to compare"]
-    attention = table.explanation.attention
-    shifted = (
-        Shifted(np.zeros((0, len(table)), dtype=bool), "the tiles have no coordinates")
-        if table.coords is None
-        else shifted_patterns(table.coords, deciding)
-    )
-    write_gene_table(
-        task.out / GENES_FILE,
-        ensemble.genes,
-        gene_effects(genes.expression, attention, deciding),
-        None if genes.attention is None else gene_effects(genes.attention, attention, deciding),
-        shift_p_values(genes.expression, deciding, shifted),
-        shifted,
-        task.genes.quality,
-        n_deciding=int(deciding.sum()),
-        n_rest=int((~deciding).sum()),
-    )
+    write_gene_table(task.out / GENES_FILE, ensemble.genes, genes, table, task.source.genes.quality)
     return genes, notes
 
 
 def _check_rows(task: SlideTask, frozen: Features, n_tiles: int) -> None:
     """Refuses frozen features of other tiles than the ones that were classified."""
-    of_bag = open_features(task.bags[0].paths[task.bag])
+    of_bag = open_features(task.source.bags[0].paths[task.bag])
     same = len(frozen) == n_tiles
     for name in ("coords", "keys"):
         ours, theirs = getattr(frozen, name), getattr(of_bag, name)
@@ -154,15 +145,15 @@ def _check_rows(task: SlideTask, frozen: Features, n_tiles: int) -> None:
 def _facts(task: SlideTask, cautions: list[str]) -> dict[str, Any]:
     return {
         "name": task.slide.name,
-        "source": task.source,
+        "source": task.source.name,
         "label": task.slide.label,
         "encoders": np.array(
-            [] if task.genes is None else [str(folder) for folder in task.genes.folders], dtype=object
+            [] if task.source.genes is None else [str(folder) for folder in task.source.genes.folders], dtype=object
         ),
-        "preset": "" if task.genes is None else _ensemble(task.genes).preset,
+        "preset": "" if task.source.genes is None else _ensemble(task.source.genes).preset,
         "cautions": np.array(cautions, dtype=object),
-        "validation_pcc": None if task.genes is None else task.genes.quality.validation_pcc,
-        "heldout_pcc": None if task.genes is None else task.genes.quality.heldout_pcc,
+        "validation_pcc": None if task.source.genes is None else task.source.genes.quality.validation_pcc,
+        "heldout_pcc": None if task.source.genes is None else task.source.genes.quality.heldout_pcc,
     }
 
 

@@ -17,8 +17,7 @@ from hage_transfer.encode.sources import (
     side_by_side,
 )
 from hage_transfer.errors import InputError, reason
-from hage_transfer.explain.genes import gene_quality, refuse_unfit
-from hage_transfer.explain.task import GeneModels
+from hage_transfer.explain.genes import GeneModels, gene_quality, refuse_unfit
 from hage_transfer.mil.bags import BagSet, open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.models.ensemble import ExpressionEnsemble

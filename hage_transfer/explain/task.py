@@ -9,9 +9,8 @@ from hage_transfer.bounded import read_json
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.errors import DataError
 from hage_transfer.explain.files import RECORD_FILE
-from hage_transfer.explain.genes import GeneQuality
 from hage_transfer.explain.images import SlideImage
-from hage_transfer.mil.bags import BagSet
+from hage_transfer.explain.sources import SourceBags
 from hage_transfer.mil.checkpoint import FoldModel, model_path, read_fold_model
 from hage_transfer.mil.heatmap import HeldOutSlide
 from hage_transfer.mil.own_class import MakeClassifier
@@ -20,21 +19,21 @@ from hage_transfer.running.file_stamp import written
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
-class GeneModels:
-    """Whose genes are read.
+@dataclass(frozen=True, kw_only=True)
+class HeatmapOptions:
+    """Options of the command; empty tuples: every source, every tested slide, the sources' own encoders.
 
-    Attributes:
-        folders: encoder directories.
-        hashes: of their weights.
-        quality: of their predictions.
-        device: torch device.
+    ``own`` is the user's class of bag classifier, where the run was made with one.
     """
 
-    folders: tuple[Path, ...]
-    hashes: tuple[str, ...]
-    quality: GeneQuality
-    device: str
+    sources: tuple[str, ...]
+    slides: tuple[str, ...]
+    top: int
+    share: float
+    genes: bool
+    encoders: tuple[str, ...]
+    slide_folder: Path | None
+    own: MakeClassifier | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,40 +42,31 @@ class SlideTask:
 
     Attributes:
         run: the MIL run.
-        source: named feature source.
+        source: feature source whose models tested the slide.
         slide: as tested.
-        bags: bags of the source, by trial.
-        bag: the slide's place in them.
-        frozen: the slide's frozen features; None where no genes are read.
-        genes: None where no genes are read.
-        why_no_genes: then the reason.
+        bag: the slide's place in the source's bags.
         image: None where the run has no images.
-        top: tiles on a contact sheet.
-        share: of deciding tiles.
+        options: of the command.
         out: the slide's folder.
-        device: torch device.
-        own: the user's class of bag classifier, where the run was made with one.
     """
 
     run: Path
-    source: str
+    source: SourceBags
     slide: HeldOutSlide
-    bags: tuple[BagSet, ...]
     bag: int
-    frozen: Path | None
-    genes: GeneModels | None
-    why_no_genes: str
     image: SlideImage | None
-    top: int
-    share: float
+    options: HeatmapOptions
     out: Path
-    device: str
-    own: MakeClassifier | None = None
 
     @property
     def name(self) -> str:
         """Among the slides of all sources."""
-        return f"{self.source}/{self.slide.name}"
+        return f"{self.source.name}/{self.slide.name}"
+
+    @property
+    def frozen(self) -> Path | None:
+        """The slide's frozen features; None where no genes are read."""
+        return None if self.source.genes is None else self.source.frozen.get(self.slide.name)
 
     @property
     def record(self) -> Path:
@@ -106,16 +96,16 @@ class SlideTask:
                 "bags": [
                     f"{part.paths[self.bag].name} {written(part.paths[self.bag])}"
                     for trial in sorted(trials)
-                    for part in self.bags[trial].parts or (self.bags[trial],)
+                    for part in self.source.bags[trial].parts or (self.source.bags[trial],)
                 ],
                 "models": [file_sha256(path) for path in models],
                 "frozen": "" if self.frozen is None else written(self.frozen),
-                "encoders": [] if self.genes is None else list(self.genes.hashes),
+                "encoders": [] if self.source.genes is None else list(self.source.genes.hashes),
                 "image": "" if image is None else f"{image.name} {written(image)}",
                 "mpp": None
                 if self.image is None
                 else [self.image.own_mpp_um_per_px, self.image.fallback_mpp_um_per_px],
-                "options": [self.top, self.share, self.why_no_genes],
+                "options": [self.options.top, self.options.share, self.source.why_no_genes],
                 "label": self.slide.label,
             }
         )
@@ -132,12 +122,14 @@ class SlideTask:
     def models(self) -> dict[tuple[str, int], FoldModel]:
         """The models that tested the slide, by fold and trial."""
         return {
-            (fold, trial): _read_model(self.run, self.source, fold, trial, written(self._model(fold, trial)), self.own)
+            (fold, trial): _read_model(
+                self.run, self.source.name, fold, trial, written(self._model(fold, trial)), self.options.own
+            )
             for fold, trial in self.slide.probabilities
         }
 
     def _model(self, fold: str, trial: int) -> Path:
-        return model_path(self.run, source=self.source, trial=trial, fold=fold)
+        return model_path(self.run, source=self.source.name, trial=trial, fold=fold)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

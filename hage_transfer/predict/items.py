@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -17,12 +17,13 @@ from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.sections import anndata_files
 from hage_transfer.data.sections.grid import spacing_px
 from hage_transfer.errors import DataError, some
+from hage_transfer.pretrain.config import ContextSettings, PretrainConfig
+from hage_transfer.pretrain.dataset import FEATURES, attach_features
+from hage_transfer.pretrain.genes import read_named_sections, read_names
+from hage_transfer.pretrain.inputs import section_sha256
 from hage_transfer.report.prediction_file import Place
 from hage_transfer.running.atomic import TEMPORARY_MARK
 from hage_transfer.slides.find import find_slide
-
-if TYPE_CHECKING:
-    from hage_transfer.pretrain.config import PretrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -69,17 +70,13 @@ class PredictItem:
 
 
 def section_items(
-    settings: "PretrainConfig", names: Sequence[str], *, spot_diameter_um: float | None
+    settings: PretrainConfig, names: Sequence[str], *, spot_diameter_um: float | None
 ) -> list[PredictItem]:
     """The sections of a pretraining config that have an image, or those of ``names``.
 
     Raises:
         InputError: the config, a section or its features are not right.
     """
-    from hage_transfer.pretrain.config import ContextSettings
-    from hage_transfer.pretrain.dataset import attach_features
-    from hage_transfer.pretrain.genes import read_named_sections, read_names
-
     if names:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sections": tuple(names)})})
     sections = read_named_sections(settings.data, read_names(settings.genes))
@@ -131,10 +128,7 @@ def slide_items(features: Path, slides: Path | None) -> list[PredictItem]:
     return [_slide_item(path, None if slides is None else find_slide(slides, path.stem)) for path in paths]
 
 
-def _section_item(section: ad.AnnData, settings: "PretrainConfig", diameter_um: float | None) -> PredictItem:
-    from hage_transfer.pretrain.dataset import FEATURES
-    from hage_transfer.pretrain.inputs import section_sha256
-
+def _section_item(section: ad.AnnData, settings: PretrainConfig, diameter_um: float | None) -> PredictItem:
     facts = section.uns["section"]
     name, mpp = facts["name"], float(facts["mpp_um_per_px"])
     centres = np.asarray(section.obsm["spatial"], dtype=np.float64)

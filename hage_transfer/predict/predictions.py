@@ -5,18 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
 
 from hage_transfer.predict.shown import SCORE_COLUMNS
 from hage_transfer.report.prediction_file import read_prediction
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-
 
 @dataclass(frozen=True)
-class Predictions(Mapping[str, "AnnData"], os.PathLike[str]):
+class Predictions(Mapping[str, AnnData], os.PathLike[str]):
     """Predictions by the name of the section or slide; where a path is wanted, their folder is meant.
 
     ``X`` is calibrated expression in the preset's unit, ``layers["raw"]`` as the models gave it, ``layers["target"]``
@@ -35,7 +34,7 @@ class Predictions(Mapping[str, "AnnData"], os.PathLike[str]):
     def __fspath__(self) -> str:
         return str(self.folder)
 
-    def __getitem__(self, name: str) -> "AnnData":
+    def __getitem__(self, name: str) -> AnnData:
         if name not in list(self):
             raise KeyError(name)
         return read_prediction(self.folder / f"{name}.h5ad")
@@ -46,17 +45,13 @@ class Predictions(Mapping[str, "AnnData"], os.PathLike[str]):
     def __len__(self) -> int:
         return len(self.summaries)
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> pd.DataFrame:
         """A row a section and gene: Pearson correlation over spots, and that on the encoders' validation spots."""
-        import pandas as pd
-
         found = pd.DataFrame(list(self.scores), columns=list(SCORE_COLUMNS))
         return found.assign(**{name: pd.to_numeric(found[name]) for name in ("pcc", "validation_pcc", "n_spots")})
 
-    def table(self) -> "pd.DataFrame":
+    def table(self) -> pd.DataFrame:
         """A row a section or slide."""
-        import pandas as pd
-
         return pd.DataFrame(list(self.summaries)).set_index("name")
 
     def __repr__(self) -> str:

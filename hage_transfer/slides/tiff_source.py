@@ -17,7 +17,8 @@ from hage_transfer.slides.tiff_kind import kind_of
 from hage_transfer.slides.tiff_picture import find_picture, shows_the_same
 from hage_transfer.slides.tiff_segments import TiffSegments, planes_of, segments_across
 
-_CACHE_BYTES = 2**27
+_CACHE_BYTES, _STRIP_CACHE_BYTES = 2**27, 3 * 2**27
+"""Of tiles; and of strips, which are as wide as the picture: most sections of an array fit, and are decoded once."""
 _BLOCK_ROWS = 64
 
 
@@ -36,9 +37,10 @@ class TiffSource:
     def __init__(self, path: Path, tiff: tifffile.TiffFile) -> None:
         self._path, self._tiff = path, tiff
         self._segments = TiffSegments(path, tiff)
-        self._cache = ByteCache[np.ndarray](_CACHE_BYTES, lambda block: block.nbytes)
         picture = find_picture(path, tiff)
         main = picture.main
+        kept = _CACHE_BYTES if main.is_tiled else _STRIP_CACHE_BYTES
+        self._cache = ByteCache[np.ndarray](kept, lambda block: block.nbytes)
         self._kind, depth = settle_depth(kind_of(path, main), main, self._segments, ome_bits=ome_significant_bits(tiff))
         self._kinds = {page.offset: self._kind_like_main(page) for page in (main, *picture.reduced, *picture.unsure)}
         same = [page for page in picture.unsure if shows_the_same(main, page, self._read)]

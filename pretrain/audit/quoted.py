@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-QUOTED = "quoted"
 METRICS = ("pcc_all", "pcc_heg50", "mse", "mae")
 
 

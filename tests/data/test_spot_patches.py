@@ -1,12 +1,15 @@
 import numpy as np
 import openslide
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hage_transfer.data import spot_patches
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.errors import DataError
+from hage_transfer.slides.tiff_segments import TiffSegments
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,13 @@ def test_spot_patch_over_a_slides_edge_is_white_outside(spots_at, real_data):
     assert (patch[:16] == 255).all()
     assert (patch[:, :16] == 255).all()
     assert (patch[16:, 16:] < 255).any()
+
+
+def test_an_image_in_compressed_strips_is_decoded_once_whatever_the_window(make_section, tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "he.tif", np.zeros((256, 64, 3), np.uint8), compression="zlib", rowsperstrip=4)
+    monkeypatch.setattr(spot_patches, "_AHEAD_BYTES", 1)
+    decoded, whole = [], TiffSegments.samples
+    monkeypatch.setattr(TiffSegments, "samples", lambda self, page, at: decoded.append(at) or whole(self, page, at))
+    coords = [(32, y) for y in (250, 10, 130, 60, 200, 20)]
+    list(iter_spot_patches(make_section(np.ones((6, 1)), coords=coords, image=tmp_path / "he.tif"), size_px=8))
+    assert len(decoded) == len(set(decoded)) > 0

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from hage_transfer.encoders.around import AveragedViews
 from hage_transfer.encoders.own import OwnEncoder, as_frozen
-from hage_transfer.encoders.views import AveragedViews
 from hage_transfer.errors import WeightsError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hage_transfer.encoders.surround import CentreAndSurround
+from hage_transfer.encoders.around import CentreAndSurround
 from hage_transfer.errors import ConfigError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hage_transfer.encoders.views import AveragedViews
+from hage_transfer.encoders.around import AveragedViews
 
 
 class CornerEncoder:

@@ -109,7 +109,7 @@ def test_patients_are_the_units_of_a_gene_verdict_whatever_is_left_out() -> None
     assert found is not None
     assert found.by_fold == pytest.approx([0.01, 0.11, 0.21])
     assert found.freedom == 2
-    assert "3 patients" in found.brief()
+    assert (found.folds, found.unit) == (3, "patient")
     sections = gene_run({"split_unit": "patient"}).named.difference("hage", "ridge", "pcc_all")
     assert sections is not None
     assert sections.margin < found.margin

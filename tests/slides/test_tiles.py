@@ -6,10 +6,14 @@ from hypothesis import strategies as st
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.errors import DataError
 from hage_transfer.slides.reader import open_slide
-from hage_transfer.slides.tiles import cut_tiles, grid_coords, iter_tiles, tile_tissue
+from hage_transfer.slides.tiles import cut_tiles, grid_coords, iter_tiles
 from hage_transfer.slides.tissue import TissueMask
 
 FULL = TissueMask(np.ones((32, 32), bool), 32, 32)
+
+
+def tile_tissue(slide, tissue, **keys):
+    return cut_tiles(slide, tissue, SlideSetSettings(labels="l.csv", **keys))
 
 
 @pytest.fixture(scope="module")

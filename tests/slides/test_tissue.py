@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from hage_transfer.config import TissueSettings
+from hage_transfer.config import SlideSetSettings, TissueSettings
 from hage_transfer.slides.auto_tissue import tissue_mask
 from hage_transfer.slides.clam_tissue import PRESETS, ClamParameters, clam_mask, clam_parameters
 from hage_transfer.slides.pen_marks import pen_mask
 from hage_transfer.slides.reader import open_slide
-from hage_transfer.slides.tiles import tile_tissue
+from hage_transfer.slides.tiles import cut_tiles
 from hage_transfer.slides.tissue import find_tissue
 
 INKS = {"blue": (30, 60, 170), "green": (30, 130, 60), "red": (215, 30, 40), "black": (35, 35, 40)}
@@ -115,7 +115,7 @@ def test_real_sections_have_no_ink_and_their_blush_is_glass(real_data, section):
 def test_real_slides_give_tissue_tiles(real_data):
     with open_slide(real_data / "slides" / "CMU-1-Small-Region.svs") as slide:
         tissue = find_tissue(slide)
-        grid = tile_tissue(slide, tissue, tile_px=224, stride_px=224, mpp_um_per_px=0.5, min_tissue=0.25)
+        grid = cut_tiles(slide, tissue, SlideSetSettings(labels="l.csv"))
     assert 0.3 < tissue.mask.mean() < 0.5
     assert 50 < len(grid) < 70
     with open_slide(real_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs", mpp_um_per_px=0.5) as slide:
