@@ -22,7 +22,7 @@ from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_
 from hage_transfer.slides.geojson import is_edited
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.survey import Looked, look, open_config_slide, show, tissue_inputs
-from hage_transfer.slides.table import SlideRow, read_slide_table
+from hage_transfer.slides.table import SlideRow, find_listed
 from hage_transfer.slides.tiles import TileGrid, iter_tiles
 
 OUTLINES, GEOJSON = "outlines", "geojson"
@@ -60,32 +60,25 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
         DataError: a wrong table, no slide there at all, or two of one stem.
         ConfigError: a wrong shard.
     """
-    rows = read_slide_table(settings.labels)
-    paths: list[Path | None] = []
-    faults = []
-    for row in rows:
-        try:
-            paths.append(find_slide(settings.root, row.name))
-        except DataError as error:
-            paths.append(None)
-            faults.append(str(error))
-    if len(faults) == len(rows):
-        raise DataError(some(faults, 3, joined="; "))
-    names = [slide_name(row.name) for row in rows]
-    refuse_one_slide_twice([(row.name, path) for row, path in zip(rows, paths, strict=True) if path is not None])
-    refuse_doubles(names, [row.name if path is None else str(path) for row, path in zip(rows, paths, strict=True)])
+    listed = find_listed(settings.root, settings.labels)
+    there = [(row, path) for row, path in listed if isinstance(path, Path)]
+    if not there:
+        raise DataError(some([str(fault) for _, fault in listed], 3, joined="; "))
+    names = [slide_name(row.name) for row, _ in listed]
+    refuse_one_slide_twice([(row.name, path) for row, path in there])
+    refuse_doubles(names, [str(path) if isinstance(path, Path) else row.name for row, path in listed])
     items = [
         _slide_item(row, path, settings, folder / FEATURES_FOLDER / f"{name}.h5", folder)
-        for row, path, name in zip(rows, paths, names, strict=True)
+        for (row, path), name in zip(listed, names, strict=True)
     ]
     return items, part(items, shard)
 
 
-def _slide_item(row: SlideRow, found: Path | None, settings: SlideSetSettings, out: Path, folder: Path) -> Item:
+def _slide_item(row: SlideRow, found: Path | DataError, settings: SlideSetSettings, out: Path, folder: Path) -> Item:
     name = out.name.removesuffix(".h5")
 
     def path() -> Path:
-        return find_slide(settings.root, row.name) if found is None else found
+        return found if isinstance(found, Path) else find_slide(settings.root, row.name)
 
     def inputs() -> dict[str, Any]:
         own = tissue_inputs(name, settings, own_mpp_um_per_px=row.mpp_um_per_px)

@@ -18,10 +18,10 @@ from hage_transfer.running.items import Items
 from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.slide_names import slide_name
-from hage_transfer.slides.find import NamedSlide, find_slide, refuse_one_slide_twice, slide_stamp, slides_in
+from hage_transfer.slides.find import NamedSlide, refuse_one_slide_twice, slide_stamp, slides_in
 from hage_transfer.slides.geojson import is_edited
 from hage_transfer.slides.survey import as_row, columns, survey_slide, tissue_inputs
-from hage_transfer.slides.table import read_slide_table
+from hage_transfer.slides.table import find_listed
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +142,11 @@ def _from_recipe(path: Path, changes: Sequence[Changes]) -> tuple[list[SlideJob]
     if not isinstance(data, SlideSetSettings):
         raise ConfigError(f"{path}: data.layout is {data.layout}; `hage tissue` looks at layout slides")
     jobs, failed = [], {}
-    for row in read_slide_table(data.labels):
-        try:
-            path = find_slide(data.root, row.name)
-            jobs.append(SlideJob(NamedSlide(path, slide_name(row.name)), data, row.mpp_um_per_px))
-        except DataError as error:
-            failed[row.name] = error
+    for row, found in find_listed(data.root, data.labels):
+        if isinstance(found, DataError):
+            failed[row.name] = found
+        else:
+            jobs.append(SlideJob(NamedSlide(found, slide_name(row.name)), data, row.mpp_um_per_px))
     return jobs, failed
 
 

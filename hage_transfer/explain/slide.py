@@ -57,15 +57,8 @@ def explain_slide(task: SlideTask) -> None:
         places = None if facts.coords is None or is_tables_alone else tile_places(facts.coords, facts.meta, slide)
         table = table.at(places)
         if slide is not None and places is not None:
-            draw_pictures(
-                task.out,
-                slide,
-                places,
-                table,
-                px=facts.meta.patch_size_px,
-                source=task.source.name,
-                top=task.options.top,
-            )
+            px, source, top = facts.meta.patch_size_px, task.source.name, task.options.top
+            draw_pictures(task.out, slide, places, table, px=px, source=source, top=top)
         mpp = level0_mpp(facts.meta, slide)
     table.write_csv(task.out / TILES_FILE)
     genes, notes = _genes(task, table)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
+from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
 
 COLUMNS = ("slide", "slide_id")
@@ -53,6 +54,17 @@ def read_slide_table(path: Path) -> list[SlideRow]:
             )
         found[name] = SlideRow(name, _mpp(path, line, (row.get("mpp") or "").strip()))
     return list(found.values())
+
+
+def find_listed(root: Path, table: Path) -> list[tuple[SlideRow, Path | DataError]]:
+    """Rows of a table, each with its slide under ``root`` or why there is none; errors as ``read_slide_table``."""
+    found: list[tuple[SlideRow, Path | DataError]] = []
+    for row in read_slide_table(table):
+        try:
+            found.append((row, find_slide(root, row.name)))
+        except DataError as error:
+            found.append((row, error))
+    return found
 
 
 def _mpp(path: Path, line: int, text: str) -> float | None:
