@@ -30,6 +30,7 @@ def embed(
 
     Raises:
         DataError: no features, those of another frozen encoder or width, or no encoder directory.
+        ItemsFailedError: some files of a folder failed; they are in its ``failures.csv``, the rest are done.
     """
     with shown("embed", progress) as tell:
         embed_path(

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cloudpickle
+
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.feature_journal import journal_path
@@ -91,7 +93,7 @@ def encode_bags(
     if own is None:
         find_weights(config.encoder)
     elif not workers.is_here:
-        raise ConfigError("an encoder that is an object works in this process alone; give jobs=1, engine=processes")
+        _check_can_be_sent(own)
     items, mine = _items(config, workers.shard)
     book = _book(config, items)
     _write_table(config, items, book, labels_needed=labels_needed)
@@ -100,7 +102,7 @@ def encode_bags(
     if workers.is_here:
         _encode(config, mine, device=device, book=book, own=own, progress=progress)
     else:
-        _spread(config, device=device, workers=workers)
+        _spread(config, device=device, workers=workers, encoder=own)
     outcomes = book.write()
     names = {item.name for item in mine}
     ended = [one for one in outcomes if one.slide in names]
@@ -111,11 +113,21 @@ def encode_bags(
     _report(config.features, ended)
 
 
-def work(config: MilConfig, device: str, shard: str | None) -> None:
+def work(config: MilConfig, device: str, shard: str | None, own: FrozenEncoder | None = None) -> None:
     """One worker, wherever an engine runs it: it loads the encoder once and takes slides while there are free ones."""
-    items, own = _items(config, shard)
-    book = _book(config, items)
-    _encode(config, own, device=device, book=book)
+    items, mine = _items(config, shard)
+    _encode(config, mine, device=device, book=_book(config, items), own=own)
+
+
+def _check_can_be_sent(encoder: FrozenEncoder) -> None:
+    """Refuses an object that no other process of ours can be given."""
+    try:
+        cloudpickle.dumps(encoder)
+    except Exception as error:
+        raise ConfigError(
+            f"encoder {encoder.name}: cannot be given to other processes ({type(error).__name__}: {error}); give "
+            "jobs=1, engine=processes, or make it of parts that can"
+        ) from error
 
 
 def _book(config: MilConfig, items: list[Item]) -> StatusBook:
@@ -138,12 +150,12 @@ def _encode(
         )
 
 
-def _spread(config: MilConfig, *, device: str, workers: Workers) -> None:
+def _spread(config: MilConfig, *, device: str, workers: Workers, encoder: FrozenEncoder | None) -> None:
     """Workers that share the list by its locks, each a job that is done only when all is."""
     never = config.features / "locks"
     gpus = int((resolve_device(device) if device == "auto" else device).startswith("cuda"))
     jobs = [
-        Job(f"worker {number}", never / f"worker {number}.done", work, (config, own, workers.shard), gpus)
+        Job(f"worker {number}", never / f"worker {number}.done", work, (config, own, workers.shard, encoder), gpus)
         for number, own in enumerate(_devices(device, workers), start=1)
     ]
     ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)

@@ -1,6 +1,8 @@
 """Feature files through a gene-informed encoder."""
 
 import logging
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,8 @@ from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import open_encoder
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.running.items import run_items
+from hage_transfer.running.jobs import Job
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -30,42 +34,57 @@ def embed_path(
     """Embeds a feature file into the file ``out``, or every `.h5` below a folder into the folder ``out``.
 
     An embedding file that these features and this encoder (by the hash of its weights) made is kept; any other is
-    replaced, so a re-trained encoder never leaves stale embeddings behind. ``progress`` is told of each that is made.
+    replaced, so a re-trained encoder never leaves stale embeddings behind. ``progress`` is told of each that ends.
 
     Returns:
         How many files were written.
 
     Raises:
         DataError: nothing at ``features``; features of another frozen encoder or width; no encoder directory.
+        ItemsFailedError: some files of a folder failed; they are in its ``failures.csv``, the rest are done.
     """
     if features.resolve() == out.resolve():
         raise DataError(f"{out}: embeddings would take the place of their features; give another out=")
-    if features.is_dir():
-        found = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
-        pairs = [(path, out / path.relative_to(features)) for path in found]
-    else:
-        pairs = [(features, out)]
-    if not pairs:
+    options = cache(lambda: open_encoder(encoder)), encoder, encoder_sha256(encoder), device, overwrite
+    if not features.is_dir():
+        made = int(_embed_file(features, out, *options))
+        if progress is not None:
+            progress(1, 1, features.stem)
+        return made
+    found = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
+    if not found:
         raise DataError(f"{features}: holds no feature file (*.h5); `hage encode` makes them")
-    sha256 = encoder_sha256(encoder)
-    left = [(path, target) for path, target in pairs if overwrite or not _is_current(path, target, sha256)]
-    if left:
-        model = open_encoder(encoder)
-        for number, (path, target) in enumerate(left, start=len(pairs) - len(left) + 1):
-            _embed_file(path, target, model, folder=encoder, device=device)
-            if progress is not None:
-                progress(number, len(pairs), path.stem)
-        log.info("%s: %d of %d files embedded by %s", out, len(left), len(pairs), encoder)
-    return len(left)
+    inside = [path.relative_to(features) for path in found]
+    jobs = [
+        Job(one.with_suffix("").as_posix(), None, _embed_file, (path, out / one, *options))
+        for one, path in zip(inside, found, strict=True)
+    ]
+    made = sum(run_items(jobs, out, what="files", progress=progress).values())
+    if made:
+        log.info("%s: %d of %d files embedded by %s", out, made, len(jobs), encoder)
+    return made
 
 
-def _embed_file(path: Path, target: Path, model: StoredEncoder, *, folder: Path, device: str) -> None:
+def _embed_file(
+    path: Path,
+    target: Path,
+    model: Callable[[], StoredEncoder],
+    encoder: Path,
+    sha256: str,
+    device: str,
+    overwrite: bool,
+) -> bool:
+    """Embeds a file, unless it is embedded already; whether it did."""
+    if not overwrite and _is_current(path, target, sha256):
+        return False
+    target.unlink(missing_ok=True)
     try:
-        embedded = embed_features(read_features(path), model, folder=folder, device=device)
+        embedded = embed_features(read_features(path), model(), folder=encoder, device=device)
     except HageError as error:
         error.add_note(f"while embedding {path}")
         raise
     write_features(target, embedded.features, embedded.meta, keys=embedded.keys, coords=embedded.coords)
+    return True
 
 
 def _is_current(path: Path, target: Path, sha256: str) -> bool:

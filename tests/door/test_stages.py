@@ -1,6 +1,8 @@
 import shutil
+import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -151,3 +153,39 @@ def test_nothing_of_a_stage_in_a_folder_is_told(small):
 def test_has_knows_its_extras():
     with pytest.raises(ht.ConfigError, match="no extra torch"):
         ht.has("torch")
+
+
+def test_an_encoder_that_is_an_object_goes_to_the_workers_of_a_call(small, monkeypatch):
+    import cloudpickle
+    import tifffile
+
+    from hage_transfer.encode import bags
+    from hage_transfer.running.jobs import attempt
+
+    class Own:
+        name = "own"
+
+        def __init__(self, *held):
+            self.held = held
+
+        def __call__(self, images):
+            return images.reshape(len(images), -1, 3).mean(1)
+
+    def run_jobs(jobs, *, n_jobs, **_):
+        return [attempt(cloudpickle.loads(cloudpickle.dumps(job))) for job in jobs]
+
+    (small.root / "slides").mkdir()
+    for name in "ab":
+        pixels = np.random.default_rng(ord(name)).integers(60, 200, (64, 64, 3), dtype=np.uint8)
+        tifffile.imwrite(
+            f"slides/{name}.tif", pixels, tile=(16, 16), resolution=(20000, 20000), resolutionunit="CENTIMETER"
+        )
+    labels = pd.DataFrame({"slide": ["a", "b"], "label": ["x", "y"]})
+    given = {"labels": labels, "tile_px": 16, "mpp_um_per_px": 0.5, "changes": {"data": {"min_tissue": 0}}}
+    alone = ht.encode_slides("slides", encoder=Own(), out="alone", **given)
+    monkeypatch.setattr(bags, "run_jobs", run_jobs)
+    made = ht.encode_slides("slides", encoder=Own(), jobs=2, out="spread", **given)
+    for name in "ab":
+        np.testing.assert_array_equal(made[name].features, alone[name].features)
+    with pytest.raises(ht.ConfigError, match=r"encoder own: cannot be given to other processes .*; give jobs=1"):
+        ht.encode_slides("slides", encoder=Own(threading.Lock()), jobs=2, out="locked", **given)

@@ -10,7 +10,7 @@ from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.encode.embed import embed_path
 from hage_transfer.encode.sources import find_encoders, needs_frozen, resolve_sources
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, ItemsFailedError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 
@@ -131,3 +131,18 @@ def test_embed_path_refuses_features_of_another_width(tmp_path):
 def test_embed_path_refuses_to_overwrite_its_features(tmp_path, frozen):
     with pytest.raises(DataError, match="take the place of their features"):
         embed_path(frozen, encoder=write_encoder(tmp_path / "encoder"), out=frozen, device="cpu")
+
+
+def test_embed_lists_what_failed_and_does_the_rest(tmp_path):
+    folder, out, told = tmp_path / "bags", tmp_path / "out", []
+    for slide, width in (("s1", 3), ("s2", 4), ("s3", 3)):
+        write_features(folder / f"{slide}.h5", np.ones((4, width), np.float32), META, coords=np.zeros((4, 2), np.int64))
+    encoder = write_encoder(tmp_path / "encoder")
+    with pytest.raises(ItemsFailedError, match=r"1 of 3 files failed, see .*failures\.csv; the rest are done"):
+        embed_path(folder, encoder=encoder, out=out, device="cpu", progress=lambda *one: told.append(one))
+    assert sorted(path.name for path in out.iterdir()) == ["failures.csv", "s1.h5", "s3.h5"]
+    assert (out / "failures.csv").read_text().splitlines()[1].startswith("s2,")
+    assert told == [(1, 3, "s1"), (2, 3, "s2"), (3, 3, "s3")]
+    write_features(folder / "s2.h5", np.ones((4, 3), np.float32), META, coords=np.zeros((4, 2), np.int64))
+    assert embed_path(folder, encoder=encoder, out=out, device="cpu") == 1
+    assert sorted(path.name for path in out.iterdir()) == ["s1.h5", "s2.h5", "s3.h5"]
