@@ -20,6 +20,9 @@ METHOD_NAMES = (
     "pca_ridge",
     "knn",
 )
+PIXELS_SUFFIX = "_pixels"
+PIXEL_NAMES = tuple(f"{name}{PIXELS_SUFFIX}" for name in ("stnet", "histogene", "bleep", "mclstexp"))
+"""Systems whose image network trains on patches; asked for by name, `all` leaves them out."""
 SYSTEM_NAMES = METHOD_NAMES[:-2]
 """Those that leave encoders: HAGE and the paper's systems; the last two are references."""
 RENAMED = {"hist2st": "hist2st_graph", "thitogene": "thitogene_graph"}
@@ -40,7 +43,7 @@ def _method_name(name: str) -> str:
         raise ValueError(
             f"was renamed: it is a graph head on frozen features, not the published system; write {RENAMED[name]}"
         )
-    return check_named(name, METHOD_NAMES, "pretraining")
+    return check_named(name, (*METHOD_NAMES, *PIXEL_NAMES), "pretraining")
 
 
 MethodName = Annotated[str, AfterValidator(_method_name)]
@@ -48,6 +51,7 @@ BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context"
 BAGGED_NAMES = ("bagged_ridge", "bagged_reduced_rank_ridge")
 RESERVED = (
     *METHOD_NAMES,
+    *PIXEL_NAMES,
     *BASELINE_NAMES,
     *BAGGED_NAMES,
     "gene_mean",
@@ -73,6 +77,17 @@ class PatchSettings(Settings):
 
     size_px: int = Field(224, gt=0, description="side of the square the encoder is given, in pixels it sees")
     mpp_um_per_px: float | None = Field(None, gt=0, description="resample to this resolution; None: the image's own")
+
+
+class PixelSettings(Settings):
+    """Image networks of the systems on pixels (`stnet_pixels`, ...), which train on patches in place of features."""
+
+    network: str = Field("resnet18", description="of timm, by name (densenet121, resnet50); HisToGene has its own")
+    weights: Path | None = Field(None, description="local weights file of that network; None: random weights")
+    size_px: int = Field(224, ge=16, description="side that the patch is shrunk to")
+    cache: Path = Field(Path("features/pixels"), description="folder of the patches, one file a section")
+    turns: bool = Field(True, description="turn and flip patches at random while training")
+    learning_rate: float | None = Field(None, gt=0, description="None: each system's published one")
 
 
 class ContextSettings(Settings):
@@ -188,6 +203,7 @@ class PretrainConfig(Settings):
     patch: PatchSettings = PatchSettings()
     encoder: EncoderSettings = EncoderSettings()
     context: ContextSettings = ContextSettings()
+    pixels: PixelSettings = PixelSettings()
     genes: GeneSettings = GeneSettings()
     preset: Literal["spot_log10", "spot_ln", "gene_log10"] = Field("spot_log10", description="normalisation")
     heg_from: Literal["train", "test"] = Field(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
@@ -20,6 +20,7 @@ from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
 from hage_transfer.pretrain.growing_array import GrowingArray
+from hage_transfer.pretrain.pixels import PATCHES
 from hage_transfer.pretrain.shallow_spots import shallow_counts
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,10 @@ class Spots:
         section_names: the sections in order.
         patient: each section's patient, in the order of ``section_names``.
         spot_names: within their section.
+        patches: around each spot, where systems on pixels are asked for; these get them as ``features``.
     """
 
-    features: Float32[np.ndarray, "spot feature"]
+    features: Float32[np.ndarray, "spot feature"] | UInt8[np.ndarray, "spot side side 3"]
     counts: Float32[np.ndarray, "spot gene"]
     target: Float32[np.ndarray, "spot gene"]
     coords_px: Float[np.ndarray, "spot 2"]
@@ -50,6 +52,7 @@ class Spots:
     section_names: tuple[str, ...]
     patient: tuple[str, ...]
     spot_names: tuple[str, ...]
+    patches: UInt8[np.ndarray, "spot side side 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -125,7 +128,7 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
         scratch: folder for arrays too large for memory; None: the system's for temporary files.
     """
     folder = Path(tempfile.gettempdir()) if scratch is None else scratch
-    features, counts, target, coords_px = (GrowingArray(folder) for _ in range(4))
+    features, counts, target, coords_px, patches = (GrowingArray(folder) for _ in range(5))
     names: list[str] = []
     patients: list[str] = []
     spot_names: list[str] = []
@@ -136,6 +139,8 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
             counts.append(part_counts)
             target.append(normalise(part_counts, preset))
         features.append(np.asarray(section.obsm[FEATURES], dtype=np.float32))
+        if PATCHES in section.obsm:
+            patches.append(np.asarray(section.obsm[PATCHES]))
         coords_px.append(np.asarray(section.obsm["spatial"], dtype=np.float64))
         names.append(section.uns["section"]["name"])
         patients.append(section.uns["section"]["patient"])
@@ -150,6 +155,7 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
         section_names=tuple(names),
         patient=tuple(patients),
         spot_names=tuple(spot_names),
+        patches=patches.finish() if len(patches) else None,
     )
 
 

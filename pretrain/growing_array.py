@@ -30,6 +30,9 @@ class GrowingArray:
         self._length, self._bytes = 0, 0
         self._file: IO[bytes] | None = None
 
+    def __len__(self) -> int:
+        return self._length
+
     def append(self, part: Shaped[np.ndarray, "row ..."]) -> None:
         """Adds rows below those that are there."""
         part = np.ascontiguousarray(part)

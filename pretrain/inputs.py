@@ -14,11 +14,13 @@ from anndata import AnnData
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.pretrain.config import PretrainConfig
+from hage_transfer.pretrain.config import PIXEL_NAMES, PretrainConfig
 from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
 from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
 from hage_transfer.pretrain.folds import LeftOut, leave_out_folds, validation_split
 from hage_transfer.pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
+from hage_transfer.pretrain.methods.images import image_network
+from hage_transfer.pretrain.pixels import PATCHES, attach_patches
 from hage_transfer.pretrain.shallow_spots import leave_out_shallow
 from hage_transfer.pretrain.stored_sections import StoredSections, store_section
 from hage_transfer.pretrain.trial_files import HAGE
@@ -95,6 +97,9 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     folds = tuple(leave_out_folds(patients, config.split))
     for fold in folds:
         _check_trainable(config, fold, {name: section.n_obs for name, section in sections.items()})
+    if set(config.methods) & set(PIXEL_NAMES):
+        image_network(config.pixels)  # its faults, before patches are cut
+        attach_patches(list(sections.values()), config.patch, config.pixels)
     return Inputs(sections, metas, folds)
 
 
@@ -149,7 +154,8 @@ def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: P
     )
     genes, unseen = set_apart(genes, share=config.genes.unseen, seed=config.seed)
     used = (*fold.train, *fold.test)
-    sha256 = config_sha256({"genes": for_genes, "sections": {name: inputs.sha256[name] for name in used}})
+    weights = {} if config.pixels.weights is None else {"weights": file_sha256(config.pixels.weights)}
+    sha256 = config_sha256({"genes": for_genes, "sections": {name: inputs.sha256[name] for name in used}, **weights})
     meta = inputs.metas[fold.train[0]]
     store = run / STORE
     paths = {name: store_section(inputs.sections[name], store, sha256=inputs.sha256[name]) for name in used}
@@ -173,6 +179,7 @@ def section_sha256(section: AnnData) -> str:
         section.X.indptr,
         section.obsm["spatial"],
         section.obsm.get(FEATURES),
+        section.obsm.get(PATCHES),
     ):
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)

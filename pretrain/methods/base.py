@@ -26,6 +26,7 @@ class Task:
         seed: of this trial.
         device: torch device.
         tensorboard: folder for this trial's curves.
+        pixels: whether the spots' features are their patches, on which an image network is trained.
     """
 
     data: FoldData
@@ -35,6 +36,7 @@ class Task:
     seed: int
     device: str
     tensorboard: Path
+    pixels: bool = False
 
 
 @dataclass(frozen=True)

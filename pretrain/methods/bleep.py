@@ -4,32 +4,35 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from hage_transfer.models.blocks import ProjectionHead, Standardise
+from hage_transfer.models.blocks import ProjectionHead
 from hage_transfer.models.projection import ProjectionEncoder
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
 from hage_transfer.pretrain.methods.contrastive import IMAGE_SIDE, TwoTowers, fit_retrieval
-from hage_transfer.pretrain.methods.regression import training_features
+from hage_transfer.pretrain.methods.images import image_side
 
 
 class Bleep(TwoTowers):
     """A projection head on the image features and one on normalised expression.
 
     Args:
-        features: of the training spots, to standardise by.
+        images: from a spot's features (or pixels) to numbers of one scale.
+        feature_dim: how many these are.
         n_genes: genes of the panel.
         embed_dim: of the common space.
         dropout: of the heads.
         temperature: of the loss.
 
-    Reference: Xie et al. 2023. Deviation: the image encoder (ResNet-50, fine-tuned there) is frozen here.
+    Reference: Xie et al. 2023. Deviation: the image encoder (ResNet-50, fine-tuned there) is frozen
+    here, but for ``bleep_pixels``.
     """
 
     def __init__(
         self,
-        features: Float[Tensor, "train feature"],
+        images: nn.Module,
+        feature_dim: int,
         *,
         n_genes: int,
         embed_dim: int,
@@ -38,7 +41,7 @@ class Bleep(TwoTowers):
     ) -> None:
         super().__init__()
         self.temperature = temperature
-        self.images = ProjectionEncoder(Standardise(features), features.shape[1], embed_dim=embed_dim, dropout=dropout)
+        self.images = ProjectionEncoder(images, feature_dim, embed_dim=embed_dim, dropout=dropout)
         self.spots = ProjectionHead(n_genes, embed_dim=embed_dim, dropout=dropout)
 
     def embed_spots(
@@ -98,7 +101,7 @@ def fit_bleep(
 
     def build() -> Bleep:
         return Bleep(
-            training_features(task),
+            *image_side(task),
             n_genes=len(task.data.genes),
             embed_dim=embed_dim,
             dropout=dropout,

@@ -70,7 +70,7 @@ class Library:
     def predict(
         self,
         towers: TwoTowers,
-        features: Float32[np.ndarray, "query feature"],
+        features: np.ndarray,
         *,
         own_rows: Int[np.ndarray, " query"] | None = None,
     ) -> Float32[np.ndarray, "query gene"]:
@@ -156,6 +156,5 @@ def fit_retrieval(
         )
         train = library.predict(module.towers, spots.features, own_rows=np.arange(len(spots)))
         test = library.predict(module.towers, task.data.test.features)
-    return Trained(
-        train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=module.towers.images
-    )
+    encoder = None if task.pixels else module.towers.images
+    return Trained(train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=encoder)

@@ -25,7 +25,7 @@ def seeded(task: Task) -> Iterator[None]:
 def learn(
     task: Task, module: lightning.LightningModule, train: DataLoader[Any], validation: DataLoader[Any], *, name: str
 ) -> BestEpoch:
-    """Fits ``module`` and leaves it on the CPU, in eval mode, with the weights of the best epoch.
+    """Fits ``module`` and leaves it in eval mode with the weights of the best epoch, on the CPU unless it reads pixels.
 
     Raises:
         ConfigError: no epoch had a finite validation score.
@@ -38,5 +38,5 @@ def learn(
             "look for NaN or huge values among the features, or leave the method out"
         )
     module.load_state_dict(best.state)
-    module.to("cpu").eval()
+    module.to(task.device if task.pixels else "cpu").eval()
     return best

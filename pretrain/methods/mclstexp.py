@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hage_transfer.models.blocks import GridEmbedding, ProjectionHead, Standardise, TransformerBlock
+from hage_transfer.models.blocks import GridEmbedding, ProjectionHead, TransformerBlock
 from hage_transfer.models.projection import ProjectionEncoder
 from hage_transfer.pretrain.losses import pair_loss
 from hage_transfer.pretrain.methods.base import Method, Task, Trained, is_small_panel
 from hage_transfer.pretrain.methods.contrastive import IMAGE_SIDE, TwoTowers, fit_retrieval
-from hage_transfer.pretrain.methods.regression import n_positions, training_features
+from hage_transfer.pretrain.methods.images import image_side
+from hage_transfer.pretrain.methods.regression import n_positions
 
 
 class MclSTExp(TwoTowers):
@@ -21,7 +22,8 @@ class MclSTExp(TwoTowers):
     spots in the order of their sections where the library is embedded.
 
     Args:
-        features: of the training spots, to standardise by.
+        images: from a spot's features (or pixels) to numbers of one scale.
+        feature_dim: how many these are.
         n_genes: genes of the panel, the width of the transformer.
         n_positions: entries of the position tables.
         embed_dim: of the common space.
@@ -31,13 +33,15 @@ class MclSTExp(TwoTowers):
         temperature: of the loss.
         library_run: spots that see each other in the library.
 
-    Reference: Min et al. 2024. Deviation: the image encoder (DenseNet-121, fine-tuned there) is frozen here; the
-    position tables hold the positions that occur (65,536 there, of which the same few are read).
+    Reference: Min et al. 2024. Deviation: the image encoder (DenseNet-121, fine-tuned there) is frozen here, but for
+    ``mclstexp_pixels``; the position tables hold the positions that occur (of 65,536 there, the same few
+    are read).
     """
 
     def __init__(
         self,
-        features: Float[Tensor, "train feature"],
+        images: nn.Module,
+        feature_dim: int,
         *,
         n_genes: int,
         n_positions: int,
@@ -50,7 +54,7 @@ class MclSTExp(TwoTowers):
     ) -> None:
         super().__init__()
         self.temperature, self.library_run = temperature, library_run
-        self.images = ProjectionEncoder(Standardise(features), features.shape[1], embed_dim=embed_dim)
+        self.images = ProjectionEncoder(images, feature_dim, embed_dim=embed_dim)
         self.positions = GridEmbedding(n_positions, n_genes)
         block = partial(TransformerBlock, n_genes, n_heads=n_heads, head_dim=head_dim, hidden=n_genes, dropout=0.0)
         self.transformer = nn.Sequential(*(block() for _ in range(depth)))
@@ -109,7 +113,7 @@ def fit_mclstexp(
 
     def build() -> MclSTExp:
         return MclSTExp(
-            training_features(task),
+            *image_side(task),
             n_genes=len(task.data.genes),
             n_positions=n_positions(task.data.train, at_least=1),
             embed_dim=embed_dim,

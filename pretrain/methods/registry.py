@@ -8,6 +8,7 @@ from hage_transfer.extensions import load_extension
 from hage_transfer.pretrain.config import OWN_PREFIX
 from hage_transfer.pretrain.methods import bleep, knn, mclstexp, pca_ridge, section_heads, stnet
 from hage_transfer.pretrain.methods.base import Method
+from hage_transfer.pretrain.methods.images import on_pixels
 from hage_transfer.pretrain.methods.own import given_method
 
 METHODS: dict[str, Method] = {
@@ -19,6 +20,10 @@ METHODS: dict[str, Method] = {
         mclstexp.METHOD,
         pca_ridge.METHOD,
         knn.METHOD,
+        on_pixels(stnet.METHOD, learning_rate=1e-5, reference="image network trained"),
+        on_pixels(section_heads.METHODS[0], learning_rate=1e-4, reference="linear embedding of the pixels"),
+        on_pixels(bleep.METHOD, learning_rate=1e-3, reference="image network trained"),
+        on_pixels(mclstexp.METHOD, learning_rate=1e-4, reference="image network trained"),
     )
 }
 

@@ -7,12 +7,11 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from hage_transfer.models.blocks import Standardise
-from hage_transfer.models.section_encoders import HisToGeneEncoder
+from hage_transfer.models.section_encoders import HisToGeneEncoder, SpotInputs
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.fit import VALIDATION_PCC, BestEpoch
@@ -26,6 +25,7 @@ from hage_transfer.pretrain.methods.batches import (
     section_loader,
     spot_grid,
 )
+from hage_transfer.pretrain.methods.images import image_side
 from hage_transfer.pretrain.methods.learning import learn, seeded
 from hage_transfer.pretrain.methods.score import section_pcc
 
@@ -100,7 +100,7 @@ def fit_spots(task: Task, build: Callable[[], ExpressionNetwork], optimiser: Opt
             name=name,
         )
         predicted = (_predict_spots(module.network, part) for part in (spots, task.data.test))
-        return _trained(module.network, best, *predicted)
+        return _trained(task, module.network, best, *predicted)
 
 
 def fit_sections(
@@ -138,8 +138,7 @@ def fit_sections(
     spots = task.data.train
     laid, test_laid = lay_sections(spots), lay_sections(task.data.test)
     with seeded(task):
-        images = Standardise(training_features(task))
-        built = encoder(images, spots.features.shape[1], n_positions=n_positions(spots), **sizes)
+        built = encoder(*image_side(task, flat=True), n_positions=n_positions(spots), **sizes)
         optimiser = partial(torch.optim.Adam, lr=learning_rate, fused=True)
         module = RegressionModule(head(built, len(task.data.genes)), optimiser)
         best = learn(
@@ -152,12 +151,7 @@ def fit_sections(
         predicted = (
             _predict_sections(module.network, part, its) for part, its in ((spots, laid), (task.data.test, test_laid))
         )
-        return _trained(module.network, best, *predicted)
-
-
-def training_features(task: Task) -> Float[Tensor, "train feature"]:
-    """Features of the training spots, for the statistics that standardise."""
-    return torch.from_numpy(task.data.train.features[task.rows])
+        return _trained(task, module.network, best, *predicted)
 
 
 def n_positions(spots: Spots, *, at_least: int = 64) -> int:
@@ -165,8 +159,14 @@ def n_positions(spots: Spots, *, at_least: int = 64) -> int:
     return max(at_least, int(spot_grid(spots).max()) + 1)
 
 
-def _trained(network: ExpressionNetwork, best: BestEpoch, train: np.ndarray, test: np.ndarray) -> Trained:
-    return Trained(train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=network.stored())
+def _trained(task: Task, network: ExpressionNetwork, best: BestEpoch, train: np.ndarray, test: np.ndarray) -> Trained:
+    encoder = None if task.pixels else network.stored()
+    return Trained(train, test, best.score, best_epoch=best.epoch, curves=tuple(best.curves), encoder=encoder)
+
+
+def _predict(network: ExpressionNetwork, inputs: SpotInputs) -> Float32[np.ndarray, "spot gene"]:
+    device = next(network.parameters()).device
+    return network(SpotInputs(*(one.to(device) for one in inputs))).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -174,14 +174,14 @@ def _predict_spots(network: ExpressionNetwork, spots: Spots) -> Float32[np.ndarr
     grid = spot_grid(spots)
     starts = range(0, len(spots), PREDICT_BATCH)
     rows = (np.arange(start, min(start + PREDICT_BATCH, len(spots))) for start in starts)
-    return np.concatenate([network(row_inputs(spots, part, grid)).numpy() for part in rows])
+    return np.concatenate([_predict(network, row_inputs(spots, part, grid)) for part in rows])
 
 
 @torch.inference_mode()
 def _predict_sections(
     network: ExpressionNetwork, spots: Spots, laid: Iterable[LaidSection]
 ) -> Float32[np.ndarray, "spot gene"]:
-    parts = [(section.rows, network(section.inputs(spots)).numpy()) for section in laid]
+    parts = [(section.rows, _predict(network, section.inputs(spots))) for section in laid]
     rows, values = (np.concatenate(part) for part in zip(*parts, strict=True))
     predicted = np.empty_like(values)
     predicted[rows] = values

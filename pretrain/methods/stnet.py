@@ -12,14 +12,16 @@ from hage_transfer.models.section_encoders import SpotInputs
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
 from hage_transfer.pretrain.methods.batches import SpotBatch
-from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_spots, training_features
+from hage_transfer.pretrain.methods.images import image_side
+from hage_transfer.pretrain.methods.regression import ExpressionNetwork, fit_spots
 
 
 class StNet(ExpressionNetwork):
     """Linear regression that starts at the training genes' means with zero weights.
 
     Args:
-        features: of the training spots, to standardise by.
+        images: from a spot's features (or pixels) to numbers of one scale.
+        feature_dim: how many these are.
         mean_expression: of the training spots.
 
     Reference: He et al. 2020: the last layer of DenseNet-121 is replaced by one linear layer, weights 0, bias the
@@ -29,22 +31,24 @@ class StNet(ExpressionNetwork):
     panel and batch.
     """
 
-    def __init__(self, features: Float[Tensor, "train feature"], mean_expression: Float[Tensor, " gene"]) -> None:
+    def __init__(self, images: nn.Module, feature_dim: int, mean_expression: Float[Tensor, " gene"]) -> None:
         super().__init__()
-        self.standardise = Standardise(features)
-        self.linear = nn.Linear(features.shape[1], len(mean_expression))
+        self.images = images
+        self.linear = nn.Linear(feature_dim, len(mean_expression))
         nn.init.zeros_(self.linear.weight)
         with torch.no_grad():
             self.linear.bias.copy_(mean_expression)
 
     def forward(self, inputs: SpotInputs) -> Float[Tensor, "spot gene"]:
         """Predicted expression."""
-        return self.linear(self.standardise(inputs.features))
+        return self.linear(self.images(inputs.features))
 
-    def stored(self) -> StoredEncoder:
-        """Its only trained layer."""
-        weight = self.linear.weight * self.standardise.factor
-        return LinearEncoder(weight.T.detach(), mean=self.standardise.mean, bias=self.linear.bias.detach())
+    def stored(self) -> StoredEncoder | None:
+        """Its only trained layer, where the features under it are frozen."""
+        if not isinstance(self.images, Standardise):
+            return None
+        weight = self.linear.weight * self.images.factor
+        return LinearEncoder(weight.T.detach(), mean=self.images.mean, bias=self.linear.bias.detach())
 
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Squared error, summed over genes."""
@@ -61,7 +65,7 @@ def fit_stnet(task: Task, *, learning_rate: float = 1e-3, momentum: float = 0.9)
     """
     mean = torch.from_numpy(task.data.train.target[task.rows]).mean(0)
     optimiser = partial(torch.optim.SGD, lr=learning_rate, momentum=momentum)
-    return fit_spots(task, lambda: StNet(training_features(task), mean), optimiser, name="stnet")
+    return fit_spots(task, lambda: StNet(*image_side(task), mean), optimiser, name="stnet")
 
 
 METHOD = Method(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
+from hage_transfer.models.blocks import Standardise
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.batches import spot_grid
 from hage_transfer.pretrain.methods.bleep import Bleep, smoothed_clip_loss
@@ -14,7 +15,8 @@ from hage_transfer.pretrain.methods.mclstexp import MclSTExp, n_matches
 
 def mclstexp(*, library_run: int = 4) -> MclSTExp:
     return MclSTExp(
-        torch.randn(10, 8),
+        Standardise(torch.randn(10, 8)),
+        8,
         n_genes=20,
         n_positions=8,
         embed_dim=16,
@@ -60,7 +62,8 @@ def test_mclstexp_matches_follow_the_size_of_the_panel():
 def test_library_holds_training_rows_alone(sections: Callable[..., Spots]):
     spots = sections([30], seed=0, names=["A1"])
     rows = np.arange(0, 30, 2)
-    towers = Bleep(torch.from_numpy(spots.features[rows]), n_genes=20, embed_dim=8, dropout=0.0, temperature=1.0)
+    images = Standardise(torch.from_numpy(spots.features[rows]))
+    towers = Bleep(images, spots.features.shape[1], n_genes=20, embed_dim=8, dropout=0.0, temperature=1.0)
     library = Library(spots, rows, spot_grid(spots), k=len(rows), weighted=False)
     expected = np.broadcast_to(spots.target[rows].mean(0), (30, 20))
     np.testing.assert_allclose(library.predict(towers, spots.features), expected, rtol=1e-5)

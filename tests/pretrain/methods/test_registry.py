@@ -17,7 +17,7 @@ from hage_transfer.errors import ConfigError
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import open_encoder
 from hage_transfer.models.stored_encoder import StoredEncoder
-from hage_transfer.pretrain.config import RENAMED, PretrainConfig
+from hage_transfer.pretrain.config import METHOD_NAMES, PIXEL_NAMES, RENAMED, PretrainConfig
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.encoder_directory import write_system_directory
 from hage_transfer.pretrain.methods.base import Task, Trained
@@ -31,9 +31,10 @@ SIZES: dict[str, dict[str, float]] = {
     "hist2st_graph": {**SMALL, "learning_rate": 5e-3, "graph_depth": 2, "dropout": 0.0},
     "thitogene_graph": {**SMALL, "learning_rate": 5e-3, "graph_heads": 2, "graph_width": 32, "dropout": 0.0},
 }
-STOCHASTIC = [name for name, method in METHODS.items() if method.stochastic]
+ON_FEATURES = [name for name in METHODS if name not in PIXEL_NAMES]  # the others: test_pixels.py
+STOCHASTIC = [name for name in ON_FEATURES if METHODS[name].stochastic]
 
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize("name", ON_FEATURES)
 every_stochastic_method = pytest.mark.parametrize("name", STOCHASTIC)
 
 
@@ -62,18 +63,10 @@ def assert_same(one: Trained, other: Trained) -> None:
 
 
 def test_registry_names_each_method_as_its_key_says():
-    assert list(METHODS) == [
-        "stnet",
-        "histogene",
-        "hist2st_graph",
-        "thitogene_graph",
-        "bleep",
-        "mclstexp",
-        "pca_ridge",
-        "knn",
-    ]
+    assert list(METHODS) == [*METHOD_NAMES[1:], *PIXEL_NAMES]
     assert all(method.name == name and method.reference for name, method in METHODS.items())
-    assert all(("feature-level" in method.title) == method.stochastic for method in METHODS.values())
+    assert all(("feature-level" in METHODS[name].title) == METHODS[name].stochastic for name in ON_FEATURES)
+    assert all("pixel-level" in METHODS[name].title for name in PIXEL_NAMES)
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
