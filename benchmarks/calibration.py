@@ -15,11 +15,12 @@ from statistics import mean
 from types import SimpleNamespace
 
 import numpy as np
+from rates_page import table_lines
 from simulated_sets import SimulatedSet, auc
 
 from hage_transfer.compare.comparison import LabelledFolds, paired_tests, source_intervals
 from hage_transfer.compare.differences import paired_difference
-from hage_transfer.compare.error_rates import RATES_FILE, ErrorRates, table_lines
+from hage_transfer.compare.error_rates import RATES_FILE, ErrorRates
 from hage_transfer.compare.null import POWER, null_of
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import Record
