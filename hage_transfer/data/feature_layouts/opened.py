@@ -143,31 +143,14 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
             raise DataError(f"{path}: has no dataset `{name}`, only {sorted(file)}; not a feature file")
         mpp = slide_mpp_of_coords(path, file, given)
         found = coords_of(path, file, um_per_px=mpp)
-        named, dtype = plain_attributes(rows.attrs), _dtype(path, rows.dtype)
-        n_rows, width = _shape(path, rows)
+        named, shape, dtype = plain_attributes(rows.attrs), _shape(path, rows), rows.dtype
         stamp_facts = recorded_by_stamp(path, file, mpp) if name == STAMP_ROWS else {}
     found = found if name == STAMP_ROWS else _with_patch_size(path, found, coords, stamps)
-    attributes = {} if found is None else found.attributes
-    foreign = "trident" if named or "target_magnification" in attributes else "clam"
-    meta = _meta(path, attributes, given, stamps, recorded={"encoder": named.get("encoder", ""), **stamp_facts})
-    values = None if found is None else found.values
-    if values is not None and len(values) != n_rows:
-        raise DataError(f"{path}: {len(values)} coords for {n_rows} rows of features; encode it again")
-    layout = "stamp" if name == STAMP_ROWS else foreign
-    reader = partial(_h5_rows, path, name)
-    return FeatureSource(
-        path=path,
-        layout=layout,
-        n_rows=n_rows,
-        width=width,
-        dtype=dtype,
-        keys=None,
-        coords=values,
-        coord_attributes=attributes,
-        meta=meta,
-        stamp=_stamp(stamps),
-        open_rows=reader,
-    )
+    is_trident = named or (found is not None and "target_magnification" in found.attributes)
+    layout = "stamp" if name == STAMP_ROWS else "trident" if is_trident else "clam"
+    recorded = {"encoder": named.get("encoder", ""), **stamp_facts}
+    meta = _meta(path, found, given, stamps, recorded=recorded)
+    return _foreign(path, layout, shape, dtype, found, meta, stamps, partial(_h5_rows, path, name))
 
 
 def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> FeatureSource:
@@ -230,22 +213,36 @@ def _open_array(path: Path, given: Given, coords: Path | None) -> FeatureSource:
         yield lambda start, stop: np.asarray(loaded[start:stop])
 
     array = load()
-    n_rows, width = _checked(path, array.shape)
     stamps = [path.name, written(path), json.dumps(asdict(given))]
     found = _with_patch_size(path, None, coords, stamps)
-    if found is not None and len(found.values) != n_rows:
-        raise DataError(f"{path}: {n_rows} rows, but its file of coords holds {len(found.values)}; see coords=")
-    attributes, values = ({}, None) if found is None else (found.attributes, found.values)
-    meta = _meta(path, attributes, given, stamps, recorded={})
+    meta = _meta(path, found, given, stamps, recorded={})
+    return _foreign(path, layout, _checked(path, array.shape), array.dtype, found, meta, stamps, rows)
+
+
+def _foreign(
+    path: Path,
+    layout: str,
+    shape: tuple[int, int],
+    dtype: Any,
+    found: TileCoords | None,
+    meta: FeatureMeta,
+    stamps: list[str],
+    rows: Callable[[], AbstractContextManager[RowReader]],
+) -> FeatureSource:
+    """A file of another tool with what is known of its tiles."""
+    if found is not None and len(found.values) != shape[0]:
+        raise DataError(
+            f"{path}: {len(found.values)} coords for {shape[0]} rows of features; encode it again, or see coords="
+        )
     return FeatureSource(
         path=path,
         layout=layout,
-        n_rows=n_rows,
-        width=width,
-        dtype=_dtype(path, array.dtype),
+        n_rows=shape[0],
+        width=shape[1],
+        dtype=_dtype(path, dtype),
         keys=None,
-        coords=values,
-        coord_attributes=attributes,
+        coords=None if found is None else found.values,
+        coord_attributes={} if found is None else found.attributes,
         meta=meta,
         stamp=_stamp(stamps),
         open_rows=rows,
@@ -267,9 +264,9 @@ def _with_patch_size(path: Path, found: TileCoords | None, given: Path | None, s
 
 
 def _meta(
-    path: Path, attributes: dict[str, Any], given: Given, stamps: list[str], *, recorded: dict[str, Any]
+    path: Path, found: TileCoords | None, given: Given, stamps: list[str], *, recorded: dict[str, Any]
 ) -> FeatureMeta:
-    size_px, level0_px = patch_sizes(path, attributes)
+    size_px, level0_px = patch_sizes(path, {} if found is None else found.attributes)
     facts = {"patch_size_px": size_px, "patch_size_level0_px": level0_px, **recorded}
     encoder = str(facts.get("encoder", ""))
     if encoder and given.encoder not in (None, encoder):
