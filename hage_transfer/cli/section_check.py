@@ -16,14 +16,13 @@ def show_check(config: "PretrainConfig") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from hage_transfer.encode.section_check import check_sections, table_rows
+    from hage_transfer.encode.section_check import COLUMNS, check_sections
     from hage_transfer.errors import DataError, some
 
     checked = check_sections(config)
-    columns = [name for name in table_rows(checked)[0] if name != "fault"]
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for row in table_rows(checked):
-        table.add_row(*(row[name] for name in columns))
+    table = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for section in checked:
+        table.add_row(*section.row.values())
     console = Console()
     console.print(table)
     overlays = [str(section.overlay) for section in checked if section.overlay is not None]

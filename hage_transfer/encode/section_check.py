@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from hage_transfer.slides.reader import open_slide
 log = logging.getLogger(__name__)
 
 OVERLAYS = "overlays"
+COLUMNS = ("section", "patient", "spots", "um/px", "by", "image", "patch px", "left out")
 _OVERLAY_PX = 1400
 _SPOT, _PATCH, _INK = (0, 90, 255), (255, 120, 0), (0, 0, 0)
 _BARS_UM = (1000, 500, 200, 100, 50, 20)
@@ -32,28 +32,13 @@ class CheckedSection:
     """A section as it was read, or why it was not.
 
     Attributes:
-        name: section's name.
-        patient: it is of.
-        n_spots: with counts, a position and a place in the image.
-        mpp_um_per_px: NaN where it is not known.
-        mpp_source: what told it.
-        image: file, "" without one.
-        image_size_px: width and height; None without an image.
-        patch_level0_px: side of a patch in the image's own pixels; None where the resolution for it is not known.
-        left_out: what did not fit, by kind.
+        row: text by ``COLUMNS``: name, patient, spots with counts and a place in the image, resolution and what told
+            it, the image's size, the side of a patch in its pixels, what did not fit.
         fault: why the section cannot be read; "" where it can.
         overlay: picture of its spots; None where none was drawn.
     """
 
-    name: str
-    patient: str = ""
-    n_spots: int = 0
-    mpp_um_per_px: float = math.nan
-    mpp_source: str = ""
-    image: str = ""
-    image_size_px: tuple[int, int] | None = None
-    patch_level0_px: int | None = None
-    left_out: str = ""
+    row: dict[str, str]
     fault: str = ""
     overlay: Path | None = None
 
@@ -75,7 +60,8 @@ def check_sections(config: PretrainConfig, *, n_overlays: int = 3) -> list[Check
         try:
             checked.append(_checked(read(), config, folder))
         except InputError as error:
-            checked.append(CheckedSection(name=name, fault=" ".join([str(error), *getattr(error, "__notes__", ())])))
+            row = dict.fromkeys(COLUMNS, "") | {"section": name}
+            checked.append(CheckedSection(row=row, fault=" ".join([str(error), *getattr(error, "__notes__", ())])))
     return checked
 
 
@@ -94,18 +80,18 @@ def _checked(section: ad.AnnData, config: PretrainConfig, folder: Path | None) -
             with atomic_path(overlay) as temporary:
                 _overlay(section, picture, size_px, level0_px).save(temporary, format="PNG")
     left_out = [f"{count} {kind.replace('_', ' ')}" for kind, count in facts["mismatches"].items() if count]
-    return CheckedSection(
-        name=facts["name"],
-        patient=facts["patient"],
-        n_spots=section.n_obs,
-        mpp_um_per_px=facts["mpp_um_per_px"],
-        mpp_source=facts["mpp_source"],
-        image=facts["image_path"],
-        image_size_px=size_px,
-        patch_level0_px=level0_px,
-        left_out=", ".join(left_out),
-        overlay=overlay,
+    mpp = facts["mpp_um_per_px"]
+    told = (
+        facts["name"],
+        facts["patient"],
+        section.n_obs,
+        f"{mpp:.4g}" if math.isfinite(mpp) else "not known",
+        facts["mpp_source"],
+        "x".join(map(str, size_px)) if size_px else "none",
+        "" if level0_px is None else level0_px,
+        ", ".join(left_out),
     )
+    return CheckedSection(row=dict(zip(COLUMNS, map(str, told), strict=True)), overlay=overlay)
 
 
 def _overlay(
@@ -137,21 +123,3 @@ def _bar(draw: ImageDraw.ImageDraw, size_px: tuple[int, int], um_per_px: float) 
     if fitting:
         draw.rectangle((20, height - 24, 20 + fitting[0] / um_per_px, height - 18), fill=_INK)
         draw.text((20, height - 40), f"{fitting[0]:,} um", fill=_INK)
-
-
-def table_rows(checked: Sequence[CheckedSection]) -> list[dict[str, str]]:
-    """The rows as text, for a terminal or a csv."""
-    return [
-        {
-            "section": section.name,
-            "patient": section.patient,
-            "spots": str(section.n_spots),
-            "um/px": f"{section.mpp_um_per_px:.4g}" if math.isfinite(section.mpp_um_per_px) else "not known",
-            "by": section.mpp_source,
-            "image": "x".join(map(str, section.image_size_px)) if section.image_size_px else "none",
-            "patch px": "" if section.patch_level0_px is None else str(section.patch_level0_px),
-            "left out": section.left_out,
-            "fault": section.fault,
-        }
-        for section in checked
-    ]

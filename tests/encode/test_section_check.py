@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hage_transfer.encode.section_check import check_sections, table_rows
+from hage_transfer.encode.section_check import check_sections
 from hage_transfer.errors import DataError
 from hage_transfer.pretrain.config import PretrainConfig
 
@@ -35,7 +35,7 @@ def config(tmp_path):
 
 
 def test_check_tells_each_section_as_it_would_be_encoded(config):
-    rows = table_rows(check_sections(config))
+    rows = [section.row for section in check_sections(config)]
     assert [row["section"] for row in rows] == ["A1", "A2", "B1", "C1"]
     assert rows[2] == {
         "section": "B1",
@@ -46,7 +46,6 @@ def test_check_tells_each_section_as_it_would_be_encoded(config):
         "image": "700x500",
         "patch px": "64",
         "left out": "",
-        "fault": "",
     }
 
 
@@ -73,7 +72,7 @@ def test_check_goes_on_where_a_section_is_at_fault(config):
     root = config.data.root
     write_her2st(root, names=("A2",), width_px=250)
     checked = check_sections(config)
-    assert [section.name for section in checked if section.fault] == ["A2"]
+    assert [section.row["section"] for section in checked if section.fault] == ["A2"]
     assert "6 of 9 spots of section A2 lie outside the image of 250 x 500 px" in checked[1].fault
 
 
