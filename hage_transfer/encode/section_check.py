@@ -81,17 +81,17 @@ def _checked(section: ad.AnnData, config: PretrainConfig, folder: Path | None) -
                 _overlay(section, picture, size_px, level0_px).save(temporary, format="PNG")
     left_out = [f"{count} {kind.replace('_', ' ')}" for kind, count in facts["mismatches"].items() if count]
     mpp = facts["mpp_um_per_px"]
-    told = (
-        facts["name"],
-        facts["patient"],
-        section.n_obs,
-        f"{mpp:.4g}" if math.isfinite(mpp) else "not known",
-        facts["mpp_source"],
-        "x".join(map(str, size_px)) if size_px else "none",
-        "" if level0_px is None else level0_px,
-        ", ".join(left_out),
-    )
-    return CheckedSection(row=dict(zip(COLUMNS, map(str, told), strict=True)), overlay=overlay)
+    told = {
+        "section": facts["name"],
+        "patient": facts["patient"],
+        "spots": section.n_obs,
+        "um/px": f"{mpp:.4g}" if math.isfinite(mpp) else "not known",
+        "by": facts["mpp_source"],
+        "image": "x".join(map(str, size_px)) if size_px else "none",
+        "patch px": "" if level0_px is None else level0_px,
+        "left out": ", ".join(left_out),
+    }
+    return CheckedSection(row={name: str(value) for name, value in told.items()}, overlay=overlay)
 
 
 def _overlay(

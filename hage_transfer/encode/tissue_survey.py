@@ -20,7 +20,7 @@ from hage_transfer.running.progress import Progress
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import NamedSlide, refuse_one_slide_twice, slide_stamp, slides_in
 from hage_transfer.slides.geojson import is_edited
-from hage_transfer.slides.survey import as_row, columns, survey_slide, tissue_inputs
+from hage_transfer.slides.survey import COLUMNS, survey_slide, tissue_inputs
 from hage_transfer.slides.table import find_listed
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def survey_slides(
         items.fail(name, error)
     jobs = [Job(job.slide.name, None, _survey, (job, out, overwrite)) for job in found]
     rows = list(items.run(jobs, n_jobs=n_jobs).values())
-    write_csv(out / SUMMARY, ["slide", "path", *columns()], rows)
+    write_csv(out / SUMMARY, ["slide", "path", *COLUMNS], rows)
     table = pd.DataFrame(rows)
     items.finish(table)
     return table
@@ -132,7 +132,7 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
         picture=picture,
         geojson=None if keep else geojson,
     )
-    row = {"slide": name, "path": str(path), **as_row(survey)}
+    row = {"slide": name, "path": str(path), **survey}
     write_json(record, {"inputs_sha256": stamp, "row": row})
     return row
 

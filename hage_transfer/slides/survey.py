@@ -1,9 +1,9 @@
 """One slide as a config asks for it: opened, its tissue, outline and tiles, without encoding."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +22,25 @@ from hage_transfer.slides.tissue import TissueMask, find_tissue, geojson_path, n
 _UM2_PER_MM2 = 1e6
 
 
-@dataclass(frozen=True, kw_only=True)
-class SlideSurvey:
-    """What a look at a slide found; None where the resolution is not known.
-
-    Attributes:
-        width_px: of level 0.
-        height_px: of level 0.
-        downsamples: of the levels, joined by spaces.
-        mpp_x_um_per_px: of level 0.
-        mpp_y_um_per_px: of level 0.
-        mpp_source: where the resolution is from.
-        notes: oddities of the file.
-        tissue_share: of the slide's area.
-        tissue_mm2: area.
-        pen_mm2: area of ink.
-        pieces: of tissue.
-        holes: in them.
-        tiles: that an encoder would see; 0 where none has enough tissue.
-        tile_size_level0_px: side of a tile, not rounded.
-        why_no_tiles: empty where there are some.
-        seconds: to open, find tissue and cut tiles, without the pictures.
-    """
-
-    width_px: int
-    height_px: int
-    downsamples: str
-    mpp_x_um_per_px: float | None
-    mpp_y_um_per_px: float | None
-    mpp_source: str
-    notes: str
-    tissue_share: float
-    tissue_mm2: float | None
-    pen_mm2: float | None
-    pieces: int
-    holes: int
-    tiles: int
-    tile_size_level0_px: float | None
-    why_no_tiles: str
-    seconds: float
+COLUMNS: Mapping[str, str] = {
+    "width_px": "of level 0",
+    "height_px": "of level 0",
+    "downsamples": "of the levels, joined by spaces",
+    "mpp_x_um_per_px": "of level 0; empty, as all that is in um, where the resolution is not known",
+    "mpp_y_um_per_px": "of level 0",
+    "mpp_source": "where the resolution is from",
+    "notes": "oddities of the file",
+    "tissue_share": "of the slide's area",
+    "tissue_mm2": "area",
+    "pen_mm2": "area of ink",
+    "pieces": "of tissue",
+    "holes": "in them",
+    "tiles": "that an encoder would see; 0 where none has enough tissue",
+    "tile_size_level0_px": "side of a tile, not rounded",
+    "why_no_tiles": "empty where there are some",
+    "seconds": "to open, find tissue and cut tiles, without the pictures",
+}
+"""What a look at a slide finds."""
 
 
 @contextmanager
@@ -106,7 +86,7 @@ def survey_slide(
     own_mpp_um_per_px: float | None,
     picture: Path,
     geojson: Path | None,
-) -> SlideSurvey:
+) -> dict[str, Any]:
     """Looks at one slide: writes the picture of its outline and its tissue as GeoJSON, and counts its tiles.
 
     Args:
@@ -116,6 +96,9 @@ def survey_slide(
         own_mpp_um_per_px: the slide table's resolution.
         picture: PNG to write.
         geojson: file to write; None: none (there is an edited one).
+
+    Returns:
+        Values by ``COLUMNS``, numbers to four digits after the point.
 
     Raises:
         DataError: the slide cannot be read. A slide without tissue is no error here: it has 0 tiles.
@@ -175,33 +158,24 @@ def level0_pieces(tissue: TissueMask) -> list[Piece]:
     return [[ring * scale for ring in piece] for piece in trace_pieces(tissue.mask)]
 
 
-def columns() -> list[str]:
-    """Names of a survey's values, in order."""
-    return list(SlideSurvey.__dataclass_fields__)
-
-
-def as_row(survey: SlideSurvey) -> dict[str, Any]:
-    """A survey as a row of a csv, numbers to four digits after the point."""
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(survey).items()}
-
-
-def _facts(slide: Slide, looked: Looked, pieces: list[Piece], seconds: float) -> SlideSurvey:
+def _facts(slide: Slide, looked: Looked, pieces: list[Piece], seconds: float) -> dict[str, Any]:
     resolution, tissue, grid = slide.resolution, looked.tissue, looked.grid
-    return SlideSurvey(
-        width_px=slide.width_px,
-        height_px=slide.height_px,
-        downsamples=" ".join(f"{value:g}" for value in slide.level_downsamples),
-        mpp_x_um_per_px=None if resolution is None else resolution.x_um_per_px,
-        mpp_y_um_per_px=None if resolution is None else resolution.y_um_per_px,
-        mpp_source="" if resolution is None else resolution.source,
-        notes="; ".join(slide.notes),
-        tissue_share=float(tissue.mask.mean()),
-        tissue_mm2=looked.area_mm2(tissue.mask),
-        pen_mm2=looked.area_mm2(tissue.pen),
-        pieces=len(pieces),
-        holes=sum(len(piece) - 1 for piece in pieces),
-        tiles=0 if grid is None else len(grid),
-        tile_size_level0_px=None if grid is None else grid.size_level0_px,
-        why_no_tiles=looked.why_no_tiles.removeprefix(f"{slide.path}: "),
-        seconds=seconds,
-    )
+    found = {
+        "width_px": slide.width_px,
+        "height_px": slide.height_px,
+        "downsamples": " ".join(f"{value:g}" for value in slide.level_downsamples),
+        "mpp_x_um_per_px": None if resolution is None else resolution.x_um_per_px,
+        "mpp_y_um_per_px": None if resolution is None else resolution.y_um_per_px,
+        "mpp_source": "" if resolution is None else resolution.source,
+        "notes": "; ".join(slide.notes),
+        "tissue_share": float(tissue.mask.mean()),
+        "tissue_mm2": looked.area_mm2(tissue.mask),
+        "pen_mm2": looked.area_mm2(tissue.pen),
+        "pieces": len(pieces),
+        "holes": sum(len(piece) - 1 for piece in pieces),
+        "tiles": 0 if grid is None else len(grid),
+        "tile_size_level0_px": None if grid is None else grid.size_level0_px,
+        "why_no_tiles": looked.why_no_tiles.removeprefix(f"{slide.path}: "),
+        "seconds": seconds,
+    }
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()}

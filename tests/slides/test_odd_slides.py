@@ -38,8 +38,8 @@ def test_all_glass_has_no_tile(tmp_path, write_pyramid, stained, tiles_of):
     with pytest.raises(DataError, match=r"s\.tif: none of 64 tiles .*the most tissue in one is 0\.00"):
         tiles_of(path)
     found = survey_slide(path, SETTINGS, own_mpp_um_per_px=None, picture=tmp_path / "s.png", geojson=None)
-    assert (found.tiles, found.pieces) == (0, 0)
-    assert "the most tissue in one is 0.00" in found.why_no_tiles
+    assert (found["tiles"], found["pieces"]) == (0, 0)
+    assert "the most tissue in one is 0.00" in found["why_no_tiles"]
 
 
 def test_all_tissue_keeps_every_tile(tmp_path, write_pyramid, stained, tiles_of):
