@@ -10,7 +10,7 @@ from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.stain import Pixels
 from hage_transfer.config import EncoderSettings, PatchSetSettings, SlideSetSettings, make_config
 from hage_transfer.data.feature_layouts import Given, find_feature_files
-from hage_transfer.data.patch_images import IMAGE_ENDINGS
+from hage_transfer.data.patches import IMAGE_ENDINGS
 from hage_transfer.encode.bags import Workers, encode_bags
 from hage_transfer.encode.sections_and_patches import FEATURES_FILE, FEATURES_FOLDER, encode_patches
 from hage_transfer.encoders.base import FrozenEncoder

@@ -14,7 +14,7 @@ from hage_transfer.apply.cohort import MOST_TILES, FeatureSpace, StainSpace, hel
 from hage_transfer.apply.stain import Pixels, spread_rows
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.labels import LabelTable
-from hage_transfer.data.patch_images import find_images
+from hage_transfer.data.patches import find_images
 from hage_transfer.errors import InputError, reason
 from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilConfig

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hage_transfer.config import PatchSetSettings, Settings
-from hage_transfer.data.patch_images import find_images
+from hage_transfer.data.patches import find_images
 from hage_transfer.errors import HageError
 
 META = "image_set_sha256"

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from hage_transfer.config import PatchSetSettings
-from hage_transfer.data.patch_images import tile_grid
-from hage_transfer.data.patches import read_patch_set
+from hage_transfer.data.patches import read_patch_set, tile_grid
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.file_stamp import file_stamp
 
