@@ -86,6 +86,7 @@ def predicted_expression(data: FoldData, *, alpha: float, rank: float) -> Linear
     features = np.asarray(data.train.features)
     mapped = make_pipeline(StandardScaler()).fit(features)
     weight, shift, intercept = RidgePath(mapped, features, data.train.target).linear(alpha, rank)
+    weight[:, np.ptp(data.train.target, axis=0) == 0] = 0.0  # rounding, which standardising would blow up
     scaler = mapped[0]
     return _linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)
 

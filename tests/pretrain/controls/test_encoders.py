@@ -1,5 +1,6 @@
 """Control encoders: each is what its card says, beside HAGE's own, and adds to a run without changing its numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,15 @@ def test_expression_is_the_reduced_rank_ridge_of_the_table(data):
             np.testing.assert_allclose(found, tuned.test, atol=1e-4)
         if rank == 2.0:
             assert np.linalg.matrix_rank(found - found.mean(0), tol=1e-3) == 2
+
+
+def test_a_gene_that_is_constant_in_training_is_predicted_constant_to_the_last_digit(data):
+    target = np.array(data.train.target)
+    target[:, 3] = 0.0
+    flat = replace(data, train=replace(data.train, target=target))
+    found = predicted_expression(flat, alpha=1.0, rank=2.0)(torch.from_numpy(data.test.features)).numpy()
+    assert np.ptp(found[:, 3]) == 0
+    assert np.ptp(found, axis=0)[:3].min() > 0.01
 
 
 def test_shuffled_expression_leaves_its_image_and_nothing_else(data):
