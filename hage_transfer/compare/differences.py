@@ -94,6 +94,15 @@ class Difference:
             return "the sizes of its splits are not recorded: run it again, what is done is kept"
         return f"every {self.unit} alike"
 
+    def brief(self) -> str:
+        """The difference in few words; its mean and verdict stand beside them."""
+        what = f"{TASKS.get(self.task, self.task)}" + (f" ({self.run})" if self.run else "")
+        what += f": {self.source} minus {self.baseline}, {METRIC_NAMES.get(self.metric, self.metric)}"
+        if self.interval is None:
+            return f"{what}. {self.no_spread.capitalize()}, so no spread is known."
+        low, high = self.interval
+        return f"{what}. 95% interval {low:+z.3f} to {high:+z.3f}; better in {self.wins} of {self.folds} {self.unit}s."
+
     def sentence(self) -> str:
         """The difference in words, with its uncertainty."""
         what = TASKS.get(self.task, self.task) + (f" ({self.run})" if self.run else "")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.compare.controls import controls_of
 from hage_transfer.compare.ranking import ranking, sentence
 from hage_transfer.compare.records import MEAN, STD, Record, summarise
 from hage_transfer.compare.results import Results
@@ -129,6 +130,7 @@ def _collect(settings: CompareConfig, pretrained: RunResults, tasks: Mapping[str
     meta = {
         "metric": metric,
         "ranking": {name: [one.row() for one in found] for name, found in ranked.items()},
+        "controls": sorted({one for found in tasks.values() for one in controls_of(found)}),
         "sentences": {name: sentence(found, tasks[name], metric) for name, found in ranked.items()},
         "tasks": {name: {"task": found.task, "run": str(found.folder)} for name, found in tasks.items()},
         "pretrain": str(pretrained.folder),

@@ -16,9 +16,16 @@ CAPTION = (
 def ranking_tables(run: Run) -> tuple[Table, ...]:
     """One a task."""
     return tuple(
-        Table(CAPTION, ("", *columns_of(run.meta["metric"])), tuple(ranking_cells(rows)), text_columns=1, title=task)
+        Table(CAPTION, ("", *columns_of(run.meta["metric"])), tuple(_marked(run, rows)), text_columns=1, title=task)
         for task, rows in run.meta["ranking"].items()
     )
+
+
+def _marked(run: Run, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The cells; a control is called one."""
+    controls = run.meta.get("controls") or []
+    cells = ranking_cells(rows)
+    return [(f"{one} (control)" if one in controls else one, *others) for one, *others in cells]
 
 
 def columns_of(metric: str) -> tuple[str, ...]:
