@@ -1,30 +1,28 @@
-"""The page of the documentation on measured error rates."""
+"""The page of measured error rates, docs/error-rates.md, from the rates that ``calibration.py`` measured."""
+
+from collections.abc import Mapping
 
 from hage_transfer.compare.error_rates import ErrorRates
 
 
 def table_lines(rates: ErrorRates) -> list[str]:
     """The page of the documentation."""
-    kinds = list(next(iter(rates.verdicts.values())))
-    lines = [
+    sd = 196 * (0.05 * 0.95 / rates.replicates) ** 0.5
+    return [
         "# How often verdicts and intervals err",
         "",
-        "Two sources that are equal by construction, simulated sets of known truth, the program's own folds and tests.",
-        f"Measured by `python benchmarks/calibration.py`, {rates.replicates} sets a number (so 5% is known to about "
-        f"{196 * (0.05 * 0.95 / rates.replicates) ** 0.5:.0f} percentage points); wanted is at most 5%.",
+        "Simulated sets of known truth, the program's own folds and tests, by `python benchmarks/calibration.py`:",
+        f"{rates.replicates} sets a number (so 5% is known to about {sd:.0f} percentage points).",
         "",
-        "## False verdicts between equal sources",
+        "## False verdicts between equal sources (wanted: at most 5%)",
         "",
-        "| splits | " + " | ".join(kinds) + " |",
-        "|---|" + "---:|" * len(kinds),
-    ]
-    lines += [
-        f"| {name} | " + " | ".join(f"{of_sets[kind]:.1%}" for kind in kinds) + " |"
-        for name, of_sets in rates.verdicts.items()
-    ]
-    lines += [
+        *_by_splits(rates.verdicts),
         "",
-        f"The 95% interval of a difference covers the truth in what is left: {1 - rates.worst_verdict:.1%} or more.",
+        "## How often the 95% interval of a difference holds the true one, of unequal sources (wanted: 95%)",
+        "",
+        *_by_splits(rates.coverage),
+        "",
+        "Where all folds tie, as they may near an AUC of 1, no interval is given.",
         "",
         "## False gene verdicts, one section left out after another, 8 patients with 4 sections each",
         "",
@@ -35,9 +33,9 @@ def table_lines(rates: ErrorRates) -> list[str]:
         "## The other intervals of a report, for the question what a new training would give",
         "",
         "They take the trained models as they are and ask of other test rows, which is another question: do not read a",
-        "verdict from them. " + (f"{rates.own_replicates} sets a number." if rates.own else "Not measured yet."),
+        "verdict from them.",
         "",
-        "| set | a source's own 95% interval covers | DeLong's test errs | bootstrap interval of a difference errs |",
+        "| set, 5 folds | a source's own 95% interval covers | DeLong's test errs | bootstrap of a difference errs |",
         "|---|---:|---:|---:|",
         *(
             f"| {kind} | {one['coverage']:.0%} | {one['delong']:.0%} | {one['bootstrap']:.0%} |"
@@ -46,7 +44,18 @@ def table_lines(rates: ErrorRates) -> list[str]:
         "",
         "## The smallest difference that `--null` says",
         "",
-        "Over the one that a simulation finds to be shown with power 0.8 (1 is right): "
-        + ("not measured." if rates.detectable is None else f"{rates.detectable:.2f}."),
+        "Of 20 equal sources on each of many sets, against new sets of unequal sources (wanted: ratios of 0.8 to 1.2).",
+        "",
+        "| set | said, median | shown with power 0.8 | ratio | power at what is said |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {kind} | {one.said:.3f} | {one.true:.3f} | {one.said / one.true:.2f} | {one.power:.2f} |"
+            for kind, one in rates.null.items()
+        ),
     ]
-    return lines
+
+
+def _by_splits(shares: Mapping[str, Mapping[str, float]]) -> list[str]:
+    kinds = list(next(iter(shares.values())))
+    rows = [f"| {name} | " + " | ".join(f"{of[kind]:.1%}" for kind in kinds) + " |" for name, of in shares.items()]
+    return ["| splits | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds), *rows]

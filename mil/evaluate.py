@@ -132,11 +132,15 @@ def _of_copies(
 ) -> Results:
     """What copies of a source that carry the same information score, each with a seed of its own."""
     config = plan.config
-    train = config.train.model_copy(update={"repeats": config.null, "final": False})
-    plain = config.model_copy(update={"null": 0, "train": train})
+    plain, stamped = (
+        config.model_copy(
+            update={"null": 0, "train": config.train.model_copy(update={"repeats": repeats, "final": False})}
+        )
+        for repeats in (config.null, 2)
+    )
     paths = (bags.parts or (bags,))[0].paths
     written = write_copies(paths, run.path / NULL, copies=config.null, seed=config.seed)
-    inside = RunDirectory.open(run.path / NULL / "run", plain)
+    inside = RunDirectory.open(run.path / NULL / "run", stamped)  # of any number: more copies keep those there are
     copies = {COPY: [(files[0].parent,) for files in written]}
     return evaluate_mil(
         replace(plan, config=plain), copies, run=inside, device=device, n_jobs=n_jobs, progress=progress

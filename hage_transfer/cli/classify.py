@@ -133,4 +133,5 @@ def show_differences(results: "Results", console: Console) -> None:
 
     null = null_in(results)
     if null is not None:
-        console.print(null.sentence(), markup=False, soft_wrap=True)
+        unit = "slides" if results.task == "mil" else "patches"
+        console.print(null.sentence(unit), markup=False, soft_wrap=True)

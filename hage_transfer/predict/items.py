@@ -55,6 +55,7 @@ class PredictItem:
         load: reads its rows.
         obs_column: the section's own obs column of a name; None where it has none.
         stamp: what decides its prediction besides features and encoders.
+        patient: of a section; empty where none is known.
     """
 
     name: str
@@ -62,6 +63,7 @@ class PredictItem:
     load: Callable[[], Loaded]
     obs_column: Callable[[str], pd.Series | None]
     stamp: Mapping[str, Any]
+    patient: str = ""
 
     def facts(self) -> tuple[FeatureMeta, int]:
         """Meta and width of the features, without reading them."""
@@ -156,7 +158,7 @@ def _section_item(section: ad.AnnData, settings: PretrainConfig, diameter_um: fl
         return anndata_files.obs_column(settings.data, name, column, section.obs_names)
 
     stamp = {"section": section_sha256(section), "diameter_px": diameter_px, "image": image}
-    return PredictItem(name, settings.features / f"{name}.h5", load, obs_column, stamp)
+    return PredictItem(name, settings.features / f"{name}.h5", load, obs_column, stamp, str(facts["patient"]))
 
 
 def _slide_item(path: Path, image: Path | None) -> PredictItem:

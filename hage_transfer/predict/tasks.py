@@ -58,7 +58,9 @@ def assign_encoders(
     Raises:
         DataError: every encoder trained on an item that the user named, or on all items.
     """
-    trained = {folder: set(read_card(folder).get("train_sections", [])) for folder in folders}
+    cards = {folder: read_card(folder) for folder in folders}
+    trained = {folder: set(card.get("train_sections", [])) for folder, card in cards.items()}
+    patients = {folder: set(card.get("train_patients", [])) for folder, card in cards.items()}
     tasks, left_out = [], []
     for item in items:
         unseen = tuple(folder for folder in folders if item.name not in trained[folder])
@@ -78,6 +80,14 @@ def assign_encoders(
     for task in tasks:
         if task.trained_on:
             log.warning("%s: the encoders TRAINED on it; its scores are no measure of prediction", task.item.name)
+            continue
+        known = {task.item.name, task.item.patient} & set().union(*(patients[folder] for folder in task.folders))
+        if known:
+            log.warning(
+                "%s: its encoders were trained on sections of patient %s; scores say nothing of new patients",
+                task.item.name,
+                ", ".join(sorted(known)),
+            )
     return tasks
 
 

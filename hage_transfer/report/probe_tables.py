@@ -142,8 +142,6 @@ def _folds_interval(run: Run, row: Mapping[str, Any]) -> str:
 def _own_coverage() -> str:
     """How often such an interval holds what a new training would give, as measured on simulated sets."""
     rates = measured_rates()
-    if not rates.own:
-        return "For what a new training on as many rows would give they are too short."
     return (
         "For what a new training on as many rows would give they are too short: measured on simulated sets, they "
         f"cover it in {rates.span('coverage')} of cases (docs/error-rates.md)."

@@ -89,6 +89,7 @@ def run_meta(
             *_shallow(records),
             *shallow_note(shallow_counts(list(inputs.sections.values())), n_spots, config.data.min_counts),
             *_leakage(config),
+            *_panel(config),
         ],
     }
 

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from hage_transfer.compare.null import null_in, null_of
 from hage_transfer.compare.records import MEAN
+from hage_transfer.compare.results import Results
+from hage_transfer.compare.split_sizes import sizes_of
 from hage_transfer.errors import InputError, SplitError
 from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.checkpoint import fold_models, read_fold_model
@@ -235,3 +238,27 @@ def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, slides)
     with pytest.raises(InputError, match=r"training diverged .* lower train\.learning_rate"):
         evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
     assert not list((tmp_path / "run").rglob("fold_*.safetensors"))
+
+
+def test_null_copies_of_bags_are_equal_and_say_what_the_folds_can_show(tmp_path, slides):
+    folder, labels = slides
+    train = CONFIG.train.model_copy(update={"epochs": 4, "min_epochs": 2})
+    config = CONFIG.model_copy(update={"null": 4, "train": train})
+    results = evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
+    assert results.sources == ["frozen"]  # the copies stand in the meta alone
+    found = null_in(results)
+    assert (found.copies, found.pairs, found.folds, found.rows) == (4, 6, 3, len(labels))
+    copies = Results.load(tmp_path / "run" / "null" / "run" / "results.json")
+    values = [copies.fold_values("copy", "auc", trial=trial) for trial in range(4)]
+    assert len({tuple(one.values()) for one in values}) > 1  # trained apart, on features of their own
+    assert found == null_of(values, sizes_of(copies.meta, values[0]), metric="auc", rows=len(labels))
+    assert "slides in 3 folds" in found.sentence("slides")
+    made = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "null").rglob("*.json") if "jobs" in path.parts
+    }
+    assert null_in(evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)) == found
+    assert made
+    assert all(path.stat().st_mtime_ns == before for path, before in made.items())  # a second run trains nothing
+    more = evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config.model_copy(update={"null": 5}))
+    assert null_in(more).copies == 5  # and a larger one trains what is new
+    assert all(path.stat().st_mtime_ns == before for path, before in made.items())
