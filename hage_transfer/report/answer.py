@@ -12,7 +12,6 @@ from hage_transfer.data.image_set import META as IMAGE_SET
 from hage_transfer.report.runs import Run
 
 OWN = "hage"
-METRIC = "auc"
 VOTE = "bagged_reduced_rank_ridge_averaged"
 _GENE_PAIRS = (("hage_averaged", VOTE), (OWN, "ridge"), ("hage_averaged", "ridge"))
 HEADLINES = {
@@ -74,6 +73,7 @@ def answer_of(runs: Sequence[Run]) -> Answer:
     parts = tuple(one for _, found in by_run for one in found)
     genes = tuple(one for run in runs if run.task == "pretrain" and (one := _gene_difference(run)) is not None)
     chosen = [(run, _gene_informed(found)) for run, found in by_run if found]
+    chosen = [(run, one) for run, one in chosen if one.metric == chosen[0][1].metric]  # others stand beside it
     if chosen:
         return _downstream(chosen, parts, genes)
     if genes:
@@ -83,7 +83,7 @@ def answer_of(runs: Sequence[Run]) -> Answer:
 
 def _claimed(run: Run) -> list[Difference]:
     """Every source less the baseline, but controls."""
-    return [one for one in run.named.differences(METRIC) if one.source not in run.controls]
+    return [one for one in run.named.differences() if one.source not in run.controls]
 
 
 def pool(chosen: Sequence[tuple[Run, Difference]]) -> Pooled:
@@ -138,7 +138,8 @@ def _downstream(
     tasks = f" ({len(chosen)} tasks)" if len(chosen) > pooled.n_sets else ""
     where = f"Over {pooled.n_sets} data sets{tasks}" if pooled.n_sets > 1 else f"On one data set ({one_set})"
     who = "gene-informed features differ" if first.source == OWN else f"{first.source} differs"
-    text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+z.3f} in {METRIC_NAMES[METRIC]}"
+    metric = METRIC_NAMES.get(first.metric, first.metric)
+    text = f"{where}, {who} from {_baseline(first)} by {pooled.mean:+z.3f} in {metric}"
     if pooled.margin is None:
         return Answer("not judged", f"{text}; {_silent([one for _, one in chosen])}.", parts + genes)
     better = f"; better on {pooled.n_better} of {pooled.n_sets}" if pooled.n_sets > 1 else ""
@@ -163,7 +164,7 @@ def _owed_to(chosen: Sequence[tuple[Run, Difference]]) -> Ascription:
         pairs = []
         for (run, gain), names in zip(chosen, by_kind, strict=True):
             own = {OWN: gain.source, BASELINE: gain.baseline, **names}
-            found = run.named.difference(own[one], own[other], METRIC)
+            found = run.named.difference(own[one], own[other], gain.metric)
             pairs += [] if found is None else [(run, found)]
         pooled = pool(pairs) if len(pairs) == len(chosen) else None
         return None if pooled is None else (pooled.mean, pooled.verdict)

@@ -1,6 +1,6 @@
 """Figure 3 of the paper over all runs: what each feature source scores on every task, and what it gains over frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ _WIDTH_INCHES, _ROW_INCHES, _AROUND_INCHES = 3.7, 0.24, 1.05
 _KINDS = {"probe": "patches", "mil": "slides"}
 
 
-def comparison_plots(runs: Sequence[Run]) -> list[Plot]:
-    """A panel of bars for each metric, then one of differences for each."""
-    bars = [_bars(runs, metric, title) for metric, title in CLASSIFIER_METRICS.items()]
-    gains = [_gains(runs, metric, title) for metric, title in CLASSIFIER_METRICS.items()]
+def comparison_plots(runs: Sequence[Run], metrics: Mapping[str, str] = CLASSIFIER_METRICS) -> list[Plot]:
+    """A panel of bars for each metric (and its title), then one of differences for each."""
+    bars = [_bars(runs, metric, title) for metric, title in metrics.items()]
+    gains = [_gains(runs, metric, title) for metric, title in metrics.items()]
     return [plot for plot in [*bars, *gains] if plot is not None]
 
 

@@ -4,8 +4,11 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.error_rates import measured_rates
 from hage_transfer.compare.null import null_in
 from hage_transfer.errors import ConfigError, DataError
@@ -37,7 +40,12 @@ from hage_transfer.report.run_tables import read_curves, read_predictions
 from hage_transfer.report.runs import MADE_UP, Run, Unfinished, is_unfinished, read_run, read_unfinished, with_labels
 from hage_transfer.report.slide_attention import slide_section
 from hage_transfer.report.tables import comparison_table
+from hage_transfer.report.value_plots import value_plots
+from hage_transfer.report.value_tables import value_tables
 from hage_transfer.running.atomic import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +115,8 @@ def make_page(
     classifiers = [run for run in runs if run.task in CLASSIFIERS]
     pretrained = [run for run in runs if run.task == "pretrain"]
     anchors = _Anchors()
-    sections = [_comparison(classifiers, anchors)] if classifiers else []
+    of_classes = [run for run in classifiers if not run.meta.get("target")]
+    sections = [_comparison(of_classes, anchors)] if of_classes else []
     sections += [_marked(_ranking(run, anchors), run) for run in runs if run.task == "compare"]
     sections += [_marked(_classifier(run, anchors), run) for run in classifiers]
     looked = ((run, slide_section(run, anchors.of("looked", run.name))) for run in classifiers)
@@ -181,6 +190,8 @@ def _classifier(run: Run, anchors: _Anchors) -> Section:
     """ROC, calibration, confusion, intervals, tests, other classifiers, few labels, classes: what the run has."""
     predictions = read_predictions(run)
     plots = []
+    if run.meta.get("target"):
+        return _valued(run, predictions, anchors)
     if predictions is not None:
         roc = roc_plot(run, predictions)
         plots = [*([] if roc is None else [roc]), *classifier_plots(run, predictions)]
@@ -196,6 +207,21 @@ def _ranking(run: Run, anchors: _Anchors) -> Section:
     """Every system's place, task by task."""
     title = f"All systems ({run.name})"
     return Section(title, anchors.of("systems", run.name), tuple(run.meta["sentences"].values()), ranking_tables(run))
+
+
+def _valued(run: Run, predictions: "pd.DataFrame | None", anchors: _Anchors) -> Section:
+    """A run whose target is no class."""
+    main, null = run.results.main_metric, null_in(run.results)
+    text = [_folds_by(run), *([] if null is None else [null.sentence(_UNITS[run.task])])]
+    plots = comparison_plots([run], {main: METRIC_NAMES.get(main, main)})
+    if predictions is None:
+        text.append("The run holds no predictions.csv, so its curves are left out.")
+    elif run.meta["target"]["kind"] == "survival" and find_spec("sksurv") is None:
+        text.append("Survival curves need scikit-survival: pip install 'hage-transfer[survival]'.")
+    else:
+        plots += value_plots(run, predictions)
+    title = f"{run.name}: {run.meta['target']['kind']}"
+    return Section(title, anchors.of("detail", run.name), tuple(text), value_tables(run), tuple(plots))
 
 
 def _genes(run: Run, anchors: _Anchors) -> Section:

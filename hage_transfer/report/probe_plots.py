@@ -56,9 +56,9 @@ def reliability_plot(run: Run, predictions: pd.DataFrame) -> Plot:
     return Plot("Reliability", draw_svg(draw), alt, data)
 
 
-def confusion_plot(run: Run, predictions: pd.DataFrame, source: str) -> Plot:
+def confusion_plot(names: Sequence[str], predictions: pd.DataFrame, source: str) -> Plot:
     """Share of each true class that is given to each class, folds and trials of one source pooled."""
-    classes = [str(name) for name in run.meta["classes"]]
+    classes = [str(name) for name in names]
     table = predictions[predictions["source"] == source]
     counts = pd.crosstab(table["label"], table["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
@@ -159,7 +159,9 @@ def classifier_plots(run: Run, predictions: pd.DataFrame) -> Sequence[Plot]:
     """All of them that a run has."""
     sources = list(dict.fromkeys(predictions["source"].astype(str)))
     found = [learning_curve_plot(run), macro_roc_plot(run, predictions), reliability_plot(run, predictions)]
-    return [plot for plot in found if plot is not None] + [confusion_plot(run, predictions, name) for name in sources]
+    return [plot for plot in found if plot is not None] + [
+        confusion_plot(run.meta["classes"], predictions, name) for name in sources
+    ]
 
 
 def _fold_mean(run: Run, source: str, metric: str) -> float | None:

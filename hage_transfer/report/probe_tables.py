@@ -103,9 +103,9 @@ def paired_table(run: Run) -> Table | None:
             number(row["mean"], "+z.3f"),
             number(row["std"]),
             _folds_interval(run, row),
-            _p_value(row["t_p_value"]),
-            _p_value(row["wilcoxon_p_value"]),
-            _p_value(row.get("delong_p_value")),
+            p_value(row["t_p_value"]),
+            p_value(row["wilcoxon_p_value"]),
+            p_value(row.get("delong_p_value")),
         )
         for row in found
     )
@@ -241,6 +241,6 @@ def _range(row: Mapping[str, Any], *, signed: bool = False) -> str:
     return Number(f"{row['low']:{form}} to {row['high']:{form}}", float(row["low"]))
 
 
-def _p_value(value: float | None) -> str:
+def p_value(value: float | None) -> str:
     """Four decimals, as the least p of five folds by ranks (0.0625) has."""
     return number(value, ".4f") if value is None or value >= 0.001 else Number("< 0.001", value)

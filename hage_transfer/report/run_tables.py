@@ -8,6 +8,7 @@ import pandas as pd
 from hage_transfer.compare.out_of_fold import check_prediction_rows
 from hage_transfer.errors import DataError
 from hage_transfer.report.runs import Run
+from hage_transfer.targets.make import target_of
 
 OWN = "hage"
 _TEXTS = ("label", "predicted", "fold", "key", "slide", "source")
@@ -22,11 +23,19 @@ def read_predictions(run: Run) -> pd.DataFrame | None:
     path = run.path / "predictions.csv"
     if not path.is_file():
         return None
-    table = _read(path, dict.fromkeys(_TEXTS, str))
-    if not isinstance(run.meta.get("classes"), list):
+    texts = [
+        name for name in _TEXTS if name != "predicted" or (run.meta.get("target") or {}).get("kind") != "regression"
+    ]
+    table = _read(path, dict.fromkeys(texts, str))
+    target = target_of(run.meta.get("target"))
+    if target is not None:
+        classes = list(target.score_names)
+    elif isinstance(run.meta.get("classes"), list):
+        classes = ["predicted", *(f"probability_{name}" for name in run.meta["classes"])]
+    else:
         raise DataError(f"{run.path}: its results.json names no classes; run it again with overwrite=True")
-    classes = [f"probability_{name}" for name in run.meta["classes"]]
-    _check(path, table, {"source", "trial", "label", "predicted", *classes})
+    _check(path, table, {"source", "trial", "label", *classes})
+    classes = [name for name in classes if name != "predicted"]
     if classes and not np.isfinite(table[classes].apply(pd.to_numeric, errors="coerce").to_numpy(float)).all():
         raise DataError(f"{path}: holds a probability that is no number; run it again with overwrite=True")
     check_prediction_rows(path, len(table), run.meta)

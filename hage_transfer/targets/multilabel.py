@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.special import expit
@@ -56,7 +56,7 @@ class MultiLabel(Target):
         rows = self.by_label(values, scores)
         known = ~np.isnan(values)
         right = ((scores > 0.5) == (values > 0.5))[known]
-        aucs = [(row["auc"], row["average_precision"]) for row in rows if row["auc"] is not None]
+        aucs: list[Any] = [(row["auc"], row["average_precision"]) for row in rows if row["auc"] is not None]
         means = np.mean(aucs, axis=0).tolist() if aucs else [None, None]
         return {"auc": means[0], "average_precision": means[1], "accuracy": float(right.mean()) if len(right) else None}
 
