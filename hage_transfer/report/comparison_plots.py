@@ -38,7 +38,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
 
     def draw(axes: "Axes") -> None:
         row, named = 0.0, set()
-        start = 0.5 if metric == "auc" else 0.0  # an AUC at chance is 0.5, so its bars begin there
+        start = 0.5 if metric in ("auc", "c_index") else 0.0  # chance is 0.5, so their bars begin there
         for run, values in tasks:
             axes.text(0.0, row, _name(run), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
             for k, (source, found) in enumerate(values.items(), start=1):

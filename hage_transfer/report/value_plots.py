@@ -65,14 +65,14 @@ def survival_plot(source: str, rows: pd.DataFrame) -> Plot:
             axes.plot(gone, y[np.searchsorted(x, gone, side="right") - 1], "|", color=colour(place), ms=4, alpha=0.6)
         axes.set(xlim=(0, ticks[-1]), ylim=(-0.01, 1.02), ylabel="Share without an event")
         axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-        axes.legend(loc="lower left", frameon=False, title=f"log-rank p {_p(p_value)}")
+        axes.legend(loc="upper right", frameon=False, title=f"log-rank p {_p(p_value)}")
         for place, (name, counts) in enumerate(left.items()):
             for tick, count in zip(ticks, counts, strict=True):
                 where = (tick, -0.27 - 0.09 * place)
                 axes.annotate(
                     str(count), where, xycoords=("data", "axes fraction"), ha="center", fontsize=8, color=colour(place)
                 )
-            where = (-0.03, -0.27 - 0.09 * place)
+            where = (-0.07, -0.27 - 0.09 * place)
             axes.annotate(name, where, xycoords="axes fraction", ha="right", fontsize=8, color=colour(place))
         axes.set_xlabel("Time (below: how many are at risk)")
 

@@ -23,7 +23,8 @@ def metric_table(run: Run) -> Table:
     unit = "patients (groups)" if run.meta["metric_unit"] == "group" else "rows"
     ranges = {row["source"]: row for row in run.meta["intervals"]}
     better = better_of([one for one in run.named.differences() if one.source not in run.controls])
-    rows, strong = [], set()
+    rows: list[tuple[str, ...]] = []
+    strong: set[int] = set()
     for source in run.sources:
         delta = None if source == run.results.baseline else run.named.difference(source, run.results.baseline, main)
         if source == better:
@@ -38,7 +39,7 @@ def metric_table(run: Run) -> Table:
         f"trained models being what they are. Lower is better: {', '.join(lower) or 'none'}."
     )
     header = ("Features", names[0], "95% interval", f"{names[0]} minus {run.results.baseline}'s", *names[1:])
-    return Table(caption, header, tuple(rows), frozenset(strong), title="Metrics")
+    return Table(caption, header, tuple(rows), strong=frozenset(strong), title="Metrics")
 
 
 def test_table(run: Run) -> Table | None:

@@ -41,7 +41,7 @@ def test_the_page_names_the_targets_metric_and_draws_it(tmp_path, target, metric
     truth = rng.normal(size=N)
     values = values_of(target, truth, rng)
     keys, kinds = np.array([f"s{k}" for k in range(N)]), np.array(["a", "b"])[np.arange(N) % 2]
-    labels = LabelTable(keys, kinds, keys, key_column="slide", values=values, needed=())
+    labels = LabelTable(keys=keys, labels=kinds, groups=keys, key_column="slide", values=values, needed=())
     parts = np.array_split(np.arange(N), 4)
     folds = [Fold(str(k), np.setdiff1d(np.arange(N), part), part) for k, part in enumerate(parts)]
     scoring = ValueScoring(target, TestedRows.of(labels, folds), {fold.name: fold.train for fold in folds})
