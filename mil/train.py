@@ -27,6 +27,7 @@ from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
 from hage_transfer.mil.scaling import fold_moments
 from hage_transfer.mil.stream import stream
+from hage_transfer.running.ticks import share_of_epochs, tick
 from hage_transfer.targets.base import Target
 
 _OF_TILES = 1
@@ -200,6 +201,7 @@ class _Training:
             if due:
                 self.stack.step(due)
             progress.position += 1
+            tick(self._share(progress, len(order)))
             file.save_if_due(progress, self.stack)
 
     def _rows(self, epoch: int, bag: int) -> Int[np.ndarray, " kept"] | None:
@@ -248,6 +250,13 @@ class _Training:
         begun = seen // per_step * per_step
         size = min(per_step, n_bags - begun)
         return size, seen + 1 == begun + size
+
+    def _share(self, progress: Progress, n_bags: int) -> float:
+        """How much of the training is over: its slowest fold may stop ``patience`` epochs after its best one."""
+        best = max(one.best_epoch for one in progress.folds if not one.is_done)
+        soonest = max(self.options.min_epochs, best + 1 + self.options.patience)
+        done = progress.epoch + progress.position / n_bags
+        return share_of_epochs(done, soonest=soonest, most=self.options.epochs)
 
     def judge(self, progress: Progress) -> None:
         """Validation losses after an epoch: which folds are at their best, and which stop."""

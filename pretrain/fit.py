@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from hage_transfer.pretrain.config import TrainSettings
 from hage_transfer.running.threads import torch_threads
+from hage_transfer.running.ticks import share_of_epochs, tick
 
 VALIDATION_PCC = "validation/pcc"
 
@@ -26,10 +27,11 @@ class BestEpoch(Callback):
 
     Args:
         last: keep the weights of the last epoch instead.
+        patience: epochs without a better one after which the fit may stop.
     """
 
-    def __init__(self, *, last: bool = False) -> None:
-        self._last = last
+    def __init__(self, *, last: bool = False, patience: int = 1) -> None:
+        self._last, self._patience = last, patience
         self.score, self.epoch = -float("inf"), -1
         self.state: dict[str, torch.Tensor] = {}
         self.curves: list[tuple[int, str, float]] = []
@@ -37,6 +39,8 @@ class BestEpoch(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Compares the epoch with the best so far."""
         self.curves += [(trainer.current_epoch, name, float(value)) for name, value in trainer.callback_metrics.items()]
+        epochs, soonest = trainer.max_epochs or 1, self.epoch + 1 + self._patience
+        tick(share_of_epochs(trainer.current_epoch + 1, soonest=epochs if self._last else soonest, most=epochs))
         score = float(trainer.callback_metrics[VALIDATION_PCC])
         if self._last or score > self.score:
             self.score, self.epoch = score, trainer.current_epoch
@@ -67,7 +71,7 @@ def fit(
     Returns:
         The best epoch; its ``state`` is empty where no epoch had a finite score.
     """
-    best = BestEpoch(last=fixed_epochs is not None)
+    best = BestEpoch(last=fixed_epochs is not None, patience=settings.patience)
     stop = [EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)] if fixed_epochs is None else []
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

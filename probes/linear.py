@@ -16,6 +16,7 @@ from torch import Tensor
 from hage_transfer.probes.batches import shuffled_batches
 from hage_transfer.probes.moments import Moments, training_moments
 from hage_transfer.probes.rows import LabelledFeatures
+from hage_transfer.running.ticks import tick
 
 EPS = 1e-6
 """Of AdamW. A balanced batch has no slope in the biases at the start but for rounding, and at torch's 1e-8 the sign of
@@ -100,7 +101,9 @@ def train_probes(
     batches = shuffled_batches(
         rows, shift=moments.shift.cpu(), epochs=epochs, batch_size=batch_size, generator=generator
     )
-    for chosen, centred in batches:
+    steps = epochs * -(-len(labels) // batch_size)
+    for step, (chosen, centred) in enumerate(batches):
+        tick(step / steps)
         kept = masks[chosen]
         heads.set_gradients(centred.to(device), targets[chosen].to(device), kept.to(device))
         heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())

@@ -109,7 +109,7 @@ def mil(
     run = RunDirectory.open(folder, settings, overwrite=overwrite)
     table.write()
     with run_log(run), shown("mil", progress) as tell:
-        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
+        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
         trials = side_by_side(sources_too, paths, repeats=settings.train.repeats)
         results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
         leave_classifiers(

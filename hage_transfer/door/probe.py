@@ -110,7 +110,7 @@ def probe(
     table.write()
     with run_log(run), shown("probe", progress) as tell:
         frozen = settings.features / FEATURES_FILE
-        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved)
+        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
         trials = side_by_side(sources_too, paths)
         results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
         leave_classifiers(

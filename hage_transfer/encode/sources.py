@@ -11,6 +11,7 @@ from hage_transfer.encode.embed import embed_path
 from hage_transfer.encode.selection import read_selection
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE
+from hage_transfer.running.progress import Progress
 
 Place = TypeVar("Place")
 
@@ -148,7 +149,7 @@ def check_sources(sources: Mapping[str, SourceSettings]) -> None:
 
 
 def resolve_sources(
-    sources: Mapping[str, SourceSettings], *, frozen: Path, out: Path, device: str
+    sources: Mapping[str, SourceSettings], *, frozen: Path, out: Path, device: str, progress: Progress | None = None
 ) -> dict[str, list[Path]]:
     """Paths of every source that is no concatenation, one a trial.
 
@@ -159,19 +160,22 @@ def resolve_sources(
         frozen: frozen features: a file of patches, or a folder of slides' files.
         out: run directory; embeddings go to ``<out>/embeddings/<source>/trial_<k>/``.
         device: torch device of the embedding.
+        progress: told of each file that is embedded.
 
     Raises:
         DataError: features or encoders that are missing or do not fit each other.
     """
     check_sources(sources)
     return {
-        name: _resolve(name, source, frozen=frozen, out=out / "embeddings" / name, device=device)
+        name: _resolve(name, source, frozen=frozen, out=out / "embeddings" / name, device=device, progress=progress)
         for name, source in sources.items()
         if not source.concat
     }
 
 
-def _resolve(name: str, source: SourceSettings, *, frozen: Path, out: Path, device: str) -> list[Path]:
+def _resolve(
+    name: str, source: SourceSettings, *, frozen: Path, out: Path, device: str, progress: Progress | None
+) -> list[Path]:
     features = frozen if source.features is None else _of_kind(source.features, frozen)
     if source.encoder is None:
         return [features]
@@ -179,7 +183,7 @@ def _resolve(name: str, source: SourceSettings, *, frozen: Path, out: Path, devi
     for trial, encoder in enumerate(find_encoders(name, source.encoder)):
         target = out / f"trial_{trial}"
         target = target / features.name if frozen.suffix == ".h5" else target
-        embed_path(features, encoder=encoder, out=target, device=device)
+        embed_path(features, encoder=encoder, out=target, device=device, progress=progress)
         paths.append(target)
     return paths
 

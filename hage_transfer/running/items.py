@@ -13,7 +13,7 @@ from typing import Any
 from hage_transfer.errors import HageError, reason
 from hage_transfer.running.failures import end_items
 from hage_transfer.running.jobs import Engine, Job, run_jobs
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, Shown
 
 log = logging.getLogger(__name__)
 _LOGGED = 10
@@ -52,9 +52,17 @@ class Items:
         """
         for job in jobs:
             if job.is_done:
-                self._end(job.name)
-        with closing(run_jobs(jobs, n_jobs=n_jobs, engine=engine, address=address)) as ended:
+                self.keep(job.name)
+        running: dict[str, float] = {}
+
+        def told(name: str, share: float) -> None:
+            running[name] = share
+            if isinstance(self._progress, Shown):
+                self._progress.within(self._ended + min(sum(running.values()), len(running) - 1e-6), self._total, name)
+
+        with closing(run_jobs(jobs, n_jobs=n_jobs, engine=engine, address=address, told=told)) as ended:
             for one in ended:
+                running.pop(one.name, None)
                 if one.error is None:
                     self.results[one.name] = one.result
                     self._end(one.name)
@@ -64,7 +72,7 @@ class Items:
 
     def keep(self, name: str) -> None:
         """An item that is done already."""
-        self._end(name)
+        self._end(name, kept=True)
 
     def fail(self, name: str, error: HageError) -> None:
         """An item that fails."""
@@ -77,9 +85,11 @@ class Items:
         """Ends the list; ``done`` and errors as ``end_items``."""
         end_items(self.failures, total=self._total, what=self._what, folder=self._folder, done=done)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, *, kept: bool = False) -> None:
         self._ended += 1
-        if self._progress is not None:
+        if kept and isinstance(self._progress, Shown):
+            self._progress.kept(self._ended, self._total)
+        elif self._progress is not None:
             self._progress(self._ended, self._total, name)
 
 

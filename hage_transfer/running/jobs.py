@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from hage_transfer.errors import HageError, InputError
+from hage_transfer.running.ticks import heard
 
 log = logging.getLogger(__name__)
 Engine = Literal["processes", "ray"]
@@ -63,7 +65,12 @@ class Ended:
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, n_jobs: int = 1, engine: Engine = "processes", address: str | None = None
+    jobs: Sequence[Job],
+    *,
+    n_jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
+    told: Callable[[str, float], None] | None = None,
 ) -> Generator[Ended, None, None]:
     """Runs what is left of ``jobs`` and yields how each ended, in no set order.
 
@@ -77,6 +84,7 @@ def run_jobs(
         n_jobs: at a time. On a Ray cluster that is there already its own CPUs and GPUs decide.
         engine: ``processes`` of this machine, or a ``ray`` cluster.
         address: of a Ray cluster; None: one of ``n_jobs`` workers is started on this machine.
+        told: called with a job's name and how much of it is done, where it says so (not from a Ray cluster).
 
     Raises:
         ConfigError: the engine is not to be had.
@@ -89,17 +97,18 @@ def run_jobs(
 
         yield from run_on_ray(left, n_jobs=n_jobs, address=address)
     elif n_jobs == 1:
-        yield from map(attempt, left)
+        yield from (attempt(job, None if told is None else partial(told, job.name)) for job in left)
     else:
         from hage_transfer.running.process_engine import run_in_processes
 
-        yield from run_in_processes(left, n_jobs=n_jobs)
+        yield from run_in_processes(left, n_jobs=n_jobs, told=told)
 
 
-def attempt(job: Job) -> Ended:
+def attempt(job: Job, told: Callable[[float], None] | None = None) -> Ended:
     """Runs a job; an error of ours ends it, any other goes on up."""
     try:
-        return Ended(job.name, job.run(*job.arguments))
+        with heard(told):
+            return Ended(job.name, job.run(*job.arguments))
     except HageError as error:
         error.__traceback__ = error.__context__ = None  # their frames hold what the job had in memory
         return Ended(job.name, error=error)

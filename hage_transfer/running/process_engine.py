@@ -2,21 +2,27 @@
 
 import logging
 import os
+import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from loky import ProcessPoolExecutor, cpu_count
 
 from hage_transfer.running.jobs import TRIES, Ended, Job, after_death, attempt
+from hage_transfer.running.ticks import from_file, into_file
 
 log = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[Ended]:
-    """Runs ``jobs``, ``n_jobs`` at a time; yields how each ended.
+def run_in_processes(
+    jobs: Sequence[Job], *, n_jobs: int, told: Callable[[str, float], None] | None = None
+) -> Iterator[Ended]:
+    """Runs ``jobs``, ``n_jobs`` at a time; yields how each ended, and says every second how far those that run are.
 
     One pool of several workers would break as a whole when one of them dies. Here each worker is loky's, in a pool of
     its own; a broken one is replaced, and its job is tried again.
@@ -24,13 +30,19 @@ def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[Ended]:
     waiting = deque((job, 1) for job in jobs)
     idle = [_pool(n_jobs) for _ in range(min(n_jobs, len(jobs)))]
     running: dict[Future[Ended], tuple[Job, int, ProcessPoolExecutor]] = {}
+    scratch = tempfile.TemporaryDirectory(prefix="hage-ticks-")
+    files = {job.name: Path(scratch.name, str(number)) for number, job in enumerate(jobs)}
     try:
         while waiting or running:
             while waiting and idle:
                 job, number = waiting.popleft()
                 pool = idle.pop()
-                running[pool.submit(attempt, job)] = job, number, pool
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                running[pool.submit(_attempt, job, files[job.name])] = job, number, pool
+            ended = wait(running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+            for job, _, _ in running.values():
+                if told is not None and (share := from_file(files[job.name])):
+                    told(job.name, share)
+            for future in ended:
                 job, number, pool = running[future]
                 try:
                     outcome = future.result()
@@ -48,8 +60,13 @@ def run_in_processes(jobs: Sequence[Job], *, n_jobs: int) -> Iterator[Ended]:
                 idle.append(pool)
                 yield outcome
     finally:
+        scratch.cleanup()
         for pool in [*idle, *(pool for _, _, pool in running.values())]:
             pool.shutdown(wait=False, kill_workers=True)
+
+
+def _attempt(job: Job, ticks: Path) -> Ended:
+    return attempt(job, into_file(ticks))
 
 
 def _pool(n_jobs: int) -> ProcessPoolExecutor:

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 PACKAGE = "hage_transfer"
 """The logger whose messages are shown and kept."""
-_LOG_SECONDS = 60.0
+_FIRST_SECONDS, _LOG_SECONDS = 10.0, 60.0
 
 
 class Progress(Protocol):
@@ -22,6 +22,36 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int, name: str, /) -> None:
         """Called as each item ends, the kept and the failed among them: ``done`` of ``total`` ended, ``name`` last."""
+
+
+class Shown:
+    """Progress as it is shown: what is done, of how much, and how long the rest takes at the pace so far."""
+
+    def __init__(self, title: str, show: Callable[[float, int, str, float | None], None]) -> None:
+        """Args: ``show`` takes done, total, what is under way, and the seconds left, None where nobody can say yet."""
+        self._title, self._show = title, show
+        self._total, self._done, self._from = 0, 0.0, (time.monotonic(), 0.0)
+
+    def __call__(self, done: int, total: int, name: str, /) -> None:
+        """As ``Progress``."""
+        self.within(done, total, name)
+
+    def kept(self, done: int, total: int, /) -> None:
+        """Items that were done before: they say nothing of the pace."""
+        self._total, self._done, self._from = total, done, (time.monotonic(), done)
+        self._show(done, total, self._title, None)
+
+    def within(self, done: float, total: int, name: str, /) -> None:
+        """As a call, between the ends of items too: ``done`` may be a fraction."""
+        now = time.monotonic()
+        if total != self._total or done < self._done - 1:  # other work under the same title
+            self._total, self._from = total, (now, float(int(done))) if self._total else self._from
+        elif done > self._from[1] == self._done and done % 1:
+            self._from = now, done  # what comes before the first step (imports, reading) is no part of the pace
+        self._done = done
+        began, before = self._from
+        pace = (now - began) / (done - before) if done > before and now > began else None
+        self._show(done, total, f"{self._title}: {name}", None if pace is None else pace * (total - done))
 
 
 @contextmanager
@@ -33,40 +63,55 @@ def shown(title: str, progress: Progress | None = None) -> Iterator[Progress]:
         with _bar(title) as tell:
             yield tell
     else:
-        yield _logged(title)
+        yield Shown(title, _logged())
 
 
 @contextmanager
 def _bar(title: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn()
     # a notebook shows standard error as a terminal does; rich's own way there needs ipywidgets
     console = Console(stderr=True, force_jupyter=False, force_terminal=True)
-    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-        task = bars.add_task(title, total=None)
+    with Bars(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(title, total=None, said="")
 
-        def tell(done: int, total: int, name: str, /) -> None:
-            bars.update(task, completed=done, total=total, description=f"{title}: {name}")
+        def show(done: float, total: int, name: str, left: float | None) -> None:
+            bars.update(task, completed=done, total=total, description=name, said=f"{said(done, total, left)}")
 
-        yield tell
+        yield Shown(title, show)
 
 
-def _logged(title: str) -> Progress:
-    """A line a minute of work that takes longer."""
-    began = last = time.monotonic()
+def _logged() -> Callable[[float, int, str, float | None], None]:
+    """A line after ten seconds, then one a minute."""
+    due = time.monotonic() + _FIRST_SECONDS
 
-    def tell(done: int, total: int, name: str, /) -> None:
-        nonlocal last
+    def show(done: float, total: int, name: str, left: float | None) -> None:
+        nonlocal due
         now = time.monotonic()
-        if now - last >= _LOG_SECONDS and 0 < done < total:
-            last = now
-            left = (now - began) / done * (total - done)
-            log.info("%s: %d of %d, about %.0f min left (%s)", title, done, total, left / 60, name)
+        if now >= due and done < total and left is not None:
+            due = now + _LOG_SECONDS
+            log.info("%s, %s", name, said(done, total, left))
 
-    return tell
+    return show
+
+
+def said(done: float, total: int, left: float | None) -> str:
+    """Done of total and the time left, in words.
+
+    >>> said(1.25, 6, 95.0)
+    '1 of 6 (21 %), about 1 min 35 s left'
+    """
+    text = f"{int(done)} of {total}" + (f" ({done / total:.0%})".replace("%", " %") if done % 1 else "")
+    if left is None or done >= total:
+        return text
+    minutes, seconds = divmod(round(left), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    first = next((place for place, (amount, _) in enumerate(parts) if amount), 2)
+    return f"{text}, about {' '.join(f'{amount} {unit}' for amount, unit in parts[first : first + 2])} left"
 
 
 @contextmanager
