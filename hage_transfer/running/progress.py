@@ -46,7 +46,7 @@ class Shown:
         now = time.monotonic()
         if total != self._total or done < self._done - 1:  # other work under the same title
             self._total, self._from = total, (now, float(int(done))) if self._total else self._from
-        elif done > self._from[1] == self._done and done % 1:
+        elif done % 1 and not self._from[1] % 1 and self._done == self._from[1]:
             self._from = now, done  # what comes before the first step (imports, reading) is no part of the pace
         self._done = done
         began, before = self._from

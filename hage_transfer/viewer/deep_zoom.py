@@ -73,7 +73,7 @@ class Box:
 def needs_overview(slide: Slide, scale: int) -> bool:
     """Whether a tile at ``scale`` is made from the overview: its own pixels would be hundreds of megabytes."""
     fine = slide.level_downsamples[slide.level_for(scale)]
-    return scale > 8 * fine and scale >= max(slide.width_px, slide.height_px) / OVERVIEW_PX
+    return scale > (8 if fine > 1 else 4) * fine and scale >= max(slide.width_px, slide.height_px) / OVERVIEW_PX
 
 
 def read_tile(

@@ -14,7 +14,7 @@ from hage_transfer.viewer.mil_tables import (
     add_heatmaps,
     read_predicted,
 )
-from hage_transfer.viewer.slide_files import SlideFiles
+from hage_transfer.viewer.slide_files import SlideFiles, seen_from
 
 _MOST_CLASSES = 4
 
@@ -33,7 +33,7 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
         positive = f"{PROBABILITY}{config.get('positive')}"
         classes = [positive if positive in classes else classes[-1]]
     scores = {name: f"P({name.removeprefix(PROBABILITY)})" for name in classes[:_MOST_CLASSES]}
-    files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))])
+    files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))], run=run)
     return _contents(run, found, files, "MIL run", f"hage heatmap {run}", scores, _tissue(config, data))
 
 
@@ -50,7 +50,7 @@ def read_heatmap_folder(folder: Path, *, slides: Path | None) -> Contents:
     """
     found: dict[str, MilSlide] = {}
     add_heatmaps(found, folder)
-    files = SlideFiles(slides)
+    files = SlideFiles(slides, run=folder)
     return _contents(folder, found, files, "heatmaps", "hage heatmap", {"probability": "Prob."}, None)
 
 
@@ -71,7 +71,7 @@ def _contents(
 ) -> Contents:
     listed = []
     for name, one in found.items():
-        outline = None if tissue is None else (tissue / f"{name}.geojson").resolve()
+        outline = None if tissue is None else (seen_from(run, tissue) / f"{name}.geojson").resolve()
         listed.append(
             ListedSlide(
                 name=name,

@@ -127,6 +127,8 @@ def _encoded(opened: OpenSlide, level: int, column: int, row: int) -> bytes:
     if box is None:
         raise NoSuchTileError(f"no tile {column}, {row} at level {level}")
     overview = opened.overview() if needs_overview(opened.slide, opened.zoom.scale(level)) else None
+    if overview is None:
+        opened.decode()
     pixels = read_tile(opened.slide, opened.zoom, box, level=level, overview=overview)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, **JPEG)

@@ -19,7 +19,7 @@ def read_predictions(folder: Path, *, slides: Path | None) -> Contents:
     Raises:
         DataError: a file that `hage predict` did not write.
     """
-    files = SlideFiles(slides)
+    files = SlideFiles(slides, run=folder)
     listed = []
     for path in sorted(folder.glob("*.h5ad")):
         if path.name.startswith("."):

@@ -16,10 +16,12 @@ class SlideFiles:
     Args:
         given: folder that the user names; it goes before what is recorded.
         roots: folders that the run's config names; they come last.
+        run: folder of the run, whose relative paths are those of a folder above it.
     """
 
-    def __init__(self, given: Path | None, roots: Sequence[Path] = ()) -> None:
-        self._given, self._roots = given, tuple(roots) if given is None else ()
+    def __init__(self, given: Path | None, roots: Sequence[Path] = (), *, run: Path) -> None:
+        self._run, self._given = run, given
+        self._roots = tuple(seen_from(run, root) for root in roots) if given is None else ()
         self._indices: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str, recorded: Path | None = None) -> Path | None:
@@ -29,6 +31,7 @@ class SlideFiles:
             found = self._below(self._given, names)
             if found is not None:
                 return found
+        recorded = None if recorded is None else seen_from(self._run, recorded)
         if recorded is not None and recorded.exists():
             return recorded.resolve()
         return next((found for root in self._roots if (found := self._below(root, names)) is not None), None)
@@ -45,6 +48,13 @@ class SlideFiles:
         index = self._indices[folder]
         alone = (index[name][0] for name in names if len(index.get(name, ())) == 1)
         return next(alone, None)
+
+
+def seen_from(run: Path, path: Path) -> Path:
+    """A path that a run recorded: as it is, else below the nearest folder above the run where there is such a one."""
+    if path.is_absolute() or path.exists():
+        return path
+    return next((found for above in run.resolve().parents if (found := above / path).exists()), path)
 
 
 def check_folder(slides: Path | None) -> None:

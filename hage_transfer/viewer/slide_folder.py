@@ -32,7 +32,7 @@ def read_encoded(folder: Path, *, slides: Path | None) -> Contents:
 
 
 def _read(folder: Path, table: Path, columns: dict[str, str], *, kind: str, slides: Path | None) -> Contents:
-    files = SlideFiles(slides)
+    files = SlideFiles(slides, run=folder)
     listed = []
     for row in _rows(table, folder):
         name, recorded = row["slide"], Path(row["path"]) if row.get("path") else None

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom, needs_overview
+from hage_transfer.viewer.overview_cache import cached_overview
 
 
 @dataclass
@@ -24,6 +26,14 @@ class OpenSlide:
     stamp: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _overview: np.ndarray | None = None
+    _decoded: bool = False
+
+    def decode(self) -> None:
+        """Decodes a plain image, once: not by each request that is first to want its pixels."""
+        with self._lock:
+            if not self._decoded:
+                self.slide.read_region(0, 0, level=0, width_px=1, height_px=1)
+                self._decoded = True
 
     def lacks_overview(self, level: int) -> bool:
         """Whether tiles of a level of ``zoom`` are made from the overview, and it was not read yet."""
@@ -37,7 +47,8 @@ class OpenSlide:
         """
         with self._lock:
             if self._overview is None:
-                self._overview = self.slide.thumbnail(max_px=OVERVIEW_PX)
+                make = partial(self.slide.thumbnail, max_px=OVERVIEW_PX)
+                self._overview = cached_overview(self.slide.path, self.stamp, make)
             return self._overview
 
 
@@ -108,7 +119,4 @@ class SlidePool:
 
 def _open(path: Path, taken: str, stack: ExitStack, mpp_um_per_px: float | None) -> OpenSlide:
     slide = stack.enter_context(open_slide(path, own_mpp_um_per_px=mpp_um_per_px, needs_resolution=False))
-    slide.read_region(
-        0, 0, level=0, width_px=1, height_px=1
-    )  # a plain image is decoded here, once, not by each request
     return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px), taken)

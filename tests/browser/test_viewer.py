@@ -175,8 +175,9 @@ def test_page_opens_with_the_source_that_has_values_and_names_it_where_another_h
 def test_slides_are_sorted_and_searched(opened):
     page = opened().page
     names = page.locator("#slides tbody th button")
-    assert names.all_inner_texts() == ["s0", "s1", "gone"]
     score = page.locator("#slides thead th", has_text="P(tumour)")
+    assert names.all_inner_texts() == ["s0", "s1", "gone"]  # the highest score first
+    assert score.get_attribute("aria-sort") == "descending"
     score.locator("button").click()
     assert names.all_inner_texts() == ["gone", "s1", "s0"]
     assert score.get_attribute("aria-sort") == "ascending"
@@ -218,6 +219,52 @@ def test_keys_zoom_and_switch_the_overlay(opened, until):
     page.focus("#search")
     page.keyboard.press("o")
     assert not page.is_checked("#overlay-on")  # there it is a letter
+
+
+def test_keys_go_to_the_next_and_the_previous_slide_of_the_list(opened):
+    page = opened().page
+    for key, name in (("n", "s1"), ("p", "s0"), ("p", "s0"), ("N", "s1")):
+        page.wait_for_load_state("networkidle")  # else what is asked of the slide before ends in the middle
+        page.keyboard.press(key)
+        expect(page.locator("#slide-name")).to_have_text(name)
+    page.wait_for_load_state("networkidle")
+
+
+def test_a_gene_that_is_not_there_is_told(opened):
+    page = opened("#slide=s1&source=hage").page
+    page.fill("#layer-search", "NOSUCH")
+    assert "no layer or gene “nosuch” in hage of this slide" in page.inner_text("#layer-count")
+
+
+def test_overlapping_tiles_are_averaged(opened):
+    paint = """async () => {
+      const { TileRaster } = await import('/assets/raster.js');
+      const shown = (boxes, values) => {
+        const raster = new TileRaster(new Float32Array(boxes), 'square');
+        const grey = Uint8Array.from({ length: 768 }, (_, k) => Math.floor(k / 3));
+        const options = { low: 0, high: 255, least: -Infinity, colours: grey };
+        const canvas = raster.paint(new Float32Array(values), options);
+        const at = (x) => canvas.getContext('2d').getImageData(x * raster.scale, 5, 1, 1).data[0];
+        return [at(10), at(96), at(180)];
+      };
+      return [shown([0, 0, 128, 128, 64, 0, 128, 128], [40, 200]), shown([0, 0, 96, 128, 96, 0, 96, 128], [40, 200])];
+    }"""
+    assert opened().page.evaluate(paint) == [[40, 120, 200], [40, 200, 200]]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_scores_are_whole_in_the_list(opened, width):
+    page = opened(width=width, height=844).page
+    scrolled = page.locator(".scrolled").bounding_box()
+    for cell in page.locator("#slides tbody td.number").all():
+        box = cell.bounding_box()
+        assert cell.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+        if re.fullmatch(r"[01]\.\d{3}", cell.inner_text()):
+            assert box["x"] + box["width"] <= scrolled["x"] + scrolled["width"] + 1
+
+
+def test_viewer_has_no_serious_fault_of_access(opened, axe_faults):
+    assert axe_faults(opened().page) == []
 
 
 def test_skip_link_leads_to_the_slide_and_keeps_it(opened):

@@ -103,7 +103,10 @@ export class Layers {
       made.at(-1).append(rest);
     }
     by('#layer').replaceChildren(...made);
-    by('#layer-count').textContent = `${kept.length} of ${genes.length} genes`;
+    const none = wanted && genes.length && !made.some((group) => [...group.children].some((one) => one.value !== this.layer));
+    by('#layer-count').textContent = none
+      ? `no layer or gene “${wanted}” in ${this.source} of this slide (${genes.length} genes predicted)`
+      : `${kept.length} of ${genes.length} genes`;
   }
 
   async show(layer) {

@@ -41,7 +41,7 @@ function makeViewer() {
     if (factor) viewer.viewport.zoomBy(factor).applyConstraints();
     event.preventDefaultAction = Boolean(factor) || 'rRfF'.includes(key); // a turned slide would leave its overlay behind
   });
-  viewer.canvas.setAttribute('aria-label', 'Slide: arrow keys pan, plus and minus zoom, 0 shows all of it, O switches the overlay');
+  viewer.canvas.setAttribute('aria-label', 'Slide: arrow keys pan, plus and minus zoom, the digit 0 shows all of it, the letter O switches the overlay, N and P go to the next and previous slide');
   viewer.canvas.setAttribute('role', 'application');
   return viewer;
 }
@@ -108,7 +108,11 @@ class Page {
     this.viewer.addHandler('canvas-click', (event) => pointed(event.position));
     document.addEventListener('keydown', (event) => {
       const typing = event.target.closest('input, select, textarea');
-      if (event.key.toLowerCase() === 'o' && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) this.layers.toggle();
+      if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key.toLowerCase() === 'o') this.layers.toggle();
+      const step = { n: 1, p: -1 }[event.key.toLowerCase()];
+      const next = step && this.list.beside(step);
+      if (next && next !== this.slide?.name) this.show(next);
     });
   }
 

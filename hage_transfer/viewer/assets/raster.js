@@ -3,7 +3,7 @@
 const MOST_PX = 4_000_000;
 const MOST_TILE_PX = 32;
 
-/** Where tiles lie in the picture: which tile each of its pixels belongs to, the last of those that overlap. */
+/** Where tiles lie in the picture: which tile each of its pixels belongs to, the last of those that overlap; their values are averaged. */
 export class TileRaster {
   /** @param {Float32Array} boxes left, top, width, height of each tile at level 0; @param {string} shape square, circle */
   constructor(boxes, shape) {
@@ -23,10 +23,34 @@ export class TileRaster {
     this.width = Math.max(1, Math.round((right - left) * this.scale));
     this.height = Math.max(1, Math.round((bottom - top) * this.scale));
     this.owner = new Int32Array(this.width * this.height).fill(-1);
-    for (let tile = 0; tile < this.count; tile += 1) this.#claim(tile);
+    this.overlapping = false;
+    for (let tile = 0; tile < this.count; tile += 1) {
+      this.#spans(tile, (from, to) => {
+        this.overlapping ||= to - from > 4 && (this.owner[from + 2] >= 0 || this.owner[to - 3] >= 0); // by more than a rounded pixel
+        this.owner.fill(tile, from, to);
+      });
+    }
   }
 
-  #claim(tile) {
+  /** The mean value of the tiles over each pixel, as `attention.png` has it. */
+  #paintMeans(values, pixels, options) {
+    const [sum, count] = [new Float32Array(pixels.length), new Uint16Array(pixels.length)];
+    for (let tile = 0; tile < this.count; tile += 1) {
+      const value = values[tile];
+      if (!Number.isFinite(value)) continue;
+      this.#spans(tile, (from, to) => {
+        for (let place = from; place < to; place += 1) {
+          sum[place] += value;
+          count[place] += 1;
+        }
+      });
+    }
+    for (let place = 0; place < sum.length; place += 1) sum[place] = count[place] ? sum[place] / count[place] : NaN;
+    pixels.set(tileColours(sum, options));
+  }
+
+  /** Calls `each` with the first and one past the last pixel of every row of a tile. */
+  #spans(tile, each) {
     const [x, y, w, h] = this.boxes.subarray(tile * 4, tile * 4 + 4);
     const edge = (value, origin, limit) => Math.min(Math.max(Math.round((value - origin) * this.scale), 0), limit);
     const [x0, x1] = [edge(x, this.left, this.width), edge(x + w, this.left, this.width)];
@@ -38,7 +62,7 @@ export class TileRaster {
         const half = (Math.sqrt(Math.max(0, 1 - off * off)) * (x1 - x0)) / 2;
         [from, to] = [Math.round((x0 + x1) / 2 - half), Math.round((x0 + x1) / 2 + half)];
       }
-      this.owner.fill(tile, row * this.width + from, row * this.width + Math.min(to, this.width));
+      each(row * this.width + from, row * this.width + Math.min(to, this.width));
     }
   }
 
@@ -57,8 +81,11 @@ export class TileRaster {
     const image = context.createImageData(this.width, this.height);
     const pixels = new Uint32Array(image.data.buffer);
     const colour = tileColours(values, { low, high, least, colours });
-    for (let place = 0; place < pixels.length; place += 1) {
-      if (this.owner[place] >= 0) pixels[place] = colour[this.owner[place]];
+    if (this.overlapping) this.#paintMeans(values, pixels, { low, high, least, colours });
+    else {
+      for (let place = 0; place < pixels.length; place += 1) {
+        if (this.owner[place] >= 0) pixels[place] = colour[this.owner[place]];
+      }
     }
     context.putImageData(image, 0, 0);
     return canvas;

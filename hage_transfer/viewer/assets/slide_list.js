@@ -18,7 +18,8 @@ export class SlideList {
     this.run = run;
     this.choose = choose;
     this.source = run.sources[0];
-    this.sorted = { key: null, down: false };
+    const score = Object.keys(run.columns).find((key) => key.startsWith('probability'));
+    this.sorted = { key: score ?? null, down: Boolean(score) };
     this.chosen = null;
     this.search = document.querySelector('#search');
     this.search.addEventListener('input', () => this.rows());
@@ -38,6 +39,7 @@ export class SlideList {
         button.textContent = heading;
         button.addEventListener('click', () => this.sort(key));
         cell.dataset.key = key;
+        if (key === this.sorted.key) cell.setAttribute('aria-sort', this.sorted.down ? 'descending' : 'ascending');
         cell.append(button);
         return cell;
       }),
@@ -51,6 +53,12 @@ export class SlideList {
       else cell.removeAttribute('aria-sort');
     }
     this.rows();
+  }
+
+  /** The slide that stands `step` places below the chosen one in the list, as it is sorted and searched. */
+  beside(step) {
+    const names = [...document.querySelectorAll('#slides tbody tr')].map((row) => row.dataset.name);
+    return names[Math.min(Math.max(names.indexOf(this.chosen) + step, 0), names.length - 1)];
   }
 
   setSource(source) {
