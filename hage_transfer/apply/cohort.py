@@ -128,5 +128,5 @@ def held_out_distances(
     for number in np.unique(part):
         space = fit(np.concatenate([own for own, of in zip(rows, part, strict=True) if of != number]))
         for unit in np.flatnonzero(part == number):
-            found[unit] = space(rows[unit])
+            found[unit] = space(rows[int(unit)])
     return found

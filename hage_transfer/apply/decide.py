@@ -167,7 +167,7 @@ def _doubt(away: pd.DataFrame, training: pd.DataFrame) -> tuple[np.ndarray, pd.D
 def _why(ratios: pd.DataFrame, doubt: np.ndarray) -> list[str]:
     if not ratios.shape[1]:
         return [""] * len(doubt)
-    return ["; ".join(REASONS[name] for name, value in row.items() if value > 1) for _, row in ratios.iterrows()]
+    return ["; ".join(REASONS[str(name)] for name, value in row.items() if value > 1) for _, row in ratios.iterrows()]
 
 
 def _quantile(values: pd.Series, training: pd.Series) -> np.ndarray:

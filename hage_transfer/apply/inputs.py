@@ -133,7 +133,7 @@ def _from_slides(classifier: Classifier, place: Path, out: Path, how: How, progr
     root = place.parent if not place.is_dir() or any(one.path == place for one in slides) else place
     resolution = {} if how.table is None else _resolutions(how.table)
     rows = [
-        {"slide": one.path.relative_to(root).as_posix(), "mpp": resolution.get(slide_name(one.path.name), "")}
+        {"slide": one.path.relative_to(root).as_posix(), "mpp": resolution.get(slide_name(one.path.name)) or ""}
         for one in slides
     ]
     table = out / "given_slides.csv"
@@ -145,14 +145,13 @@ def _from_slides(classifier: Classifier, place: Path, out: Path, how: How, progr
     )
     config = _config(MilConfig, classifier, data, out, how)
     pixels = {
-        slide_name(one.path.name): Pixels(one.path, data, row["mpp"] or None)
-        for one, row in zip(slides, rows, strict=True)
+        name: Pixels(one.path, data, resolution.get(name)) for one in slides for name in [slide_name(one.path.name)]
     }
     return _encoded_bags(config, pixels, how, progress)
 
 
-def _resolutions(table: Path) -> dict[str, float | str]:
-    return {slide_name(row.name): row.mpp_um_per_px or "" for row in read_slide_table(table)}
+def _resolutions(table: Path) -> dict[str, float | None]:
+    return {slide_name(row.name): row.mpp_um_per_px for row in read_slide_table(table)}
 
 
 def _from_images(classifier: Classifier, place: Path, out: Path, how: How, progress: Progress | None) -> Inputs:
