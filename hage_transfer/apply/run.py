@@ -6,12 +6,17 @@ from pathlib import Path
 
 from pydantic import Field
 
+from hage_transfer.apply.as_run import write_as_run
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Rules, decided
 from hage_transfer.apply.inputs import How, find_inputs
+from hage_transfer.apply.labelled import labelled_cohort
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.score import read_scored, score_jobs
 from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
+from hage_transfer.apply.validation import compare_pair, validate
+from hage_transfer.apply.validation_page import write_validation
+from hage_transfer.compare.results import Results
 from hage_transfer.config import Settings
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import atomic_path, write_json
@@ -37,10 +42,16 @@ class Wanted:
     Attributes:
         point: operating point of the call.
         abstain: share of training units that would be left to a person; None: every unit is called.
+        labels: table of true labels, which makes it an external validation; None: there are none.
+        subgroups: columns of that table.
+        against: other applications on the same units.
     """
 
     point: OperatingPoint
     abstain: float | None = None
+    labels: Path | None = None
+    subgroups: tuple[str, ...] = ()
+    against: tuple[Path, ...] = ()
 
 
 def open_application(out: Path, classifier: Classifier, given: Path, *, overwrite: bool) -> RunDirectory:
@@ -87,13 +98,35 @@ def apply_classifier(
     if not done:
         items.finish()
         raise ConfigError(f"{given}: nothing is encoded yet; run it again once other workers are done")
-    table = decided(classifier, read_scored(done), rules)
+    scored = read_scored(done)
+    table = decided(classifier, scored, rules)
+    out.results_path.unlink(missing_ok=True)  # of other scores
     with atomic_path(out.path / SCORES_FILE) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
-    write_json(out.path / FACTS_FILE, _facts(classifier, rules, how))
+    write_json(
+        out.path / FACTS_FILE, _facts(classifier, rules, how) | {"slides": str(given) if inputs.pixels else None}
+    )
+    if classifier.task == "mil":
+        write_as_run(out.path, classifier, scored, inputs.files, how)
     scores = Scores.read(out.path)
+    if wanted.labels is not None:
+        _validate(scores, classifier, wanted)
     items.finish(scores)
     return scores
+
+
+def _validate(scores: Scores, classifier: Classifier, wanted: Wanted) -> None:
+    """Writes the external validation beside the scores."""
+    labels = wanted.labels or Path()
+    cohort = labelled_cohort(scores, labels)
+    results = validate(scores, cohort, subgroups=wanted.subgroups, trained=classifier.facts["cohort"])
+    pairs = []
+    for folder in wanted.against:
+        other = Scores.read(folder)
+        names = classifier.source, f"{other.facts['source']} ({folder.name})"
+        pairs += compare_pair(cohort, labelled_cohort(other, labels), names)
+    whole = Results(results.records, {**results.meta, "pairs": pairs})
+    write_validation(scores.folder, whole, classifier.source)
 
 
 def _facts(classifier: Classifier, rules: Rules, how: How) -> dict[str, object]:

@@ -14,7 +14,7 @@ from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import DataError
 from hage_transfer.running.failures import read_failures
 
-SCORES_FILE, FACTS_FILE = "scores.csv", "apply.json"
+SCORES_FILE, FACTS_FILE, AS_RUN = "scores.csv", "apply.json", "as_run"
 _SHOWN = ("probability", "spread", "call", "calibrated", "doubt", "doubtful", "why")
 
 
@@ -101,3 +101,19 @@ class Scores(os.PathLike[str]):
             f"{self.folder}: {len(table)} scored by {facts['source']} ({at}): {counts}; {int(table['doubtful'].sum())} "
             f"doubtful, {int(table['abstained'].sum())} abstained{failed}; calibration: {facts['calibration']}"
         )
+
+
+def as_run(folder: Path) -> tuple[Path, Path | None]:
+    """A MIL run as it is; of an application, the folder in it that is laid out as a run, and where its slides are.
+
+    Raises:
+        DataError: an application of a probe, which scores patches.
+    """
+    if not (folder / FACTS_FILE).is_file():
+        return folder, None
+    facts = Scores.read(folder).facts
+    if facts.get("task") != "mil":
+        raise DataError(
+            f"{folder}: scores patches; slides are explained and shown where a classifier of slides was applied"
+        )
+    return folder / AS_RUN, None if facts.get("slides") is None else Path(facts["slides"])

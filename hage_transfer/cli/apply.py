@@ -30,6 +30,10 @@ def apply(
         str, typer.Option(help="youden, sensitivity=0.9, specificity=0.9, cost=5 or threshold=0.3.")
     ] = "youden",
     abstain: Annotated[float | None, typer.Option(help="Share of slides like training's to leave to a person.")] = None,
+    subgroups: Annotated[
+        list[str] | None, typer.Option(help="Column of the labels to validate by; repeatable.")
+    ] = None,
+    against: Annotated[list[Path] | None, typer.Option(help="Another application to compare with; repeatable.")] = None,
     final: Annotated[bool, typer.Option("--final", help="By the models of all patients (train.final).")] = False,
     weights: Annotated[Path | None, typer.Option(help="Local file of the frozen encoder's weights.")] = None,
     slide_mpp: Annotated[float | None, typer.Option(help="Level-0 um per px of slides that record none.")] = None,
@@ -50,6 +54,7 @@ def apply(
     given_options: dict[str, Any] = {
         name: value for name, value in locals().items() if name not in ("classifier", "given", "slide_mpp", "mpp")
     }
+    given_options |= {"subgroups": subgroups or (), "against": against or ()}
     console = Console()
     try:
         scores = ht.apply(classifier, given, slide_mpp_um_per_px=slide_mpp, mpp_um_per_px=mpp, **given_options)
@@ -71,3 +76,11 @@ def show_scores(scores: Any, console: Console) -> None:
     console.print(table)
     left = f" ({len(frame) - _MOST} more rows)" if len(frame) > _MOST else ""
     console.print(f"{scores.caption()}{left}", markup=False, highlight=False, soft_wrap=True)
+    found = ht.read_results(scores)
+    if found is not scores and getattr(found, "scores", None) is not None:
+        shown = Table("on new patients", "value", "95% by patient", **options.STYLE)
+        for one in found.meta["intervals"]:
+            ends = "" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
+            shown.add_row(one["metric"], "" if one["value"] is None else f"{one['value']:.3f}", ends)
+        console.print(shown)
+        console.print(f"page: {found.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

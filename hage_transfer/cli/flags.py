@@ -16,13 +16,13 @@ _OPTIONS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            "abstain", "address", "allow_trained", "controls", "coords", "dataset", "deciding", "device", "drop_empty",
-            "embeddings",
+            "abstain", "address", "against", "allow_trained", "controls", "coords", "dataset", "deciding", "device",
+            "drop_empty", "embeddings",
             "encoder_name", "encoder_sha256", "engine", "features", "fold", "genes", "group", "group_column",
             "jobs", "keep", "label", "label_column", "layout", "level0_magnification", "licence",
             "licence_allows", "magnification", "operating_point", "out", "overwrite", "panel",
             "part_column", "path_column", "port", "precision", "public", "regions", "sections", "select", "shard",
-            "site", "slide", "slides", "source", "spot_diameter_um", "to", "training_only", "weights",
+            "site", "slide", "slides", "source", "spot_diameter_um", "subgroups", "to", "training_only", "weights",
         )
     },
 }  # fmt: skip

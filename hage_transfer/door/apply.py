@@ -1,6 +1,7 @@
 """`apply`: what was trained, on new patients."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import PathLike, Table, path_of
 from hage_transfer.door.load_classifier import load_classifier
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode.bags import Workers
+from hage_transfer.encode.bags import Workers, has_labels
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.jobs import Engine
@@ -33,6 +34,8 @@ def apply(
     out: PathLike | None = None,
     operating_point: str | Mapping[str, float] = "youden",
     abstain: float | None = None,
+    subgroups: str | Sequence[str] = (),
+    against: PathLike | Sequence[PathLike] = (),
     final: bool = False,
     model: Callable[..., Any] | None = None,
     encoder: Encoder | None = None,
@@ -58,12 +61,15 @@ def apply(
     Args:
         classifier: classifier directory, run of ``mil`` or ``probe``, or ``organisation/name`` on the hub.
         given: slides (a folder or one file), images or patches, or their features in any layout.
-        labels: `slide[,mpp]`, a csv or its rows, where slides' level-0 resolution must be said.
+        labels: `slide[,label][,group][,mpp]`, a csv or its rows. True labels make it an external validation
+            (``results.json``, ``report.html``); ``mpp`` says a slide's level-0 resolution.
         source: feature source of a run that has several.
         out: folder to write to; None: ``runs/apply-<source>-<what was given>``.
         operating_point: of the call, by out-of-fold scores: ``youden``, ``sensitivity=0.9``, ``specificity=0.9``,
             ``cost=5`` (a missed positive counts five false alarms), ``threshold=0.3``; or a mapping of one of these.
         abstain: share of training units that would be left to a person; new ones no surer than these are.
+        subgroups: columns of ``labels`` whose values are validated each by itself.
+        against: other applications on the same slides, which the classifier is compared with in pairs.
         final: by the models that were trained on all patients (``train.final``), in place of the folds'.
         model: the class of a bag classifier of your own.
         encoder: the frozen encoder as an object, where it was one.
@@ -108,8 +114,17 @@ def apply(
     run = open_application(folder, chosen, place, overwrite=overwrite)
     if isinstance(labels, pd.DataFrame):
         table.write()
+    wanted = Wanted(
+        point,
+        abstain,
+        labels=table.path if table.path is not None and has_labels(table.path) else None,
+        subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
+        against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
+    )
+    if (wanted.subgroups or wanted.against) and wanted.labels is None:
+        raise ConfigError("subgroups= and against= speak of true labels; give labels= with a column label")
     with run_log(run), shown("apply", progress) as tell:
-        return apply_classifier(chosen, place, out=run, how=how, wanted=Wanted(point, abstain), progress=tell)
+        return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
 
 
 def _check_final(chosen: Classifier, *, final: bool) -> None:

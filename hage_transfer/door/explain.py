@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.apply.scores import as_run
 from hage_transfer.door.given import PathLike
 from hage_transfer.errors import ConfigError
 from hage_transfer.explain.explained import Explained
@@ -38,7 +39,7 @@ def explain(
     tiles of highest and lowest attention; and tables over slides. What an earlier call made of the same inputs is kept.
 
     Args:
-        run: of `mil`.
+        run: of `mil`, or an application of its classifier to new slides.
         source: feature sources to explain; none: every one.
         slides: names; none: every tested one.
         out: folder to write to; None: ``heatmaps`` in the run.
@@ -63,6 +64,7 @@ def explain(
         raise ConfigError(f"deciding={deciding:g}: a share between 0 and 1, for example 0.1")
     if patterns and not genes:
         raise ConfigError("encoders= says whose genes are read, and genes=False reads none; give one of them")
+    place, there = as_run(Path(run))
     options = HeatmapOptions(
         sources=(source,) if isinstance(source, str) else tuple(source),
         slides=tuple(slides),
@@ -70,13 +72,13 @@ def explain(
         share=deciding,
         genes=genes,
         encoders=tuple(os.fspath(one) for one in patterns),
-        slide_folder=None if slide_folder is None else Path(slide_folder),
+        slide_folder=there if slide_folder is None else Path(slide_folder),
         own=model or getattr(run, "model", None),
     )
-    folder = Path(run) / HEATMAPS_FOLDER if out is None else Path(out)
+    folder = place / HEATMAPS_FOLDER if out is None else Path(out)
     with shown("heatmap", progress) as tell:
         return run_heatmap(
-            Path(run),
+            place,
             options,
             out=folder,
             device=resolve_device(device),

@@ -10,7 +10,7 @@ from hage_transfer.door.given import PathLike
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.running.run_directory import RESULTS_FILE
 
-READERS: dict[str, Callable[[Path], Any]] = {SCORES_FILE: Scores.read, RESULTS_FILE: RunResults.read}
+READERS: dict[str, Callable[[Path], Any]] = {RESULTS_FILE: RunResults.read, SCORES_FILE: Scores.read}
 """By the file that says what a folder holds."""
 
 

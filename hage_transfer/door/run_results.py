@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from hage_transfer.apply.scores import Scores
+
 
 @dataclass(frozen=True, repr=False)
 class RunResults(Results):
@@ -49,6 +51,13 @@ class RunResults(Results):
         for path in sorted(self.folder.glob("controls/*/*/trial_*")):
             found.setdefault(path.parts[-3], []).append(path)
         return found
+
+    @property
+    def scores(self) -> "Scores | None":
+        """Scores of an external validation; None of other runs."""
+        from hage_transfer.apply.scores import Scores
+
+        return Scores.read(self.folder) if self.task == "apply" else None
 
     @property
     def slides(self) -> list[str]:

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from hage_transfer.apply.scores import as_run
 from hage_transfer.door.given import PathLike
 from hage_transfer.viewer.app import make_app
 from hage_transfer.viewer.opened_run import OpenedRun
@@ -63,7 +64,8 @@ def view(run: PathLike, *, slides: PathLike | None = None, port: int = 0, browse
     lives until ``close`` or the end of the process.
 
     Args:
-        run: run of `mil`, or folder of `explain`, `encode_slides`, `tissue`, `predict`.
+        run: run of `mil`, an application of its classifier, or folder of `explain`, `encode_slides`, `tissue` or
+            `predict`.
         slides: folder of the slides, where they are not where the run found them.
         port: of this machine; 0 takes a free one.
         browser: open the page in a browser, where there is a screen.
@@ -72,7 +74,8 @@ def view(run: PathLike, *, slides: PathLike | None = None, port: int = 0, browse
         DataError: no run with slides, or a folder that is not there.
         ConfigError: the port is taken.
     """
-    viewer = Viewer(Path(run), slides=None if slides is None else Path(slides), port=port)
+    place, there = as_run(Path(run))
+    viewer = Viewer(place, slides=there if slides is None else Path(slides), port=port)
     if browser:
         open_browser(viewer.address)
     return viewer

@@ -193,7 +193,7 @@ def _write_table(config: MilConfig, items: list[Item], book: StatusBook, *, labe
     labels: Iterable[str]
     groups: Iterable[str] | None
     if isinstance(config.data, SlideSetSettings):
-        if not labels_needed and not _has_labels(config.data.labels):
+        if not labels_needed and not has_labels(config.data.labels):
             log.info(
                 "%s has no column label: the slides are encoded, and no %s is written", config.data.labels, LABELS_FILE
             )
@@ -213,8 +213,8 @@ def _write_table(config: MilConfig, items: list[Item], book: StatusBook, *, labe
     leave(book.locks)
 
 
-def _has_labels(path: Path) -> bool:
-
+def has_labels(path: Path) -> bool:
+    """Whether a slide table has a column of labels; errors as ``csv_table``."""
     with csv_table(path, absent="no such slide table") as table:
         return any(name in table.columns for name in LABEL_COLUMNS)
 

@@ -1,0 +1,191 @@
+"""The page of an external validation, and its tables: `report.html`, `report.md`, csv files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hage_transfer.compare.results import Results
+from hage_transfer.compare.value_scoring import write_rows
+from hage_transfer.report.answer import Answer
+from hage_transfer.report.cells import Table, number
+from hage_transfer.report.html import render_html
+from hage_transfer.report.layout import Page, Section
+from hage_transfer.report.markdown import render_markdown
+from hage_transfer.report.plots import Plot, draw_svg
+from hage_transfer.report.reproduction import reproduction_of
+from hage_transfer.report.runs import Run
+from hage_transfer.running.atomic import write_text
+from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NAMES = {
+    "auc": "AUC",
+    "accuracy": "Accuracy at the threshold",
+    "recall": "Recall",
+    "sensitivity": "Sensitivity at the threshold",
+    "specificity": "Specificity at the threshold",
+    "slope": "Calibration slope (1 is right)",
+    "intercept": "Calibration intercept (0 is right)",
+    "calibration_error": "Calibration error, calibrated",
+    "calibration_error_raw": "Calibration error, raw",
+}
+TABLES = ("intervals", "subgroups", "reliability", "decision_curve", "pairs")
+
+
+@dataclass(frozen=True)
+class _OnNewPatients(Answer):
+    """What the page says first."""
+
+    @property
+    def headline(self) -> str:
+        """No verdict: there is nothing to compare with."""
+        return "On new patients"
+
+
+def write_validation(out: Path, results: Results, source: str) -> None:
+    """Writes ``results.json``, a csv of every table that has rows, and the page."""
+    results.save(out / RESULTS_FILE)
+    for name in TABLES:
+        write_rows(out / f"{name}.csv", results.meta.get(name, []))
+    page = _page(out, results, source)
+    write_text(out / "report.md", render_markdown(page))
+    write_text(out / "report.html", render_html(page))
+
+
+def _page(out: Path, results: Results, source: str) -> Page:
+    meta = results.meta
+    found = {row["metric"]: row for row in meta["intervals"]}
+    auc = found["auc"]
+    interval = "" if auc["low"] is None else f" (95% by patient {auc['low']:.3f} to {auc['high']:.3f})"
+    value = "not defined" if auc["value"] is None else f"{auc['value']:.3f}"
+    sentence = f"{source}: AUC {value}{interval} over {meta['rows']} of {meta['groups']} patients."
+    environment = json.loads((out / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+    run = Run(out, "apply", results, (out / CONFIG_FILE).read_text(encoding="utf-8"), environment)
+    sections = [_numbers(meta), _calibration(meta), _subgroups(meta), _pairs(meta)]
+    return Page(
+        title="External validation",
+        question="What is the classifier worth on patients of another place?",
+        answer=_OnNewPatients("not judged", sentence, ()),
+        sections=tuple(section for section in sections if section is not None),
+        warnings=tuple(meta["warnings"]),
+        reproduction=(reproduction_of(run),),
+    )
+
+
+def _numbers(meta: Mapping[str, Any]) -> Section:
+    rows = [
+        (_NAMES[row["metric"]], *(number(row[key]) for key in ("value", "low", "high"))) for row in meta["intervals"]
+    ]
+    threshold = "" if meta["threshold"] is None else f", {meta['positive']} from {meta['threshold']:.3g} on"
+    table = Table(
+        caption=f"Operating point: {meta['operating_point']}{threshold}, frozen by the training cohort's out-of-fold "
+        "scores. Intervals: 95%, patients drawn with all of their slides.",
+        header=("", "value", "low", "high"),
+        rows=tuple(rows),
+        title="Numbers",
+    )
+    total, trained = sum(meta["class_counts"].values()), sum(meta["training_counts"].values())
+    labels = [
+        (name, str(count), number(count / total, ".1%"), str(before), number(before / trained, ".1%"))
+        for name, count in meta["class_counts"].items()
+        for before in [meta["training_counts"].get(name, 0)]
+    ]
+    shares = Table(
+        caption="How the labels are distributed here and in training.",
+        header=("label", "here", "share", "in training", "share"),
+        rows=tuple(labels),
+        title="Labels",
+    )
+    return Section(title="What it is worth", anchor="numbers", tables=(table, shares))
+
+
+def _calibration(meta: Mapping[str, Any]) -> Section:
+    bins, curve = meta["reliability"], meta["decision_curve"]
+    plots = [_reliability_plot(bins)] + ([_decision_plot(curve)] if curve else [])
+    text = f"Probabilities are calibrated by {meta['calibration']} on out-of-fold scores of the training cohort."
+    return Section(title="Can its probabilities be believed", anchor="calibration", text=(text,), plots=tuple(plots))
+
+
+def _reliability_plot(bins: Sequence[Mapping[str, Any]]) -> Plot:
+    def draw(axes: "Axes") -> None:
+        axes.plot([0, 1], [0, 1], ":", color="#777777", lw=1)
+        axes.plot([one["probability"] for one in bins], [one["share"] for one in bins], "-o", color="#0072B2", ms=4)
+        for one in bins:
+            axes.annotate(
+                str(one["rows"]), (one["probability"], one["share"]), (3, -9), textcoords="offset points", fontsize=7
+            )
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="calibrated probability", ylabel="share of positives")
+
+    return Plot(
+        "Reliability",
+        draw_svg(draw),
+        "Share of positives by the calibrated probability, in ten bins; their sizes stand beside the points.",
+    )
+
+
+def _decision_plot(curve: Sequence[Mapping[str, Any]]) -> Plot:
+    def draw(axes: "Axes") -> None:
+        places = [one["threshold"] for one in curve]
+        axes.plot(places, [one["classifier"] for one in curve], color="#0072B2", label="classifier")
+        axes.plot(places, [one["all"] for one in curve], "--", color="#D55E00", label="act on all")
+        axes.axhline(0, color="#777777", lw=1, ls=":", label="act on none")
+        top = max(one["classifier"] for one in curve)
+        axes.set(
+            ylim=(-0.15 * max(top, 0.05), 1.25 * max(top, 0.05)), xlabel="threshold probability", ylabel="net benefit"
+        )
+        axes.legend(frameon=False, fontsize=8)
+
+    return Plot("Decision curve", draw_svg(draw), "Net benefit of acting from each probability on, of all and of none.")
+
+
+def _subgroups(meta: Mapping[str, Any]) -> Section | None:
+    rows = meta["subgroups"]
+    if not rows:
+        return None
+    shown = ("auc", "auc_low", "auc_high", "accuracy", "sensitivity", "specificity")
+    table = Table(
+        caption="AUC with its 95% interval by patient; the other columns at the frozen threshold.",
+        header=(
+            "column",
+            "value",
+            "slides",
+            "patients",
+            "AUC",
+            "low",
+            "high",
+            "accuracy",
+            "sensitivity",
+            "specificity",
+        ),
+        rows=tuple(
+            (row["column"], row["value"], str(row["rows"]), str(row["groups"]), *(number(row[name]) for name in shown))
+            for row in rows
+        ),
+        text_columns=2,
+    )
+    return Section(title="Subgroups", anchor="subgroups", tables=(table,))
+
+
+def _pairs(meta: Mapping[str, Any]) -> Section | None:
+    rows = meta.get("pairs", [])
+    if not rows:
+        return None
+    table = Table(
+        caption="The first less the second on the same slides; intervals: 95%, by patient.",
+        header=("classifier", "against", "metric", "difference", "low", "high"),
+        rows=tuple(
+            (
+                row["source"],
+                row["against"],
+                row["metric"],
+                *(number(row[key], "+z.3f") for key in ("difference", "low", "high")),
+            )
+            for row in rows
+        ),
+        text_columns=3,
+    )
+    return Section(title="Against other classifiers", anchor="pairs", tables=(table,))
