@@ -197,7 +197,7 @@ def side_by_side_bags(parts: Sequence[BagSet], *, memory_limit_bytes: int) -> Ba
 
 def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of feature files; `hage encode slides` makes it")
+        raise DataError(f"{folder}: no such folder of feature files; `encode_slides` makes it")
     found = find_feature_files(folder)
     slides = tuple(labels.keys.tolist())
     names = match_names(slides, list(found))
@@ -265,7 +265,7 @@ def _unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
         return []
     ways = ", ".join(OPTIONS[name] for name in unknown)
     note = f"{folder}: the files do not record {', '.join(unknown)}; one encoder is taken on trust"
-    return [(logging.WARNING, f"{note} (`hage convert` records it: {ways})")]
+    return [(logging.WARNING, f"{note} (`convert` records it: {ways})")]
 
 
 def _scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:

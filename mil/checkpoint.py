@@ -123,7 +123,7 @@ def fold_models(run: Path, *, source: str, own: MakeClassifier | None = None) ->
     if not found:
         there = sorted(path.name for path in (run / FOLDER).glob("*") if path.is_dir())
         raise DataError(
-            f"{run / FOLDER / source}: no models of this source; `hage mil` writes them"
+            f"{run / FOLDER / source}: no models of this source; `mil` writes them"
             + (f", and this run holds {', '.join(there)}" if there else "")
         )
     return sorted(found, key=_order)
@@ -140,7 +140,7 @@ def _order(model: FoldModel) -> tuple[int, int, str]:
 
 def _read(path: Path, own: MakeClassifier | None) -> FoldModel:
     if not path.is_file():
-        raise DataError(f"{path}: no such model; `hage mil` writes it as a fold ends")
+        raise DataError(f"{path}: no such model; `mil` writes it as a fold ends")
     text, tensors = read_tensors(path, remedy="train the fold again")
     try:
         header = json.loads(text.get(_HEADER, "null"))
@@ -151,7 +151,7 @@ def _read(path: Path, own: MakeClassifier | None) -> FoldModel:
 
 def _restored(path: Path, header: Any, tensors: dict[str, Tensor], own: MakeClassifier | None) -> FoldModel:
     if not isinstance(header, dict) or "model" not in header or MEAN not in tensors or STD not in tensors:
-        raise DataError(f"{path}: is not a bag classifier of `hage mil`: its header or its scale is missing")
+        raise DataError(f"{path}: is not a bag classifier of `mil`: its header or its scale is missing")
     if header["schema_version"] > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {header['schema_version']} is newer than {SCHEMA_VERSION}; upgrade")
     if header.get("tensors_sha256", "") not in ("", tensors_sha256(tensors)):

@@ -131,13 +131,11 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
     """
     path = run / "predictions.csv"
     found: dict[str, tuple[str, dict[tuple[str, int], np.ndarray]]] = {}
-    with csv_table(path, absent="no such file; run `hage mil` to its end first") as table:
+    with csv_table(path, absent="no such file; run `mil` to its end first") as table:
         classes = [name for name in table.columns if name.startswith("probability_")]
         missing = [name for name in ("source", "trial", "slide", "fold", "label") if name not in table.columns]
         if missing or not classes:
-            raise DataError(
-                f"{path}: no column {', '.join(missing) or 'probability_<class>'}; not written by `hage mil`"
-            )
+            raise DataError(f"{path}: no column {', '.join(missing) or 'probability_<class>'}; not written by `mil`")
         n_rows = 0
         for line, row in table.rows:
             n_rows += 1
@@ -148,7 +146,7 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
     if (run / RESULTS_FILE).is_file():
         check_prediction_rows(path, n_rows, Results.load(run / RESULTS_FILE).meta)
     if not found:
-        raise DataError(f"{path}: has no prediction of source {source}; run `hage mil` to its end first")
+        raise DataError(f"{path}: has no prediction of source {source}; run `mil` to its end first")
     return {name: HeldOutSlide(name, label, tested) for name, (label, tested) in found.items()}
 
 
@@ -158,9 +156,9 @@ def _numbers(
     try:
         trial, probabilities = int(row["trial"] or 0), np.array([float(row[name]) for name in classes])
     except ValueError as error:
-        raise DataError(f"{path}: line {line}: {error}; run `hage mil` again with overwrite=True") from None
+        raise DataError(f"{path}: line {line}: {error}; run `mil` again with overwrite=True") from None
     if not np.isfinite(probabilities).all():
-        raise DataError(f"{path}: line {line}: a probability is no number; run `hage mil` again with overwrite=True")
+        raise DataError(f"{path}: line {line}: a probability is no number; run `mil` again with overwrite=True")
     return trial, probabilities
 
 
@@ -193,7 +191,7 @@ def explain(
             raise DataError(
                 f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now.max():.3f} for its class, "
                 f"predictions.csv says {written[now.argmax()]:.3f}: its features or "
-                "models are others since; run `hage mil` again"
+                "models are others since; run `mil` again"
             )
         probabilities.append(now)
         of_model = output.attention if output.of_classes is None else output.of_classes[0]

@@ -180,7 +180,7 @@ def forget_heatmaps(run: Path, *, source: str) -> None:
     for path in found:
         path.unlink()
     if found:
-        log.warning("%s: of models that are trained anew; run `hage heatmap` again", found[0].parent)
+        log.warning("%s: of models that are trained anew; run `explain` again", found[0].parent)
 
 
 def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence[str]) -> None:

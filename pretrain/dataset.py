@@ -102,7 +102,7 @@ def attach_features(sections: Sequence[AnnData], folder: Path, context: ContextS
         path = folder / f"{name}.h5"
         if not path.is_file():
             raise DataError(
-                f"{path}: no features of section {name}; make them with `hage encode st` and the same config"
+                f"{path}: no features of section {name}; make them with `encode_sections` and the same config"
             )
         features = read_features(path)
         section.obsm[FEATURES] = spot_context(
@@ -197,13 +197,13 @@ def _parts(section: AnnData, preset: str) -> Iterator[AnnData]:
 
 def _rows_by_name(features: Features, names: Sequence[str], *, path: Path) -> Float32[np.ndarray, "spot feature"]:
     if features.keys is None:
-        raise DataError(f"{path}: has no `keys` (spot names), only coordinates; make it with `hage encode st`")
+        raise DataError(f"{path}: has no `keys` (spot names), only coordinates; make it with `encode_sections`")
     position = {key: row for row, key in enumerate(features.keys)}
     missing = [name for name in names if name not in position]
     if missing:
         raise DataError(
             f"{path}: lacks {len(missing)} of {len(names)} spots (first {missing[0]}); "
-            "the section has changed: encode it again with `hage encode st --overwrite`"
+            "the section has changed: encode it again with `encode_sections(overwrite=True)`"
         )
     return features.features[[position[name] for name in names]].astype(np.float32)
 

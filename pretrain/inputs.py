@@ -123,7 +123,7 @@ def _check_encoded_as(config: PretrainConfig, metas: Mapping[str, FeatureMeta]) 
         if value != wanted:
             raise DataError(
                 f"{config.features / name}.h5: was encoded with {key} = {value}, the config says encoder.{key} = "
-                f"{wanted}; encode again with `hage encode st` and this config, or give `features` a folder of its own"
+                f"{wanted}; encode again with `encode_sections` and this config, or give `features` a folder of its own"
             )
 
 

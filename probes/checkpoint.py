@@ -88,7 +88,7 @@ def read_probes(path: Path) -> SavedProbes:
     try:
         text, tensors = read_tensors(path, remedy="run the probe again")
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `hage probe` writes it as a job ends") from None
+        raise DataError(f"{path}: no such file; `probe` writes it as a job ends") from None
     try:
         header = json.loads(text.get(_HEADER, "null"))
         heads, classes = tuple(map(str, header["heads"])), tuple(map(str, header["classes"]))

@@ -217,14 +217,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = read_json(path)
     except FileNotFoundError:
         raise DataError(
-            f"{folder}: is no classifier directory: {FACTS_FILE} is missing; `hage mil` and `hage probe` leave one in "
+            f"{folder}: is no classifier directory: {FACTS_FILE} is missing; `mil` and `probe` leave one in "
             f"<run>/{FOLDER}/<source>/"
         ) from None
     except BoundsError as error:
         raise DataError(f"{path}: {error}") from None
     missing = [key for key in _NEEDED if not isinstance(facts, dict) or key not in facts]
     if missing:
-        raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage mil` or `hage probe`")
+        raise DataError(f"{path}: {', '.join(missing)} missing; not written by `mil` or `probe`")
     if type(facts.get("schema_version")) is not int or facts["schema_version"] > SCHEMA_VERSION:
         raise DataError(
             f"{path}: schema_version {facts.get('schema_version')!r}, this program knows {SCHEMA_VERSION}; upgrade"

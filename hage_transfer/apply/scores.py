@@ -40,7 +40,7 @@ class Scores(os.PathLike[str]):
         try:
             return cls(folder, dict(read_json(folder / FACTS_FILE)))
         except FileNotFoundError:
-            raise DataError(f"{folder}: holds no scores ({FACTS_FILE} is missing); `hage apply` makes them") from None
+            raise DataError(f"{folder}: holds no scores ({FACTS_FILE} is missing); `apply` makes them") from None
         except (BoundsError, TypeError, ValueError) as error:
             raise DataError(f"{folder / FACTS_FILE}: {error}") from None
 
@@ -56,7 +56,7 @@ class Scores(os.PathLike[str]):
                 "tile_quantile": [""], "stain_quantile": [""],
             })  # fmt: skip
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder / SCORES_FILE}: cannot be read ({error}); run `hage apply` again") from None
+            raise DataError(f"{self.folder / SCORES_FILE}: cannot be read ({error}); run `apply` again") from None
         return table
 
     def frame(self) -> pd.DataFrame:

@@ -18,7 +18,7 @@ def check_classifier_upload(folder: Path, repo_id: str, *, allow_derivative: boo
     facts = read_facts(folder)
     Classifier.check_files(folder, facts)
     if not (folder / CARD_FILE).is_file():
-        raise SharingError(f"{folder}: {CARD_FILE} is missing; run `hage {facts['task']}` again")
+        raise SharingError(f"{folder}: {CARD_FILE} is missing; run `{facts['task']}` again")
     check_licence(licence_card(facts), folder=folder, allow_derivative=allow_derivative)
     check_repository(repo_id)
     return [FACTS_FILE, CARD_FILE, *facts["files_sha256"]]

@@ -1,4 +1,4 @@
-"""Messages name what a function was given (``out=``); on the command line they name the option (``--out``)."""
+"""Messages name functions and what they were given (`mil`, ``out=``); on the command line, commands and options."""
 
 import logging
 import re
@@ -30,6 +30,23 @@ _OPTIONS = {
 _ARGUMENT = re.compile(
     rf"(?<![\w./-])(?<!--set )({'|'.join(sorted(_OPTIONS, key=len, reverse=True))})=(True\b|False\b)?(?=(\S?))"
 )
+_COMMANDS = {
+    "encode_sections": "encode st",
+    "encode_patches": "encode patches",
+    "encode_slides": "encode slides",
+    "encode_*": "encode",
+    "explain": "heatmap",
+    "make_labels": "labels make",
+    **{
+        name: name
+        for name in (
+            "apply", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
+            "tissue", "view",
+        )
+    },
+}  # fmt: skip
+"""The library's functions and the commands that call them."""
+_FUNCTION = re.compile(rf"`({'|'.join(map(re.escape, _COMMANDS))})(?:\(([^`]*)\))?`")
 _KEY = re.compile(r"(?<![\w.-])set ((?:\w+\.)*\w+=)")
 
 
@@ -40,8 +57,15 @@ def as_flags(text: str) -> str:
     'give another --out, or --overwrite to delete that run'
     >>> as_flags("device=cuda:7: not on this machine; set train.devices=1")
     '--device cuda:7: not on this machine; --set train.devices=1'
+    >>> as_flags("`make_labels(drop_empty=True)` does")
+    '`hage labels make --drop-empty` does'
     """
-    return _ARGUMENT.sub(_option, _KEY.sub(r"--set \1", text))
+    return _ARGUMENT.sub(_option, _KEY.sub(r"--set \1", _FUNCTION.sub(_command, text)))
+
+
+def _command(found: re.Match[str]) -> str:
+    given = f" {found[2].replace(', ', ' ')}" if found[2] else ""
+    return f"`hage {_COMMANDS[found[1]]}{given}`"
 
 
 def _option(found: re.Match[str]) -> str:

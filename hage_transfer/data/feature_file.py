@@ -211,7 +211,7 @@ def read_header(path: Path) -> tuple[FeatureMeta, tuple[int, int]]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
-    with open_h5(path, absent="no such feature file; `hage encode` makes it") as file:
+    with open_h5(path, absent="no such feature file; `encode_*` makes it") as file:
         yield file
 
 
@@ -245,7 +245,7 @@ def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
     wanted = [field.name for field in fields(FeatureMeta) if field.name not in _LATER]
     missing = [name for name in wanted if name not in file.attrs]
     if missing:
-        raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `hage encode`")
+        raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `encode_*`")
     version = file.attrs["schema_version"]
     if isinstance(version, int | np.integer) and version > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}; upgrade")

@@ -20,7 +20,7 @@ KEY_COLUMNS = ("key", "slide", "slide_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
-_REMEDY = "leave the row out (`hage labels make --drop-empty` does), or give it a name that is meant"
+_REMEDY = "leave the row out (`make_labels(drop_empty=True)` does), or give it a name that is meant"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
             twice.
     """
     with csv_table(
-        path, absent="no such label table; `hage encode` writes one, or give its path", kind="a csv label table"
+        path, absent="no such label table; `encode_*` writes one, or give its path", kind="a csv label table"
     ) as table:
         columns = table.columns
         table.refuse_repeated(filter(None, columns), path=path)
@@ -107,7 +107,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
     if key is None or label is None:
         raise DataError(
             f"{path}: a label table has the columns key (or slide), label (or target) and optionally group; "
-            f"this has {', '.join(columns) or 'none'}; `hage labels make` writes one from any csv"
+            f"this has {', '.join(columns) or 'none'}; `make_labels` writes one from any csv"
         )
     if not rows:
         raise DataError(f"{path}: a label table without rows")

@@ -86,9 +86,7 @@ def sources_of_run(run: Path) -> dict[str, dict[str, str]]:
     folders |= {path.name: path for kind in ("variants", "systems") for path in sorted(run.glob(f"{kind}/*"))}
     found = {name: f"{path}/*/trial_*" for name, path in folders.items() if any(path.glob("*/trial_*"))}
     if not found:
-        raise DataError(
-            f"{run}: holds no encoder; `hage pretrain` with methods of {', '.join(SYSTEM_NAMES)} makes some"
-        )
+        raise DataError(f"{run}: holds no encoder; `pretrain` with methods of {', '.join(SYSTEM_NAMES)} makes some")
     return {"frozen": {}, **{name: {"encoder": pattern} for name, pattern in found.items()}}
 
 

@@ -34,7 +34,7 @@ class FeatureSet(Mapping[str, Features]):
         self.path = path
         self.files = {one.stem: one for one in _found(path)}
         if not self.files:
-            raise DataError(f"{path}: holds no feature file (*.h5); `hage encode` makes them")
+            raise DataError(f"{path}: holds no feature file (*.h5); `encode_*` makes them")
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -151,7 +151,7 @@ def find_recipe(name: PathLike, model: type[Settings] | None = None) -> Path:
     near = difflib.get_close_matches(name, [*found, *last], n=1, cutoff=0.0)[0]
     raise ConfigError(
         f"{name}: no such file, and no recipe of this name; the nearest recipe is {last.get(near, near)} "
-        "(`hage recipes` lists all)"
+        "(`recipes` lists all)"
     )
 
 

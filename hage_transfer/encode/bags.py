@@ -179,9 +179,9 @@ def _items(config: MilConfig, shard: str | None) -> tuple[list[Item], list[Item]
     if isinstance(config.data, SlideSetSettings):
         return slide_items(config.data, config.features, shard=shard)
     if not isinstance(config.data, PatchSetSettings):
-        raise ConfigError("data.layout features: these bags are encoded already; run `hage mil`")
+        raise ConfigError("data.layout features: these bags are encoded already; run `mil`")
     if config.data.layout == "pcam":
-        raise ConfigError("data.layout pcam: single patches make no bags; use `hage probe`")
+        raise ConfigError("data.layout pcam: single patches make no bags; use `probe`")
 
     items = image_bag_items(read_patch_set(config.data), config.features)
     return items, part(items, shard)

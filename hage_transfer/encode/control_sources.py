@@ -48,7 +48,7 @@ def with_controls(
     found = {name: paths for name, paths in found.items() if paths}
     if wanted is not None and not found:
         raise DataError(
-            f"{run / FOLDER}: holds no control of the folds {', '.join(folds)}; `hage pretrain --controls` with the "
+            f"{run / FOLDER}: holds no control of the folds {', '.join(folds)}; `pretrain(controls=True)` with the "
             "config of that run makes them, or set controls=<folder of a pretraining run>"
         )
     if found:

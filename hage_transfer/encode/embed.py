@@ -53,7 +53,7 @@ def embed_path(
         return made
     found = sorted(path for path in features.rglob("*.h5") if not path.name.startswith(TEMPORARY_MARK))
     if not found:
-        raise DataError(f"{features}: holds no feature file (*.h5); `hage encode` makes them")
+        raise DataError(f"{features}: holds no feature file (*.h5); `encode_*` makes them")
     inside = [path.relative_to(features) for path in found]
     jobs = [
         Job(one.with_suffix("").as_posix(), None, _embed_file, (path, out / one, *options))

@@ -41,7 +41,7 @@ class ToolLayout:
         """
         if not isinstance(data, SlideSetSettings):
             kind = data.layout if isinstance(data, PatchSetSettings) else "features"
-            raise ConfigError(f"layout= is for slides, and data.layout is {kind}; `hage convert` takes its files")
+            raise ConfigError(f"layout= is for slides, and data.layout is {kind}; `convert` takes its files")
         if self.name == "clam":
             return TridentGrid()
         side = data.tile_level0_px or data.tile_px

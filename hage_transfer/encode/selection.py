@@ -88,11 +88,11 @@ def read_selection(path: Path) -> Path:
         tree = read_json(path)
         encoder, sha256 = Path(tree["encoder"]), str(tree["encoder_sha256"])
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `hage probe ... --select` writes it") from None
+        raise DataError(f"{path}: no such file; `probe(select=True)` writes it") from None
     except (BoundsError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a file of `hage probe --select`: {error}") from None
+        raise DataError(f"{path}: not a file of `probe(select=True)`: {error}") from None
     if not encoder.is_dir():
         raise DataError(f"{path}: names the encoder {encoder}, and no such folder is here; run from the same folder")
     if encoder_sha256(encoder) != sha256:
-        raise DataError(f"{path}: {encoder} has been trained again since it was selected; run `hage probe --select`")
+        raise DataError(f"{path}: {encoder} has been trained again since it was selected; run `probe(select=True)`")
     return encoder

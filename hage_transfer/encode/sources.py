@@ -97,7 +97,7 @@ def find_encoders(name: str, pattern: str | Sequence[str]) -> list[Path]:
     if not found:
         raise DataError(
             f"sources.{name}.encoder = {pattern}: no such directory, and no directory matches it; "
-            "`hage pretrain` makes encoder directories (<its run>/encoders/<fold>/trial_<k>), run it first or drop "
+            "`pretrain` makes encoder directories (<its run>/encoders/<fold>/trial_<k>), run it first or drop "
             f"this source"
         )
     return sorted(found, key=lambda match: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", str(match))])
@@ -116,7 +116,7 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
             if not inside:
                 raise DataError(
                     f"encoders={pattern}: is no encoder directory ({CONFIG_FILE} is missing) and no pretraining run; "
-                    "`hage pretrain` makes both"
+                    "`pretrain` makes both"
                 )
             folders += inside
             continue
@@ -124,7 +124,7 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
             folders += find_encoders("predict", pattern)
         except DataError:
             raise DataError(
-                f"encoders={pattern}: no such directory, and no directory matches it; `hage pretrain` makes encoder "
+                f"encoders={pattern}: no such directory, and no directory matches it; `pretrain` makes encoder "
                 "directories (<its run>/encoders/<fold>/trial_<k>)"
             ) from None
     return list(dict.fromkeys(folders))

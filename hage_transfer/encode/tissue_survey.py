@@ -140,7 +140,7 @@ def _survey(job: SlideJob, folder: Path, overwrite: bool) -> dict[str, Any]:
 def _from_recipe(path: Path, changes: Sequence[Changes]) -> tuple[list[SlideJob], dict[str, DataError]]:
     data = make_config(MilConfig, read_yaml(path), *changes, where=str(path)).data
     if not isinstance(data, SlideSetSettings):
-        raise ConfigError(f"{path}: data.layout is {data.layout}; `hage tissue` looks at layout slides")
+        raise ConfigError(f"{path}: data.layout is {data.layout}; `tissue` looks at layout slides")
     jobs, failed = [], {}
     for row, found in find_listed(data.root, data.labels):
         if isinstance(found, DataError):

@@ -78,7 +78,7 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
     if side <= 0:
         raise DataError(
             f"{meta.source}: its features do not say how large a tile is (patch_size_level0_px {side:g}), so it cannot "
-            "be drawn; put CLAM's patches/ beside the features' folder, or record it by `hage convert` "
+            "be drawn; put CLAM's patches/ beside the features' folder, or record it by `convert` "
             "(coords=, or patch_size_px= and patch_size_level0_px=); without slide_folder= there are tables alone"
         )
     size = side, side

@@ -80,7 +80,7 @@ def run_heatmap(
 def _only_writer(out: Path) -> Lock:
     lock = try_lock(out, "heatmap")
     if lock is None:
-        raise ConfigError(f"{out}: another `hage heatmap` writes there now; wait for it, or give another out=")
+        raise ConfigError(f"{out}: another `explain` writes there now; wait for it, or give another out=")
     return lock
 
 
@@ -92,15 +92,15 @@ def open_mil_run(run: Path) -> MilConfig:
         ConfigError: a config that does not fit the present form.
     """
     if not run.is_dir():
-        raise DataError(f"{run}: no such folder; give the run directory of `hage mil`")
+        raise DataError(f"{run}: no such folder; give the run directory of `mil`")
     if not (run / CONFIG_FILE).is_file():
-        raise DataError(f"{run}: is no run directory ({CONFIG_FILE} is missing); `hage mil` makes one")
+        raise DataError(f"{run}: is no run directory ({CONFIG_FILE} is missing); `mil` makes one")
     task = _task(run)
     if task != "mil":
-        raise DataError(f"{run}: is a run of `hage {task}`; heatmaps explain runs of `hage mil`")
+        raise DataError(f"{run}: is a run of `{task}`; heatmaps explain runs of `mil`")
     if not (run / FOLDER).is_dir():
         raise DataError(
-            f"{run}: keeps no models ({FOLDER}/ is missing), since an earlier version made it; run `hage mil` again "
+            f"{run}: keeps no models ({FOLDER}/ is missing), since an earlier version made it; run `mil` again "
             f"with its {CONFIG_FILE} and a new out= (the features are kept)"
         )
     return load_config(MilConfig, run / CONFIG_FILE)
@@ -109,12 +109,12 @@ def open_mil_run(run: Path) -> MilConfig:
 def _task(run: Path) -> str:
     path = run / RESULTS_FILE
     if not path.is_file():
-        raise DataError(f"{run}: has no {RESULTS_FILE}; run `hage mil` to its end first")
+        raise DataError(f"{run}: has no {RESULTS_FILE}; run `mil` to its end first")
     try:
         records = read_json(path)["records"]
         return str(records[0]["task"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as results ({error!r}); run `hage mil` again") from None
+        raise DataError(f"{path}: cannot be read as results ({error!r}); run `mil` again") from None
 
 
 def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def _tasks(
     place = {slide: number for number, slide in enumerate(source.bags[0].slides)}
     missing = [slide for slide in tested if slide not in place]
     if missing:
-        raise DataError(f"{run}: slide {missing[0]} was tested and is not among the labels now; run `hage mil` again")
+        raise DataError(f"{run}: slide {missing[0]} was tested and is not among the labels now; run `mil` again")
     return {
         slide: SlideTask(
             run=run,

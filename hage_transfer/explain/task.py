@@ -84,8 +84,7 @@ class SlideTask:
         for path in models:
             if not path.is_file():
                 raise DataError(
-                    f"{path}: no such model; a run of an earlier version kept none: run `hage mil` again "
-                    "into a new out="
+                    f"{path}: no such model; a run of an earlier version kept none: run `mil` again into a new out="
                 )
         if self.image is not None and self.image.path is None:
             raise DataError(self.image.reason)

@@ -105,7 +105,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not valid JSON: {error}") from None
     missing = [key for key in _sizes(card) if not isinstance(card, dict) or type(card.get(key)) is not int]
     if missing:
-        raise DataError(f"{path}: {', '.join(missing)} missing; not written by `hage pretrain`")
+        raise DataError(f"{path}: {', '.join(missing)} missing; not written by `pretrain`")
     _check_card(card, path)
     return card
 
@@ -122,7 +122,7 @@ def read_predictor(folder: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(
             f"{folder}: holds no {PREDICTOR_FILE}, so it embeds but cannot predict expression (an earlier version "
-            "wrote it); run `hage pretrain` again into a new out=, with the config.yaml of its run"
+            "wrote it); run `pretrain` again into a new out=, with the config.yaml of its run"
         ) from None
 
 
@@ -130,7 +130,7 @@ def encoder_sha256(folder: Path) -> str:
     """Hash of an encoder directory's weights."""
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
-        raise DataError(f"{folder}: is no encoder directory: {WEIGHTS_FILE} is missing; `hage pretrain` makes one")
+        raise DataError(f"{folder}: is no encoder directory: {WEIGHTS_FILE} is missing; `pretrain` makes one")
     return file_sha256(weights)
 
 
@@ -148,7 +148,7 @@ def _check_card(card: Mapping[str, Any], path: Path) -> None:
     """Refuses a later version's card and sizes that no encoder has; the first cards named no version."""
     version = card.get("schema_version", SCHEMA_VERSION)
     if type(version) is not int:
-        raise DataError(f"{path}: schema_version {version!r} is no whole number; not written by `hage pretrain`")
+        raise DataError(f"{path}: schema_version {version!r} is no whole number; not written by `pretrain`")
     if version > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {version} is newer than this program's {SCHEMA_VERSION}; upgrade")
     names = _sizes(card)

@@ -76,7 +76,7 @@ def check_fits(meta: FeatureMeta, width: int, encoder: StoredEncoder, *, folder:
     if "unknown" in (meta.encoder, meta.encoder_sha256.split(":")[0]):
         raise DataError(
             f"{meta.source}: its frozen encoder is not recorded; record it before embedding, with "
-            "`hage convert --to hage --encoder-name ... --encoder-sha256 ...`"
+            "`convert(encoder_name=..., encoder_sha256=...)`"
         )
     if meta.encoder != wanted_name:
         raise DataError(

@@ -122,7 +122,7 @@ def own_files(folder: Path) -> list[str]:
     """
     for name in _NEEDED:
         if not (folder / name).is_file():
-            raise SharingError(f"{folder}: is no whole encoder directory: {name} is missing; `hage pretrain` makes one")
+            raise SharingError(f"{folder}: is no whole encoder directory: {name} is missing; `pretrain` makes one")
     return [*_NEEDED, *([PREDICTOR_FILE] if (folder / PREDICTOR_FILE).is_file() else [])]
 
 

@@ -96,7 +96,7 @@ def are_tiles(features: Path) -> bool:
     Raises:
         DataError: no feature file.
     """
-    with open_h5(feature_paths(features)[0], absent="no such feature file; `hage encode` makes it") as file:
+    with open_h5(feature_paths(features)[0], absent="no such feature file; `encode_*` makes it") as file:
         return "coords" in file
 
 
@@ -111,7 +111,7 @@ def feature_paths(features: Path) -> list[Path]:
     else:
         paths = [features]
     if not paths:
-        raise DataError(f"{features}: holds no feature file (*.h5); `hage encode slides` makes them")
+        raise DataError(f"{features}: holds no feature file (*.h5); `encode_slides` makes them")
     return paths
 
 
@@ -175,7 +175,7 @@ def _slide_place(path: Path, features: Features, image: Path | None) -> Place:
     meta, coords = features.meta, features.coords
     side = meta.patch_size_level0_px
     if side <= 0:
-        raise DataError(f"{path}: patch_size_level0_px is {side}; encode it again with `hage encode slides`")
+        raise DataError(f"{path}: patch_size_level0_px is {side}; encode it again with `encode_slides`")
     obs = pd.DataFrame(
         {"slide": pd.Categorical([path.stem] * len(coords)), "x_level0_px": coords[:, 0], "y_level0_px": coords[:, 1]},
         index=[f"{x}_{y}" for x, y in coords],

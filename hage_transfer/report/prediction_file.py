@@ -116,7 +116,7 @@ def read_prediction(path: Path) -> ad.AnnData:
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a prediction ({error}); predict it again") from None
     if "hage" not in prediction.uns:
-        raise DataError(f'{path}: has no uns["hage"], so `hage predict` did not write it')
+        raise DataError(f'{path}: has no uns["hage"], so `predict` did not write it')
     return prediction
 
 

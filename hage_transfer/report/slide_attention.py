@@ -150,7 +150,7 @@ def _read(path: Path) -> list[dict[str, str]]:
     wanted = "slide" if path.name == SLIDES_FILE else "gene"
     with csv_table(path, absent="no such file") as table:
         if wanted not in table.columns:
-            raise DataError(f"{path}: has no column {wanted}; run `hage heatmap` again with overwrite=True")
+            raise DataError(f"{path}: has no column {wanted}; run `explain` again with overwrite=True")
         rows = [row for _, row in table.rows]
     for row in rows:
         if wanted == "slide" and not is_plain_name(row["slide"]):

@@ -132,9 +132,7 @@ def _features(path: Path) -> list[Any]:
     try:
         tree = read_json(path)
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto"
-        ) from None
+        raise DataError(f"{path}: no such file; `tissue` writes one to edit, or use data.tissue.method=auto") from None
     except BoundsError as error:
         raise DataError(f"{path}: cannot be read as GeoJSON ({error}); export it from QuPath again") from None
     if isinstance(tree, list):

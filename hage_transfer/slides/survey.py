@@ -73,7 +73,7 @@ def tissue_inputs(name: str, settings: SlideSetSettings, *, own_mpp_um_per_px: f
     drawn = geojson_path(settings.tissue, name)
     if drawn is not None:
         if not drawn.is_file():
-            raise DataError(f"{drawn}: no such file; `hage tissue` writes one to edit, or use data.tissue.method=auto")
+            raise DataError(f"{drawn}: no such file; `tissue` writes one to edit, or use data.tissue.method=auto")
         inputs["drawn"] = file_sha256(drawn)
     return inputs
 

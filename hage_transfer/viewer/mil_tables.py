@@ -41,7 +41,7 @@ def read_predicted(path: Path) -> tuple[dict[str, MilSlide], list[str]]:
             raise DataError(f"{path}: has no column slide: a probe's run has patches, not slides, to view")
         classes = [name for name in table.columns if name.startswith(PROBABILITY)]
         if not classes:
-            raise DataError(f"{path}: has no column {PROBABILITY}<class>; `hage mil` writes them")
+            raise DataError(f"{path}: has no column {PROBABILITY}<class>; `mil` writes them")
         rows: dict[tuple[str, str], list[dict[str, str]]] = {}
         for _, row in table.rows:
             rows.setdefault((row["slide"], row["source"]), []).append(row)
@@ -77,7 +77,7 @@ def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     for path in sorted(folder.glob(f"*/{SLIDES_FILE}")):
         with csv_table(path, absent="no such file") as table:
             if "slide" not in table.columns:
-                raise DataError(f"{path}: has no column slide; `hage heatmap` writes it")
+                raise DataError(f"{path}: has no column slide; `explain` writes it")
             for line, row in table.rows:
                 if not is_plain_name(row["slide"]):
                     raise DataError(f"{path}: line {line}: {row['slide']!r} is no slide's name; it has folders in it")

@@ -10,9 +10,7 @@ from hage_transfer.viewer.prediction_folder import read_predictions
 from hage_transfer.viewer.slide_files import check_folder
 from hage_transfer.viewer.slide_folder import read_encoded, read_surveyed
 
-_WANTED = (
-    "wanted a run of `hage mil`, a folder of `hage heatmap`, `hage encode slides`, `hage tissue` or `hage predict`"
-)
+_WANTED = "wanted a run of `mil`, a folder of `explain`, `encode_slides`, `tissue` or `predict`"
 
 
 def read_contents(run: Path, *, slides: Path | None) -> Contents:

@@ -55,7 +55,7 @@ def _rows(table: Path, folder: Path) -> list[dict[str, str]]:
         return [{"slide": path.stem} for path in sorted((folder / "features").glob("*.h5")) if path.name[0] != "."]
     with csv_table(table, absent="no such file") as opened:
         if "slide" not in opened.columns:
-            raise DataError(f"{table}: has no column slide; `hage encode slides` and `hage tissue` write it")
+            raise DataError(f"{table}: has no column slide; `encode_slides` and `tissue` write it")
         return [row for _, row in opened.rows]
 
 

@@ -61,7 +61,7 @@ def read_tile_table(path: Path) -> TileTable:
         placed = all(name in obs for name in _PLACE)
         if not placed and "uns/spatial" not in file:
             missing = ", ".join(name for name in _PLACE if name not in obs)
-            raise DataError(f"{path}: obs has no {missing}; `hage heatmap` and `hage predict` write files to view")
+            raise DataError(f"{path}: obs has no {missing}; `explain` and `predict` write files to view")
         spots, shape = (None, "square") if placed else _spots(file)
         cautions = ad.io.read_elem(file["uns/hage/cautions"]) if "uns/hage/cautions" in file else ()
     boxes = obs[list(_PLACE)].to_numpy(np.float32) if spots is None else spots

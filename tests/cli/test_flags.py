@@ -11,6 +11,8 @@ import hage_transfer
 from hage_transfer.cli.flags import FlagFilter, as_flags
 
 ROOT = Path(hage_transfer.__file__).parent
+FOLDERS = [ROOT, *(ROOT / task for task in ("pretrain", "probes", "mil"))]  # links, which a walk does not follow
+SOURCES = [one for folder in FOLDERS for one in folder.rglob("*.py") if not one.is_relative_to(ROOT / "cli")]
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,13 @@ ROOT = Path(hage_transfer.__file__).parent
         ("give it: set data.root=... first", "give it: --set data.root=... first"),
         ("set features=... anew", "--set features=... anew"),
         ("changes=train.epoch: wanted key=value", "--set train.epoch: wanted key=value"),
+        ("run `mil` again with overwrite=True", "run `hage mil` again with --overwrite"),
+        ("`encode_*` or `encode_slides` makes it", "`hage encode` or `hage encode slides` makes it"),
+        (
+            "record it: `convert(encoder_name=..., encoder_sha256=...)`",
+            "record it: `hage convert --encoder-name ... --encoder-sha256 ...`",
+        ),
+        ("has no `keys`, nor `probability`", "has no `keys`, nor `probability`"),
         ("/data/out=3/a.h5: no such file; data.layout=x", "/data/out=3/a.h5: no such file; data.layout=x"),
     ],
 )
@@ -39,12 +48,7 @@ def test_log_messages_name_options_too():
 
 def test_no_message_below_the_command_line_names_an_option():
     found = []
-    for path in [
-        *ROOT.rglob("*.py"),
-        *(one for task in ("pretrain", "probes", "mil") for one in (ROOT / task).rglob("*.py")),
-    ]:
-        if path.is_relative_to(ROOT / "cli"):
-            continue
+    for path in SOURCES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docs = {id(node.body[0].value) for node in ast.walk(tree) if _has_docstring(node)}
         for node in ast.walk(tree):
@@ -53,6 +57,29 @@ def test_no_message_below_the_command_line_names_an_option():
                 if re.search(r"(?<![\w-])--[a-z].*\s|\s--[a-z]", text) and "`" not in node.value:  # no other program's
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value[:80]}")
     assert not found
+
+
+def test_no_error_below_the_command_line_names_a_command():
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) or (
+                isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log.")
+            ):
+                found += [
+                    f"{path.name}:{part.lineno}: {part.value[:80]}"
+                    for part in ast.walk(node)
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str) and "`hage " in part.value
+                ]
+    assert not found
+
+
+def test_commands_that_messages_name_are_there():
+    from hage_transfer.cli.flags import _COMMANDS
+    from hage_transfer.cli.main import COMMANDS
+
+    assert {command.split()[0] for command in _COMMANDS.values()} <= set(COMMANDS)
+    assert set(_COMMANDS) - {"encode_*"} <= set(hage_transfer.__all__)
 
 
 def _has_docstring(node):

@@ -66,7 +66,7 @@ def test_another_run_s_folder_may_be_named(run, tmp_path):
     sources = {"hage": SourceSettings(encoder=f"{tmp_path}/elsewhere/trial_0")}
     assert len(with_controls(sources, None, by_default=True)) == 1
     assert set(with_controls(sources, run, by_default=False)) == {"hage", "pca", "untrained"}
-    with pytest.raises(DataError, match=r"holds no control of the folds B.*hage pretrain --controls"):
+    with pytest.raises(DataError, match=r"holds no control of the folds B.*pretrain.controls=True"):
         with_controls(sources, True, by_default=False)
 
 

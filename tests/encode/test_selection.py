@@ -69,9 +69,7 @@ def test_read_selection_refuses_an_encoder_that_was_trained_again(sources, tmp_p
         read_selection(tmp_path / "selected.json")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [(None, "hage probe ... --select"), ("{}", "not a file"), ("[", "not a file")]
-)
+@pytest.mark.parametrize(("text", "message"), [(None, "probe.select=True"), ("{}", "not a file"), ("[", "not a file")])
 def test_read_selection_names_a_file_that_is_none(tmp_path, text, message):
     path = tmp_path / "selected.json"
     if text is not None:

@@ -91,7 +91,7 @@ def test_resolve_sources_embed_again_for_a_retrained_encoder_only(tmp_path, froz
 
 
 def test_resolve_sources_name_a_glob_that_matches_nothing(tmp_path, frozen):
-    with pytest.raises(DataError, match=r"sources\.hage\.encoder = .*none/trial_\*.*`hage pretrain`"):
+    with pytest.raises(DataError, match=r"sources\.hage\.encoder = .*none/trial_\*.*`pretrain`"):
         resolve(tmp_path, frozen, hage={"encoder": str(tmp_path / "none" / "trial_*")})
 
 

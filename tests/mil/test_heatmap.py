@@ -83,7 +83,7 @@ def test_a_tile_probability_is_that_of_the_tile_as_a_slide(rows):
 
 def test_features_of_another_time_are_refused(rows):
     models = {("0", 0): fold_model(0)}
-    with pytest.raises(DataError, match="others since; run `hage mil` again"):
+    with pytest.raises(DataError, match="others since; run `mil` again"):
         explain(as_held_out(models, rows), models, {0: rows + 3})
 
 

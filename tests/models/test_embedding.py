@@ -51,7 +51,7 @@ def test_embedding_keeps_keys_and_records_both_encoders(folder):
         (features(encoder="uni"), "trained on features of embedded"),
         (features(encoder_sha256="other"), "weights abc"),
         (features(frozen_encoder="embedded"), "are embeddings of"),
-        (features(encoder_sha256="unknown:abc"), "hage convert"),
+        (features(encoder_sha256="unknown:abc"), "convert"),
     ],
 )
 def test_features_of_another_encoder_are_refused(folder, given, message):

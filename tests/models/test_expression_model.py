@@ -62,7 +62,7 @@ def test_a_directory_without_predictor_embeds_and_says_what_is_missing(save):
     folder = save()
     (folder / checkpoint.PREDICTOR_FILE).unlink()
     assert GeneInformedEncoder.from_pretrained(folder).feature_dim == 5
-    with pytest.raises(DataError, match=r"predictor\.safetensors.*hage pretrain"):
+    with pytest.raises(DataError, match=r"predictor\.safetensors.*`pretrain`"):
         ExpressionModel.from_pretrained(folder)
 
 

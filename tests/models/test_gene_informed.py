@@ -86,7 +86,7 @@ def test_saving_leaves_no_temporary_folder(encoder, tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nothing-here.*hage pretrain"):
+    with pytest.raises(DataError, match=r"nothing-here.*`pretrain`"):
         GeneInformedEncoder.from_pretrained(tmp_path / "nothing-here")
 
 

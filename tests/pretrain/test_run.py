@@ -190,7 +190,7 @@ def test_bagged_ridges_are_fitted_on_the_spots_that_the_trials_train_on(config, 
 
 def test_missing_features_name_the_file_and_the_command(config, tmp_path):
     (config.features / "A3.h5").unlink()
-    with pytest.raises(DataError, match=r"A3\.h5.*hage encode st"):
+    with pytest.raises(DataError, match=r"A3\.h5.*encode_sections"):
         run(config, tmp_path / "run")
 
 
@@ -248,7 +248,7 @@ def test_inputs_changed_and_changed_back_leave_one_run_of_a_piece(config, data_r
 @pytest.mark.parametrize("change", [{"views": 8}, {"surround": True}])
 def test_features_made_otherwise_than_the_config_says_are_refused(config, tmp_path, change):
     settings = config.model_copy(update={"encoder": config.encoder.model_copy(update=change)})
-    with pytest.raises(DataError, match=rf"encoder\.{next(iter(change))}.*hage encode st"):
+    with pytest.raises(DataError, match=rf"encoder\.{next(iter(change))}.*encode_sections"):
         run(settings, tmp_path / "run")
 
 

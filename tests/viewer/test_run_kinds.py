@@ -101,7 +101,7 @@ def test_wrong_folders_are_refused_with_what_is_wanted(tmp_path, mil_run):
     for folder, words in (
         (tmp_path / "none", "no such folder"),
         (probe / "config.yaml", "is a file"),
-        (tmp_path, "wanted a run of `hage mil`"),
+        (tmp_path, "wanted a run of `mil`"),
         (tmp_path / "pretrain", "without slides"),
         (probe, "probe"),
     ):
