@@ -39,7 +39,6 @@ PATIENTS, SECTIONS, SECTION_PX, SPACING_PX = "BCD", 2, 2400, 140
 SLIDES, SLIDE_PX, PATCH_PX, PATCHES = 24, 1152, 192, 14
 WIDTH, NUISANCES = 96, 48
 COMPARTMENTS = ("tumour", "stroma", "lymphoid", "fat")
-ENCODER = ("planted", "0" * 64, "Apache-2.0")
 GENE_PANEL = [*PROGRAMS["activated"], *PROGRAMS["tumour"][:10], *PROGRAMS["stroma"][:10]]
 
 
@@ -189,7 +188,18 @@ def _write_section(root: Path, name: str, array: np.ndarray, centres: np.ndarray
 
 
 def _meta(source: str) -> FeatureMeta:
-    return FeatureMeta(source, *ENCODER, 224, 224, 0.5, "float32", f"planted {source}", synthetic=True)
+    return FeatureMeta(
+        source=source,
+        encoder="planted",
+        encoder_sha256="0" * 64,
+        encoder_licence="Apache-2.0",
+        patch_size_px=224,
+        patch_size_level0_px=224,
+        mpp_um_per_px=0.5,
+        precision="float32",
+        config_sha256=f"planted {source}",
+        synthetic=True,
+    )
 
 
 def main() -> None:
