@@ -90,6 +90,7 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
     """Seconds from closed slides to feature files, each slide as often as ``task["times"]`` says."""
     import numpy as np
 
+    from hage_transfer.encode.image_progress import ImageProgress
     from hage_transfer.encode.items import item_sha256
     from hage_transfer.encode.slide_items import slide_items
     from hage_transfer.encode.status import StatusBook
@@ -114,6 +115,8 @@ def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: 
             encoder_settings,
             sha256=lambda item: item_sha256(item, encoder_settings, encoder.sha256),
             arithmetic="cpu",
+            synthetic=False,
+            progress=ImageProgress(None, total=len(items), kept=0),
             book=book,
         )
         outcomes = worker.run()
