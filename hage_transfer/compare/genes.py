@@ -54,7 +54,11 @@ def pcc_mean(pcc: Float[np.ndarray, " gene"], genes: Int[np.ndarray, " chosen"] 
 
 
 def mean_over_defined(scores: Sequence[np.ndarray] | np.ndarray) -> Float[np.ndarray, " gene"]:
-    """Mean of each column over the rows in which it is a number; NaN where in none."""
+    """Mean of each column over the rows in which it is a number; NaN where in none.
+
+    >>> mean_over_defined(np.array([[1.0, np.nan], [3.0, np.nan]])).tolist()
+    [2.0, nan]
+    """
     known = ~np.isnan(np.asarray(scores))
     total = np.where(known, scores, 0).sum(0)
     return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))

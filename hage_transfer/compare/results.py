@@ -47,7 +47,8 @@ class Results:
         meta: of the whole run.
         name: of the run's folder, where it was read from one.
 
-    >>> rows = [Record("probe", name, "test", str(k), None, "auc", v + k / 100)
+    >>> rows = [Record(task="probe", source=name, split="test", fold=str(k), trial=None, metric="auc",
+    ...                value=v + k / 100)
     ...         for name, v in (("frozen", 0.80), ("hage", 0.83)) for k in range(3)]
     >>> results = Results(rows)
     >>> round(results.compare("hage", "frozen").mean, 3)

@@ -179,7 +179,10 @@ def read_features(path: Path | str) -> Features:
         DataError: missing, not h5, without ``features``, an attribute missing, a later schema, or NaN among the rows.
 
     >>> import tempfile
-    >>> meta = FeatureMeta("C4", "embedded", "abc", "Apache-2.0", 224, 224, 0.5, "float32", "def")
+    >>> meta = FeatureMeta(
+    ...     source="C4", encoder="embedded", encoder_sha256="abc", encoder_licence="Apache-2.0", patch_size_px=224,
+    ...     patch_size_level0_px=224, mpp_um_per_px=0.5, precision="float32", config_sha256="def",
+    ... )
     >>> path = Path(tempfile.mkdtemp()) / "C4.h5"
     >>> write_features(path, np.ones((2, 3), np.float32), meta, keys=["1x1", "1x2"])
     >>> read_features(path).features.shape

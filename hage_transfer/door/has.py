@@ -1,16 +1,10 @@
 """Which optional extras are installed."""
 
-import importlib.util
+import importlib.metadata
+import re
 
+from hage_transfer.door.missing import EXTRAS
 from hage_transfer.errors import ConfigError
-
-EXTRAS = {
-    "onnx": ("onnx", "onnxruntime"),
-    "ray": ("ray",),
-    "torchmil": ("torchmil",),
-    "transformers": ("transformers",),
-}
-"""Extras that a user may add, and the packages that each brings."""
 
 
 def has(extra: str) -> bool:
@@ -27,4 +21,5 @@ def has(extra: str) -> bool:
     """
     if extra not in EXTRAS:
         raise ConfigError(f"no extra {extra}; there are {', '.join(EXTRAS)}")
-    return all(importlib.util.find_spec(package) is not None for package in EXTRAS[extra])
+    needed = {re.split(r"[\[<>=~!]", requirement)[0] for requirement in EXTRAS[extra][1]}
+    return all(any(importlib.metadata.distributions(name=name)) for name in needed)

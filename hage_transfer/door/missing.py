@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from hage_transfer.encoders.registry import Entry
 
 EXTRAS = {
-    "onnx": ("the embedded encoder at its fastest on a CPU", ("onnx>=1.17", "onnxruntime>=1.20")),
+    "onnx": (
+        "encoders that are ONNX files; the embedded one at its fastest",
+        ("onnx>=1.17", "onnxruntime>=1.20"),
+    ),
     "torchmil": ("torchmil's bag classifiers (model.kind=torchmil:...)", ("torchmil>=1.0",)),
     "ray": ("jobs past one machine (engine=ray)", ("ray>=2.40",)),
     "transformers": ("encoders phikon, phikon-v2, midnight-12k", ("transformers>=4.45",)),
+    "survival": ("survival as the target (target.kind=survival); GPL-3.0", ("scikit-survival>=0.24",)),
     "dicom": ("DICOM slides of kinds that OpenSlide does not read", ("wsidicom>=0.25",)),
     "spatialdata": ("SpatialData stores (data.layout=spatialdata)", ("spatialdata>=0.5",)),
     "docs": ("building the documentation's pages", ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.27")),

@@ -26,7 +26,8 @@ def read_results(run: PathLike) -> Any:
     >>> import tempfile
     >>> from hage_transfer.compare.results import Record, Results
     >>> folder = Path(tempfile.mkdtemp())
-    >>> Results([Record("mil", "frozen", "test", "0", None, "auc", 0.9)]).save(folder / "results.json")
+    >>> record = Record(task="mil", source="frozen", split="test", fold="0", trial=None, metric="auc", value=0.9)
+    >>> Results([record]).save(folder / "results.json")
     >>> float(read_results(folder).table().loc["frozen", ("auc", "mean")])
     0.9
     """

@@ -25,12 +25,13 @@ class OpenSlide:
     zoom: DeepZoom
     stamp: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _decoding: threading.Lock = field(default_factory=threading.Lock)  # of its own: no tile waits for the overview
     _overview: np.ndarray | None = None
     _decoded: bool = False
 
     def decode(self) -> None:
         """Decodes a plain image, once: not by each request that is first to want its pixels."""
-        with self._lock:
+        with self._decoding:
             if not self._decoded:
                 self.slide.read_region(0, 0, level=0, width_px=1, height_px=1)
                 self._decoded = True

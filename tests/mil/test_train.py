@@ -1,5 +1,7 @@
 """Training: it finds the needle, stops when told, repeats itself, and fits nothing on test slides."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,7 @@ def test_train_folds_stops_after_patience_and_keeps_the_best_weights(slides):
     wrong = np.arange(50, 60)  # validation labels turned around: the loss only grows once anything is learned
     turned = labels.labels.copy()
     turned[wrong] = np.where(turned[wrong] == "tumour", "normal", "tumour")
-    lying = slides[0], type(labels)(labels.keys, turned, labels.groups, "slide")
+    lying = slides[0], dataclasses.replace(labels, labels=turned)
     options = FAST.model_copy(update={"epochs": 40, "min_epochs": 6, "patience": 4})
     trained = train(lying, options=options, validation=wrong)
     assert trained.epochs[0] == max(6, trained.best_epochs[0] + 1 + 4) < 40

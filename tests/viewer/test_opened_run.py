@@ -22,7 +22,8 @@ def opened(tmp_path, make_slide):
     run.close()
 
 
-def test_tiles_do_not_wait_while_the_overview_of_a_slide_without_a_pyramid_is_made(opened, monkeypatch):
+def test_tiles_do_not_wait_while_the_overview_of_a_slide_without_a_pyramid_is_made(opened, monkeypatch, tmp_path):
+    monkeypatch.setenv("HAGE_CACHE", str(tmp_path))  # another test may have left this slide's overview
     monkeypatch.setattr(deep_zoom, "OVERVIEW_PX", 128)
     begun, go_on, times, really = threading.Event(), threading.Event(), [], Slide.thumbnail
 
