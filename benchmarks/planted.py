@@ -35,7 +35,7 @@ from hage_transfer.report.answer import Answer, answer_of
 from hage_transfer.report.runs import read_run
 
 KINDS = ("planted", "shuffled")
-PATIENTS, SECTIONS, SECTION_PX, SPACING_PX = "BCD", 2, 2400, 140
+PATIENTS, SECTIONS, SECTION_PX, SPACING_PX = "BCD", 4, 2400, 140
 SLIDES, SLIDE_PX, PATCH_PX, PATCHES = 24, 1152, 192, 14
 WIDTH, NUISANCES = 96, 48
 COMPARTMENTS = ("tumour", "stroma", "lymphoid", "fat")
@@ -127,9 +127,9 @@ def run_seed(out: Path, *, seed: int, kind: str) -> Answer:
             "genes": {"panel": out / "panel.txt", "embeddings": out / "genes.txt"},
             "model": {"embed_dim": NUISANCES, "n_heads": 4},
             "clusters": {"k1": 8},
-            "train": {"epochs": 20, "patience": 20, "batch_size": 64, "learning_rate": 5e-3, "step_size": 10},
+            "train": {"epochs": 30, "patience": 30, "batch_size": 64, "learning_rate": 5e-3, "step_size": 10},
             "split": {"held_out": ("B",)},
-            "trials": 1,
+            "trials": 2,
             "seed": seed,
         },
         controls=True,

@@ -49,7 +49,7 @@ def ranking(results: Results, metric: str = "auc") -> list[Ranked]:
     >>> rows = [Record(task="probe", source=name, split="test", fold=str(k), trial=None, metric="auc",
     ...                value=v + k / 100)
     ...         for name, v in (("frozen", 0.80), ("hage", 0.83)) for k in range(3)]
-    >>> [(one.source, one.tied, round(one.from_baseline or 0, 2)) for one in ranking(Results(rows))]
+    >>> [(one.source, one.tied, round(one.from_baseline or 0.0, 2)) for one in ranking(Results(rows))]
     [('hage', True, 0.03), ('frozen', True, 0.0)]
     """
     means = {source: mean(found) for source in results.sources if (found := _values(results, source, metric))}
