@@ -46,6 +46,11 @@ def run_heatmap(
         ItemsFailedError: some slides failed; they are in ``failures.csv`` and the rest are done.
     """
     config = open_mil_run(run)
+    if config.target.kind != "classes":
+        raise ConfigError(
+            f"{run / CONFIG_FILE}: target.kind={config.target.kind}: only slides called by class are explained; "
+            "predictions.csv has this run's values"
+        )
     check_own(config.model.kind, options.own)
     names = _chosen(options.sources, tuple(config.sources), "source", run)
     tested = {name: read_held_out(run, name) for name in names}
