@@ -25,7 +25,7 @@ def find_classifier(name: str, *, source: str | None = None, own: MakeClassifier
     folder = Path(name)
     if not folder.is_dir():
         files = [FACTS_FILE, CARD_FILE, COHORT_FILE, TRAINING_FILE, "*.safetensors", "*.json", "*.md"]
-        folder = download(name, files, what="classifier", maker="hage mil")
+        folder = download(name, files, what="classifier", maker="mil")
     if (folder / FACTS_FILE).is_file() or not ((folder / FOLDER).is_dir() or (folder / RESULTS_FILE).is_file()):
         found = Classifier.read(folder, own=own)
         if source not in (None, found.source):

@@ -79,7 +79,7 @@ def find_encoder(name: str | Path, *, revision: str | None = None, token: str | 
     folder = Path(name)
     if not folder.is_dir():
         wanted = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PREDICTOR_FILE]
-        return download(str(name), wanted, what="encoder", maker="hage pretrain", revision=revision, token=token)
+        return download(str(name), wanted, what="encoder", maker="pretrain", revision=revision, token=token)
     if revision is not None:
         raise DataError(f"{folder}: is a folder and has no revision {revision}; that is for names on the hub")
     return folder
@@ -189,7 +189,7 @@ def download(
         name: ``organisation/name``.
         wanted: patterns of files.
         what: kind of directory, for messages.
-        maker: command that makes one, likewise.
+        maker: function that makes one, likewise.
         revision: branch, tag or commit.
         token: of the hub.
     """

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class OpenSlide:
     slide: Slide
     zoom: DeepZoom
     stamp: str
+    _: KW_ONLY
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _decoding: threading.Lock = field(default_factory=threading.Lock)  # of its own: no tile waits for the overview
     _overview: np.ndarray | None = None
