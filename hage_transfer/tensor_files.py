@@ -16,6 +16,8 @@ from hage_transfer.damage import reading
 from hage_transfer.errors import DataError, some
 
 _NAMED = 3
+FACTS = "hage"
+"""Name in the header of what trained classifiers say of themselves, as JSON."""
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -47,6 +49,16 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, str], dict[str, 
     with reading(path, what, SafetensorError, remedy=remedy), safe_open(path, framework="pt") as file:
         header = dict(file.metadata() or {})
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
+
+
+def work_of(path: Path) -> str | None:
+    """The job that a file's classifiers came from, as their ``FACTS`` say; None where there are no readable ones."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get(FACTS, "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return None
+    return facts.get("work") if isinstance(facts, dict) else None
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:

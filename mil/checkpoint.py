@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hage_transfer.errors import ConfigError, DataError
@@ -16,12 +15,18 @@ from hage_transfer.mil.kinds import check_kind, is_installed
 from hage_transfer.mil.models import MILOutput, build_model
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
-from hage_transfer.tensor_files import build_fitting, read_tensors, refuse_not_finite, save_tensors, tensors_sha256
+from hage_transfer.tensor_files import (
+    FACTS,
+    build_fitting,
+    read_tensors,
+    refuse_not_finite,
+    save_tensors,
+    tensors_sha256,
+)
 
 FOLDER = "models"
 SCHEMA_VERSION = 1
 MEAN, STD = "scale.mean", "scale.std"
-_HEADER = "hage"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +95,7 @@ def save_fold_model(path: Path, model: FoldModel) -> None:
         "tensors_sha256": tensors_sha256(tensors),
     }
     with atomic_path(path) as temporary:
-        save_tensors(temporary, tensors, header={_HEADER: json.dumps(header, sort_keys=True)})
+        save_tensors(temporary, tensors, header={FACTS: json.dumps(header, sort_keys=True)})
 
 
 def read_fold_model(run: Path, *, source: str, trial: int, fold: str, own: MakeClassifier | None = None) -> FoldModel:
@@ -101,16 +106,6 @@ def read_fold_model(run: Path, *, source: str, trial: int, fold: str, own: MakeC
         ConfigError: the user's class is missing, or is another.
     """
     return _read(model_path(run, source=source, trial=trial, fold=fold), own)
-
-
-def work_of(path: Path) -> str | None:
-    """The job that a model came from, as its header says; None where there is no readable model."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-    except (SafetensorError, OSError, ValueError, RecursionError):
-        return None
-    return header.get("work") if isinstance(header, dict) else None
 
 
 def fold_models(run: Path, *, source: str, own: MakeClassifier | None = None) -> list[FoldModel]:
@@ -143,7 +138,7 @@ def _read(path: Path, own: MakeClassifier | None) -> FoldModel:
         raise DataError(f"{path}: no such model; `mil` writes it as a fold ends")
     text, tensors = read_tensors(path, remedy="train the fold again")
     try:
-        header = json.loads(text.get(_HEADER, "null"))
+        header = json.loads(text.get(FACTS, "null"))
         return _restored(path, header, tensors, own)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: its header cannot be read ({error}); train the fold again") from None

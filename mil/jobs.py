@@ -155,7 +155,8 @@ def run_mil_job(work: MilJob) -> None:
 
 def redo_without_models(done: Path, run: Path, *, source: str, trial: int, folds: Sequence[str]) -> None:
     """Has a job done again whose file is damaged, or whose models are gone or of other labels, features or folds."""
-    from hage_transfer.mil.checkpoint import model_path, work_of
+    from hage_transfer.mil.checkpoint import model_path
+    from hage_transfer.tensor_files import work_of
 
     if done.exists():
         try:

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 
 from hage_transfer.errors import DataError
 from hage_transfer.probes.jobs import FINAL
 from hage_transfer.probes.linear import LinearProbes
 from hage_transfer.running.atomic import atomic_path
-from hage_transfer.tensor_files import read_tensors, refuse_not_finite, save_tensors, tensors_sha256
+from hage_transfer.tensor_files import FACTS, read_tensors, refuse_not_finite, save_tensors, tensors_sha256
 
 SCHEMA_VERSION = 1
-_HEADER = "hage"
 _NAMES = ("weights", "biases", "shift")
 
 
@@ -66,17 +64,7 @@ def save_probes(path: Path, saved: SavedProbes) -> None:
         "tensors_sha256": tensors_sha256(tensors),
     }
     with atomic_path(path) as temporary:
-        save_tensors(temporary, tensors, header={_HEADER: json.dumps(header, sort_keys=True)})
-
-
-def work_of(path: Path) -> str | None:
-    """The job that probes came from, as the header says; None where there are no readable probes."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-    except (SafetensorError, OSError, ValueError, RecursionError):
-        return None
-    return header.get("work") if isinstance(header, dict) else None
+        save_tensors(temporary, tensors, header={FACTS: json.dumps(header, sort_keys=True)})
 
 
 def read_probes(path: Path) -> SavedProbes:
@@ -90,7 +78,7 @@ def read_probes(path: Path) -> SavedProbes:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `probe` writes it as a job ends") from None
     try:
-        header = json.loads(text.get(_HEADER, "null"))
+        header = json.loads(text.get(FACTS, "null"))
         heads, classes = tuple(map(str, header["heads"])), tuple(map(str, header["classes"]))
         version, sha256 = int(header["schema_version"]), header["tensors_sha256"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:

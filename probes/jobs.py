@@ -107,7 +107,7 @@ def probes_path(run: Path, *, source: str, trial: int) -> Path:
 
 def redo_without_models(work: ProbeJob) -> None:
     """Has a job done again whose file is damaged, or whose models are gone or of other work."""
-    from hage_transfer.probes.checkpoint import work_of
+    from hage_transfer.tensor_files import work_of
 
     remove_damaged(work.done)
     if work.models is not None and work.done.exists() and work_of(work.models) != work.done.stem:

@@ -7,9 +7,10 @@ import stat
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 from safetensors.torch import load_file, save_file
 
-from hage_transfer.data.feature_file import FeatureMeta, write_blocks
+from hage_transfer.data.feature_file import write_blocks
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE, HASHES, WEIGHTS_FILE
 from hage_transfer.models.gene_informed import GeneInformedEncoder
@@ -128,17 +129,7 @@ def test_build_fitting_gives_the_model_with_the_tensors():
 
 
 def test_feature_files_are_not_written_with_infinities(tmp_path):
-    meta = FeatureMeta(
-        source="s",
-        encoder="uni",
-        encoder_sha256="a" * 64,
-        encoder_licence="MIT",
-        patch_size_px=224,
-        patch_size_level0_px=224,
-        mpp_um_per_px=0.5,
-        precision="float32",
-        config_sha256="c" * 64,
-    )
+    meta = feature_meta("s", encoder="uni", encoder_licence="MIT", config_sha256="c" * 64)
     rows = np.ones((4, 2), np.float32)
     rows[2, 1] = np.inf
     with pytest.raises(DataError, match="row 2 of 4 holds NaN or infinity"):

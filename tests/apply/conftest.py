@@ -7,26 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from feature_meta import feature_meta
 
 import hage_transfer as ht
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 
 WIDTH = 8
-
-
-def _feature_meta(name: str, **changes: object) -> FeatureMeta:
-    values = {
-        "source": name,
-        "encoder": "embedded",
-        "encoder_sha256": "a" * 64,
-        "encoder_licence": "Apache-2.0",
-        "patch_size_px": 224,
-        "patch_size_level0_px": 224,
-        "mpp_um_per_px": 0.5,
-        "precision": "float32",
-        "config_sha256": "settings",
-    }
-    return FeatureMeta(**{**values, **changes})
 
 
 def _write_bags(folder: Path, names: list[str], *, seed: int = 0, shift: float = 0.0, **changes: object) -> Path:
@@ -36,7 +22,7 @@ def _write_bags(folder: Path, names: list[str], *, seed: int = 0, shift: float =
         rows = generator.normal(size=(int(generator.integers(8, 20)), WIDTH)).astype(np.float32) + shift
         rows[:2, :2] += 4.0 * (number % 2)
         coords = np.stack([np.arange(len(rows)) * 224, np.zeros(len(rows), dtype=int)], axis=1)
-        write_features(folder / f"{name}.h5", rows, _feature_meta(name, **changes), coords=coords)
+        write_features(folder / f"{name}.h5", rows, feature_meta(name, **changes), coords=coords)
     return folder
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from feature_meta import feature_meta
 from PIL import Image
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 from hage_transfer.data.feature_journal import FeatureJournal
 
 GENES = [f"GENE{number}" for number in range(30)]
@@ -73,15 +74,12 @@ class Bench:
             image = self.st / "ST-imgs" / name[0] / name / "image.jpg"
             image.parent.mkdir(parents=True)
             Image.new("RGB", (160, 160), "white").save(image)
-            meta = FeatureMeta(
-                source=name,
-                encoder="embedded",
+            meta = feature_meta(
+                name,
                 encoder_sha256="abc",
-                encoder_licence="Apache-2.0",
                 patch_size_px=16,
                 patch_size_level0_px=16,
                 mpp_um_per_px=None,
-                precision="float32",
                 config_sha256="hash",
             )
             rows = rng.normal(size=(len(x), 5)).astype(np.float32)
@@ -116,16 +114,8 @@ class Bench:
         rng = np.random.default_rng(0)
         rows = []
         for number in range(8):
-            meta = FeatureMeta(
-                source=f"s{number}",
-                encoder="embedded",
-                encoder_sha256="abc",
-                encoder_licence="Apache-2.0",
-                patch_size_px=16,
-                patch_size_level0_px=16,
-                mpp_um_per_px=0.5,
-                precision="float32",
-                config_sha256="hash",
+            meta = feature_meta(
+                f"s{number}", encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, config_sha256="hash"
             )
             coords = np.arange(6).reshape(3, 2)
             write_features(self.bags / f"s{number}.h5", rng.normal(size=(3, 5)).astype(np.float32), meta, coords=coords)

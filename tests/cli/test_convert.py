@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
 from hage_transfer.cli.main import run
-from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
+from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.door.convert import convert
 
 SLIDES = ("s1", "s2", "s3")
@@ -24,17 +25,7 @@ SLIDES = ("s1", "s2", "s3")
 def own(tmp_path):
     generator = np.random.default_rng(0)
     for number, slide in enumerate(SLIDES):
-        meta = FeatureMeta(
-            source=slide,
-            encoder="embedded",
-            encoder_sha256="a" * 64,
-            encoder_licence="Apache-2.0",
-            patch_size_px=224,
-            patch_size_level0_px=448,
-            mpp_um_per_px=0.5,
-            precision="float32",
-            config_sha256=f"settings {slide}",
-        )
+        meta = feature_meta(slide, patch_size_level0_px=448, config_sha256=f"settings {slide}")
         rows = generator.normal(size=(4 + number, 6)).astype(np.float32)
         write_features(tmp_path / "own" / f"{slide}.h5", rows, meta, coords=np.arange(2 * len(rows)).reshape(-1, 2))
     return tmp_path / "own"
@@ -169,17 +160,7 @@ def test_convert_never_writes_over_its_input(foreign, tmp_path, capsys):
 def test_convert_killed_and_run_again_gives_the_same_files(tmp_path):
     generator = np.random.default_rng(0)
     for number in range(12):
-        meta = FeatureMeta(
-            source=f"s{number}",
-            encoder="uni",
-            encoder_sha256="a" * 64,
-            encoder_licence="x",
-            patch_size_px=224,
-            patch_size_level0_px=448,
-            mpp_um_per_px=0.5,
-            precision="float32",
-            config_sha256="settings",
-        )
+        meta = feature_meta(f"s{number}", encoder="uni", encoder_licence="x", patch_size_level0_px=448)
         rows = generator.normal(size=(3000, 512)).astype(np.float32)
         write_features(tmp_path / "own" / f"s{number}.h5", rows, meta, coords=np.zeros((3000, 2), np.int64))
     command = [str(Path(sys.executable).parent / "hage"), "convert", str(tmp_path / "own"), "--to", "clam", "--out"]

@@ -6,10 +6,11 @@ import pytest
 import tifffile
 import torch
 import yaml
+from feature_meta import feature_meta
 
 from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
-from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
+from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.data.feature_layouts import find_feature_files, open_features
 from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.encode.status import StatusBook
@@ -77,15 +78,13 @@ def test_encode_slides_adds_a_layout_to_slides_that_are_encoded_and_keeps_what_i
 
 
 def test_workers_that_end_together_write_a_layout_one_after_the_other(tmp_path):
-    meta = FeatureMeta(
-        source="a",
-        encoder="embedded",
+    meta = feature_meta(
+        "a",
         encoder_sha256="x",
         encoder_licence="x",
         patch_size_px=128,
         patch_size_level0_px=128,
         mpp_um_per_px=1.0,
-        precision="float32",
         config_sha256="x",
     )
     path, folder = tmp_path / "f" / "a.h5", tmp_path / "out"

@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 import yaml
+from feature_meta import feature_meta
 
 from hage_transfer.cli.main import run
 from hage_transfer.compare.records import MEAN
 from hage_transfer.compare.results import Results
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 
-META = FeatureMeta(
-    source="set",
-    encoder="embedded",
-    encoder_sha256="a" * 64,
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=None,
-    precision="float32",
-    config_sha256="settings",
-)
+META = feature_meta("set", mpp_um_per_px=None)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 
 ROUNDS = int(os.environ.get("HAGE_KILL_ROUNDS", "2"))
 HAGE = "import sys; from hage_transfer.cli.main import main; main()"
@@ -28,17 +29,7 @@ def recipe(tmp_path):
     lines = ["slide,label,group"]
     for number in range(24):
         features = generator.normal(size=(60, 64)).astype(np.float32) + 0.3 * (number % 2)
-        meta = FeatureMeta(
-            source=f"s{number}",
-            encoder="embedded",
-            encoder_sha256="a" * 64,
-            encoder_licence="Apache-2.0",
-            patch_size_px=224,
-            patch_size_level0_px=224,
-            mpp_um_per_px=None,
-            precision="float32",
-            config_sha256=str(number),
-        )
+        meta = feature_meta(f"s{number}", mpp_um_per_px=None, config_sha256=str(number))
         write_features(tmp_path / "bags" / f"s{number}.h5", features, meta, coords=np.zeros((60, 2), dtype=np.int64))
         lines.append(f"s{number},{('normal', 'tumour')[number % 2]},p{number // 2}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))

@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 from PIL import Image
 
 from hage_transfer import GeneInformedEncoder
 from hage_transfer.cli.main import run
 from hage_transfer.compare.genes import gene_pcc
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 from hage_transfer.door.predict import predict
 from hage_transfer.models.checkpoint import PREDICTOR_FILE
 
@@ -44,17 +45,7 @@ def trained(bench, finished, capsys):
     capsys.readouterr()
     rng = np.random.default_rng(0)
     for name, n in (("s1", 9), ("s2", 12)):
-        meta = FeatureMeta(
-            source=name,
-            encoder="embedded",
-            encoder_sha256="abc",
-            encoder_licence="Apache-2.0",
-            patch_size_px=224,
-            patch_size_level0_px=448,
-            mpp_um_per_px=0.5,
-            precision="float32",
-            config_sha256="hash",
-        )
+        meta = feature_meta(name, encoder_sha256="abc", patch_size_level0_px=448, config_sha256="hash")
         coords = np.stack([np.arange(n) % 3, np.arange(n) // 3], axis=1) * 448
         write_features(bench.root / f"slides/{name}.h5", rng.normal(size=(n, 5)).astype("f4"), meta, coords=coords)
     return bench
@@ -160,16 +151,8 @@ def test_regions_come_from_a_column_of_an_anndata_section(trained, capsys):
     section.obs["label"] = ["immune"] * 3 + ["stroma"] * 5
     section.write_h5ad(trained.root / "x1.h5ad")
     Image.new("RGB", (160, 160), "white").save(trained.root / "x1.png")
-    meta = FeatureMeta(
-        source="x1",
-        encoder="embedded",
-        encoder_sha256="abc",
-        encoder_licence="Apache-2.0",
-        patch_size_px=16,
-        patch_size_level0_px=16,
-        mpp_um_per_px=None,
-        precision="float32",
-        config_sha256="hash",
+    meta = feature_meta(
+        "x1", encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, mpp_um_per_px=None, config_sha256="hash"
     )
     rows = rng.normal(size=(8, 5)).astype("f4")
     write_features(trained.root / "features/x1.h5", rows, meta, keys=list(section.obs_names))

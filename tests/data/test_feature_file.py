@@ -4,22 +4,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, write_blocks, write_features
+from hage_transfer.data.feature_file import read_features, write_blocks, write_features
 from hage_transfer.data.feature_journal import FeatureJournal, journal_path
 from hage_transfer.errors import DataError
 
-META = FeatureMeta(
-    source="s",
-    encoder="embedded",
-    encoder_sha256="abc",
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=448,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="hash",
-)
+META = feature_meta("s", encoder_sha256="abc", patch_size_level0_px=448, config_sha256="hash")
 ROWS = np.random.default_rng(0).normal(size=(10, 6)).astype(np.float32)
 COORDS = np.arange(20).reshape(10, 2)
 HEAD = struct.calcsize("<II")

@@ -3,24 +3,15 @@
 import h5py
 import numpy as np
 import pytest
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header, write_features
+from hage_transfer.data.feature_file import read_features, read_header, write_features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.arange(12).reshape(6, 2) * 256
-META = FeatureMeta(
-    source="s",
-    encoder="uni",
-    encoder_sha256="a" * 64,
-    encoder_licence="MIT",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="c" * 64,
-)
+META = feature_meta("s", encoder="uni", encoder_licence="MIT", config_sha256="c" * 64)
 
 
 def replaced(name, make):

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from feature_meta import feature_meta
 from PIL import Image
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 
 
 class MeanColour:
@@ -52,16 +53,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
     for number in range(8):
         Image.new("RGB", (32, 32), (20 * number, 90, 160)).save(tmp_path / "images" / f"p{number}.png")
         patches.append((f"p{number}.png", "ab"[number % 2], f"g{number // 2}"))
-        meta = FeatureMeta(
-            source=f"s{number}",
-            encoder="embedded",
-            encoder_sha256="abc",
-            encoder_licence="Apache-2.0",
-            patch_size_px=16,
-            patch_size_level0_px=16,
-            mpp_um_per_px=0.5,
-            precision="float32",
-            config_sha256="hash",
+        meta = feature_meta(
+            f"s{number}", encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, config_sha256="hash"
         )
         rows = rng.normal(size=(3, 5)).astype(np.float32)
         write_features(tmp_path / "bags" / f"s{number}.h5", rows, meta, coords=np.arange(6).reshape(3, 2))

@@ -5,26 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
 from hage_transfer.compare.source_settings import SourceSettings
-from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
+from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.encode.embed import embed_path
 from hage_transfer.encode.sources import find_encoders, needs_frozen, resolve_sources
 from hage_transfer.errors import DataError, ItemsFailedError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 
-META = FeatureMeta(
-    source="set",
-    encoder="embedded",
-    encoder_sha256="a" * 64,
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=None,
-    precision="float32",
-    config_sha256="settings",
-)
+META = feature_meta("set", mpp_um_per_px=None)
 
 
 def write_encoder(folder, *, seed=0):

@@ -3,29 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 from hage_transfer.data.labels import LabelTable
-
-
-def _feature_meta(name, **changes):
-    values = {
-        "source": name,
-        "encoder": "embedded",
-        "encoder_sha256": "a" * 64,
-        "encoder_licence": "Apache-2.0",
-        "patch_size_px": 224,
-        "patch_size_level0_px": 224,
-        "mpp_um_per_px": 0.5,
-        "precision": "float32",
-        "config_sha256": "settings",
-    }
-    return FeatureMeta(**{**values, **changes})
 
 
 def _write_slide(folder, slide, features, **changes):
     coords = np.stack([np.arange(len(features)) * 224, np.zeros(len(features))], axis=1).astype(np.int64)
-    write_features(folder / f"{slide}.h5", features.astype(np.float32), _feature_meta(slide, **changes), coords=coords)
+    write_features(folder / f"{slide}.h5", features.astype(np.float32), feature_meta(slide, **changes), coords=coords)
 
 
 def _make_slides(folder, *, n_slides=60, shuffled=False, seed=0):

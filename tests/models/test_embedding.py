@@ -3,23 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
 from hage_transfer import GeneInformedEncoder
-from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import DataError
 from hage_transfer.models.embedding import embed_features
 
-META = FeatureMeta(
-    source="section",
-    encoder="embedded",
-    encoder_sha256="abc",
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.7,
-    precision="float32",
-    config_sha256="hash",
-)
+META = feature_meta("section", encoder_sha256="abc", mpp_um_per_px=0.7, config_sha256="hash")
 
 
 @pytest.fixture

@@ -1,22 +1,12 @@
 import numpy as np
 import pytest
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
 
-META = FeatureMeta(
-    source="C4",
-    encoder="embedded",
-    encoder_sha256="abc",
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="hash",
-)
+META = feature_meta("C4", encoder_sha256="abc", config_sha256="hash")
 
 
 def test_an_ensemble_is_the_mean_of_its_models(save, rows):

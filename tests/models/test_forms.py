@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 from safetensors.torch import load_file, save_file
 
 from hage_transfer import GeneInformedEncoder, open_encoder
-from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import DataError
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.checkpoint import HASHES, read_card
@@ -20,17 +21,8 @@ from hage_transfer.models.section_encoders import GraphAttentionEncoder
 
 CARD = {"frozen_encoder": "uni", "frozen_encoder_sha256": "abc", "frozen_encoder_licence": "CC-BY-NC-ND-4.0"}
 CONTROL = {**CARD, "made_by": "pca", "role": "control", "about": "Whitened frozen features.", "train_patients": ["P1"]}
-META = FeatureMeta(
-    source="set",
-    encoder="uni",
-    encoder_sha256="abc",
-    encoder_licence="CC-BY-NC-ND-4.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="hash",
-    synthetic=True,
+META = feature_meta(
+    "set", encoder="uni", encoder_sha256="abc", encoder_licence="CC-BY-NC-ND-4.0", config_sha256="hash", synthetic=True
 )
 ROWS = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
 

@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta, Features
+from hage_transfer.data.feature_file import Features
 from hage_transfer.data.spot_grid import grid_positions, nearest_spots
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.section_encoders import GraphAttentionEncoder, HisToGeneEncoder, SageEncoder
 
-META = FeatureMeta(
-    source="set",
-    encoder="uni",
-    encoder_sha256="abc",
-    encoder_licence="Apache-2.0",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="hash",
-)
+META = feature_meta("set", encoder="uni", encoder_sha256="abc", config_sha256="hash")
 COORDS = 224 * np.stack([np.arange(12) % 4, np.arange(12) // 4], axis=1)
 ROWS = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
 CLASSES = [HisToGeneEncoder, SageEncoder, GraphAttentionEncoder]

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from feature_meta import feature_meta
 from PIL import Image
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
 from hage_transfer.pretrain.config import PretrainConfig
 
 SECTIONS = ("A2", "A3", "B1", "B2")
@@ -36,16 +37,8 @@ def write_section(root: Path, features: Path, name: str, *, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (200, 200), "white").save(folder / "image.jpg")
     rows = np.concatenate([program + 0.3 * rng.normal(size=program.shape), rng.normal(size=(N_SPOTS, 10))], axis=1)
-    meta = FeatureMeta(
-        source=name,
-        encoder="embedded",
-        encoder_sha256="abc",
-        encoder_licence="Apache-2.0",
-        patch_size_px=16,
-        patch_size_level0_px=16,
-        mpp_um_per_px=None,
-        precision="float32",
-        config_sha256="hash",
+    meta = feature_meta(
+        name, encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, mpp_um_per_px=None, config_sha256="hash"
     )
     write_features(features / f"{name}.h5", rows.astype(np.float32), meta, keys=spots)
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from feature_meta import feature_meta
 
 from hage_transfer.compare.null import null_in
 from hage_transfer.compare.records import MEAN
-from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
+from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import ConfigError, DataError, InputError, ItemsFailedError
 from hage_transfer.probes.config import ProbeConfig
@@ -22,17 +23,7 @@ CONFIG = ProbeConfig.model_validate({"split": {"folds": 3}, "train": {"batch_siz
 
 
 def meta(sha256="a" * 64):
-    return FeatureMeta(
-        source="set",
-        encoder="embedded",
-        encoder_sha256=sha256,
-        encoder_licence="Apache-2.0",
-        patch_size_px=224,
-        patch_size_level0_px=224,
-        mpp_um_per_px=None,
-        precision="float32",
-        config_sha256="settings",
-    )
+    return feature_meta("set", encoder_sha256=sha256, mpp_um_per_px=None)
 
 
 @pytest.fixture

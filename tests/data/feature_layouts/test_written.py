@@ -6,11 +6,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hage_transfer.data.feature_file import FeatureMeta, Features, read_features, write_features
+from hage_transfer.data.feature_file import Features, read_features, write_features
 from hage_transfer.data.feature_layouts import (
     TridentGrid,
     open_features,
@@ -23,16 +24,13 @@ from hage_transfer.running.atomic import TEMPORARY_MARK
 
 ROWS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 COORDS = np.stack([np.arange(7) * 512, np.arange(7) * 1024], axis=1)
-META = FeatureMeta(
-    source="s1",
+META = feature_meta(
+    "s1",
     encoder="uni",
-    encoder_sha256="a" * 64,
     encoder_licence="CC-BY-NC-ND",
     patch_size_px=256,
     patch_size_level0_px=512,
-    mpp_um_per_px=0.5,
     precision="float16",
-    config_sha256="settings",
     views=8,
 )
 GRID = TridentGrid(target_magnification=20, overlap=0)

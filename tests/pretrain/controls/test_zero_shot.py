@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from feature_meta import feature_meta
 
-from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.config import LossSettings, PretrainConfig, TrainSettings
 from hage_transfer.pretrain.controls.gene_controls import control_genes
@@ -25,16 +25,8 @@ from hage_transfer.pretrain.train import train_trial
 from hage_transfer.pretrain.trial_files import TrialPaths
 
 N_SEEN, N_UNSEEN, WIDTH = 40, 10, 3
-META = FeatureMeta(
-    source="A1",
-    encoder="embedded",
-    encoder_sha256="abc",
-    encoder_licence="Apache-2.0",
-    patch_size_px=16,
-    patch_size_level0_px=16,
-    mpp_um_per_px=None,
-    precision="float32",
-    config_sha256="hash",
+META = feature_meta(
+    "A1", encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, mpp_um_per_px=None, config_sha256="hash"
 )
 SOURCES = {"zero_shot", "zero_shot_permuted", "zero_shot_random", "zero_shot_nearest", "zero_shot_panel_mean"}
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feature_meta import feature_meta
 from scipy.ndimage import gaussian_filter
 
 from hage_transfer.data.expression import normalise
-from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.folds import LeftOut
@@ -82,15 +82,12 @@ def make_task(tmp_path: Path) -> MakeTask:
             genes=tuple(f"GENE{number}" for number in range(N_GENES)),
             gene_vectors=np.zeros((N_GENES, 4), dtype=np.float32),
             gene_source="none",
-            feature_meta=FeatureMeta(
-                source="A1",
-                encoder="embedded",
+            feature_meta=feature_meta(
+                "A1",
                 encoder_sha256="abc",
-                encoder_licence="Apache-2.0",
                 patch_size_px=16,
                 patch_size_level0_px=16,
                 mpp_um_per_px=None,
-                precision="float32",
                 config_sha256="hash",
             ),
         )
