@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_INCHES, _ROW_INCHES, _AROUND_INCHES = 3.7, 0.24, 1.05
+_TWO_COLUMNS = 18  # letters of a name, beyond which a legend of two columns is wider than the plot
 _KINDS = {"probe": "patches", "mil": "slides"}
 
 
@@ -35,6 +36,8 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         return None
     places = {s: k for k, s in enumerate(dict.fromkeys(s for _, values in tasks for s in values))}
     rows = sum(len(values) + 1 for _, values in tasks)
+    labels = {s: shortened(run.shown(s), most=32) for run, values in reversed(tasks) for s in values}
+    columns = 1 if max(map(len, labels.values())) > _TWO_COLUMNS else 2
 
     def draw(axes: "Axes") -> None:
         row, named = 0.0, set()
@@ -46,7 +49,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
                     "color": colour(places[source]),
                     "hatch": HATCHES[places[source] % len(HATCHES)],
                 }
-                label = None if source in named else shortened(run.shown(source))
+                label = None if source in named else labels[source]
                 named.add(source)
                 bar: dict[str, Any] = {"height": 0.78, "edgecolor": "white", "alpha": 0.92, "label": label}
                 axes.barh(row + k, mean(found.values()) - start, left=start, **style, **bar)
@@ -61,7 +64,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         axes.set_xlim(min(start, lowest - 0.005 if lowest < start else start), 1.005)
         axes.axvline(start, color=INK, lw=0.6)
         axes.set_xlabel(title)
-        axes.figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        axes.figure.legend(loc="outside lower center", ncols=columns, frameon=False)
 
     text = "; ".join(
         f"{_name(run)}: " + ", ".join(f"{s} {mean(found.values()):.3f}" for s, found in values.items())
@@ -72,7 +75,7 @@ def _bars(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
         (run.name, s, fold, v) for run, values in tasks for s, found in values.items() for fold, v in found.items()
     ]
     data = pd.DataFrame(drawn, columns=["run", "source", "fold", metric])
-    return Plot(title, draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows))), alt, data)
+    return Plot(title, draw_svg(draw, inches=(_WIDTH_INCHES, _height(rows + len(labels) // columns))), alt, data)
 
 
 def _gains(runs: Sequence[Run], metric: str, title: str) -> Plot | None:
