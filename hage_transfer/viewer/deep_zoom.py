@@ -71,18 +71,33 @@ class Box:
 
 
 def needs_overview(slide: Slide, scale: int) -> bool:
-    """Whether a tile at ``scale`` is made from the overview: its own pixels would be hundreds of megabytes."""
+    """Whether a level is made from the overview: reading its tiles would be reading hundreds of megabytes."""
+    if scale < max(slide.width_px, slide.height_px) / OVERVIEW_PX:
+        return False
     fine = slide.level_downsamples[slide.level_for(scale)]
-    return scale > (8 if fine > 1 else 4) * fine and scale >= max(slide.width_px, slide.height_px) / OVERVIEW_PX
+    return scale > ((8 if fine > 1 else 4) * fine if len(slide.levels) > 1 else 1)
+
+
+def overview_level(slide: Slide, zoom: DeepZoom) -> int | None:
+    """The finest level that ``needs_overview``; None where none does."""
+    return next((level for level in reversed(range(zoom.n_levels)) if needs_overview(slide, zoom.scale(level))), None)
+
+
+def read_overview(slide: Slide, zoom: DeepZoom, level: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The whole of a level.
+
+    Raises:
+        DataError: damaged, or so large without a pyramid that reading it would take hours.
+    """
+    width, height = zoom.size(level)
+    overview, scale = slide.thumbnail(max_px=OVERVIEW_PX), zoom.scale(level)
+    x, y = overview.shape[1] / slide.width_px * scale, overview.shape[0] / slide.height_px * scale
+    box = 0, 0, min(width * x, overview.shape[1]), min(height * y, overview.shape[0])
+    return np.asarray(Image.fromarray(overview).resize((width, height), Image.Resampling.LANCZOS, box=box))
 
 
 def read_tile(
-    slide: Slide,
-    zoom: DeepZoom,
-    box_px: tuple[int, int, int, int],
-    *,
-    level: int,
-    overview: UInt8[np.ndarray, "h w 3"] | None,
+    slide: Slide, zoom: DeepZoom, box_px: tuple[int, int, int, int], *, level: int
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Pixels of a tile; at the last level they are the slide's own, untouched.
 
@@ -91,22 +106,14 @@ def read_tile(
         zoom: its geometry.
         box_px: as ``DeepZoom.box`` gives it.
         level: of the deep zoom.
-        overview: the whole slide, where ``needs_overview`` says so.
 
     Raises:
         DataError: damaged data in the file.
     """
     scale = zoom.scale(level)
     left, top, width, height = box_px
-    box = Box(
-        left * scale,
-        top * scale,
-        min((left + width) * scale, slide.width_px),
-        min((top + height) * scale, slide.height_px),
-        width,
-        height,
-    )
-    return _read(slide, box) if overview is None else _from_overview(slide, overview, box)
+    right, bottom = min((left + width) * scale, slide.width_px), min((top + height) * scale, slide.height_px)
+    return _read(slide, Box(left * scale, top * scale, right, bottom, width, height))
 
 
 def _read(slide: Slide, box: Box) -> UInt8[np.ndarray, "height width 3"]:
@@ -135,10 +142,3 @@ def _read(slide: Slide, box: Box) -> UInt8[np.ndarray, "height width 3"]:
         _read(slide, Box(x, y, box.right, box.bottom, wide, high)),
     )
     return np.vstack([np.hstack(upper), np.hstack(lower)])
-
-
-def _from_overview(slide: Slide, overview: UInt8[np.ndarray, "h w 3"], box: Box) -> UInt8[np.ndarray, "height width 3"]:
-    x, y = overview.shape[1] / slide.width_px, overview.shape[0] / slide.height_px
-    place = (box.left * x, box.top * y, min(box.right * x, overview.shape[1]), min(box.bottom * y, overview.shape[0]))
-    size = box.out_width_px, box.out_height_px
-    return np.asarray(Image.fromarray(overview).resize(size, Image.Resampling.LANCZOS, box=place))

@@ -16,7 +16,6 @@ from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents, ListedSlide
-from hage_transfer.viewer.deep_zoom import needs_overview, read_tile
 from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 
@@ -126,10 +125,6 @@ def _encoded(opened: OpenSlide, level: int, column: int, row: int) -> bytes:
     box = opened.zoom.box(level, column, row)
     if box is None:
         raise NoSuchTileError(f"no tile {column}, {row} at level {level}")
-    overview = opened.overview() if needs_overview(opened.slide, opened.zoom.scale(level)) else None
-    if overview is None:
-        opened.decode()
-    pixels = read_tile(opened.slide, opened.zoom, box, level=level, overview=overview)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **JPEG)
+    Image.fromarray(opened.pixels(level, box)).save(buffer, **JPEG)
     return buffer.getvalue()

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,45 +13,47 @@ import numpy as np
 from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.slide import Slide
-from hage_transfer.viewer.deep_zoom import OVERVIEW_PX, DeepZoom, needs_overview
-from hage_transfer.viewer.overview_cache import cached_overview
+from hage_transfer.viewer.deep_zoom import DeepZoom, needs_overview, overview_level, read_overview, read_tile
+from hage_transfer.viewer.overview_pyramid import OverviewPyramid
 
 
 @dataclass
 class OpenSlide:
-    """A slide that is open, as its file was when ``stamp`` was taken; ``overview()`` reads it once."""
+    """A slide that is open, as its file was when ``stamp`` was taken; ``pyramid`` where it has too few levels."""
 
     slide: Slide
     zoom: DeepZoom
     stamp: str
-    _: KW_ONLY
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _decoding: threading.Lock = field(default_factory=threading.Lock)  # of its own: no tile waits for the overview
-    _overview: np.ndarray | None = None
+    pyramid: OverviewPyramid | None
+    _decoding: threading.Lock = field(default_factory=threading.Lock)
     _decoded: bool = False
 
-    def decode(self) -> None:
+    def pixels(self, level: int, box_px: tuple[int, int, int, int]) -> np.ndarray:
+        """Pixels of a tile, ``box_px`` as ``zoom`` gives it: of the overview's pyramid, or the slide's own.
+
+        Raises:
+            DataError: damaged, or so large without a pyramid that reading it would take hours.
+        """
+        if self.pyramid is not None and needs_overview(self.slide, self.zoom.scale(level)):
+            left, top, width, height = box_px
+            return self.pyramid.level(level)[top : top + height, left : left + width]
+        self._decode()
+        return read_tile(self.slide, self.zoom, box_px, level=level)
+
+    def lacks_overview(self, level: int) -> bool:
+        """Whether tiles of a level of ``zoom`` are made from the overview, and it has to be read for them."""
+        return (
+            self.pyramid is not None
+            and needs_overview(self.slide, self.zoom.scale(level))
+            and not self.pyramid.has(level)
+        )
+
+    def _decode(self) -> None:
         """Decodes a plain image, once: not by each request that is first to want its pixels."""
         with self._decoding:
             if not self._decoded:
                 self.slide.read_region(0, 0, level=0, width_px=1, height_px=1)
                 self._decoded = True
-
-    def lacks_overview(self, level: int) -> bool:
-        """Whether tiles of a level of ``zoom`` are made from the overview, and it was not read yet."""
-        return self._overview is None and needs_overview(self.slide, self.zoom.scale(level))
-
-    def overview(self) -> np.ndarray:
-        """The whole slide, its longest side at most ``OVERVIEW_PX``.
-
-        Raises:
-            DataError: damaged, or so large without a pyramid that reading it would take hours.
-        """
-        with self._lock:
-            if self._overview is None:
-                make = partial(self.slide.thumbnail, max_px=OVERVIEW_PX)
-                self._overview = cached_overview(self.slide.path, self.stamp, make)
-            return self._overview
 
 
 @dataclass
@@ -121,4 +123,9 @@ class SlidePool:
 
 def _open(path: Path, taken: str, stack: ExitStack, mpp_um_per_px: float | None) -> OpenSlide:
     slide = stack.enter_context(open_slide(path, own_mpp_um_per_px=mpp_um_per_px, needs_resolution=False))
-    return OpenSlide(slide, DeepZoom(slide.width_px, slide.height_px), taken)
+    zoom = DeepZoom(slide.width_px, slide.height_px)
+    finest = overview_level(slide, zoom)
+    pyramid = None
+    if finest is not None:
+        pyramid = OverviewPyramid(path, taken, zoom, finest, partial(read_overview, slide, zoom, finest))
+    return OpenSlide(slide, zoom, taken, pyramid)

@@ -10,7 +10,15 @@ from PIL import Image
 
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.viewer import deep_zoom
-from hage_transfer.viewer.deep_zoom import OVERLAP_PX, TILE_PX, DeepZoom, needs_overview, read_tile
+from hage_transfer.viewer.deep_zoom import (
+    OVERLAP_PX,
+    TILE_PX,
+    DeepZoom,
+    needs_overview,
+    overview_level,
+    read_overview,
+    read_tile,
+)
 
 sides = st.integers(1, 200_000)
 
@@ -59,7 +67,7 @@ def test_last_level_is_the_slides_own_pixels(tmp_path, make_slide, opened):
     level = zoom.n_levels - 1
     for column, row in ((0, 0), (1, 1), (2, 2)):
         left, top, width, height = zoom.box(level, column, row)
-        tile = read_tile(slide, zoom, (left, top, width, height), level=level, overview=None)
+        tile = read_tile(slide, zoom, (left, top, width, height), level=level)
         np.testing.assert_array_equal(tile, slide.read_region(left, top, level=0, width_px=width, height_px=height))
 
 
@@ -68,7 +76,7 @@ def test_coarse_tiles_are_the_slide_reduced(tmp_path, make_slide, opened, width)
     slide = opened(make_slide(tmp_path / "s.tif", width=width))
     zoom = DeepZoom(width, slide.height_px)
     level = zoom.n_levels - 3
-    tile = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level, overview=None)
+    tile = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level)
     whole = slide.read_region(0, 0, level=0, width_px=width, height_px=slide.height_px)
     expected = np.asarray(Image.fromarray(whole).resize(tile.shape[1::-1], Image.Resampling.BOX))
     assert np.abs(tile[..., :2].astype(int) - expected[..., :2]).max() <= 4  # the gradients; noise is in the third
@@ -78,25 +86,25 @@ def test_reading_in_quarters_gives_the_same_picture(tmp_path, make_slide, opened
     slide = opened(make_slide(tmp_path / "s.tif", levels=False))
     zoom = DeepZoom(slide.width_px, slide.height_px)
     level = zoom.n_levels - 3
-    whole = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level, overview=None)
+    whole = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level)
     monkeypatch.setattr(deep_zoom, "_MAX_READ_PX", 20_000)
-    quarters = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level, overview=None)
+    quarters = read_tile(slide, zoom, zoom.box(level, 0, 0), level=level)
     assert quarters.shape == whole.shape
     assert np.abs(quarters.astype(int) - whole)[..., :2].max() <= 4
 
 
-def test_a_slide_without_a_pyramid_shows_coarse_tiles_from_its_overview(tmp_path, make_slide, opened, monkeypatch):
+def test_the_overview_of_a_slide_without_a_pyramid_is_its_coarse_level(tmp_path, make_slide, opened, monkeypatch):
     monkeypatch.setattr(deep_zoom, "OVERVIEW_PX", 128)
     flat = opened(make_slide(tmp_path / "flat.tif", levels=False))
     assert needs_overview(flat, 16)
     assert not needs_overview(flat, 8)  # 12 level-0 px in one of the overview
     zoom = DeepZoom(flat.width_px, flat.height_px)
-    level = zoom.n_levels - 5
-    overview = flat.thumbnail(max_px=128)
-    tile = read_tile(flat, zoom, zoom.box(level, 0, 0), level=level, overview=overview)
-    direct = read_tile(flat, zoom, zoom.box(level, 0, 0), level=level, overview=None)
-    assert tile.shape == direct.shape
-    assert np.abs(tile[2:-2, 2:-2, :2].astype(int) - direct[2:-2, 2:-2, :2]).max() <= 6
+    level = overview_level(flat, zoom)
+    assert level == zoom.n_levels - 5
+    overview = read_overview(flat, zoom, level)
+    direct = read_tile(flat, zoom, zoom.box(level, 0, 0), level=level)
+    assert overview.shape == direct.shape  # the level is one tile
+    assert np.abs(overview[2:-2, 2:-2, :2].astype(int) - direct[2:-2, 2:-2, :2]).max() <= 6
 
 
 def test_a_pyramid_needs_no_overview(tmp_path, make_slide, opened):
