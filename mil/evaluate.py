@@ -33,7 +33,7 @@ from hage_transfer.mil.jobs import (
 from hage_transfer.mil.own_class import MakeClassifier, check_own
 from hage_transfer.mil.plan import MilPlan
 from hage_transfer.running.items import run_items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 

@@ -6,12 +6,10 @@ from statistics import median
 
 import numpy as np
 
+from hage_transfer.compare.records import FINAL
 from hage_transfer.mil.folds import MilFold
 from hage_transfer.mil.jobs import FoldResult, MilJob, redo_without_models, run_mil_job, work_sha256
-from hage_transfer.running.jobs import Job
-
-FINAL = "final"
-"""Its fold's name, and the folder in a run that its models are in, laid out as the run's own."""
+from hage_transfer.running.job import Job
 
 
 def final_job(job: MilJob, found: Mapping[str, FoldResult]) -> Job:

@@ -1,13 +1,13 @@
 """The encoder directory that a trial leaves for transfer: encoder, calibrated predictor, and what its card says."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer import __version__
 from hage_transfer.compare.genes import mean_over_defined
 from hage_transfer.compare.results import Results
 from hage_transfer.config import config_sha256
@@ -64,7 +64,7 @@ def encoder_card(data: FoldData, config: PretrainConfig, *, trial: int) -> dict[
         "trial": trial,
         "seed": config.seed,
         "config_sha256": config_sha256(config),
-        "hage_transfer": __version__,
+        "hage_transfer": version("hage-transfer"),
     }
 
 

@@ -37,7 +37,7 @@ from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.items import run_items
-from hage_transfer.running.jobs import Engine, Job
+from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 

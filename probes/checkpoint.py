@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.compare.records import FINAL
 from hage_transfer.errors import DataError
-from hage_transfer.probes.jobs import FINAL
 from hage_transfer.probes.linear import LinearProbes
 from hage_transfer.running.atomic import atomic_path
 from hage_transfer.tensor_files import FACTS, read_tensors, refuse_not_finite, save_tensors, tensors_sha256

@@ -12,7 +12,7 @@ from hage_transfer.compare.null import META as NULL
 from hage_transfer.compare.null import baseline_trials, with_null
 from hage_transfer.compare.null_copies import COPY, write_copies
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
-from hage_transfer.compare.records import Record
+from hage_transfer.compare.records import FINAL, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
 from hage_transfer.compare.tested_rows import TestedRows
@@ -23,7 +23,6 @@ from hage_transfer.data.labels import LabelTable
 from hage_transfer.probes.config import CrossCheckSettings, LearningCurveSettings, ProbeConfig
 from hage_transfer.probes.folds import ProbeFold, masks
 from hage_transfer.probes.jobs import (
-    FINAL,
     LINEAR,
     ProbeJob,
     probes_path,
@@ -36,7 +35,7 @@ from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
 from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
 from hage_transfer.probes.plan import ProbePlan
 from hage_transfer.running.items import run_items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 

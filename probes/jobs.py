@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LINEAR, FINAL = "linear", "final"
-"""The paper's classifier, and the head of it that is trained on every row."""
+LINEAR = "linear"
+"""The paper's classifier."""
 _RECIPE = {"knn": "of standardised features", "class_mean": "of standardised features"}
 """What changed in a classifier since its first version: what was done before is done again."""
 

@@ -3,7 +3,9 @@ import pathlib
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
+import grimp
 import pytest
 
 import hage_transfer
@@ -103,3 +105,9 @@ def test_no_module_of_ours_is_imported_by_a_name_that_another_distribution_may_o
     )
     loaded = python(f"import sys; import {ours}; print(sorted({{'mil', 'probes', 'pretrain'}} & set(sys.modules)))")
     assert loaded.strip() == "[]"
+
+
+def test_no_module_imports_itself_by_way_of_others_not_even_inside_a_function():
+    graph = grimp.build_graph("hage_transfer", cache_dir=None)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(needs).prepare()  # CycleError names the circle

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.apply.classifier import FINAL, MODELS, Classifier
+from hage_transfer.apply.classifier import MODELS, Classifier
 from hage_transfer.apply.decide import Scored
 from hage_transfer.apply.inputs import How
 from hage_transfer.apply.scores import AS_RUN
-from hage_transfer.compare.records import Record
+from hage_transfer.compare.records import FINAL, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.config import dump_config, make_config
 from hage_transfer.data.labels import read_labels

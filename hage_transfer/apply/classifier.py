@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from hage_transfer.apply.cohort import FeatureSpace, StainSpace
 from hage_transfer.bounded import BoundsError, read_json
+from hage_transfer.compare.records import FINAL
 from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import ConfigError, DataError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hage_transfer.probes.checkpoint import SavedProbes
 
 FACTS_FILE, CARD_FILE, COHORT_FILE, TRAINING_FILE = "classifier.json", "README.md", "cohort.safetensors", "training.csv"
-MODELS, FINAL, ENCODERS = "models", "final", "encoders"
+MODELS, ENCODERS = "models", "encoders"
 FOLDER = "classifier"
 """Folder of a run that holds one classifier directory a source."""
 SCHEMA_VERSION = 1

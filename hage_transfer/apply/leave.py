@@ -17,7 +17,7 @@ from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.training_cohort import Cohort, cohort_of
 from hage_transfer.apply.training_table import training_table
 from hage_transfer.bounded import read_json
-from hage_transfer.compare.records import MEAN, STD
+from hage_transfer.compare.records import FINAL, MEAN, STD
 from hage_transfer.compare.results import Results
 from hage_transfer.config import PatchSetSettings, SlideSetSettings, config_sha256, file_sha256
 from hage_transfer.data.feature_layouts import find_feature_files
@@ -158,7 +158,7 @@ def _copy_models(run: FinishedRun, name: str, n_trials: int, out: Path) -> int:
     if run.task == "probe":
         return n_trials * len(list((run.folder / "splits").glob("splits_*.csv")))
     if run.config.train.final:
-        shutil.copytree(run.folder / form.FINAL / "models" / name, out / form.FINAL, copy_function=shutil.copyfile)
+        shutil.copytree(run.folder / FINAL / "models" / name, out / FINAL, copy_function=shutil.copyfile)
     return len(list((out / form.MODELS).glob("*/*.safetensors")))
 
 
@@ -226,7 +226,7 @@ def _held_out(results: Results, name: str) -> dict[str, dict[str, Any]]:
 def _made_of(run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]]) -> str:
     """Changes with the weights, the encoders, the labels and the predictions that a directory is made of."""
     models = [*(run.folder / "models" / name).rglob("*.safetensors")]
-    models += (run.folder / form.FINAL / "models" / name).rglob("*.safetensors")
+    models += (run.folder / FINAL / "models" / name).rglob("*.safetensors")
     return config_sha256(
         {
             "schema": form.SCHEMA_VERSION,

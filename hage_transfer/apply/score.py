@@ -20,7 +20,7 @@ from hage_transfer.data.feature_layouts import FeatureSource, Given, open_featur
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.file_stamp import written
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.threads import torch_threads
 
 UNITS = "units"

@@ -7,6 +7,9 @@ from statistics import mean, stdev
 from typing import Any
 
 MEAN, STD = "mean", "std"
+"""Folds of a record that is over all folds."""
+FINAL = "final"
+"""The fold that keeps nothing back (a model trained on every row), and the folder of its models."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import Workers, has_labels
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.jobs import Engine
+from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, run_log, shown
 
 

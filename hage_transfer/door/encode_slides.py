@@ -11,7 +11,7 @@ from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import Workers, encode_bags
 from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.mil.config import MilConfig
-from hage_transfer.running.jobs import Engine
+from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress
 
 

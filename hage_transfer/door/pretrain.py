@@ -17,7 +17,7 @@ from hage_transfer.pretrain.inputs import read_inputs
 from hage_transfer.pretrain.methods.base import Method
 from hage_transfer.pretrain.methods.own import own_method
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.jobs import Engine
+from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, run_log, shown
 from hage_transfer.running.run_directory import RunDirectory
 

@@ -13,10 +13,10 @@ from hage_transfer.door.recipes import recipe_stem, resolve_config
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode import selection
 from hage_transfer.encode.control_sources import with_controls
 from hage_transfer.encode.sections_and_patches import FEATURES_FILE, LABELS_FILE, encode_patches
-from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
+from hage_transfer.encode.selection import select as write_selection
+from hage_transfer.encode.sources import candidates, check_sources, needs_frozen, resolve_sources, side_by_side
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.evaluate import evaluate_probes
 from hage_transfer.probes.folds import read_parts
@@ -91,7 +91,7 @@ def probe(
     resolved = resolve_device(device)
     sources_too = with_controls(settings.sources, settings.controls, by_default=True)
     check_sources(sources_too)
-    encoders = selection.candidates(settings.sources) if select else []
+    encoders = candidates(settings.sources) if select else []
     RunDirectory.check(folder, settings, overwrite=overwrite)
     if settings.split.parts is not None:
         read_parts(settings.split.parts)
@@ -117,5 +117,5 @@ def probe(
             FinishedRun(folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results)
         )
     if select:
-        selection.select(results, encoders, metric=settings.select_by, run=folder)
+        write_selection(results, encoders, metric=settings.select_by, run=folder)
     return RunResults.read(folder)

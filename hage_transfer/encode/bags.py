@@ -12,7 +12,8 @@ from hage_transfer.csv_table import csv_table
 from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.labels import LABEL_COLUMNS, read_labels
 from hage_transfer.data.patches import read_patch_set
-from hage_transfer.encode.items import Item, encode_items
+from hage_transfer.encode.item import Item
+from hage_transfer.encode.items import encode_items
 from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.encode.sections_and_patches import (
     LABELS_FILE,
@@ -28,7 +29,8 @@ from hage_transfer.errors import ConfigError, DataError, HageError, InputError, 
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.devices import available_devices, resolve_device
 from hage_transfer.running.failures import end_items
-from hage_transfer.running.jobs import Engine, Job, run_jobs
+from hage_transfer.running.job import Engine, Job
+from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.locks import leave, try_lock
 from hage_transfer.running.progress import Progress, shown
 

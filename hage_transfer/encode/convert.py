@@ -20,7 +20,7 @@ from hage_transfer.data.feature_layouts import (
 )
 from hage_transfer.errors import DataError
 from hage_transfer.running.items import Items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from hage_transfer.models.forms import open_encoder
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.running.atomic import TEMPORARY_MARK
 from hage_transfer.running.items import run_items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)

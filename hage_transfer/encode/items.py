@@ -1,20 +1,15 @@
-"""Feature files of sections, slides, patch sets: what is to be encoded, what decides its rows, and by which encoder."""
+"""Feature files of sections, slides, patch sets: which are left to make, and by which encoder."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from hage_transfer.config import EncoderSettings, config_sha256
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.synthetic import is_synthetic
-from hage_transfer.encode.extract import ImageSequence
 from hage_transfer.encode.image_progress import ImageProgress
+from hage_transfer.encode.item import Item
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.around import AveragedViews, CentreAndSurround
@@ -27,48 +22,6 @@ from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenItem:
-    """The images of an item that is open, and what its feature file says of them.
-
-    Attributes:
-        images: by their places; none where the item is empty.
-        keys: row names, or None.
-        coords: level-0 top-left of each, or None.
-        patch_size_px: side that the encoder is given.
-        patch_size_level0_px: side at level 0.
-        mpp_um_per_px: resolution that the encoder is given; None where it is not known.
-        why_empty: why there are no images.
-        tissue_mm2: area of tissue, for the status table.
-        slide_mpp_um_per_px: resolution of level 0, likewise.
-        slide_mpp_source: where that is from, in words.
-    """
-
-    images: ImageSequence
-    keys: np.ndarray | None = None
-    coords: np.ndarray | None = None
-    patch_size_px: int = 0
-    patch_size_level0_px: int = 0
-    mpp_um_per_px: float | None = None
-    why_empty: str = ""
-    tissue_mm2: float | None = None
-    slide_mpp_um_per_px: float | None = None
-    slide_mpp_source: str = ""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One feature file to be: ``inputs()`` decide its rows together with the encoder, ``open()`` gives them.
-
-    Both may raise an ``InputError`` or ``OSError``, which is then the item's own failure.
-    """
-
-    name: str
-    path: Path
-    inputs: Callable[[], Mapping[str, Any]]
-    open: Callable[[], AbstractContextManager[OpenItem]]
 
 
 def encode_items(

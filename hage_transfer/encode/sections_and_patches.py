@@ -18,7 +18,8 @@ from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.sections import read_sections
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.encode.extract import ImageStream
-from hage_transfer.encode.items import Item, OpenItem, encode_items
+from hage_transfer.encode.item import Item, OpenItem
+from hage_transfer.encode.items import encode_items
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.registry import find_weights
 from hage_transfer.errors import ConfigError, DataError

@@ -1,14 +1,13 @@
 """`selected.json`: which encoder directory did best in a probe, and by which numbers; `hage mil` takes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.compare.records import MEAN
 from hage_transfer.compare.results import Results
-from hage_transfer.compare.source_settings import SourceSettings
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.running.atomic import write_json
 
@@ -23,25 +22,6 @@ HONEST = {
         "estimate any more. On other data (slides) the choice is fair."
     ),
 }
-
-
-def candidates(sources: Mapping[str, SourceSettings]) -> list[tuple[str, int | None, Path]]:
-    """Source, trial and encoder directory of everything that can be selected.
-
-    Raises:
-        ConfigError: no source has an encoder.
-        DataError: an encoder that is not there.
-    """
-    from hage_transfer.encode.sources import find_encoders
-
-    found: list[tuple[str, int | None, Path]] = []
-    for name, source in sources.items():
-        if source.encoder is not None:
-            paths = find_encoders(name, source.encoder)
-            found += [(name, None if len(paths) == 1 else trial, path) for trial, path in enumerate(paths)]
-    if not found:
-        raise ConfigError("select=True chooses among encoder directories, and no source has an encoder")
-    return found
 
 
 def select(

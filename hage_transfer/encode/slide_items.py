@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.encode.extract import ImageStream
-from hage_transfer.encode.items import Item, OpenItem
+from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError, some

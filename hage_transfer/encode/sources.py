@@ -103,6 +103,23 @@ def find_encoders(name: str, pattern: str | Sequence[str]) -> list[Path]:
     return sorted(found, key=lambda match: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", str(match))])
 
 
+def candidates(sources: Mapping[str, SourceSettings]) -> list[tuple[str, int | None, Path]]:
+    """Source, trial and encoder directory of everything that can be selected.
+
+    Raises:
+        ConfigError: no source has an encoder.
+        DataError: an encoder that is not there.
+    """
+    found: list[tuple[str, int | None, Path]] = []
+    for name, source in sources.items():
+        if source.encoder is not None:
+            paths = find_encoders(name, source.encoder)
+            found += [(name, None if len(paths) == 1 else trial, path) for trial, path in enumerate(paths)]
+    if not found:
+        raise ConfigError("select=True chooses among encoder directories, and no source has an encoder")
+    return found
+
+
 def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
     """Encoder directories that patterns name: one, a glob of several, or a pretraining run (all of its trials).
 

@@ -15,7 +15,7 @@ from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
 from hage_transfer.running.items import Items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import NamedSlide, refuse_one_slide_twice, slide_stamp, slides_in

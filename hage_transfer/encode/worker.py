@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,15 +15,13 @@ from hage_transfer.data.feature_file import FeatureMeta, write_blocks
 from hage_transfer.data.feature_journal import FeatureJournal, journal_path
 from hage_transfer.encode.extract import Opened, Part, encode_sources
 from hage_transfer.encode.image_progress import ImageProgress
+from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
 from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
 from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
-
-if TYPE_CHECKING:
-    from hage_transfer.encode.items import Item, OpenItem
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +32,8 @@ _TABLE_SECONDS = 30.0
 class _Work:
     """An item at work: what it holds until it is done."""
 
-    item: "Item"
-    rows: "OpenItem"
+    item: Item
+    rows: OpenItem
     lock: Lock
     journal: FeatureJournal
     sha256: str
@@ -49,11 +46,11 @@ class Worker:
 
     def __init__(
         self,
-        items: Sequence["Item"],
+        items: Sequence[Item],
         encoder: FrozenEncoder,
         settings: EncoderSettings,
         *,
-        sha256: Callable[["Item"], str],
+        sha256: Callable[[Item], str],
         arithmetic: str,
         synthetic: bool,
         progress: ImageProgress,
@@ -124,7 +121,7 @@ class Worker:
             elif item.name not in self._outcomes:
                 self._leave_to_holder(item)
 
-    def _open(self, item: "Item") -> Opened[_Work] | None:
+    def _open(self, item: Item) -> Opened[_Work] | None:
         """An item that is free and not done; None with an outcome where there is nothing to do, without where held."""
         lock = try_lock(self._locks(item), item.name)
         if lock is None:
@@ -156,13 +153,13 @@ class Worker:
         self._works.append(work)
         return Opened(work, rows.images, journal.rows, close)
 
-    def _warn_of_scale(self, rows: "OpenItem") -> None:
+    def _warn_of_scale(self, rows: OpenItem) -> None:
         name, given = self._encoder.name, rows.mpp_um_per_px
         wanted = transform_of(self._settings).mpp_um_per_px if is_onnx_file(self._settings.name) else None
         if wanted is not None and given is not None and abs(given / wanted - 1) > MOST_SCALE:
             log.warning("%s was trained at %.3g um per px and is given images of %.3g", name, wanted, given)
 
-    def _is_settled(self, item: "Item") -> bool:
+    def _is_settled(self, item: Item) -> bool:
         """Whether another worker made the item's file, or failed at it, since this one began."""
         if item.path.is_file():
             self._end(Outcome(slide=item.name, status="done"))
@@ -173,7 +170,7 @@ class Worker:
             return True
         return False
 
-    def _journal(self, item: "Item", sha256: str, count: int) -> FeatureJournal:
+    def _journal(self, item: Item, sha256: str, count: int) -> FeatureJournal:
         identity = f"{sha256} {count} rows {self._arithmetic}"
         journal = FeatureJournal(item.path, identity=identity, width=self._encoder.width)
         if journal.rows:
@@ -242,7 +239,7 @@ class Worker:
 
     def _settle(
         self,
-        item: "Item",
+        item: Item,
         status: State,
         reason: str,
         *,
@@ -271,7 +268,7 @@ class Worker:
         else:
             self._error = DataError(f"{item.name}: {reason}")
 
-    def _leave_to_holder(self, item: "Item") -> None:
+    def _leave_to_holder(self, item: Item) -> None:
         owner = holder(self._locks(item), item.name)
         who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
         self._end(Outcome(slide=item.name, status="running elsewhere", reason=who))
@@ -292,7 +289,7 @@ class Worker:
             self._book.write()
             self._table_written = time.monotonic()
 
-    def _locks(self, item: "Item") -> Path:
+    def _locks(self, item: Item) -> Path:
         return item.path.parent / "locks" if self._book is None else self._book.locks
 
 

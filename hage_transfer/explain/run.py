@@ -21,7 +21,7 @@ from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
 from hage_transfer.mil.own_class import check_own
 from hage_transfer.running.items import Items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.locks import Lock, try_lock
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE

@@ -4,13 +4,13 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
 
-import hage_transfer
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.errors import ConfigError
@@ -27,7 +27,7 @@ from hage_transfer.report.prediction_file import inputs_sha256, make_prediction,
 from hage_transfer.running.atomic import remove_partial, write_csv, write_json
 from hage_transfer.running.file_stamp import written
 from hage_transfer.running.items import Items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def _provenance(task: PredictTask, ensemble: ExpressionEnsemble) -> dict[str, An
     encoders, predictors = ensemble.hashes()
     trained = sorted({name for model in ensemble.models for name in model.card.get("train_sections", [])})
     return {
-        "hage_transfer_version": hage_transfer.__version__,
+        "hage_transfer_version": version("hage-transfer"),
         "encoders": np.array([str(folder) for folder in ensemble.folders], dtype=object),
         "encoders_sha256": np.array(encoders, dtype=object),
         "predictors_sha256": np.array(predictors, dtype=object),

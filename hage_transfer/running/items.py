@@ -12,7 +12,8 @@ from typing import Any
 
 from hage_transfer.errors import HageError, reason
 from hage_transfer.running.failures import end_items
-from hage_transfer.running.jobs import Engine, Job, run_jobs
+from hage_transfer.running.job import Engine, Job
+from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.progress import Progress, Shown
 
 log = logging.getLogger(__name__)

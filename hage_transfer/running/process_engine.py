@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loky import ProcessPoolExecutor, cpu_count
 
-from hage_transfer.running.jobs import TRIES, Ended, Job, after_death, attempt
+from hage_transfer.running.job import TRIES, Ended, Job, after_death, attempt
 from hage_transfer.running.ticks import from_file, into_file
 
 log = logging.getLogger(__name__)

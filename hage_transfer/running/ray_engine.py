@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.running.jobs import TRIES, Ended, Job, after_death, attempt
+from hage_transfer.running.job import TRIES, Ended, Job, after_death, attempt
 
 _SECONDS_TO_ANSWER = 10
 

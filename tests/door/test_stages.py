@@ -160,7 +160,7 @@ def test_an_encoder_that_is_an_object_goes_to_the_workers_of_a_call(small, monke
     import tifffile
 
     from hage_transfer.encode import bags
-    from hage_transfer.running.jobs import attempt
+    from hage_transfer.running.job import attempt
 
     class Own:
         name = "own"

@@ -9,8 +9,8 @@ import torch
 from hage_transfer.compare.records import MEAN, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.source_settings import SourceSettings
-from hage_transfer.encode.selection import candidates, read_selection, select
-from hage_transfer.encode.sources import find_encoders, side_by_side
+from hage_transfer.encode.selection import read_selection, select
+from hage_transfer.encode.sources import candidates, find_encoders, side_by_side
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.probes.config import ProbeConfig

@@ -8,7 +8,7 @@ from hage_transfer.compare.records import Record
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.inputs import STORE, read_inputs
 from hage_transfer.pretrain.run import pretrain
-from hage_transfer.running.jobs import Engine
+from hage_transfer.running.job import Engine
 from hage_transfer.running.run_directory import RunDirectory
 
 

@@ -5,7 +5,7 @@ import pytest
 from hage_transfer.errors import DataError, InputError, ItemsFailedError
 from hage_transfer.running.failures import read_failures
 from hage_transfer.running.items import Items, run_items
-from hage_transfer.running.jobs import Job
+from hage_transfer.running.job import Job
 
 
 def double(number: int) -> int:

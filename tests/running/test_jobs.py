@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hage_transfer.errors import ConfigError, DataError, reason
-from hage_transfer.running.jobs import Job, run_jobs
+from hage_transfer.running.job import Job
+from hage_transfer.running.jobs import run_jobs
 
 
 def touch(path: Path) -> None:
@@ -142,8 +143,9 @@ def test_a_bug_on_ray_ends_the_run(ray, tmp_path):
 def test_a_ray_cluster_that_does_not_answer_is_an_error_that_names_it(tmp_path):
     pytest.importorskip("ray", reason="needs Ray: pip install 'hage-transfer[ray]'")
     call = (
-        "from hage_transfer.running.jobs import Job, run_jobs; from pathlib import Path; import os\n"
+        "import os; from pathlib import Path; from hage_transfer.running.job import Job\n"
+        "from hage_transfer.running.jobs import run_jobs\n"
         "list(run_jobs([Job('0', Path('never'), os.getpid, ())], engine='ray', address='127.0.0.1:1'))"
     )
     ended = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "ConfigError: --address 127.0.0.1:1" in ended.stderr
+    assert "ConfigError: address=127.0.0.1:1" in ended.stderr

@@ -9,7 +9,8 @@ import types
 import pytest
 
 from hage_transfer.running import progress
-from hage_transfer.running.jobs import Job, run_jobs
+from hage_transfer.running.job import Job
+from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.progress import Shown, shown
 from hage_transfer.running.ticks import tick
 
