@@ -114,7 +114,8 @@ class Classifier(os.PathLike[str]):
         """Training units, without their names.
 
         Columns: ``label``, ``group`` (a number), ``probability_<class>`` out of fold (mean over trials; empty where
-        never tested), ``spread`` over trials, ``tile_distance``, ``stain_distance``.
+        never tested), ``spread`` over trials, ``tile_distance``, ``stain_distance``, and ``looked.COLUMNS``, which a
+        directory of an earlier version lacks.
         """
         import pandas as pd
 

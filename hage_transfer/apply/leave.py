@@ -13,6 +13,7 @@ import numpy as np
 from hage_transfer.apply import classifier as form
 from hage_transfer.apply.calibration import fit_calibration
 from hage_transfer.apply.card import classifier_card
+from hage_transfer.apply.looked import COLUMNS
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.training_cohort import Cohort, cohort_of
 from hage_transfer.apply.training_table import training_table
@@ -230,6 +231,7 @@ def _made_of(run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]]) 
     return config_sha256(
         {
             "schema": form.SCHEMA_VERSION,
+            "looked": COLUMNS,
             "models": {path.relative_to(run.folder).as_posix(): file_sha256(path) for path in sorted(models)},
             "encoders": [[None if o.encoder is None else encoder_sha256(o.encoder) for o in parts] for parts in trials],
             "predictions": file_sha256(run.folder / "predictions.csv"),

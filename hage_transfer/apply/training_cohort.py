@@ -1,8 +1,8 @@
 """The training cohort of a run, summed up: its tiles' features and, where its pixels are at hand, its stain."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import torch
 from jaxtyping import Float, Int
 
 from hage_transfer.apply.cohort import MOST_TILES, FeatureSpace, StainSpace, held_out_distances
+from hage_transfer.apply.looked import Look, level0_um_per_px, look_at, row_of
 from hage_transfer.apply.stain import Pixels, spread_rows
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
+from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.patches import find_images
+from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.errors import InputError, reason
-from hage_transfer.mil.bags import open_bags
+from hage_transfer.mil.bags import open_bags, read_bag_header
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.rows import open_rows
@@ -41,6 +44,7 @@ class Cohort:
         tiles: of each unit.
         space: of their features; None of too few.
         tile_distances: held out, of each unit; None of too few.
+        rows: of each unit, by ``looked.COLUMNS``.
         stains: of each unit; None where pixels are not at hand.
         stain_space: likewise.
         stain_distances: held out; None likewise.
@@ -50,6 +54,7 @@ class Cohort:
     tiles: Int[np.ndarray, " unit"]
     space: FeatureSpace | None
     tile_distances: Float[np.ndarray, " unit"] | None
+    rows: Sequence[Mapping[str, Any]]
     stains: Float[np.ndarray, "unit 6"] | None = None
     stain_space: StainSpace | None = None
     stain_distances: Float[np.ndarray, " unit"] | None = None
@@ -92,21 +97,28 @@ def cohort_of(config: MilConfig | ProbeConfig, labels: LabelTable, base: Path) -
         most = min(max(_MOST_ROWS // len(units), _FEWEST), MOST_TILES)
         rows = [bags.load(unit, spread_rows(int(bags.n_tiles[unit]), most)) for unit in units.tolist()]
         tiles, places = bags.n_tiles[units], {unit: bags.coords(unit) for unit in units.tolist()}
+        metas = [read_bag_header(bags.paths[unit]).meta for unit in units.tolist()]
     else:
         with open_rows([base], labels.keys, memory_gib=0) as found:
             rows = list(found.take(units).numpy()[:, None])
+        metas = [read_meta(base)] * len(units)
         tiles, places = np.ones(len(units), dtype=np.int64), {u: patch_place(labels.keys[u]) for u in units.tolist()}
     distances = held_out_distances(rows, groups, FeatureSpace.fit)
     space = None if distances is None else FeatureSpace.fit(np.concatenate(rows))
-    stains = _stains(config, labels, units, places)
-    if stains is None:
-        return Cohort(units=units, tiles=tiles, space=space, tile_distances=distances)
+    counted = tiles.tolist() if isinstance(config, MilConfig) else [None] * len(units)
+    seen = _seen(config, labels, units, places)
+    if seen is None:
+        looks = [Look(mpp_um_per_px=level0_um_per_px(meta)) for meta in metas]
+        plain = [row_of(one, tiles=number, stain=None) for one, number in zip(looks, counted, strict=True)]
+        return Cohort(units=units, tiles=tiles, space=space, tile_distances=distances, rows=plain)
+    stains = np.stack([stain for _, stain in seen])
     away = held_out_distances(list(stains[:, None]), groups, StainSpace.fit)
     return Cohort(
         units=units,
         tiles=tiles,
         space=space,
         tile_distances=distances,
+        rows=[row_of(one, tiles=number, stain=stain) for (one, stain), number in zip(seen, counted, strict=True)],
         stains=stains,
         stain_space=None if away is None else StainSpace.fit(stains),
         stain_distances=away,
@@ -119,21 +131,32 @@ def patch_place(key: str) -> Int[np.ndarray, "1 2"] | None:
     return np.array([place.split("_")], dtype=np.int64) if mark else None
 
 
-def _stains(
+def _seen(
     config: MilConfig | ProbeConfig, labels: LabelTable, units: np.ndarray, places: Mapping[int, np.ndarray | None]
-) -> Float[np.ndarray, "unit 6"] | None:
+) -> list[tuple[Look, Float[np.ndarray, " 6"]]] | None:
+    """What each unit's picture says of itself, and its stain; None where pictures are not at hand."""
     try:
         pixels = dict(_pixels(config))
         if not pixels:
             return None
-        images = [
-            key.partition("#")[0] if isinstance(config, ProbeConfig) else key for key in labels.keys[units].tolist()
-        ]
-        return np.stack([pixels[image].stain(places[unit]) for image, unit in zip(images, units.tolist(), strict=True)])
+        status = StatusBook(config.features, ())
+        found = []
+        for unit in units.tolist():
+            key = labels.keys[unit]
+            one = pixels[key.partition("#")[0] if isinstance(config, ProbeConfig) else key]
+            found.append((_with_tissue(look_at(one, tissue=False), status.read(key)), one.stain(places[unit])))
     except (InputError, KeyError) as error:
         why = reason(error) if isinstance(error, InputError) else f"{error} has no image"
         log.warning("the classifier directory says nothing of stain: %s", why)
         return None
+    return found
+
+
+def _with_tissue(look: Look, encoded: Outcome | None) -> Look:
+    """The share of tissue, by the area that was found when the slide was encoded."""
+    if encoded is None or encoded.tissue_mm2 is None or not look.area_mm2:
+        return look
+    return replace(look, tissue_share=encoded.tissue_mm2 / look.area_mm2)
 
 
 def _pixels(config: MilConfig | ProbeConfig) -> Iterator[tuple[str, Pixels]]:

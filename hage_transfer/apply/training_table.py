@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hage_transfer.apply.looked import COLUMNS
 from hage_transfer.apply.training_cohort import Cohort
 from hage_transfer.data.labels import LabelTable
 
@@ -33,4 +34,5 @@ def training_table(predictions: Path, source: str, labels: LabelTable, cohort: C
         if values is not None:
             column[cohort.units] = values
         table[name.removesuffix("s")] = column
-    return table
+    looked = pd.DataFrame(list(cohort.rows), index=cohort.units, columns=list(COLUMNS)).reindex(table.index)
+    return pd.concat([table, looked], axis=1)

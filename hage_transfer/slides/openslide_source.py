@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from hage_transfer.damage import reading
 from hage_transfer.slides.jpeg_tiles import JpegTiles
 from hage_transfer.slides.resolution import Recorded, from_openslide
+from hage_transfer.slides.scanner import scanner_of
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class OpenSlideSource:
         self._downsamples = tuple(float(value) for value in slide.level_downsamples)
         self.recorded: tuple[Recorded, ...] = tuple(from_openslide(slide.properties))
         self.notes: tuple[str, ...] = ()
+        self.scanner = scanner_of(slide.properties)
         x, y = (int(slide.properties.get(f"openslide.bounds-{axis}", 0)) for axis in "xy")
         self.origin_px: tuple[int, int] = (x, y)
 

@@ -44,6 +44,7 @@ class _TurnedSource:
         sizes = source.level_sizes_px
         self.level_sizes_px = tuple((high, wide) for wide, high in sizes) if turn.transposed else sizes
         self.recorded = tuple(map(_swapped, source.recorded)) if turn.transposed else source.recorded
+        self.scanner = getattr(source, "scanner", "")
         self.notes = (*source.notes, "turned as its orientation tag says")
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:

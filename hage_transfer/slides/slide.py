@@ -28,6 +28,7 @@ class Slide:
         levels: level 0 first; each knows its size and its level-0 pixels per pixel on both axes.
         recorded: what the file says of its resolution, the most trusted place first, plausible or not.
         notes: oddities for a report (grey, 16 bits, other images in the file).
+        scanner: its maker and model, where the file names them; empty where not.
         origin_px: level-0 (x, y) that QuPath shows as its origin (MRXS: it crops the empty border).
     """
 
@@ -40,6 +41,7 @@ class Slide:
         self.levels: tuple[Level, ...] = usable_levels(source.level_sizes_px, name=path.name)
         self.recorded: tuple[Recorded, ...] = source.recorded
         self.notes, self.origin_px = source.notes, source.origin_px
+        self.scanner = str(getattr(source, "scanner", ""))
         self.width_px, self.height_px = self.levels[0].width_px, self.levels[0].height_px
 
     @property

@@ -28,6 +28,8 @@ class PixelSource(Protocol):
         recorded: what the file says of its resolution, the most trusted place first.
         notes: what a reader of a report should know (grey, 16 bits, other pages).
         origin_px: level-0 (x, y) that viewers that crop empty borders (QuPath) show as their origin.
+
+    A source may also have a text ``scanner``: maker and model, where the file names them.
     """
 
     level_sizes_px: tuple[tuple[int, int], ...]

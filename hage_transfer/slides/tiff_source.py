@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from hage_transfer.running.byte_cache import ByteCache
 from hage_transfer.slides.resolution import Recorded
 from hage_transfer.slides.samples import SampleKind, to_rgb
+from hage_transfer.slides.scanner import scanner_in_tiff
 from hage_transfer.slides.sources import BLACK_AND_WHITE, CMYK, GREY, place
 from hage_transfer.slides.tiff_depth import settle_depth
 from hage_transfer.slides.tiff_facts import ome_significant_bits, recorded_in_tiff, segment_shape
@@ -50,6 +51,7 @@ class TiffSource:
             (int(page.imagewidth), int(page.imagelength)) for page in self._levels
         )
         self.recorded: tuple[Recorded, ...] = recorded_in_tiff(tiff, main)
+        self.scanner = scanner_in_tiff(tiff, main)
         others = picture.others + len(picture.unsure) - len(same)
         self.notes: tuple[str, ...] = (*_notes(self._kind, others), *depth)
 
