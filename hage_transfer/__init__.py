@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.gene_panel import gene_panel
     from hage_transfer.door.has import has
     from hage_transfer.door.load_classifier import load_classifier
+    from hage_transfer.door.look import look
     from hage_transfer.door.make_labels import make_labels
     from hage_transfer.door.make_manifest import make_manifest
     from hage_transfer.door.mil import mil
@@ -83,6 +84,7 @@ _HOMES = {
     "gene_panel": "door.gene_panel",
     "has": "door.has",
     "load_classifier": "door.load_classifier",
+    "look": "door.look",
     "make_labels": "door.make_labels",
     "make_manifest": "door.make_manifest",
     "mil": "door.mil",
@@ -152,6 +154,7 @@ __all__ = [
     "gene_panel",
     "has",
     "load_classifier",
+    "look",
     "make_labels",
     "make_manifest",
     "mil",

@@ -77,29 +77,70 @@ class Inputs:
     waiting: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What is to be encoded.
+
+    Attributes:
+        config: that says how, of bags or of patches.
+        pixels: by the name of a bag, or the key of an image of patches.
+        failures: of images that cannot be read.
+    """
+
+    config: Any
+    pixels: Mapping[str, Pixels]
+    failures: Mapping[str, HageError]
+
+
 def find_inputs(classifier: Classifier, place: Path, out: Path, how: How, progress: Progress | None) -> Inputs:
     """Feature files of what lies at ``place``, encoded into ``out`` first where it is pixels.
 
     Raises:
         InputError: nothing that the classifier takes, or its encoder cannot be had.
     """
-    if not place.exists():
-        raise DataError(f"{place}: no such file or folder of slides, images or features")
-    files = _feature_files(classifier, place)
+    files = given_files(classifier, place)
     if files:
         return Inputs(files)
-    reading = classifier.facts["reading"]
-    if reading is None:
+    check_reading(classifier, place)
+    _check_encoder(classifier, how)
+    found = find_pictures(classifier, place, out, how)
+    if classifier.task == "mil":
+        return _encoded_bags(found, how, progress)
+    encode_patches(found.config, device=how.device, overwrite=how.overwrite, own=how.own, progress=progress)
+    return Inputs({"features": found.config.features / FEATURES_FILE}, found.pixels, found.failures)
+
+
+def find_pictures(classifier: Classifier, place: Path, out: Path, how: How) -> Pictures:
+    """Slides or images at ``place``, and how they are encoded; a table of them is written into ``out``.
+
+    Raises:
+        InputError: none there that can be read.
+    """
+    read = _from_slides if classifier.facts["reading"]["of"] == "slides" else _from_images
+    return read(classifier, place, out, how)
+
+
+def check_reading(classifier: Classifier, place: Path) -> None:
+    """Refuses pixels for a classifier that was trained on feature files.
+
+    Raises:
+        DataError: see above.
+    """
+    if classifier.facts["reading"] is None:
         raise DataError(
             f"{place}: holds no feature files, and {classifier.folder} was trained on feature files, which do not say "
             "how slides are read; encode them as its own were, and give the features"
         )
-    _check_encoder(classifier, how)
-    readers = {"slides": _from_slides, "images": _from_images, "patches": _from_images}
-    return readers[reading["of"]](classifier, place, out, how, progress)
 
 
-def _feature_files(classifier: Classifier, place: Path) -> dict[str, Path]:
+def given_files(classifier: Classifier, place: Path) -> dict[str, Path]:
+    """Feature files at ``place`` by the name of their bag, or the one of a patch set; empty where there is none.
+
+    Raises:
+        DataError: nothing is there at all.
+    """
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder of slides, images or features")
     if classifier.task == "probe":
         path = place / FEATURES_FILE if place.is_dir() else place
         return {path.stem: path} if path.is_file() and path.suffix == ".h5" else {}
@@ -128,7 +169,7 @@ def _encoder(classifier: Classifier, how: How) -> EncoderSettings:
     return make_config(EncoderSettings, {**classifier.facts["reading"]["encoder"], "weights": how.weights})
 
 
-def _from_slides(classifier: Classifier, place: Path, out: Path, how: How, progress: Progress | None) -> Inputs:
+def _from_slides(classifier: Classifier, place: Path, out: Path, how: How) -> Pictures:
     slides = slides_in(place) if place.is_dir() else [NamedSlide(place, slide_name(place.name))]
     root = place.parent if not place.is_dir() or any(one.path == place for one in slides) else place
     resolution = {} if how.table is None else _resolutions(how.table)
@@ -147,14 +188,14 @@ def _from_slides(classifier: Classifier, place: Path, out: Path, how: How, progr
     pixels = {
         name: Pixels(one.path, data, resolution.get(name)) for one in slides for name in [slide_name(one.path.name)]
     }
-    return _encoded_bags(config, pixels, how, progress)
+    return Pictures(config, pixels, {})
 
 
 def _resolutions(table: Path) -> dict[str, float | None]:
     return {slide_name(row.name): row.mpp_um_per_px for row in read_slide_table(table)}
 
 
-def _from_images(classifier: Classifier, place: Path, out: Path, how: How, progress: Progress | None) -> Inputs:
+def _from_images(classifier: Classifier, place: Path, out: Path, how: How) -> Pictures:
     root = place if place.is_dir() else place.parent
     there = sorted(place.rglob("*")) if place.is_dir() else [place]
     images = [one for one in there if one.suffix.lower() in IMAGE_ENDINGS and not one.name.startswith(".")]
@@ -179,11 +220,7 @@ def _from_images(classifier: Classifier, place: Path, out: Path, how: How, progr
     data = make_config(PatchSetSettings, {**recipe, "root": root, "manifest": manifest}, where=str(classifier))
     config: Any = _config(ProbeConfig if is_probe else MilConfig, classifier, data, out, how)
     pixels = {key if is_probe else Path(key).stem: Pixels(root / key, data) for key in good}
-    if not is_probe:
-        found = _encoded_bags(config, pixels, how, progress)
-        return Inputs(found.files, pixels, {**failures, **found.failures}, found.waiting)
-    encode_patches(config, device=how.device, overwrite=how.overwrite, own=how.own, progress=progress)
-    return Inputs({"features": config.features / FEATURES_FILE}, pixels, failures)
+    return Pictures(config, pixels, failures)
 
 
 def _look(image: Path, tile_px: int | None, *, whole: bool) -> None:
@@ -200,7 +237,8 @@ def _config(model: Any, classifier: Classifier, data: SlideSetSettings | PatchSe
     return make_config(model, {"data": data.model_dump(), "features": out / INPUT, "encoder": encoder})
 
 
-def _encoded_bags(config: MilConfig, pixels: Mapping[str, Pixels], how: How, progress: Progress | None) -> Inputs:
+def _encoded_bags(given: Pictures, how: How, progress: Progress | None) -> Inputs:
+    config, pixels = given.config, given.pixels
     try:
         encode_bags(
             config,
@@ -223,7 +261,8 @@ def _encoded_bags(config: MilConfig, pixels: Mapping[str, Pixels], how: How, pro
             len(waiting),
             some(waiting, 3),
         )
-    return Inputs(done, pixels, {name: DataError(why) for name, why in failed.items() if name in pixels}, waiting)
+    failures = {name: DataError(why) for name, why in failed.items() if name in pixels}
+    return Inputs(done, pixels, {**given.failures, **failures}, waiting)
 
 
 def patch_pixels(pixels: Mapping[str, Pixels], keys: list[str]) -> Iterator[Pixels | None]:

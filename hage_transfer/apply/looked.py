@@ -61,7 +61,14 @@ def look_at(pixels: Pixels, *, tissue: bool) -> Look:
             return Look(slide.scanner, mpp, area)
         found = look(slide, data)
         coords = np.zeros((0, 2), np.int64) if found.grid is None else found.grid.coords
-        return Look(slide.scanner, mpp, area, float(found.tissue.mask.mean()), coords, found.why_no_tiles)
+        return Look(
+            slide.scanner,
+            mpp,
+            area,
+            float(found.tissue.mask.mean()),
+            coords,
+            found.why_no_tiles.removeprefix(f"{slide.path}: "),
+        )
 
 
 def _area_mm2(slide: Slide) -> float | None:
@@ -82,4 +89,3 @@ def row_of(look: Look, *, tiles: int | None, stain: Float[np.ndarray, " 6"] | No
     """A unit's values by ``COLUMNS``."""
     densities = [None] * len(CHANNELS) if stain is None else stain[: len(CHANNELS)].tolist()
     return dict(zip(COLUMNS, (look.scanner, look.mpp_um_per_px, look.tissue_share, tiles, *densities), strict=True))
-

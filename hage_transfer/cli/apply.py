@@ -11,6 +11,9 @@ import hage_transfer as ht
 from hage_transfer.cli import options
 
 _SHOWN, _MOST = ("probability", "spread", "call", "calibrated", "doubt", "why"), 20
+_LOOKED = (
+    "labels", "source", "out", "encoder_name", "encoder_sha256", "jobs", "engine", "address", "overwrite",
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -49,19 +52,33 @@ def apply(
     address: options.Address = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="This command's part of the slides.")] = None,
     overwrite: options.Overwrite = False,
+    look: Annotated[
+        bool, typer.Option("--look", help="Score nothing: say which slides are unlike the training slides.")
+    ] = False,
 ) -> None:
     """Score new slides, images or patches by a trained classifier: probability, call, doubt; see `scores.csv`."""
-    given_options: dict[str, Any] = {
-        name: value for name, value in locals().items() if name not in ("classifier", "given", "slide_mpp", "mpp")
-    }
+    own = ("classifier", "given", "slide_mpp", "mpp", "look")
+    given_options: dict[str, Any] = {name: value for name, value in locals().items() if name not in (*own, "own")}
     given_options |= {"subgroups": subgroups or (), "against": against or ()}
-    console = Console()
+    console, show = Console(), show_health if look else show_scores
+    if look:
+        given_options = {name: value for name, value in given_options.items() if name in _LOOKED}
+    work: Any = ht.look if look else ht.apply
     try:
-        scores = ht.apply(classifier, given, slide_mpp_um_per_px=slide_mpp, mpp_um_per_px=mpp, **given_options)
+        found = work(classifier, given, slide_mpp_um_per_px=slide_mpp, mpp_um_per_px=mpp, **given_options)
     except ht.ItemsFailedError as error:
-        show_scores(error.done, console)
+        show(error.done, console)
         raise
-    show_scores(scores, console)
+    show(found, console)
+
+
+def show_health(health: Any, console: Console) -> None:
+    """Prints what differs from the training cohort, and where all of it is."""
+    if health is None:
+        return
+    lines = [health.caption(), *(f"- {one}" for one in (*health.findings, *health.not_known))]
+    for line in [*lines, f"page: {health.folder / 'health.html'}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_scores(scores: Any, console: Console) -> None:

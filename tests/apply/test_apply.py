@@ -10,7 +10,9 @@ import torch
 
 import hage_transfer as ht
 from hage_transfer.apply import score as module
+from hage_transfer.apply.looked import COLUMNS
 from hage_transfer.cli.main import run as hage
+from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
 from hage_transfer.mil.checkpoint import read_fold_model
 
@@ -274,3 +276,29 @@ def test_the_directory_holds_no_name_of_a_patient_or_slide(made):
     table = pd.read_csv(made.run.folder / "classifier" / "frozen" / "training.csv")
     assert len(table) == 24
     assert table["group"].nunique() == 12
+
+
+def test_a_look_at_features_compares_what_they_say(made, write_bags, tmp_path):
+    folder = write_bags(tmp_path / "new", NEW, seed=1)
+    write_bags(folder, ["far"], seed=1, shift=3.0)
+    write_bags(folder, ["other"], encoder_sha256="b" * 64)
+    with pytest.raises(ht.ItemsFailedError, match="1 of 8") as failed:
+        ht.look(made.run, folder, out=tmp_path / "out")
+    health = failed.value.done
+    said = health.frame().set_index("slide")["differs"]
+    assert "tiles unlike training" in said["far"]
+    assert sum("tiles unlike" in one for one in said) <= 2
+    assert "the classifier takes" in health.failures["other"]
+    assert any(one.startswith("stain: not compared") for one in health.not_known)
+
+
+def test_a_look_by_a_directory_of_an_earlier_version_says_what_it_lacks(made, write_bags, tmp_path):
+    moved = made.moved(tmp_path / "moved")
+    table = pd.read_csv(moved / "training.csv")
+    old = [name for name in table.columns if name not in COLUMNS]
+    table[old].to_csv(moved / "training.csv", index=False)
+    facts = json.loads((moved / "classifier.json").read_text())
+    facts["files_sha256"]["training.csv"] = file_sha256(moved / "training.csv")
+    (moved / "classifier.json").write_text(json.dumps(facts))
+    health = ht.look(moved, write_bags(tmp_path / "new", NEW, seed=1), out=tmp_path / "out")
+    assert "um per px: not compared" in health.not_known[0]

@@ -1,12 +1,17 @@
 """Slides, images and patches by a classifier's own recipe: equal to the run's own numbers, doubt of another stain."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 import hage_transfer as ht
 from hage_transfer.apply.stain import stain_numbers
+from hage_transfer.cli.main import run as hage
 from hage_transfer.demo.slides import write_pyramid
 
 
@@ -104,47 +109,109 @@ def test_an_image_that_cannot_be_read_is_named_and_the_rest_go_on(images, tmp_pa
     assert [name.removesuffix(".png") for name in failed.value.done.frame().iloc[:, 0]] == ["n0", "n2"]
 
 
-def test_slides_are_read_as_the_classifier_says_and_scored_as_the_run_did(tmp_path):
-    names = [f"s{number}" for number in range(8)]
-    for number, name in enumerate(names):
-        (tmp_path / "slides").mkdir(exist_ok=True)
-        glass = np.full((1024, 1024, 3), 245, np.uint8)
-        glass[128:896, 128:896] = tissue(number, dark=bool(number % 2), side=768)
-        write_pyramid(tmp_path / "slides" / f"{name}.tif", glass)
-    labels = pd.DataFrame({"slide": names, "label": ["a", "b"] * 4, "group": [f"g{n // 2}" for n in range(8)]})
-    run = ht.mil(
+NAMES = [f"s{number}" for number in range(8)]
+
+
+def write_slide(path, number, *, side=768, stain=1.0, **tags):
+    path.parent.mkdir(exist_ok=True)
+    glass = np.full((1024, 1024, 3), 245, np.uint8)
+    glass[128 : 128 + side, 128 : 128 + side] = tissue(number, dark=bool(number % 2), stain=stain, side=side)
+    if not tags:
+        return write_pyramid(path, glass)
+    return tifffile.imwrite(path, glass, tile=(256, 256), photometric="rgb", compression="deflate", **tags)
+
+
+@pytest.fixture(scope="module")
+def slides_run(tmp_path_factory):
+    """A run on slides, whose folder lies beside it."""
+    root = tmp_path_factory.mktemp("slides_run")
+    for number, name in enumerate(NAMES):
+        write_slide(root / "slides" / f"{name}.tif", number)
+    labels = pd.DataFrame({"slide": NAMES, "label": ["a", "b"] * 4, "group": [f"g{n // 2}" for n in range(8)]})
+    return ht.mil(
         {
             "data": {"layout": "slides", "mpp_um_per_px": 1.0, "tile_px": 128, "min_tissue": 0.1},
             "split": {"folds": 2},
             "model": {"kind": "mean", "hidden_dim": 0},
             "train": {"epochs": 2, "validation": 0},
         },
-        root=tmp_path / "slides",
+        root=root / "slides",
         labels=labels,
-        features=tmp_path / "features",
+        features=root / "features",
         encoder=Colours(),
-        out=tmp_path / "run",
+        out=root / "run",
     )
+
+
+def test_slides_are_read_as_the_classifier_says_and_scored_as_the_run_did(slides_run, tmp_path):
+    run, slides = slides_run, Path(shutil.copytree(slides_run.folder.parent / "slides", tmp_path / "slides"))
     with pytest.raises(ht.WeightsError, match="colours"):
-        ht.apply(run, tmp_path / "slides", out=tmp_path / "none")
+        ht.apply(run, slides, out=tmp_path / "none")
     other = Colours()
     other.sha256 = "1" * 64
     with pytest.raises(ht.WeightsError, match="those here are 111111111111"):
-        ht.apply(run, tmp_path / "slides", encoder=other, out=tmp_path / "none")
-    (tmp_path / "slides" / "broken.tif").write_bytes(b"no slide")
+        ht.apply(run, slides, encoder=other, out=tmp_path / "none")
+    (slides / "broken.tif").write_bytes(b"no slide")
     with pytest.raises(ht.ItemsFailedError) as failed:
-        ht.apply(run, tmp_path / "slides", encoder=Colours(), out=tmp_path / "scores")
+        ht.apply(run, slides, encoder=Colours(), out=tmp_path / "scores")
     scores = failed.value.done
     assert list(scores.failures) == ["broken"]
-    assert list(scores["slide"]) == names
+    assert list(scores["slide"]) == NAMES
     classifier = ht.load_classifier(run)
     of_run = pd.read_csv(run.folder / "predictions.csv", dtype={"fold": str}).set_index("slide")
-    for name in names:
+    for name in NAMES:
         features = ht.read_features(tmp_path / "scores" / "input" / "features" / f"{name}.h5")
         found = classifier.probabilities(features)[0, int(of_run.loc[name, "fold"]), 0, 1]
         assert found == pytest.approx(of_run.loc[name, "probability_b"], abs=1e-5)
     facts = classifier.facts["reading"]
     assert (facts["of"], facts["data"]["tile_px"], facts["data"]["mpp_um_per_px"]) == ("slides", 128, 1.0)
+
+
+def test_a_look_says_which_slides_are_unlike_training_and_scores_nothing(slides_run, tmp_path, capsys):
+    new = tmp_path / "new"
+    write_slide(new / "alike.tif", 20)
+    write_slide(new / "stained.tif", 21, stain=1.7)
+    write_slide(new / "small.tif", 22, side=200)
+    write_slide(new / "coarse.tif", 23, resolution=(5000, 5000), resolutionunit="CENTIMETER")
+    tags = [(271, 2, 0, "Maker", True), (272, 2, 0, "Model 9", True)]
+    write_slide(new / "named.tif", 24, resolution=(40000, 40000), resolutionunit="CENTIMETER", extratags=tags)
+    out = tmp_path / "out"
+    assert hage(["apply", str(slides_run.folder), str(new), "--look", "--out", str(out)]) == 0
+    assert "4 of 5 differ from the training cohort" in capsys.readouterr().out
+    health = ht.look(slides_run, new, out=out)
+    frame = health.frame().set_index("slide")
+    said = frame["differs"].to_dict()
+    assert said["alike"] == ""
+    assert "stain unlike training, darker in red" in said["stained"]
+    assert "tissue outside the training range" in said["small"]
+    assert "2 um per px, training slides 0.5" in said["coarse"]
+    assert "coarser than the tiles" in said["coarse"]
+    assert said["named"].startswith("0.25 um per px, training slides 0.5; ")
+    assert frame.loc["named", "scanner"] == "Maker Model 9"
+    training = ht.load_classifier(slides_run).training
+    assert frame.loc["alike", "tissue_share"] == pytest.approx(training["tissue_share"].mean(), rel=0.1)
+    assert frame.loc["alike", "tiles"] == training["tiles"].median()
+    assert any(one.startswith("2 of 5: 0.25 to 2 um per px") for one in health.findings)
+    assert any("0.6 by chance" in one for one in health.findings)
+    assert "no training slide names it" in health.not_known[-1]
+    assert "Some slides are not like the training slides" in (out / "health.html").read_text()
+    assert "<li>" in health._repr_html_()
+    assert not (out / "scores.csv").exists()
+    scores = ht.apply(slides_run, new, encoder=Colours(), out=out)  # goes on in the same folder
+    stain = scores.frame().set_index("slide")["stain_distance"]
+    assert frame.loc["stained", "stain_distance"] == pytest.approx(stain["stained"], rel=1e-4)
+
+
+def test_a_look_at_patches_is_of_their_stain(images, tmp_path):
+    new = write_images(tmp_path / "new", [f"n{number}" for number in range(3)], seed=50)
+    write_images(new, ["x0"], seed=50, stain=1.8)
+    (new / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ht.ItemsFailedError) as failed:
+        ht.look(images[1], new, out=tmp_path / "out")
+    health = failed.value.done
+    assert list(health.failures) == ["broken.png"]
+    assert health.frame().set_index("key")["differs"].str.contains("stain").to_dict()["x0.png"]
+    assert "um per px: not compared, the classifier directory does not have" in repr(health)
 
 
 def test_stain_numbers_are_of_tissue_alone():
