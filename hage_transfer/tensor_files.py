@@ -1,7 +1,9 @@
 """Weights on disk: safetensors that a colleague can read, and tensors that are what a model wants and all numbers."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from hage_transfer.damage import reading
 from hage_transfer.errors import DataError, some
+from hage_transfer.running.atomic import refused
 
 _NAMED = 3
 FACTS = "hage"
@@ -28,11 +31,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, header: Mapping[s
         path: the file; whoever writes it atomically gives a temporary one.
         tensors: by name, on any device.
         header: text by name.
+
+    Raises:
+        OSError: the disk does not take it.
     """
     path.touch()
     mode = path.stat().st_mode  # safetensors leaves a file that its owner alone may read
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, path, metadata=dict(header) if header else None)
+    try:
+        save_file(plain, path, metadata=dict(header) if header else None)
+    except SafetensorError:
+        raise refused(path) or OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
     path.chmod(mode)
 
 

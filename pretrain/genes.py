@@ -23,6 +23,7 @@ from hage_transfer.data.gene_embeddings import (
 from hage_transfer.data.gene_name_table import read_gene_names
 from hage_transfer.data.gene_names import GeneNames, carried_names, rename_to_current
 from hage_transfer.data.genes import Panel, select_panel
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
 from hage_transfer.pretrain.config import FoldSettings, GeneSettings
@@ -161,7 +162,7 @@ def fold_genes(
     log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.symbols), embeddings.source)
     write_panel_report(folder / "panel.csv", _told(panel, coverage))
     genes = FoldGenes(tuple(coverage.symbols), coverage.vectors, embeddings.source)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         file.create_dataset("symbols", data=np.array(genes.symbols, dtype=object), dtype=h5py.string_dtype())
         file["vectors"] = genes.vectors
         file.attrs["source"] = genes.source

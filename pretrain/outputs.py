@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from hage_transfer.data.h5_writing import write_h5ad
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.evaluate import averaged
 from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
-from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path, write_csv
+from hage_transfer.running.atomic import atomic_folder, write_csv
 
 log = logging.getLogger(__name__)
 Summaries = Mapping[tuple[str, str, int], TrialSummary]
@@ -33,11 +34,8 @@ def publish_encoder(run: Path, summaries: Summaries) -> None:
     """Copies HAGE's encoder directory of the best validation PCC (never a test score) to ``encoder/``."""
     own = {key: summary.validation_pcc for key, summary in summaries.items() if key[1] == HAGE}
     fold, _, trial = max(own, key=lambda key: own[key])
-    temporary, final = run / f"{TEMPORARY_MARK}encoder", run / "encoder"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(run / "encoders" / fold / f"trial_{trial}", temporary)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
+    with atomic_folder(run / "encoder") as temporary:
+        shutil.copytree(run / "encoders" / fold / f"trial_{trial}", temporary, dirs_exist_ok=True)
     log.info("encoder/ is %s trial %d (best validation PCC)", fold, trial)
 
 
@@ -56,5 +54,4 @@ def write_predictions(path: Path, data: FoldData, trials: Sequence[TrialPredicti
         layers={"raw": np.asarray(prediction.raw, dtype=np.float32), "target": data.test.target},
         obsm={"spatial": np.asarray(data.test.coords_px)},
     )
-    with atomic_path(path) as temporary:
-        result.write_h5ad(temporary)
+    write_h5ad(path, result)

@@ -13,7 +13,7 @@ from hage_transfer.config import config_sha256
 from hage_transfer.data.spot_patches import iter_spot_patches
 from hage_transfer.errors import DataError
 from hage_transfer.pretrain.config import PatchSettings, PixelSettings
-from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.atomic import atomic_path, reserve
 from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slides.reader import READING
 
@@ -61,6 +61,8 @@ def cached_patches(
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             kept = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            with temporary.open("rb+") as file:
+                reserve(file, temporary.stat().st_size)
             cut = iter_spot_patches(section, size_px=patch.size_px, mpp_um_per_px=patch.mpp_um_per_px)
             for row, image in enumerate(cut):
                 kept[row] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)

@@ -7,7 +7,7 @@ from pathlib import Path
 import anndata
 from anndata import AnnData
 
-from hage_transfer.running.atomic import atomic_path
+from hage_transfer.data.h5_writing import write_h5ad
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,5 @@ def store_section(section: AnnData, folder: Path, *, sha256: str) -> Path:
     """Writes a section (counts, features, positions) to ``folder``, once: its name is the hash of what it holds."""
     path = folder / f"{sha256[:16]}.h5ad"
     if not path.exists():
-        with atomic_path(path) as temporary:
-            section.write_h5ad(temporary)
+        write_h5ad(path, section)
     return path

@@ -6,11 +6,11 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from jaxtyping import Float32, Int
 
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.audit.attention_use import write_attention_use
@@ -31,7 +31,6 @@ from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
-from hage_transfer.running.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME = 4096
@@ -180,7 +179,7 @@ def _write_predictions(
     *,
     seed: int,
 ) -> None:
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         file["train"] = predicted
         file["test"] = predict(module, data.test.features, scratch=path.parent)
         write_retrieval(file, module, data)

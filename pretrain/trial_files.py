@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.pretrain.growing_array import mapped
 from hage_transfer.pretrain.methods.base import Trained
-from hage_transfer.running.atomic import atomic_path
 
 HAGE = "hage"
 SHUFFLED = "shuffled"
@@ -76,7 +76,7 @@ class TrialPredictions:
 
 def write_trained(path: Path, trained: Trained) -> None:
     """Writes the prediction file of a compared system's trial, in the form that HAGE's trials have."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         file["train"] = np.asarray(trained.train, dtype=np.float32)
         file["test"] = np.asarray(trained.test, dtype=np.float32)
         write_training(

@@ -1,7 +1,6 @@
 """What a run leaves of every source: a classifier directory. Weights are the run's, all else is made here."""
 
 import logging
-import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.sharing import own_files
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.atomic import TEMPORARY_MARK, write_json, write_text
+from hage_transfer.running.atomic import atomic_folder, write_json, write_text
 from hage_transfer.tensor_files import save_tensors
 
 log = logging.getLogger(__name__)
@@ -109,10 +108,7 @@ def _features_of(given: Path | None, frozen: Path) -> Path:
 def _write(
     run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]], base: Path, cohort: Cohort, out: Path, made: str
 ) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{name}")
-    temporary.mkdir()
-    try:
+    with atomic_folder(out) as temporary:
         folders = _copy_encoders(trials, temporary)
         n_models = _copy_models(run, name, len(trials), temporary)
         table = training_table(run.folder / "predictions.csv", name, run.labels, cohort)
@@ -133,11 +129,6 @@ def _write(
         }
         write_text(temporary / form.CARD_FILE, classifier_card(facts))
         write_json(temporary / form.FACTS_FILE, facts)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     log.info("classifier directory of source %s: %s", name, out)
 
 

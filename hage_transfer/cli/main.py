@@ -26,6 +26,8 @@ _SURROGATES, _LOOP, _MOST_SHOWN = "surrogates not allowed", "Symlink loop", 2_00
 _ELSEWHERE = "name another place (--out, --set features=...), or make this one writable"
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and run the same command again: it does what is left"),
+    errno.EFBIG: "no larger file is taken (`ulimit -f`, or the file system); raise the limit, or write elsewhere",
+    **dict.fromkeys((errno.ENOENT, errno.ESTALE), "was it deleted or moved meanwhile? run the same command again"),
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EISDIR: "is a folder where a file is wanted; name another",
     **dict.fromkeys(

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.h5_file import check_memory, open_h5, stored_dataset, text_rows
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.data.tile_coords import coords_of
 from hage_transfer.errors import DataError
-from hage_transfer.running.atomic import atomic_path
 
 SCHEMA_VERSION = 1
 _MOST = 2**31 - 1
@@ -135,7 +135,7 @@ def write_blocks(
     for name, values in (("keys", keys), ("coords", coords)):
         if values is not None and len(values) != shape[0]:
             raise DataError(f"{path}: {len(values)} {name} for {shape[0]} rows")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         store(path, file, blocks, meta, shape=shape, dtype=dtype, keys=keys, coords=coords)
 
 
@@ -161,6 +161,7 @@ def store(
             first = done + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
             raise DataError(f"{path}: row {first} of {shape[0]} holds NaN or infinity, so it is not written")
         dataset[done : done + len(block)] = block
+        file.flush()
         done += len(block)
     if done != shape[0] or not done:
         raise DataError(f"{path}: {done} rows of features for {shape[0]} places; encode it again")

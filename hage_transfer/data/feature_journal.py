@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hage_transfer.errors import DataError
-from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.atomic import atomic_path, writing
 
 ENDING = ".unfinished"
 _HEAD = struct.Struct("<II")
@@ -51,6 +51,7 @@ class FeatureJournal:
 
         Raises:
             DataError: NaN or infinity among them.
+            OSError: the disk does not take them.
         """
         if not np.isfinite(rows).all():
             bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -59,8 +60,9 @@ class FeatureJournal:
                 "encoder.precision float16 set float32 or bfloat16"
             )
         data = np.ascontiguousarray(rows, dtype="<f4").tobytes()
-        self._file.write(_HEAD.pack(len(rows), zlib.crc32(data)) + data)
-        self._file.flush()
+        with writing(self.path):
+            self._file.write(_HEAD.pack(len(rows), zlib.crc32(data)) + data)
+            self._file.flush()
         self.rows += len(rows)
 
     def blocks(self) -> Iterator[Float32[np.ndarray, "batch feature"]]:

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.demo.paint import paint
 from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import CELL_PX, TissueMap, make_tissue
-from hage_transfer.running.atomic import atomic_path, write_csv
+from hage_transfer.running.atomic import write_csv
 
 SIDE_PX = 1152
 PATCH_PX = 96
@@ -86,6 +86,6 @@ def _block_means(tissue: TissueMap) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write_h5(path: Path, name: str, values: np.ndarray) -> None:
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         chunks = (min(64, len(values)), *values.shape[1:])
         file.create_dataset(name, data=values, chunks=chunks, compression="gzip", compression_opts=1)

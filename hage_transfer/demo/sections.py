@@ -48,8 +48,9 @@ def _write_section(root: Path, name: str, *, seed: int, side_px: int) -> None:
     image = paint(tissue, draw_stain(rng), rng)
     array, centres = _spots(tissue, rng)
     counts = draw_counts(rng, tissue, centres, patient_shift=shift)
+    _, jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])  # imwrite is silent on a full disk
     with atomic_path(root / "ST-imgs" / name[0] / name / f"{name}_HE.jpg") as temporary:
-        cv2.imwrite(str(temporary), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        temporary.write_bytes(jpeg.tobytes())
     _write_spot_file(root / "ST-spotfiles" / f"{name}_selection.tsv", array, centres)
     _write_counts(root / "ST-cnts" / f"{name}.tsv.gz", array, counts)  # last: it says that the section is whole
 

@@ -10,7 +10,8 @@ from typing import Literal
 from hage_transfer.bounded import read_json
 from hage_transfer.running.atomic import TEMPORARY_MARK, write_csv, write_json
 from hage_transfer.running.failures import FAILURES_FILE, write_failures
-from hage_transfer.running.locks import Lock, holder, leave, shared_time, wait_for_lock
+from hage_transfer.running.locks import Lock, holder, leave, wait_for_lock
+from hage_transfer.running.machine import shared_time
 
 STATUS_FILE = "status.csv"
 _RECORDS, _LOCKS = "status", "locks"

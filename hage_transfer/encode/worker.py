@@ -21,7 +21,8 @@ from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
 from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
-from hage_transfer.running.locks import Lock, holder, leave, shared_time, try_lock
+from hage_transfer.running.locks import Lock, holder, leave, try_lock
+from hage_transfer.running.machine import shared_time
 
 log = logging.getLogger(__name__)
 

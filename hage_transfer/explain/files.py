@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from hage_transfer.data.h5_writing import new_h5ad
 from hage_transfer.explain.genes import GeneQuality, TileGenes
 from hage_transfer.mil.deciding_genes import gene_effects, order_by_effect
 from hage_transfer.mil.deciding_shifts import Shifted, shift_p_values, shifted_patterns
@@ -98,11 +98,9 @@ class ExplainedTiles:
         centres = self.centres
         obsm = {} if centres is None else {"spatial": centres}
         table = ad.AnnData(obs=obs, var=var, obsm=obsm, uns={"hage": {"schema_version": 1, **known}})
-        with atomic_path(path) as temporary:
-            table.write_h5ad(temporary)
+        with new_h5ad(path, table) as file:
             if genes is not None:
-                with h5py.File(temporary, "r+") as file:
-                    _write_expression(file, genes.expression)
+                _write_expression(file, genes.expression)
 
 
 def _write_expression(file: Any, expression: Float[np.ndarray, "gene tile"]) -> None:

@@ -19,6 +19,7 @@ from hage_transfer.encode.sources import run_of
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.models.region_attention import attends_to_genes
+from hage_transfer.running.atomic import reserve
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ def _rows(shape: tuple[int, int], limit: int) -> Float32[np.ndarray, "gene tile"
     if 4 * shape[0] * shape[1] <= limit:
         return np.empty(shape, dtype=np.float32)
     with tempfile.TemporaryFile() as file:  # the mapping keeps it after the name is gone
+        reserve(file, 4 * shape[0] * shape[1])
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 

@@ -1,8 +1,5 @@
 """The encoder directory: weights of encoder and predictor, ``config.json`` and a model card, on disk or on the hub."""
 
-import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
 from hage_transfer.models.model_card import model_card
-from hage_transfer.running.atomic import TEMPORARY_MARK, write_json, write_text
+from hage_transfer.running.atomic import atomic_folder, write_json, write_text
 from hage_transfer.tensor_files import read_tensors, save_tensors
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
@@ -41,20 +38,12 @@ def write_encoder(
         card: becomes ``config.json`` and the model card.
         predictor: tensors of the expression predictor and its calibration; None writes an encoder alone.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{folder.name}")
-    temporary.mkdir()
-    try:
+    with atomic_folder(folder) as temporary:
         hashes = {WEIGHTS_FILE: _save(tensors, temporary / WEIGHTS_FILE)}
         if predictor is not None:
             hashes[PREDICTOR_FILE] = _save(predictor, temporary / PREDICTOR_FILE)
         write_json(temporary / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **card, HASHES: hashes})
         write_text(temporary / CARD_FILE, model_card(card))
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def add_to_card(folder: Path, extra: Mapping[str, Any]) -> None:
@@ -162,8 +151,6 @@ def _check_card(card: Mapping[str, Any], path: Path) -> None:
 def _save(tensors: Mapping[str, Tensor], path: Path) -> str:
     """Writes a file of tensors and gives its hash."""
     save_tensors(path, tensors)
-    with path.open("rb+") as handle:
-        os.fsync(handle.fileno())
     return file_sha256(path)
 
 

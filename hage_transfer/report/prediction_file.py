@@ -18,10 +18,10 @@ import pandas as pd
 from jaxtyping import Float, Float32
 
 from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.data.h5_writing import write_h5ad
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import Expression
 from hage_transfer.report.thumbnail import Thumbnail, read_thumbnail
-from hage_transfer.running.atomic import atomic_path
 
 SCHEMA_VERSION = 1
 IMAGE_MAX_PX = 1000
@@ -101,8 +101,7 @@ def write_prediction(path: Path, prediction: ad.AnnData) -> None:
     for name, values in (("prediction", prediction.X), *prediction.layers.items()):
         if name != "target" and not np.isfinite(values).all():
             raise DataError(f"{path}: {name} holds NaN or infinity; look at the features and the encoders' weights")
-    with atomic_path(path) as temporary:
-        prediction.write_h5ad(temporary)
+    write_h5ad(path, prediction)
 
 
 def read_prediction(path: Path) -> ad.AnnData:

@@ -2,19 +2,25 @@
 
 import csv
 import errno
+import hashlib
+import itertools
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from hage_transfer.running.machine import is_alive, shared_time, this_machine
 
 TEMPORARY_MARK = ".partial-"
+_BLOCK = 1 << 20
+_ABANDONED_SECONDS = 3600.0
+_count = itertools.count()
 
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """What a disk says that takes no more, whatever is written: no fault of the item that is at work."""
 
 
@@ -28,17 +34,110 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: it cannot be written; it names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}")
+    temporary = temporary_path(path)
     try:
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk says no name
-        raise
+        with writing(path), _with_reason(temporary):
+            yield temporary
+            flush(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yields a new folder beside ``folder``; on success it takes its place, and an earlier one goes.
+
+    On any error it is removed, and ``folder`` is left as it was.
+
+    Raises:
+        OSError: it cannot be written; it names ``folder``.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(folder)
+    try:
+        with writing(folder):
+            temporary.mkdir()
+            yield temporary
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    flush(path)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """A name beside ``path`` that tells which process writes there, so that none removes what another is writing."""
+    token = f"{_machine_tag()}{os.getpid() << 10 | next(_count) % 1024:08x}"
+    return path.with_name(f"{TEMPORARY_MARK}{token}-{path.name}")
+
+
+def flush(path: Path) -> None:
+    """Has the system put a file on the disk."""
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def reserve(file: IO[bytes], n_bytes: int) -> None:
+    """Takes room for a file that will be mapped: where the disk had none later, the system would end the process.
+
+    Raises:
+        OSError: there is none (macOS cannot say so).
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
+@contextmanager
+def _with_reason(temporary: Path) -> Iterator[None]:
+    """Numpy says how much the disk took and not why it took no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and (why := refused(temporary)) is not None:
+            raise why from None
+        raise
+
+
+def refused(path: Path) -> OSError | None:
+    """Why the disk took no more of a file, which numpy, torch and safetensors do not say: it is asked once more."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(_BLOCK))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def _is_being_written(temporary: Path) -> bool:
+    """Whether its writer lives, as far as that is known: of another machine's, where it was touched within the hour."""
+    machine, pid = temporary.name[len(TEMPORARY_MARK) :][:4], temporary.name[len(TEMPORARY_MARK) + 4 :][:8]
+    try:
+        if machine == _machine_tag():
+            return is_alive(int(pid, 16) >> 10)
+        return int(pid, 16) >= 0 and shared_time(temporary.parent) - temporary.stat().st_mtime < _ABANDONED_SECONDS
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+@cache
+def _machine_tag() -> str:
+    return hashlib.sha256(this_machine().encode()).hexdigest()[:4]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Gives errors the name of the file that they are about: a full disk says none, and a temporary one is no help."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or TEMPORARY_MARK in str(error.filename):
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,8 +160,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes temporary files and folders that a killed process left in ``folder`` or below it."""
+    """Removes temporary files and folders that a killed process left in ``folder`` or below it, and no others."""
     for leftover in list(folder.rglob(f"{TEMPORARY_MARK}*")):
+        if _is_being_written(leftover):
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

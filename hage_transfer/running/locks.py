@@ -12,15 +12,15 @@ import logging
 import os
 import re
 import socket
-import tempfile
 import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
+
+from hage_transfer.running.machine import shared_time, started, this_machine, time_of_new_file
 
 log = logging.getLogger(__name__)
 
@@ -155,11 +155,6 @@ def wait_for_lock(
         time.sleep(poll_seconds)
 
 
-def shared_time(folder: Path) -> float:
-    """Seconds since 1970 by the clock of the folder's file system, which is one for all machines that share it."""
-    return time.monotonic() + _ahead_of_monotonic(folder)
-
-
 def holder(folder: Path, name: str) -> Owner | None:
     """Who holds a lock; None where it is free or its file says nothing (yet)."""
     generations = _generations(folder, name)
@@ -205,24 +200,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _is_stale(path: Path, limit_seconds: float) -> bool:
     """Whether a lock's holder is gone. One that vanishes while it is looked at was released, so it holds no one up."""
     try:
-        age = shared_time(path.parent.parent) - path.stat().st_mtime
+        changed = path.stat().st_mtime
     except FileNotFoundError:
         return True
+    age = shared_time(path.parent.parent) - changed
     owner, here = _owner(path), _self()
     if owner is not None and owner.machine and owner.machine == here.machine:
         if (owner.pid, owner.started) == (here.pid, here.started):
             return False  # this process itself holds it
-        if _started(owner.pid) != owner.started:
+        if started(owner.pid) != owner.started:
             return True
-    return age > limit_seconds
-
-
-@lru_cache
-def _ahead_of_monotonic(folder: Path) -> float:
-    """Looked up once: this machine's own clock may be wrong, and be set right while the process runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return os.fstat(file.fileno()).st_mtime - time.monotonic()
+    # By the clock of this process and by that of now: one that was set meanwhile makes no lock of the living old.
+    return age > limit_seconds and time_of_new_file(path.parent.parent) - changed > limit_seconds
 
 
 def _owner(path: Path) -> Owner | None:
@@ -233,21 +222,4 @@ def _owner(path: Path) -> Owner | None:
 
 
 def _self() -> Owner:
-    return Owner(socket.gethostname(), os.getpid(), _started(os.getpid()), _machine(), time.time())
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Start of a process in ticks since boot; empty where there is none (or the system has no /proc)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in {"Z", "X"} else fields[19]
+    return Owner(socket.gethostname(), os.getpid(), started(os.getpid()), this_machine(), time.time())

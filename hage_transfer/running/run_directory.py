@@ -104,9 +104,14 @@ class RunDirectory:
 
     def log_handler(self) -> logging.Handler:
         """A handler that appends to ``log.txt``; the caller adds it to a logger and closes it."""
-        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
+        handler = _LogFile(self.path / LOG_FILE, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         return handler
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  a name of logging's
+        """A full disk takes no line of the log; what the run writes there says so."""
 
 
 def _is_run(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from hage_transfer.damage import DAMAGE
 from hage_transfer.errors import DataError
-from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
+from hage_transfer.running.atomic import atomic_path, refused, temporary_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,12 +85,12 @@ def write_tensor(path: Path, blocks: Iterator[np.ndarray], *, n_rows: int, width
             try:
                 torch.save(mapped.reshape(n_rows, width), handle)
             except RuntimeError:  # torch says where in its own code, not that the disk is full
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+                raise refused(temporary) or OSError(errno.EIO, os.strerror(errno.EIO)) from None
 
 
 @contextmanager
 def _rows_file(path: Path) -> Iterator[Path]:
-    rows = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}.rows")
+    rows = temporary_path(path.with_name(f"{path.name}.rows"))
     try:
         yield rows
     finally:

@@ -19,8 +19,9 @@ from hage_transfer.data.feature_layouts.opened import (
     source_of,
 )
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor, write_tensor
+from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.running.atomic import TEMPORARY_MARK, atomic_path
+from hage_transfer.running.atomic import TEMPORARY_MARK
 
 LAYOUTS = ("hage", "clam", "trident", "pt")
 CONVERTED_FROM = "converted_from"
@@ -217,7 +218,7 @@ def _stamp_of(path: Path) -> str:
 
 
 def _write_h5(path: Path, source: FeatureSource, plan: _Plan, stamp: str, *, with_rows: bool) -> None:
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         file.attrs[CONVERTED_FROM] = stamp
         if with_rows:
             keys = source.keys
