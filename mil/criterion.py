@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from hage_transfer.targets.base import Fitted, Target
 from hage_transfer.targets.cox import cox_bag_loss
+from hage_transfer.targets.fitting import FoldTargets
 
 BagLoss = Callable[[Sequence[int], Float[Tensor, "fold output"]], Float[Tensor, " fold"]]
 """Of a bag: some folds and what they put out, to the loss of each."""
@@ -87,15 +88,8 @@ class ClassCriterion:
         return ()
 
 
-class TargetCriterion:
-    """The loss of a target; each fold has taken what it needs from its own training bags.
-
-    Args:
-        target: what is learnt.
-        values: of every bag.
-        training: bags of each fold.
-        device: of the losses.
-    """
+class TargetCriterion(FoldTargets):
+    """The loss of a target; each fold has taken what it needs from its own training bags."""
 
     def __init__(
         self,
@@ -105,10 +99,7 @@ class TargetCriterion:
         *,
         device: str,
     ) -> None:
-        self.target, self.values = target, values
-        self._fitted = [target.fit(values[rows]) for rows in training]
-        wanted = np.stack([target.wanted(values, fitted) for fitted in self._fitted])
-        self.wanted = torch.from_numpy(wanted).float().to(device)
+        super().__init__(target, values, training, device=device)
         width = len(values) if target.looks_around else 0
         self.memory = torch.full((len(training), width), torch.nan, device=device)
 
@@ -139,18 +130,3 @@ class TargetCriterion:
         wanted = self.wanted[fold, list(bags)].to(outputs.device)
         kept = torch.ones(1, len(bags), dtype=torch.bool, device=outputs.device)
         return float(self.target.set_loss(outputs[None], wanted[None], kept))
-
-    def scores(self, fold: int, outputs: Float[np.ndarray, "bag output"]) -> Float[np.ndarray, "bag score"]:
-        """The target's."""
-        return self.target.scores(outputs.astype(np.float64), self._fitted[fold])
-
-    def settle(self, of_fold: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> None:
-        """A baseline, where the target has one."""
-        if self.target.looks_around:
-            for fold, fitted in enumerate(self._fitted):
-                rows, outputs = of_fold(fold)
-                self._fitted[fold] = self.target.refit(fitted, self.values[rows], outputs.astype(np.float64))
-
-    def fitted(self, fold: int) -> Fitted:
-        """See ``Criterion``."""
-        return self._fitted[fold]

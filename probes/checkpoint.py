@@ -13,6 +13,7 @@ from hage_transfer.compare.records import FINAL
 from hage_transfer.errors import DataError
 from hage_transfer.probes.linear import LinearProbes
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import FACTS, read_tensors, refuse_not_finite, save_tensors, tensors_sha256
 
 SCHEMA_VERSION = 1
@@ -26,8 +27,9 @@ class SavedProbes:
     Attributes:
         probes: of raw features.
         heads: the fold that each kept back; ``final``: trained on every row.
-        classes: names, in the order of the logits.
-        meta: what else the header records: ``work``, the job that they came from.
+        classes: names of the outputs: the classes, in the order of the logits, or a target's.
+        meta: what else the header records: ``work``, the job that they came from; of a target beyond classes
+            ``target``, its facts, and ``fitted``, what each head took of its rows.
     """
 
     probes: LinearProbes
@@ -39,10 +41,13 @@ class SavedProbes:
         """The heads of the folds alone, or the one that was trained on every row alone."""
         chosen = [place for place, head in enumerate(self.heads) if (head == FINAL) == final]
         probes = LinearProbes(self.probes.weights[chosen], self.probes.biases[chosen], self.probes.shift)
-        return replace(self, probes=probes, heads=tuple(self.heads[place] for place in chosen))
+        meta = dict(self.meta)
+        if "fitted" in meta:
+            meta["fitted"] = [meta["fitted"][place] for place in chosen]
+        return replace(self, probes=probes, heads=tuple(self.heads[place] for place in chosen), meta=meta)
 
-    def probabilities(self, rows: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row head class"]:
-        """Class probabilities of every row by every head.
+    def scores(self, rows: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "head row score"]:
+        """Class probabilities (or scores of the target) of every row by every head.
 
         Raises:
             DataError: rows of another width.
@@ -50,7 +55,11 @@ class SavedProbes:
         if rows.ndim != 2 or rows.shape[1] != len(self.probes.shift):
             raise DataError(f"features have shape {rows.shape}, the probe takes (rows, {len(self.probes.shift)})")
         every = np.ones((len(self.heads), len(rows)), dtype=bool)
-        return self.probes.probabilities(rows, every).transpose(1, 0, 2)
+        target = target_of(self.meta.get("target"))
+        if target is None:
+            return self.probes.probabilities(rows, every)
+        outputs = self.probes.outputs(rows, every).astype(np.float64)
+        return np.stack([target.scores(one, tuple(own)) for one, own in zip(outputs, self.meta["fitted"], strict=True)])
 
 
 def save_probes(path: Path, saved: SavedProbes) -> None:

@@ -1,12 +1,13 @@
 """Config of `hage encode patches` and `hage probe`; the paper's values are the defaults where it gives them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hage_transfer.compare.source_settings import Controls, Label, NullCopies, Sources, SourceSettings
 from hage_transfer.config import EncoderSettings, PatchSetSettings, Settings, SplitSettings
+from hage_transfer.targets.settings import ClassSettings, TargetSettings, refuse_class_keys, tagged
 
 Classifier = Literal["logistic", "knn", "class_mean"]
 
@@ -19,6 +20,12 @@ class ProbeTrainSettings(Settings):
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, on the weights")
     standardise: bool = Field(True, description="scale each feature by the fold's training rows")
+    min_steps: int = Field(
+        1000,
+        ge=0,
+        description="of a target beyond classes: further epochs until so many steps are made, since a number has a "
+        "scale, which the few steps of a small set do not reach",
+    )
     final: bool = Field(
         False, description="also train a probe on every row, beside the folds', for new patients; changes no number"
     )
@@ -76,6 +83,7 @@ class ProbeConfig(Settings):
     features: Path = Field(Path("features/patches"), description="folder of features.h5 and labels.csv")
     encoder: EncoderSettings = EncoderSettings()
     sources: Sources = Field({"frozen": SourceSettings()})
+    target: TargetSettings = ClassSettings()
     label_map: dict[Label, Label] = Field(
         {}, description="patterns of the set's labels (tumor_*) to classes of the probe; empty: the labels themselves"
     )
@@ -87,9 +95,28 @@ class ProbeConfig(Settings):
         None, description="two classes: the one that AUC, recall and F1 speak of; None: the last in sorted order"
     )
     select_by: Literal["auc", "accuracy", "balanced_accuracy", "recall", "f1"] = Field(
-        "auc", description="what the selection (select=True) takes the best encoder by"
+        "auc",
+        description="what the selection (select=True) takes the best encoder by; a target beyond classes: its main one",
     )
     null: int = NullCopies
     controls: bool | Path | None = Controls
     memory_gib: float = Field(4.0, ge=0, description="features that are larger are streamed; the numbers are the same")
     seed: int = Field(0, ge=0, lt=2**32, description="of the order of rows; folds have split.seed")
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _target_has_a_kind(cls, tree: Any) -> Any:
+        return tagged(tree)
+
+    @model_validator(mode="after")
+    def _keys_of_classes(self) -> "ProbeConfig":
+        keys = {
+            "positive": self.positive,
+            "label_map": self.label_map or None,
+            "cross_checks.classifiers": ", ".join(self.cross_checks.classifiers) or None,
+            "select_by": None if self.select_by == "auc" else self.select_by,
+        }
+        refuse_class_keys(self.target, keys)
+        if not isinstance(self.target, ClassSettings) and self.target.missing == "drop":
+            raise ValueError("target.missing = drop: of bags alone; leave such patches out of the set")
+        return self

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from hage_transfer.compare.classification import classification_metrics
 from hage_transfer.compare.cross_validation import compared
 from hage_transfer.compare.null import META as NULL
 from hage_transfer.compare.null import baseline_trials, with_null
 from hage_transfer.compare.null_copies import COPY, write_copies
-from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
+from hage_transfer.compare.out_of_fold import OutOfFold, classification_records, scored_records
 from hage_transfer.compare.records import FINAL, Record
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.splits import write_split
@@ -109,9 +111,7 @@ def evaluate_probes(
     ]
     classifiers = [LINEAR, *config.cross_checks.classifiers]
     jobs = {
-        (classifier, name, trial): _job(
-            config, labels, folds, heads, classifier, name, trial, files, run=run, device=device
-        )
+        (classifier, name, trial): _job(plan, heads, classifier, name, trial, files, run=run, device=device)
         for classifier in classifiers
         for name, trial, files in trials
     }
@@ -129,12 +129,13 @@ def evaluate_probes(
         sides = {side: labels.keys[getattr(fold, side)].tolist() for side in ("train", "validation", "test")}
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", **sides)
     checks = cross_check_table(predictions, tested.labels, test_rows=tested.folds, positive=positive)
+    values = plan.scoring("test")
     curve = curve_table(
         {(name, trial): found[LINEAR, name, trial] for name, trial, _ in trials},
         heads.names,
         heads.draws,
         tested,
-        positive=positive,
+        measure=partial(_class_metrics, tested, positive) if values is None else values.measure,
     )
     write_table(run.path / "cross_checks.csv", checks)
     write_table(run.path / "learning_curve.csv", curve)
@@ -156,14 +157,22 @@ def evaluate_probes(
             "learning_curve": curve,
             "curve_unit": config.learning_curve.unit if labels.groups is not None else "row",
         },
+        values=values,
     )
-    chosen = _validation_records(predictions[LINEAR], folds, labels, positive)  # of an official split alone
+    chosen = _validation_records(plan, predictions[LINEAR])  # of an official split alone
     results = Results([*results.records, *chosen], results.meta)
     if config.null:
         baseline = baseline_trials(sources)[0][0]
         results = with_null(results, _of_copies(plan, baseline, run, device, n_jobs, progress))
     results.save(run.results_path)
     return results
+
+
+def _class_metrics(
+    tested: TestedRows, positive: int | None, fold: str, shares: Float[np.ndarray, "tested class"]
+) -> dict[str, float | None]:
+    rows = tested.folds[fold]
+    return classification_metrics(tested.labels.class_indices[rows], shares[rows], positive=positive)
 
 
 def _of_copies(
@@ -200,9 +209,7 @@ def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) 
 
 
 def _job(
-    config: ProbeConfig,
-    labels: LabelTable,
-    folds: Sequence[ProbeFold],
+    plan: ProbePlan,
     heads: _Heads,
     classifier: str,
     name: str,
@@ -212,6 +219,7 @@ def _job(
     run: RunDirectory,
     device: str,
 ) -> Job:
+    config, labels, folds = plan.config, plan.labels, plan.folds
     all_labels = [place for place, draw in enumerate(heads.draws) if draw.share == 1]
     chosen = list(range(len(heads.draws))) if classifier == LINEAR else all_labels
     training, wanted = heads.training[chosen], heads.wanted[chosen]
@@ -224,7 +232,7 @@ def _job(
                 np.vstack([mask, np.full(len(labels), one)]) for mask, one in ((training, True), (wanted, False))
             )
             variants.append(0)
-    sha256 = work_sha256(classifier, files, labels, training, wanted)
+    sha256 = work_sha256(classifier, files, labels, training, wanted, plan.target)
     work = ProbeJob(
         classifier=classifier,
         paths=tuple(files),
@@ -242,14 +250,21 @@ def _job(
         done=run.path / "jobs" / name / f"{classifier}_trial_{trial or 0}-{sha256}.npy",
         models=probes_path(run.path, source=name, trial=trial or 0) if kept else None,
         kept=kept,
+        target=plan.target,
+        values=labels.values,
     )
     return Job(f"{name} trial {trial or 0} {classifier}", work.done, run_probe_job, (work,))
 
 
-def _validation_records(
-    predictions: Sequence[OutOfFold], folds: Sequence[ProbeFold], labels: LabelTable, positive: int | None
-) -> list[Record]:
-    rows = {fold.name: fold.validation for fold in folds if len(fold.validation)}
+def _validation_records(plan: ProbePlan, predictions: Sequence[OutOfFold]) -> list[Record]:
+    if plan.target is not None:
+        scoring = plan.scoring("validation")
+        if scoring is None:
+            return []
+        names = list(scoring.tested.folds)
+        return scored_records(predictions, task="probe", folds=names, measure=scoring.measure, split="validation")
+    rows = {fold.name: fold.validation for fold in plan.folds if len(fold.validation)}
+    indices = plan.labels.class_indices
     return classification_records(
-        predictions, task="probe", labels=labels.class_indices, test_rows=rows, positive=positive, split="validation"
+        predictions, task="probe", labels=indices, test_rows=rows, positive=plan.positive, split="validation"
     )

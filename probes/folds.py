@@ -62,7 +62,7 @@ def _official(split: ProbeSplitSettings, labels: LabelTable) -> ProbeFold:
     parts = _parts_of_keys(labels) if split.parts is None else _parts_of_table(split.parts, labels)
     rows = {part: np.flatnonzero(parts == part) for part in ("train", "valid", "test")}
     for part in ("train", "test"):
-        absent = sorted(set(labels.classes) - set(labels.labels[rows[part]].tolist()))
+        absent = labels.absent(rows[part])
         if absent:
             raise SplitError(f"the official {part} part has no row of class {', '.join(absent)}")
     if split.by_group and labels.groups is not None:

@@ -18,6 +18,7 @@ from hage_transfer.probes.config import CrossCheckSettings, ProbeTrainSettings
 from hage_transfer.running.atomic import atomic_path
 from hage_transfer.running.file_stamp import written
 from hage_transfer.running.threads import torch_threads
+from hage_transfer.targets.base import Target
 
 if TYPE_CHECKING:
     from hage_transfer.probes.linear import LinearProbes
@@ -40,7 +41,7 @@ class ProbeJob:
         paths: feature files whose columns stand side by side.
         keys: of the rows.
         labels: class of each row.
-        classes: of the set.
+        classes: of the set; what folds are stratified by, of a target beyond classes.
         training: where each head trains; the heads of a cross-check are the folds.
         wanted: rows whose probabilities are wanted of each head.
         variants: which variant each head belongs to; within one, heads want different rows.
@@ -52,6 +53,8 @@ class ProbeJob:
         done: file of the probabilities, (variant, row, class); NaN where a row is not wanted.
         models: file of the heads that are kept, in place and by name; None: a cross-check, which keeps none.
         kept: name of each head that is kept, by its place.
+        target: what is learnt in place of classes.
+        values: that it is of.
     """
 
     classifier: str
@@ -70,6 +73,13 @@ class ProbeJob:
     done: Path
     models: Path | None = None
     kept: Mapping[int, str] = field(default_factory=dict)
+    target: Target | None = None
+    values: Float[np.ndarray, "row value"] | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a head puts out."""
+        return self.classes if self.target is None else self.target.outputs
 
 
 def run_probe_job(work: ProbeJob) -> None:
@@ -84,7 +94,7 @@ def run_probe_job(work: ProbeJob) -> None:
 
     with torch_threads(1), open_rows(work.paths, work.keys, memory_gib=work.memory_gib) as features:
         of_heads = _probabilities(work, features)
-    shape = max(work.variants) + 1, len(work.keys), len(work.classes)
+    shape = max(work.variants) + 1, len(work.keys), of_heads.shape[2]
     found = np.full(shape, np.nan, dtype=np.float32)
     broken = next(
         (head for head in range(len(of_heads)) if not np.isfinite(of_heads[head, work.wanted[head]]).all()), None
@@ -132,7 +142,12 @@ def remove_damaged(path: Path) -> None:
 
 
 def work_sha256(
-    classifier: str, paths: Sequence[Path], labels: LabelTable, training: np.ndarray, wanted: np.ndarray
+    classifier: str,
+    paths: Sequence[Path],
+    labels: LabelTable,
+    training: np.ndarray,
+    wanted: np.ndarray,
+    target: Target | None = None,
 ) -> str:
     """Names a job's file by what went into it, so that other features, labels or folds are another file.
 
@@ -146,6 +161,8 @@ def work_sha256(
     digest.update("\n".join([*labels.keys.tolist(), *labels.labels.tolist()]).encode())
     for mask in (training, wanted):
         digest.update(np.packbits(mask).tobytes())
+    if target is not None and labels.values is not None:
+        digest.update(json.dumps(target.facts()).encode() + labels.values.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -158,10 +175,12 @@ def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.nda
     rows, wanted, options = (features, work.labels, work.training), work.wanted, work.cross_checks
     n_classes, device = len(work.classes), work.device
     if work.classifier == LINEAR:
-        train: dict[str, Any] = work.train.model_dump(exclude={"final"})
-        fitted = train_probes(*rows, n_classes=n_classes, seed=work.seed, device=device, **train)
-        _keep(work, fitted)
-        return fitted.probabilities(features, wanted)
+        train: dict[str, Any] = work.train.model_dump(exclude={"final", "min_steps"})
+        if work.target is None:
+            fitted = train_probes(*rows, n_classes=n_classes, seed=work.seed, device=device, **train)
+            _keep(work, fitted)
+            return fitted.probabilities(features, wanted)
+        return _scores(work, work.target, features, train)
     if work.classifier == "logistic":
         fitted = train_logistic(
             *rows,
@@ -176,7 +195,36 @@ def _probabilities(work: ProbeJob, features: "LabelledFeatures") -> Float[np.nda
     return class_mean_probabilities(*rows, wanted, n_classes=n_classes, device=device)
 
 
-def _keep(work: ProbeJob, fitted: "LinearProbes") -> None:
+def _scores(
+    work: ProbeJob, target: Target, features: "LabelledFeatures", train: dict[str, Any]
+) -> Float[np.ndarray, "head row score"]:
+    """Of a target beyond classes; NaN where a row is not wanted."""
+    from hage_transfer.probes.linear import train_probes
+    from hage_transfer.targets.fitting import FoldTargets
+
+    assert work.values is not None
+    places = [np.flatnonzero(rows) for rows in work.training]
+    targets = FoldTargets(target, work.values, places, device=work.device)
+    train["epochs"] = max(train["epochs"], -(-work.train.min_steps // -(-features.n_rows // train["batch_size"])))
+    fitted = train_probes(
+        features,
+        work.labels,
+        work.training,
+        n_classes=len(work.outputs),
+        seed=work.seed,
+        device=work.device,
+        target=targets,
+        **train,
+    )
+    if target.looks_around:
+        of_training = fitted.outputs(features, work.training)
+        targets.settle(lambda head: (places[head], of_training[head, places[head]]))
+    _keep(work, fitted, {"target": target.facts(), "fitted": [targets.fitted(head) for head in work.kept]})
+    outputs = fitted.outputs(features, work.wanted)
+    return np.stack([targets.scores(head, of_head) for head, of_head in enumerate(outputs)])
+
+
+def _keep(work: ProbeJob, fitted: "LinearProbes", meta: Mapping[str, Any] | None = None) -> None:
     """Writes the heads that are kept; those that diverged are refused by what reads the probabilities."""
     from hage_transfer.probes.checkpoint import SavedProbes, save_probes
     from hage_transfer.probes.linear import LinearProbes
@@ -185,6 +233,5 @@ def _keep(work: ProbeJob, fitted: "LinearProbes") -> None:
         places = list(work.kept)
         chosen = LinearProbes(fitted.weights[places], fitted.biases[places], fitted.shift)
         heads = tuple(work.kept.values())
-        save_probes(
-            work.models, SavedProbes(probes=chosen, heads=heads, classes=work.classes, meta={"work": work.done.stem})
-        )
+        facts = {"work": work.done.stem, **(meta or {})}
+        save_probes(work.models, SavedProbes(probes=chosen, heads=heads, classes=work.outputs, meta=facts))

@@ -6,6 +6,7 @@ on. Heads share nothing else, so each comes out as if trained alone on the same 
 Standardisation by a head's own training rows is folded into its weights, which is why one product serves all heads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,14 @@ from hage_transfer.probes.batches import shuffled_batches
 from hage_transfer.probes.moments import Moments, training_moments
 from hage_transfer.probes.rows import LabelledFeatures
 from hage_transfer.running.ticks import tick
+from hage_transfer.targets.fitting import FoldTargets
 
 EPS = 1e-6
 """Of AdamW. A balanced batch has no slope in the biases at the start but for rounding, and at torch's 1e-8 the sign of
 that rounding would make a whole step."""
+
+Slopes = Callable[[Int[np.ndarray, " batch"], Tensor, Tensor], Tensor]
+"""Of a batch's rows, (batch, head, output) of them and which (batch, head) are kept, to each head's dL/d(output)."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,22 @@ class LinearProbes:
         self, features: LabelledFeatures | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
     ) -> Float[np.ndarray, "head row class"]:
         """Class probabilities of the wanted rows of each head, from one pass; rows that are not wanted are NaN."""
+        return torch.from_numpy(self.outputs(features, wanted)).softmax(dim=2).numpy()
+
+    def outputs(
+        self, features: LabelledFeatures | Float[np.ndarray, "row feature"], wanted: Bool[np.ndarray, "head row"]
+    ) -> Float[np.ndarray, "head row output"]:
+        """What the heads put out, likewise."""
         rows = LabelledFeatures.of(features)
         n_heads, n_classes, n_features = self.weights.shape
         found = np.full((n_heads, rows.n_rows, n_classes), np.nan, dtype=np.float32)
         flat = self.weights.reshape(-1, n_features).T
         for place, chunk in rows.chunks():
-            logits = (chunk.to(self.shift.device) - self.shift) @ flat
-            shares = (logits.unflatten(1, (n_heads, n_classes)) + self.biases).softmax(dim=2).cpu().numpy()
+            products = (chunk.to(self.shift.device) - self.shift) @ flat
+            outputs = (products.unflatten(1, (n_heads, n_classes)) + self.biases).cpu().numpy()
             for head in range(n_heads):
                 chosen = wanted[head, place]
-                found[head, place][chosen] = shares[chosen, head]
+                found[head, place][chosen] = outputs[chosen, head]
         return found
 
 
@@ -67,6 +78,7 @@ def train_probes(
     standardise: bool = True,
     seed: int = 0,
     device: str = "cpu",
+    target: FoldTargets | None = None,
 ) -> LinearProbes:
     """Trains one linear layer per head with AdamW, all heads together.
 
@@ -87,6 +99,7 @@ def train_probes(
         standardise: scale features by the mean and std of each head's training rows.
         seed: of the order of rows.
         device: where the products are taken.
+        target: what is learnt in place of the labels, fitted to each head's rows; ``n_classes`` are then its outputs.
 
     Raises:
         SplitError: a head without training rows.
@@ -96,7 +109,8 @@ def train_probes(
     moments = _on(training_moments(rows, training, standardise=standardise), device)
     heads = _Heads(len(training), n_classes, moments)
     optimiser = heads.optimiser(learning_rate=learning_rate, weight_decay=weight_decay)
-    targets, masks = torch.from_numpy(labels), torch.from_numpy(np.ascontiguousarray(training.T))
+    slopes = _class_slopes(labels) if target is None else _target_slopes(target)
+    masks = torch.from_numpy(np.ascontiguousarray(training.T))
     generator = torch.Generator().manual_seed(seed)
     batches = shuffled_batches(
         rows, shift=moments.shift.cpu(), epochs=epochs, batch_size=batch_size, generator=generator
@@ -105,7 +119,7 @@ def train_probes(
     for step, (chosen, centred) in enumerate(batches):
         tick(step / steps)
         kept = masks[chosen]
-        heads.set_gradients(centred.to(device), targets[chosen].to(device), kept.to(device))
+        heads.set_gradients(centred.to(device), kept.to(device), lambda *batch: slopes(chosen, *batch))  # noqa: B023
         heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())
         optimiser.step()
     return LinearProbes(*heads.for_raw_rows(), moments.shift)
@@ -140,22 +154,19 @@ class _Heads:
     def set_gradients(
         self,
         centred: Float[Tensor, "batch feature"],
-        targets: Int[Tensor, " batch"],
         kept: Bool[Tensor, "batch head"],
+        slopes_of: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        """Gradients of every head's mean cross-entropy over its kept rows.
+        """Gradients of every head's mean loss over its kept rows.
 
-        With s = softmax(z) and t the target's indicator, dL/dz = (s - t) / n on kept rows. For z = W (x - m) / c + b:
-        dL/db = sum dL/dz, dL/dW = (sum dL/dz x - dL/db m) / c, so rows are multiplied once for all heads. ``centred``
-        is rows less the shift, from which m is measured too.
+        For z = W (x - m) / c + b: dL/db = sum dL/dz, dL/dW = (sum dL/dz x - dL/db m) / c, so rows are multiplied once
+        for all heads. ``centred`` is rows less the shift, from which m is measured too; ``slopes_of`` makes dL/dz of
+        outputs and ``kept``.
         """
         moments = self._moments
         raw_weights, raw_biases = self.for_raw_rows()
-        slopes = (centred @ raw_weights.flatten(0, 1).T).unflatten(1, raw_biases.shape).add_(raw_biases).softmax(dim=2)
-        slopes.scatter_add_(
-            2, targets[:, None, None].expand(-1, len(raw_biases), 1), -torch.ones_like(slopes[:, :, :1])
-        )
-        slopes *= (kept / kept.sum(dim=0).clamp(min=1)).unsqueeze(2)
+        outputs = (centred @ raw_weights.flatten(0, 1).T).unflatten(1, raw_biases.shape).add_(raw_biases)
+        slopes = slopes_of(outputs, kept)
         of_biases = slopes.sum(dim=0)
         of_rows = (slopes.flatten(1).T @ centred).unflatten(0, raw_biases.shape)
         of_weights = (of_rows - of_biases.unsqueeze(2) * moments.mean.unsqueeze(1)) / moments.scale.unsqueeze(1)
@@ -166,6 +177,30 @@ class _Heads:
         """Leaves heads out of the next step: AdamW takes a parameter without gradient as no step."""
         for head in heads:
             self._layers[head].grad = self._offsets[head].grad = None
+
+
+def _class_slopes(labels: Int[np.ndarray, " row"]) -> Slopes:
+    """Of the mean cross-entropy: with s = softmax(z) and t the class's indicator, (s - t) / n on kept rows."""
+    targets = torch.from_numpy(labels)
+
+    def slopes(rows: np.ndarray, outputs: Tensor, kept: Tensor) -> Tensor:
+        found, own = outputs.softmax(dim=2), targets[rows].to(outputs.device)
+        found.scatter_add_(2, own[:, None, None].expand(-1, found.shape[1], 1), -torch.ones_like(found[:, :, :1]))
+        return found.mul_((kept / kept.sum(dim=0).clamp(min=1)).unsqueeze(2))
+
+    return slopes
+
+
+def _target_slopes(targets: FoldTargets) -> Slopes:
+    """Of a target's loss of the kept rows together, by autograd."""
+
+    def slopes(rows: np.ndarray, outputs: Tensor, kept: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            losses = targets.target.set_loss(leaf.transpose(0, 1), targets.wanted[:, rows], kept.T)
+            return torch.autograd.grad(losses.sum(), leaf)[0]
+
+    return slopes
 
 
 def _on(moments: Moments, device: str) -> Moments:

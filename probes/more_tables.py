@@ -1,13 +1,12 @@
 """Tables beside the paper's probe: other classifiers on the same folds, and the linear probe on fewer labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.compare.classification import classification_metrics
 from hage_transfer.compare.out_of_fold import OutOfFold, classification_records
 from hage_transfer.compare.records import MEAN, STD, mean_of_defined
 from hage_transfer.compare.tested_rows import TestedRows
@@ -57,11 +56,12 @@ def curve_table(
     draws: Sequence[LabelDraw],
     tested: TestedRows,
     *,
-    positive: int | None,
+    measure: Callable[[str, np.ndarray], Mapping[str, float | None]],
 ) -> list[dict[str, Any]]:
     """Metrics of every share of the labels: one row a source, share, draw, fold and metric; trials are averaged.
 
     ``labels`` is how many rows trained and ``groups`` from how many groups. Empty where no shares were asked for.
+    ``measure`` makes metrics of a fold's name and a source's predictions of all rows.
     """
     if len(variants) == 1:
         return []
@@ -71,8 +71,8 @@ def curve_table(
     for source in dict.fromkeys(name for name, _ in found):
         trials = [shares for (name, _), shares in found.items() if name == source]
         for variant, (share, number) in enumerate(variants):
-            for fold, rows_of_fold in tested.folds.items():
-                scores = [_scores(shares[variant], tested.labels, rows_of_fold, positive=positive) for shares in trials]
+            for fold in names:
+                scores = [measure(fold, shares[variant]) for shares in trials]
                 trained = drawn[share, number, fold]
                 groups = None if whole.groups is None else len(np.unique(whole.groups[trained]))
                 place = {"source": source, "share": share, "draw": number, "fold": fold}
@@ -88,9 +88,3 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         write_csv(path, list(rows[0]), rows)
     else:
         path.unlink(missing_ok=True)
-
-
-def _scores(
-    shares: np.ndarray, labels: LabelTable, rows: np.ndarray, *, positive: int | None
-) -> dict[str, float | None]:
-    return classification_metrics(labels.class_indices[rows], shares[rows], positive=positive)

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from hage_transfer.data.image_hashes import PixelCheck, check_pixels
-from hage_transfer.data.labels import LabelTable, map_labels
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.patch_set import PatchSet
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.errors import ItemsFailedError
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.folds import probe_folds
+from hage_transfer.probes.plan import probe_labels
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.running.failures import FAILURES_FILE, write_failures
 from hage_transfer.running.progress import Progress
@@ -69,8 +70,8 @@ def check_patch_set(
         InputError: the set, its labels or its folds are wrong.
         ItemsFailedError: unreadable images, or identical ones on what may become two sides of a split.
     """
-    patches = read_patch_set(config.data)
-    labels = map_labels(LabelTable(keys=patches.keys, labels=patches.labels, groups=patches.groups), config.label_map)
+    patches = read_patch_set(config.data, labels_needed=config.target.kind == "classes")
+    labels, _ = probe_labels(config, LabelTable(keys=patches.keys, labels=patches.labels, groups=patches.groups))
     sizes = tuple(len(fold.test) for fold in probe_folds(config.split, labels))  # before the pixels
     if not pixels:
         return PatchCheck(labels, config.split.mode, sizes, None)

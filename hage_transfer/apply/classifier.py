@@ -193,7 +193,7 @@ class Classifier(os.PathLike[str]):
 
         models: Any = self.models_of(trial, final=final)
         if self.task == "probe":
-            return np.concatenate([one.probabilities(rows).transpose(1, 0, 2) for one in models]).astype(np.float64)
+            return np.concatenate([one.scores(rows) for one in models]).astype(np.float64)
         tiles = torch.from_numpy(rows)
         places = None if coords is None else torch.from_numpy(np.asarray(coords, dtype=np.int64))
         outputs = [one(tiles, places).logits.cpu().double().softmax(dim=1).numpy() for one in models]

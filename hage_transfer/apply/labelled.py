@@ -13,7 +13,7 @@ from hage_transfer.apply.scores import Scores
 from hage_transfer.compare.auc_bootstrap import auc_draws
 from hage_transfer.compare.bootstrap import MIN_GROUPS, cluster_bootstrap
 from hage_transfer.compare.classification import calibration_error, classification_metrics
-from hage_transfer.data.labels import read_labels
+from hage_transfer.data.labels import key_column, read_labels
 from hage_transfer.errors import DataError, nearest, some
 from hage_transfer.slide_names import match_names, slide_name
 
@@ -100,7 +100,7 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
 
 def _columns(path: Path, keys: list[str]) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=lambda name: str(name).strip())
-    key = next(name for name in ("key", "slide", "slide_id") if name in table.columns)
+    key = key_column(path, list(table.columns)) or ""
     names = table[key].str.strip()
     return table.set_index(names if key == "key" else names.map(slide_name)).loc[keys].reset_index(drop=True)
 

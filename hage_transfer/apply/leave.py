@@ -73,7 +73,7 @@ def leave_classifiers(run: FinishedRun) -> None:
     A source of which no directory can be made (columns of two frozen encoders side by side) is told in the log.
     """
     root = run.folder / form.FOLDER
-    if isinstance(run.config, MilConfig) and run.config.target.kind != "classes":
+    if run.config.target.kind != "classes":
         log.info("a target of kind %s leaves no classifier directory", run.config.target.kind)
         return
     repeats = run.config.train.repeats if isinstance(run.config, MilConfig) else 1

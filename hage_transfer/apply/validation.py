@@ -23,7 +23,7 @@ from hage_transfer.errors import ConfigError, DataError
 
 TASK = "apply"
 _MOST_VALUES, _BINS = 8, 10
-_OWN_COLUMNS = {"slide", "slide_id", "key", "label", "target", "group", "case_id", "mpp"}
+_OWN_COLUMNS = {"slide", "slide_id", "image_id", "key", "label", "target", "group", "case_id", "mpp"}
 
 
 def validate(scores: Scores, cohort: Cohort, *, subgroups: Sequence[str], trained: Mapping[str, Any]) -> Results:

@@ -63,8 +63,9 @@ def compared(
     labels, test_rows = scored.labels, scored.folds
     if values is not None:
         found = values.compared(predictions, task=task, folder=folder)
-        shared = {"task": task, "folds_by": "group" if by_group else "row", **scored.meta(positive=None), **found.meta}
-        return _guarded(Results(found.records, shared), scored, meta)
+        of_target = {"task": task, "folds_by": "group" if by_group else "row", **labels.meta(positive=None)}
+        of_target |= {**scored.meta(positive=None), **found.meta}
+        return _guarded(Results(found.records, of_target), scored, meta)
     n_rows = write_predictions(
         folder / "predictions.csv",
         predictions,

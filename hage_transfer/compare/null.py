@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.stats import norm
 
-from hage_transfer.compare.differences import METRIC_NAMES, paired_difference, t_quantile
+from hage_transfer.compare.differences import LOWER_IS_BETTER, METRIC_NAMES, paired_difference, t_quantile
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.split_sizes import SplitSizes, sizes_of
 
@@ -23,6 +23,8 @@ Trials = TypeVar("Trials")
 META = "null"
 METRICS = ("auc", "accuracy", "recall")
 POWER = 0.8
+UNBOUNDED = LOWER_IS_BETTER | {"r2"}
+"""Metrics whose best is no 1, or whose worst has no end: what is said of copies holds for the others."""
 _STEPS = 40
 _FARTHEST = 8.0
 _ROUNDING = 1e-12
@@ -121,6 +123,8 @@ def with_null(results: Results, of_copies: Results) -> Results:
     source = of_copies.sources[0]
     found = {}
     for metric in results.meta.get("metrics") or METRICS:
+        if metric in UNBOUNDED:
+            continue
         copies = [of_copies.fold_values(source, metric, trial=trial) for trial in of_copies.trials(source)]
         if len(copies) > 1 and all(copies):
             sizes = sizes_of(of_copies.meta, copies[0])

@@ -1,7 +1,7 @@
 """Label tables: csv `key,label[,group][,site]` of patches, `slide,label[,group][,site]` of slides.
 
 Published tables are read as they are where their columns have other names of these: ``target`` for label, ``slide_id``
-for slide, ``case_id`` for group.
+(CLAM, SurvPath) or ``image_id`` (PANDA) for slide, ``case_id`` for group.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,10 @@ from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.slide_names import slide_name
 
-KEY_COLUMNS = ("key", "slide", "slide_id")
+LABELS_FILE = "labels.csv"
+"""Name of the table that encoding writes."""
+KEY_COLUMNS = ("key", "slide", "slide_id", "image_id")
+"""What names a row; the first two are ours, the others published tables'."""
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
@@ -102,7 +105,10 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         columns = table.columns
         table.refuse_repeated(filter(None, columns), path=path)
         rows = list(table.rows)
-    key, label, group = (_first(names, columns) for names in (KEY_COLUMNS, LABEL_COLUMNS, GROUP_COLUMNS))
+    key, label, group = (
+        key_column(path, columns),
+        *(_first(names, columns) for names in (LABEL_COLUMNS, GROUP_COLUMNS)),
+    )
     label = label if labels_needed else ""
     if key is None or label is None:
         raise DataError(
@@ -159,6 +165,20 @@ def map_labels(table: LabelTable, mapping: Mapping[str, str]) -> LabelTable:
     if idle:
         raise ConfigError(f"label_map.{idle[0]}: matches no label; the labels are {', '.join(table.classes)}")
     return replace(table, labels=np.array([classes[name] for name in table.labels.tolist()]))
+
+
+def key_column(path: Path, columns: Sequence[str]) -> str | None:
+    """The column that names a table's rows; None where it has none.
+
+    Raises:
+        DataError: no column of ours, and several of published tables.
+    """
+    there = [name for name in KEY_COLUMNS if name in columns]
+    if len(there) > 1 and there[0] not in ("key", "slide"):
+        raise DataError(
+            f"{path}: columns {' and '.join(there)} may both name the slides; give the one that is meant the name slide"
+        )
+    return there[0] if there else None
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:

@@ -38,8 +38,12 @@ class LabelledImage:
     group: str
 
 
-def read_patch_set(settings: PatchSetSettings) -> PatchSet:
+def read_patch_set(settings: PatchSetSettings, *, labels_needed: bool = True) -> PatchSet:
     """Finds the patches of a set and opens every header, so that a fault shows before hours of encoding.
+
+    Args:
+        settings: of the set.
+        labels_needed: False: a manifest without labels will do; they are then empty.
 
     Raises:
         DataError: no such file or column, an image that is missing, unreadable, listed twice or smaller than a tile,
@@ -47,13 +51,14 @@ def read_patch_set(settings: PatchSetSettings) -> PatchSet:
         ConfigError: keys that do not go together.
     """
     _check(settings)
-    return read_pcam(settings.root) if settings.layout == "pcam" else _of_images(settings)
+    return read_pcam(settings.root) if settings.layout == "pcam" else _of_images(settings, labels_needed)
 
 
-def find_images(settings: PatchSetSettings) -> list[LabelledImage]:
+def find_images(settings: PatchSetSettings, *, labels_needed: bool = False) -> list[LabelledImage]:
     """The image files of the layouts manifest, folder and pattern, not opened; errors as ``read_patch_set``."""
-    finders = {"manifest": _from_manifest, "folder": _from_folders, "pattern": _from_pattern}
-    return finders[settings.layout](settings)
+    if settings.layout == "manifest":
+        return _from_manifest(settings, labels_needed)
+    return _from_folders(settings) if settings.layout == "folder" else _from_pattern(settings)
 
 
 def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[np.ndarray, "tile 2"]:
@@ -76,8 +81,8 @@ def _check(settings: PatchSetSettings) -> None:
         raise ConfigError("data.stride_px needs data.tile_px, the side of the tiles it steps between")
 
 
-def _of_images(settings: PatchSetSettings) -> PatchSet:
-    images = find_images(settings)
+def _of_images(settings: PatchSetSettings, labels_needed: bool) -> PatchSet:
+    images = find_images(settings, labels_needed=labels_needed)
     sizes = _open_headers(images)
     tile_px, stride_px = settings.tile_px, settings.stride_px or settings.tile_px
     grids: list[np.ndarray | None] = [None] * len(images)
@@ -121,13 +126,14 @@ def _keys(image: LabelledImage, grid: np.ndarray | None) -> list[str]:
     return [image.key] if grid is None else [f"{image.key}#{x}_{y}" for x, y in grid]
 
 
-def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
+def _from_manifest(settings: PatchSetSettings, labels_needed: bool) -> list[LabelledImage]:
     path = settings.manifest
     if path is None:
         raise ConfigError("data.layout manifest needs data.manifest")
     with csv_table(path, absent="no such manifest (data.manifest)") as table:
         columns = table.columns
-        missing = [name for name in ("path", "label") if name not in columns]
+        needed = ("path", "label") if labels_needed else ("path",)
+        missing = [name for name in needed if name not in columns]
         if missing:
             raise DataError(
                 f"{path}: no column {', '.join(missing)}; a manifest has path,label[,group], this has "
@@ -135,19 +141,22 @@ def _from_manifest(settings: PatchSetSettings) -> list[LabelledImage]:
             )
         table.refuse_repeated(("path", "label", "group"), path=path)
         rows = [(line, {key: (row[key] or "").strip() for key in columns}) for line, row in table.rows]
-    _refuse_empty_cells(path, rows)
+    _refuse_empty_cells(path, rows, needed)
     if not rows:
         raise DataError(f"{path}: a manifest without rows")
-    images = [_image(settings.root, settings.root / row["path"], row["label"], row.get("group", "")) for _, row in rows]
+    images = [
+        _image(settings.root, settings.root / row["path"], row.get("label", ""), row.get("group", ""))
+        for _, row in rows
+    ]
     return _unique(images, path)
 
 
-def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
+def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]], needed: Sequence[str]) -> None:
     for line, row in rows:
         if any(len(part.encode()) > _LONGEST_NAME for part in row["path"].split("/")):
             raise DataError(f"{path}: line {line}: {row['path'][:40]}... is a longer name than a file can have")
         group = {"group": row["group"]} if row.get("group") else {}
-        refuse_missing(path, line, {"path": row["path"], "label": row["label"], **group})
+        refuse_missing(path, line, {**{name: row[name] for name in needed}, **group})
     without = [line for line, row in rows if not row.get("group")]
     if 0 < len(without) < len(rows):
         raise DataError(

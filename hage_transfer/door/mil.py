@@ -9,6 +9,7 @@ import pandas as pd
 
 from hage_transfer.apply.leave import FinishedRun, leave_classifiers
 from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
+from hage_transfer.data.labels import LABELS_FILE
 from hage_transfer.door import readers
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
@@ -18,7 +19,7 @@ from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import encode_bags
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, LABELS_FILE
+from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER
 from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.mil.config import MilConfig

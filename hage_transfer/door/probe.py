@@ -6,7 +6,7 @@ from typing import Any
 
 from hage_transfer.apply.leave import FinishedRun, leave_classifiers
 from hage_transfer.config import Changes
-from hage_transfer.data.labels import read_labels
+from hage_transfer.data.labels import LABELS_FILE, read_labels
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
@@ -14,7 +14,7 @@ from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.sections_and_patches import FEATURES_FILE, LABELS_FILE, encode_patches
+from hage_transfer.encode.sections_and_patches import FEATURES_FILE, encode_patches
 from hage_transfer.encode.selection import select as write_selection
 from hage_transfer.encode.sources import candidates, check_sources, needs_frozen, resolve_sources, side_by_side
 from hage_transfer.probes.config import ProbeConfig
@@ -97,15 +97,18 @@ def probe(
         read_parts(settings.split.parts)
     table.write()
     if needs_frozen(settings.sources):
+        target = settings.target  # values of a label table that encoding writes are checked as soon as it is there
+        is_late = target.kind != "classes" and target.table is None and settings.data.manifest is None
         encode_patches(
             settings,
             own=own,
             device=resolved,
             overwrite=False,
-            check=lambda labels: plan_probe(settings, labels),
+            check=None if is_late else lambda labels: plan_probe(settings, labels),
             progress=progress,
         )
-    plan = plan_probe(settings, read_labels(settings.features / LABELS_FILE))
+    labels = read_labels(settings.features / LABELS_FILE, labels_needed=settings.target.kind == "classes")
+    plan = plan_probe(settings, labels)
     run = RunDirectory.open(folder, settings, overwrite=overwrite)
     table.write()
     with run_log(run), shown("probe", progress) as tell:
@@ -117,5 +120,6 @@ def probe(
             FinishedRun(folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results)
         )
     if select:
-        write_selection(results, encoders, metric=settings.select_by, run=folder)
+        metric = settings.select_by if plan.target is None else plan.target.metrics[0]
+        write_selection(results, encoders, metric=metric, run=folder)
     return RunResults.read(folder)

@@ -10,13 +10,12 @@ import cloudpickle
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.feature_journal import journal_path
-from hage_transfer.data.labels import LABEL_COLUMNS, read_labels
+from hage_transfer.data.labels import LABEL_COLUMNS, LABELS_FILE, read_labels
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.encode.item import Item
 from hage_transfer.encode.items import encode_items
 from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.encode.sections_and_patches import (
-    LABELS_FILE,
     image_bag_items,
     refuse_manifest_at,
     write_labels,
@@ -185,7 +184,7 @@ def _items(config: MilConfig, shard: str | None) -> tuple[list[Item], list[Item]
     if config.data.layout == "pcam":
         raise ConfigError("data.layout pcam: single patches make no bags; use `probe`")
 
-    items = image_bag_items(read_patch_set(config.data), config.features)
+    items = image_bag_items(read_patch_set(config.data, labels_needed=config.target.kind == "classes"), config.features)
     return items, part(items, shard)
 
 
@@ -206,7 +205,7 @@ def _write_table(config: MilConfig, items: list[Item], book: StatusBook, *, labe
         labels, groups = table.labels, table.groups
     else:
         refuse_manifest_at(target, config.data)
-        patches = read_patch_set(config.data)  # type: ignore[arg-type]
+        patches = read_patch_set(config.data, labels_needed=labels_needed)  # type: ignore[arg-type]
         first = [source.rows.start for source in patches.sources]
         labels, groups = patches.labels[first], None if patches.groups is None else patches.groups[first]
     with book.table_lock(LABELS_FILE):  # other workers write it too

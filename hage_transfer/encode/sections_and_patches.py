@@ -12,7 +12,7 @@ import anndata as ad
 import numpy as np
 
 from hage_transfer.config import Settings
-from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.labels import LABELS_FILE, LabelTable
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.sections import read_sections
@@ -33,7 +33,7 @@ from hage_transfer.slides.reader import READING
 log = logging.getLogger(__name__)
 
 ENLARGED_BEYOND = 1.5
-FEATURES_FILE, FEATURES_FOLDER, LABELS_FILE = "features.h5", "features", "labels.csv"
+FEATURES_FILE, FEATURES_FOLDER = "features.h5", "features"
 
 
 def encode_sections(
@@ -95,7 +95,7 @@ def encode_patches(
     if own is None:
         find_weights(config.encoder)
     refuse_manifest_at(config.features / LABELS_FILE, config.data)
-    patches = read_patch_set(config.data)
+    patches = read_patch_set(config.data, labels_needed=config.target.kind == "classes")
     if check is not None:
         check(LabelTable(keys=patches.keys, labels=patches.labels, groups=patches.groups))
     item = patch_set_item(patches, config.features)

@@ -99,7 +99,7 @@ def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
 
 
 def _of_images(data: PatchSetSettings, slides: list[str]) -> dict[str, SlideImage | None]:
-    paths = {bag_name(source): data.root / source.key for source in read_patch_set(data).sources}
+    paths = {bag_name(source): data.root / source.key for source in read_patch_set(data, labels_needed=False).sources}
     return {
         slide: SlideImage(paths.get(slide), reason="" if slide in paths else f"slide {slide}: no image in {data.root}")
         for slide in slides

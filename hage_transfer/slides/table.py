@@ -8,7 +8,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
 
-COLUMNS = ("slide", "slide_id")
+COLUMNS = ("slide", "slide_id", "image_id")
 """Names of the column of slides, as label tables have them."""
 
 
@@ -38,6 +38,7 @@ def read_slide_table(path: Path) -> list[SlideRow]:
         columns = table.columns
         rows = list(table.rows)
     names = [column for column in COLUMNS if column in columns]
+    names = [name for name in names if name != "image_id" or len(names) == 1 or "slide" not in names]
     if len(names) != 1:
         raise DataError(
             f"{path}: a slide table has a column {' or '.join(COLUMNS)}, one of them; "

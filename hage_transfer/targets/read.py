@@ -1,6 +1,7 @@
 """Values of a target from its table: read, checked line by line, and joined to the rows of a label table."""
 
 import logging
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.csv_table import as_number, csv_table, is_missing
-from hage_transfer.data.labels import GROUP_COLUMNS, KEY_COLUMNS, LabelTable, read_labels
+from hage_transfer.data.labels import GROUP_COLUMNS, KEY_COLUMNS, LabelTable, key_column, read_labels
 from hage_transfer.errors import ConfigError, DataError, nearest, some
 from hage_transfer.slide_names import slide_name
 from hage_transfer.targets.base import Target
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "true": 1.0, "false": 0.0}
 _MOST_CLASSES = 10
+PATH = "path"
+"""Column of a manifest of patches."""
 Row = tuple[float, ...]
 
 
@@ -127,6 +130,7 @@ def _read(
         wanted = set(names)
         for line, row in table.rows:
             key = (row[by] or "").strip()
+            key = posixpath.normpath(key) if by == PATH else key
             key = slide_name(key) if by in KEY_COLUMNS and by != "key" else key
             if key in wanted:
                 value = _value(path, line, row, columns, read, may_miss=may_miss)
@@ -146,15 +150,18 @@ def _key_column(path: Path, there: Sequence[str], columns: Sequence[str]) -> str
         if name not in there:
             near = nearest(name, filter(None, there))
             raise DataError(f"{path}: no column {name} (nearest: {some(near)}); name the column under target")
-    by = next((name for name in (*KEY_COLUMNS, *GROUP_COLUMNS) if name in there), None)
+    others = (PATH, *GROUP_COLUMNS)
+    by = key_column(path, there) or next((name for name in others if name in there), None)
     if by is None:
-        raise DataError(f"{path}: no column of keys; wanted one of {', '.join((*KEY_COLUMNS, *GROUP_COLUMNS))}")
+        raise DataError(f"{path}: no column of keys; wanted one of {', '.join((*KEY_COLUMNS, *others))}")
     return by
 
 
 def _names(labels: LabelTable, by: str, path: Path) -> list[str]:
     if by in KEY_COLUMNS:
         return list(labels.keys.tolist())
+    if by == PATH:  # a manifest's; a tile has what its image has
+        return [posixpath.normpath(key.partition("#")[0]) for key in labels.keys.tolist()]
     if labels.groups is None:
         raise DataError(f"{path}: its values are by {by}, and the labels have no groups; give them a column group")
     return list(labels.groups.tolist())
