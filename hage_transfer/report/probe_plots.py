@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.records import mean_of_defined
 from hage_transfer.report.plots import INK, MARKS, STYLES, Plot, colour, draw_svg, shortened, thinned_roc
 from hage_transfer.report.runs import Run
@@ -119,9 +120,10 @@ def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
     return Plot("ROC, mean of the classes", draw_svg(draw), alt, data)
 
 
-def learning_curve_plot(run: Run, metric: str = "auc") -> Plot | None:
-    """A metric by the number of labels that trained, mean over folds and draws; the band is their std."""
-    found = [row for row in run.meta.get("learning_curve", []) if row["metric"] == metric and row["value"] is not None]
+def learning_curve_plot(run: Run) -> Plot | None:
+    """The main metric by the number of labels that trained, mean over folds and draws; the band is their std."""
+    metric, curve = run.results.main_metric, run.meta.get("learning_curve", [])
+    found = [row for row in curve if row["metric"] == metric and row["value"] is not None]
     if not found:
         return None
     table = pd.DataFrame(found)
@@ -145,7 +147,7 @@ def learning_curve_plot(run: Run, metric: str = "auc") -> Plot | None:
         axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
         axes.set_xticks([], minor=True)
         axes.set_xlabel(f"Labels to train on (whole {unit}s drawn)" if unit == "group" else "Labels to train on")
-        axes.set_ylabel("AUC" if metric == "auc" else metric)
+        axes.set_ylabel(METRIC_NAMES.get(metric, metric))
         axes.legend(loc="lower right", frameon=False)
 
     alt = f"{metric} by share of the labels: " + "; ".join(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from statistics import mean
 from typing import Any
 
+from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.error_rates import measured_rates
 from hage_transfer.report.cells import MISSING, Number, Table, mean_std, number, spread
 from hage_transfer.report.runs import Run
@@ -177,8 +178,9 @@ def cross_check_table(run: Run) -> Table | None:
 
 
 def curve_table(run: Run) -> Table | None:
-    """AUC by share of the labels; None where no learning curve was asked for."""
-    found = [row for row in run.meta.get("learning_curve", []) if row["metric"] == "auc" and row["value"] is not None]
+    """The main metric by share of the labels; None where no learning curve was asked for."""
+    main, curve = run.results.main_metric, run.meta.get("learning_curve", [])
+    found = [row for row in curve if row["metric"] == main and row["value"] is not None]
     if not found:
         return None
     shares = sorted({row["share"] for row in found})
@@ -191,7 +193,10 @@ def curve_table(run: Run) -> Table | None:
     )
     header = ("Features", *(f"{100 * share:.3g}% of the labels" for share in shares))
     unit = run.meta.get("curve_unit", "row")
-    caption = f"AUC of the linear probe, mean ± standard deviation over folds and draws of {unit}s; same draws for all."
+    name = METRIC_NAMES.get(main, main)
+    caption = (
+        f"{name} of the linear probe, mean ± standard deviation over folds and draws of {unit}s, the same for all."
+    )
     return Table(caption, header, rows, title="Few labels")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hage_transfer.report.plots import INK, Plot, colour, draw_svg, shortened
-from hage_transfer.report.probe_plots import confusion_plot
+from hage_transfer.report.probe_plots import confusion_plot, learning_curve_plot
 from hage_transfer.report.runs import Run
 from hage_transfer.targets.make import target_of
 from hage_transfer.targets.ordinal import Ordinal
@@ -20,9 +20,9 @@ _MOST_DOTS = 1500
 
 
 def value_plots(run: Run, predictions: pd.DataFrame) -> list[Plot]:
-    """One a source."""
-    target = target_of(run.meta["target"])
-    found = []
+    """One a source, behind the curve of few labels where there is one."""
+    target, curve = target_of(run.meta["target"]), learning_curve_plot(run)
+    found = [] if curve is None else [curve]
     for name in dict.fromkeys(predictions["source"].astype(str)):
         rows = predictions[predictions["source"] == name]
         if isinstance(target, Ordinal):

@@ -6,14 +6,14 @@ from typing import Any
 
 from hage_transfer.compare.differences import LOWER_IS_BETTER, METRIC_NAMES
 from hage_transfer.report.cells import MISSING, Number, Table, number, spread
-from hage_transfer.report.probe_tables import p_value
+from hage_transfer.report.probe_tables import curve_table, p_value
 from hage_transfer.report.runs import Run
 from hage_transfer.report.tables import better_of
 
 
 def value_tables(run: Run) -> tuple[Table, ...]:
     """All of them that a run has."""
-    made = (metric_table, test_table, horizon_table, label_table)
+    made = (metric_table, test_table, horizon_table, label_table, curve_table)
     return tuple(table for make in made if (table := make(run)) is not None)
 
 

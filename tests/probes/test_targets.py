@@ -151,7 +151,12 @@ def test_heads_of_cox_are_as_if_trained_alone_whatever_the_others_leave_out():
 
 def test_a_killed_run_goes_on_to_the_same_numbers_and_few_labels_are_judged_alike(tmp_path, cohort, monkeypatch):
     root, *_ = cohort
-    options = {"sources": ("noise", "signal"), "learning_curve.shares": [0.5], "learning_curve.draws": 2, "train.min_steps": 20}
+    options = {
+        "sources": ("noise", "signal"),
+        "learning_curve.shares": [0.5],
+        "learning_curve.draws": 2,
+        "train.min_steps": 20,
+    }
     whole = run(root, KINDS["regression"], tmp_path / "whole", **options)
     from hage_transfer.probes import jobs
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.slides.table import read_slide_table
 from hage_transfer.targets.read import read_target
 from hage_transfer.targets.settings import (
     ClassSettings,
@@ -88,12 +89,32 @@ def test_missing_labels_are_kept_where_they_are_allowed(tmp_path):
 
 
 def test_published_forms_are_read(tmp_path):
-    """PANDA's `train.csv` (image_id, data_provider, isup_grade, gleason_score), its key under the name of ours."""
-    pd.DataFrame(
-        {"slide_id": ["0005f7aa", "000920ad", "0018ae58"], "data_provider": "karolinska", "isup_grade": [0, 5, 2]}
-    ).to_csv(tmp_path / "train.csv", index=False)
-    labels, target = read_target(tmp_path / "train.csv", OrdinalSettings(column="isup_grade"))
-    assert target.grades == ("0", "2", "5") and labels.values[:, 0].tolist() == [0, 2, 1]
+    """PANDA's raw `train.csv`, by either of its scores."""
+    path = tmp_path / "train.csv"
+    path.write_text(
+        "image_id,data_provider,isup_grade,gleason_score\n0005f7aa,karolinska,0,0+0\n000920ad,radboud,5,4+5\n"
+        "0018ae58,radboud,2,3+4\n001c62ab,karolinska,0,negative\n"
+    )
+    labels, target = read_target(path, OrdinalSettings(column="isup_grade"))
+    assert labels.keys.tolist() == ["0005f7aa", "000920ad", "0018ae58", "001c62ab"] and labels.key_column == "slide"
+    assert target.grades == ("0", "2", "5") and labels.values[:, 0].tolist() == [0, 2, 1, 0]
+    order = ("negative", "0+0", "3+4", "4+5")
+    assert read_target(path, OrdinalSettings(column="gleason_score", order=order))[0].values[:, 0].tolist() == [
+        1,
+        3,
+        2,
+        0,
+    ]
+    assert [row.name for row in read_slide_table(path)] == labels.keys.tolist()
+
+
+def test_several_published_names_of_a_slide_are_refused_and_ours_goes_before_them(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("image_id,slide_id,label\na,b,1.5\nc,d,2.5\n")
+    with pytest.raises(DataError, match="columns slide_id and image_id may both name the slides"):
+        read_target(path, RegressionSettings())
+    path.write_text("image_id,slide,label\na,b,1.5\nc,d,2.5\n")
+    assert read_target(path, RegressionSettings())[0].keys.tolist() == ["b", "d"]
 
 
 def test_survpath_tables_give_survival_age_and_stage(real_data):
