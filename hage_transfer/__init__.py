@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.readers import open_slide, read_features, read_labels, read_sections
     from hage_transfer.door.recipes import copy_recipe, read_recipe, recipe_keys, recipes
     from hage_transfer.door.report import report
+    from hage_transfer.door.robustness import robustness
     from hage_transfer.door.share import share
     from hage_transfer.door.tissue import tissue
     from hage_transfer.door.view import view
@@ -102,6 +103,7 @@ _HOMES = {
     "recipe_keys": "door.recipes",
     "recipes": "door.recipes",
     "report": "door.report",
+    "robustness": "door.robustness",
     "share": "door.share",
     "tissue": "door.tissue",
     "view": "door.view",
@@ -172,6 +174,7 @@ __all__ = [
     "recipe_keys",
     "recipes",
     "report",
+    "robustness",
     "share",
     "tissue",
     "view",

@@ -122,6 +122,8 @@ def _write_data(data: Path) -> None:
     write_patches(data / "pcam", seed=0, splits={"train": 4, "valid": 2, "test": 2}, per_slide=6)
     labels = _write_tcga(data / "tcga_brca")
     labels.to_csv(data / "labels.csv", index=False)
+    sites = ["north" if row // 4 % 2 else "south" for row in range(len(labels))]
+    labels.assign(site=sites).to_csv(data / "centres.csv", index=False)
     published = labels.rename(columns={"slide": "slide_id", "label": "oncotree_code", "group": "case_id"})
     published.to_csv(data / "tcga_brca_subset.csv", index=False)
     shutil.copytree(data / "tcga_brca", data / "sln_breast/slides", ignore=shutil.ignore_patterns("*.csv"))
