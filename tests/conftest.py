@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,6 +7,8 @@ import pytest
 import shape_checks
 
 shape_checks.install()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`, nohup: children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does: test workers share the cores
 
 

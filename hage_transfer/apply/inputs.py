@@ -245,6 +245,7 @@ def _encoded_bags(given: Pictures, how: How, progress: Progress | None) -> Input
             device=how.device,
             overwrite=how.overwrite,
             workers=how.workers,
+            waits=how.workers.shard is None,
             labels_needed=False,
             own=how.own,
             progress=progress,

@@ -21,8 +21,9 @@ from hage_transfer.config import Settings
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import atomic_path, write_json
 from hage_transfer.running.items import Items
+from hage_transfer.running.locks import leave, wait_for_lock
 from hage_transfer.running.progress import Progress
-from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.run_directory import LOCKS, RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,11 @@ class Wanted:
     against: tuple[Path, ...] = ()
 
 
-def open_application(out: Path, classifier: Classifier, given: Path, *, overwrite: bool) -> RunDirectory:
-    """The folder of an application; opening it again goes on with it.
-
-    Raises:
-        ConfigError: it holds that of another classifier, or other files.
-    """
-    config = ApplyConfig(
+def application_config(classifier: Classifier, given: Path) -> ApplyConfig:
+    """What the folder of an application is opened with: that of another classifier or of other slides is refused."""
+    return ApplyConfig(
         classifier=str(classifier.folder), classifier_sha256=classifier.sha256, given=str(given.resolve())
     )
-    return RunDirectory.open(out, config, overwrite=overwrite)
 
 
 def apply_classifier(
@@ -100,15 +96,17 @@ def apply_classifier(
         raise ConfigError(f"{given}: nothing is encoded yet; run it again once other workers are done")
     scored = read_scored(done)
     table = decided(classifier, scored, rules)
-    out.results_path.unlink(missing_ok=True)  # of other scores
-    with atomic_path(out.path / SCORES_FILE) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
-    write_json(
-        out.path / FACTS_FILE, _facts(classifier, rules, how) | {"slides": str(given) if inputs.pixels else None}
-    )
-    if classifier.task == "mil":
-        write_as_run(out.path, classifier, scored, inputs.files, how)
-    scores = Scores.read(out.path)
+    with wait_for_lock(out.path / LOCKS, SCORES_FILE):  # workers may end together
+        out.results_path.unlink(missing_ok=True)  # of other scores
+        with atomic_path(out.path / SCORES_FILE) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        write_json(
+            out.path / FACTS_FILE, _facts(classifier, rules, how) | {"slides": str(given) if inputs.pixels else None}
+        )
+        if classifier.task == "mil":
+            write_as_run(out.path, classifier, scored, inputs.files, how)
+        scores = Scores.read(out.path)
+    leave(out.path / LOCKS)
     if wanted.labels is not None:
         _validate(scores, classifier, wanted)
     items.finish(scores)

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hage_transfer.apply.checks import check_terms
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.inputs import How
 from hage_transfer.apply.operating_point import OperatingPoint
-from hage_transfer.apply.run import Wanted, apply_classifier, default_out, open_application
+from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
 from hage_transfer.apply.scores import Scores
 from hage_transfer.data.feature_layouts import Given
 from hage_transfer.door.encoders import Encoder, encoder_of
@@ -22,7 +20,7 @@ from hage_transfer.encode.bags import Workers, has_labels
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.job import Engine
-from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.progress import Progress, open_run, shown
 
 
 def apply(
@@ -111,19 +109,21 @@ def apply(
         final=final,
         overwrite=overwrite,
     )
-    run = open_application(folder, chosen, place, overwrite=overwrite)
-    if isinstance(labels, pd.DataFrame):
+    config = application_config(chosen, place)
+    with (
+        open_run(folder, config, overwrite=overwrite, alone=shard is None) as run,
+        shown("apply", progress) as tell,
+    ):
         table.write()
-    wanted = Wanted(
-        point,
-        abstain,
-        labels=table.path if table.path is not None and has_labels(table.path) else None,
-        subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
-        against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
-    )
-    if (wanted.subgroups or wanted.against) and wanted.labels is None:
-        raise ConfigError("subgroups= and against= speak of true labels; give labels= with a column label")
-    with run_log(run), shown("apply", progress) as tell:
+        wanted = Wanted(
+            point,
+            abstain,
+            labels=table.path if table.path is not None and has_labels(table.path) else None,
+            subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
+            against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
+        )
+        if (wanted.subgroups or wanted.against) and wanted.labels is None:
+            raise ConfigError("subgroups= and against= speak of true labels; give labels= with a column label")
         return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
 
 

@@ -22,8 +22,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import SYSTEM_NAMES, PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.progress import Progress, run_log
-from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.progress import Progress, open_run
 
 _TASKS: Mapping[str, tuple[Callable[..., RunResults], type[Settings]]] = {
     "probe": (probe, ProbeConfig),
@@ -68,10 +67,9 @@ def compare_systems(
     folder = Path("runs") / f"compare-{recipe_stem(config, 'run')}" if out is None else Path(out)
     every: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}
     _check_recipes(settings)
-    run = RunDirectory.open(folder, settings, overwrite=overwrite)
-    pretrained = _pretrained(settings.pretrain, folder / PRETRAINED, every)
-    tasks = {name: _compared(one, pretrained.folder, folder / name, every) for name, one in settings.tasks.items()}
-    with run_log(run):
+    with open_run(folder, settings, overwrite=overwrite) as run:
+        pretrained = _pretrained(settings.pretrain, folder / PRETRAINED, every)
+        tasks = {name: _compared(one, pretrained.folder, folder / name, every) for name, one in settings.tasks.items()}
         _collect(settings, pretrained, tasks).save(run.results_path)
     return RunResults.read(folder)
 

@@ -7,14 +7,14 @@ from typing import Any
 from hage_transfer.apply.health import Health
 from hage_transfer.apply.inputs import How
 from hage_transfer.apply.look import look_before
-from hage_transfer.apply.run import default_out, open_application
+from hage_transfer.apply.run import application_config, default_out
 from hage_transfer.data.feature_layouts import Given
 from hage_transfer.door.given import PathLike, Table, path_of
 from hage_transfer.door.load_classifier import load_classifier
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.bags import Workers
 from hage_transfer.running.jobs import Engine
-from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.progress import Progress, open_run, shown
 
 
 def look(
@@ -71,7 +71,7 @@ def look(
         slide_mpp_um_per_px=slide_mpp_um_per_px,
         table=table.path,
     )
-    run = open_application(folder, chosen, place, overwrite=overwrite)
-    table.write()
-    with run_log(run), shown("look", progress) as tell:
+    config = application_config(chosen, place)
+    with open_run(folder, config, overwrite=overwrite) as run, shown("look", progress) as tell:
+        table.write()
         return look_before(chosen, place, out=run, how=how, progress=tell)

@@ -27,7 +27,7 @@ from hage_transfer.mil.evaluate import evaluate_mil
 from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
 from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.progress import Progress, open_run, shown
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.targets.read import read_target
 
@@ -107,9 +107,8 @@ def mil(
         readers.read_labels(labels)  # before it is written
     table.write()
     plan, frozen = _plan(settings, own=own, device=resolved, progress=progress)
-    run = RunDirectory.open(folder, settings, overwrite=overwrite)
-    table.write()
-    with run_log(run), shown("mil", progress) as tell:
+    with open_run(folder, settings, overwrite=overwrite) as run, shown("mil", progress) as tell:
+        table.write()
         paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
         trials = side_by_side(sources_too, paths, repeats=settings.train.repeats)
         results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
@@ -137,7 +136,9 @@ def _plan(
     def encode() -> None:
         if wanted and not isinstance(data, FeatureSetSettings):
             named = config.target.kind == "classes"
-            encode_bags(config, own=own, device=device, overwrite=False, labels_needed=named, progress=progress)
+            encode_bags(
+                config, own=own, device=device, overwrite=False, waits=True, labels_needed=named, progress=progress
+            )
 
     if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
         encode()

@@ -18,8 +18,7 @@ from hage_transfer.pretrain.methods.base import Method
 from hage_transfer.pretrain.methods.own import own_method
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.job import Engine
-from hage_transfer.running.progress import Progress, run_log, shown
-from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.progress import Progress, open_run, shown
 
 _CONTROLS = {True: "all", False: "none", None: None}
 
@@ -91,9 +90,8 @@ def pretrain(
     if engine == "ray" and ":" in resolved:
         raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
     inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
-    run = RunDirectory.open(folder, settings, overwrite=overwrite)
-    table.write()
-    with run_log(run), shown("pretrain", progress) as tell:
+    with open_run(folder, settings, overwrite=overwrite) as run, shown("pretrain", progress) as tell:
+        table.write()
         pretrain_run.pretrain(
             settings, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, own=own, progress=tell
         )

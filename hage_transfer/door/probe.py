@@ -22,7 +22,7 @@ from hage_transfer.probes.evaluate import evaluate_probes
 from hage_transfer.probes.folds import read_parts
 from hage_transfer.probes.plan import plan_probe
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, run_log, shown
+from hage_transfer.running.progress import Progress, open_run, shown
 from hage_transfer.running.run_directory import RunDirectory
 
 
@@ -109,9 +109,8 @@ def probe(
         )
     labels = read_labels(settings.features / LABELS_FILE, labels_needed=settings.target.kind == "classes")
     plan = plan_probe(settings, labels)
-    run = RunDirectory.open(folder, settings, overwrite=overwrite)
-    table.write()
-    with run_log(run), shown("probe", progress) as tell:
+    with open_run(folder, settings, overwrite=overwrite) as run, shown("probe", progress) as tell:
+        table.write()
         frozen = settings.features / FEATURES_FILE
         paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
         trials = side_by_side(sources_too, paths)

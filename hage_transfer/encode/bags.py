@@ -64,6 +64,7 @@ def encode_bags(
     device: str,
     overwrite: bool,
     workers: Workers | None = None,
+    waits: bool = False,
     labels_needed: bool = True,
     layout: ToolLayout | None = None,
     own: FrozenEncoder | None = None,
@@ -76,6 +77,7 @@ def encode_bags(
         device: see ``resolve_device``.
         overwrite: make all anew.
         workers: None: this process.
+        waits: for what other workers have begun, as whoever needs all slides does.
         labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
         layout: another tool's form, to be written as well.
         own: an encoder of the caller's, in place of the config's.
@@ -101,7 +103,7 @@ def encode_bags(
     if overwrite:
         _remove(config, mine, book)
     if workers.is_here:
-        _encode(config, mine, device=device, book=book, own=own, progress=progress)
+        _encode(config, mine, device=device, book=book, own=own, waits=waits, progress=progress)
     else:
         _spread(config, device=device, workers=workers, encoder=own)
     outcomes = book.write()
@@ -142,12 +144,20 @@ def _encode(
     device: str,
     book: StatusBook,
     own: FrozenEncoder | None = None,
+    waits: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    root = config.data.root
     with shown("encode", progress) as tell:
         encode_items(
-            items, config.encoder, device=device, overwrite=False, root=root, own=own, book=book, progress=tell
+            items,
+            config.encoder,
+            device=device,
+            overwrite=False,
+            root=config.data.root,
+            own=own,
+            book=book,
+            waits=waits,
+            progress=tell,
         )
 
 

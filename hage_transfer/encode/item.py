@@ -44,10 +44,12 @@ class OpenItem:
 class Item:
     """One feature file to be: ``inputs()`` decide its rows together with the encoder, ``open()`` gives them.
 
-    Both may raise an ``InputError`` or ``OSError``, which is then the item's own failure.
+    Both may raise an ``InputError`` or ``OSError``, which is then the item's own failure. ``glance()`` tells, likewise,
+    whether what is read is still the same file.
     """
 
     name: str
     path: Path
     inputs: Callable[[], Mapping[str, Any]]
     open: Callable[[], AbstractContextManager[OpenItem]]
+    glance: Callable[[], str] = str

@@ -33,6 +33,7 @@ def encode_items(
     root: Path,
     own: FrozenEncoder | None = None,
     book: StatusBook | None = None,
+    waits: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Makes the feature files that are not there yet; several workers may be given the same items at once.
@@ -48,6 +49,7 @@ def encode_items(
         root: folder of the data set, whose mark says whether it is synthetic.
         own: an encoder of the caller's, in place of the one that ``settings`` name.
         book: keeps what becomes of each item, and goes on where one fails; None: the first failure is raised.
+        waits: for what another worker has begun, as whoever needs all of them does; without a book always.
         progress: told of each item that ends, of each batch of images too.
 
     Returns:
@@ -56,7 +58,7 @@ def encode_items(
     Raises:
         ConfigError: a file is there that was made of other inputs.
         WeightsError: the encoder cannot be had.
-        InputError: an item cannot be read, or another process encodes it (without a book).
+        InputError: an item cannot be read (without a book).
     """
     weights_sha256 = find_weights(settings).sha256 if own is None else own.sha256
 
@@ -89,6 +91,7 @@ def encode_items(
         synthetic=is_synthetic(root),
         progress=told,
         book=book,
+        waits=waits,
     )
     done = {outcome.slide: outcome for outcome in worker.run()}
     return [done.get(item.name, Outcome(slide=item.name, status="done")) for item in items]

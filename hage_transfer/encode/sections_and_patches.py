@@ -26,7 +26,7 @@ from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import write_csv
-from hage_transfer.running.file_stamp import file_stamp
+from hage_transfer.running.file_stamp import file_stamp, glance
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.slides.reader import READING
 
@@ -174,7 +174,8 @@ def _section_item(section: ad.AnnData, folder: Path, size_px: int, mpp_um_per_px
             "spots": _hash("\n".join(spots.tolist()).encode(), places.tobytes()),
         }
 
-    return Item(facts["name"], folder / f"{facts['name']}.h5", inputs, rows)
+    image = Path(facts["image_path"])
+    return Item(facts["name"], folder / f"{facts['name']}.h5", inputs, rows, lambda: glance(image))
 
 
 def patch_set_item(patches: PatchSet, folder: Path) -> Item:

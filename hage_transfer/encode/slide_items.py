@@ -16,7 +16,7 @@ from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
 from hage_transfer.errors import ConfigError, DataError, some
-from hage_transfer.running.file_stamp import file_stamp
+from hage_transfer.running.file_stamp import file_stamp, glance
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
 from hage_transfer.slides.geojson import is_edited
@@ -94,7 +94,7 @@ def _slide_item(row: SlideRow, found: Path | DataError, settings: SlideSetSettin
             del looked  # tens of MB that nothing needs while the slide is encoded
             yield found
 
-    return Item(name, out, inputs, rows)
+    return Item(name, out, inputs, rows, lambda: glance(path()))
 
 
 def _rows(slide: Slide, looked: Looked) -> OpenItem:

@@ -2,8 +2,9 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
 from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
-from hage_transfer.running.locks import Lock, holder, leave, try_lock
+from hage_transfer.running.locks import Lock, holder, leave, try_lock, wait_for_lock
 from hage_transfer.running.machine import shared_time
+from hage_transfer.running.run_directory import Standing
 
 log = logging.getLogger(__name__)
 
 _TABLE_SECONDS = 30.0
+_AGAIN = 2
 
 
 @dataclass(kw_only=True)
@@ -37,6 +40,7 @@ class _Work:
     rows: OpenItem
     lock: Lock
     journal: FeatureJournal
+    seen: str
     sha256: str
     began: float
     failed: bool = False
@@ -56,6 +60,7 @@ class Worker:
         synthetic: bool,
         progress: ImageProgress,
         book: StatusBook | None,
+        waits: bool = False,
     ) -> None:
         """Takes the items that are left.
 
@@ -68,6 +73,7 @@ class Worker:
             synthetic: whether a generator made the images.
             progress: told of what ends.
             book: of the list, where there is one.
+            waits: for what other workers hold; always so without a book.
         """
         self._synthetic = synthetic
         self._items, self._encoder, self._settings = items, encoder, settings
@@ -77,6 +83,10 @@ class Worker:
         self._finished = time.perf_counter()
         self._table_written = time.monotonic()
         self._works: list[_Work] = []
+        self._replaced: list[Item] = []
+        self._begun: Counter[str] = Counter()
+        self._waits = waits or book is None
+        self._standing = Standing(items[0].path.parent if book is None else book.folder)
         self._outcomes: dict[str, Outcome] = {}
         self._error: InputError | None = None
 
@@ -87,17 +97,21 @@ class Worker:
             InputError: the first failure, where there is no book to keep it.
             OSError: what is made cannot be written: the disk is full.
         """
-        settings = self._settings
+        settings, items = self._settings, list(self._items)
         try:
-            with closing(
-                encode_sources(self._encoder, self._sources(), batch_size=settings.batch_size, readers=settings.readers)
-            ) as parts:
-                for part in parts:
-                    self._take(part)
-                    if self._error is not None:
-                        raise self._error
-            if self._error is not None:
-                raise self._error
+            while items:
+                sources = self._sources(items)
+                with closing(
+                    encode_sources(self._encoder, sources, batch_size=settings.batch_size, readers=settings.readers)
+                ) as parts:
+                    for part in parts:
+                        self._standing.check()
+                        self._take(part)
+                        if self._error is not None:
+                            raise self._error
+                if self._error is not None:
+                    raise self._error
+                items, self._replaced = self._replaced, []
         finally:
             for work in self._works:  # interrupted: their journals stay for the next run
                 work.journal.close()
@@ -106,10 +120,10 @@ class Worker:
                 leave(folder)
         return list(self._outcomes.values())
 
-    def _sources(self) -> Iterator[Opened[_Work]]:
+    def _sources(self, items: Sequence[Item]) -> Iterator[Opened[_Work]]:
         """Opens one free item after the other; what others hold is looked at again at the end."""
         held = []
-        for item in self._items:
+        for item in items:
             if (opened := self._open(item)) is not None:
                 yield opened
             elif item.name not in self._outcomes:
@@ -117,14 +131,15 @@ class Worker:
             if self._error is not None:
                 return
         for item in held:
-            if (opened := self._open(item)) is not None:
+            if (opened := self._open(item, wait=self._waits)) is not None:
                 yield opened
             elif item.name not in self._outcomes:
                 self._leave_to_holder(item)
 
-    def _open(self, item: Item) -> Opened[_Work] | None:
+    def _open(self, item: Item, *, wait: bool = False) -> Opened[_Work] | None:
         """An item that is free and not done; None with an outcome where there is nothing to do, without where held."""
-        lock = try_lock(self._locks(item), item.name)
+        locks = self._locks(item)
+        lock = wait_for_lock(locks, item.name, told="waiting for its features") if wait else try_lock(locks, item.name)
         if lock is None:
             return None
         with ExitStack() as stack:
@@ -136,7 +151,7 @@ class Worker:
             remove_leftovers(item.path, journal_path(item.path), *records)
             with ExitStack() as inputs:
                 try:
-                    sha256 = self._sha256(item)
+                    seen, sha256 = item.glance(), self._sha256(item)
                     rows = inputs.enter_context(item.open())
                 except (InputError, OSError) as error:
                     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -150,7 +165,7 @@ class Worker:
                 close = inputs.pop_all().close
             journal = self._journal(item, sha256, rows.images.count)
             stack.pop_all()
-        work = _Work(item=item, rows=rows, lock=lock, journal=journal, sha256=sha256, began=began)
+        work = _Work(item=item, rows=rows, lock=lock, journal=journal, seen=seen, sha256=sha256, began=began)
         self._works.append(work)
         return Opened(work, rows.images, journal.rows, close)
 
@@ -188,15 +203,34 @@ class Worker:
             if part.rows is not None:
                 work.journal.append(part.rows)
                 self._progress.images(work.item.name, work.journal.rows, work.rows.images.count)
-            if part.last:
+            if part.last and not self._is_replaced(work):
                 self._finish(work)
         except InputError as error:
             work.failed = True
+            if self._is_replaced(work):
+                return
             work.journal.discard()
             self._settle(work.item, "failed", _reason(error), error=error, rows=work.rows)
             self._let_go(work)
         if part.last:
             self._write_table()
+
+    def _is_replaced(self, work: _Work) -> bool:
+        """Whether its file is another by now: its rows, of the one or of both, are dropped, and it is encoded again."""
+        name = work.item.name
+        with suppress(OSError, InputError):  # gone: told when it is opened again
+            if work.item.glance() == work.seen:
+                return False
+        work.journal.discard()
+        self._begun[name] += 1
+        if self._begun[name] > _AGAIN:
+            error = DataError(f"its file changed {_AGAIN + 1} times while it was encoded; run again once it is whole")
+            self._settle(work.item, "failed", str(error), error=error)
+        else:
+            log.warning("%s was replaced while it was encoded; it is encoded again", name)
+            self._replaced.append(work.item)
+        self._let_go(work)
+        return True
 
     def _finish(self, work: _Work) -> None:
         item, rows, encoder = work.item, work.rows, self._encoder

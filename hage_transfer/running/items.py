@@ -15,6 +15,7 @@ from hage_transfer.running.failures import end_items
 from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.progress import Progress, Shown
+from hage_transfer.running.run_directory import Standing
 
 log = logging.getLogger(__name__)
 _LOGGED = 10
@@ -41,7 +42,7 @@ class Items:
         self.results: dict[str, Any] = {}
         self.failures: dict[str, HageError] = {}
         self._folder, self._what, self._total, self._progress = folder, what, total, progress
-        self._ended = 0
+        self._ended, self._standing = 0, Standing(folder)
 
     def run(
         self, jobs: Sequence[Job], *, n_jobs: int = 1, engine: Engine = "processes", address: str | None = None
@@ -83,10 +84,12 @@ class Items:
         self._end(name)
 
     def finish(self, done: object = None) -> None:
-        """Ends the list; ``done`` and errors as ``end_items``."""
+        """Ends the list; ``done`` and errors as ``end_items`` and ``Standing.check``."""
+        self._standing.check()
         end_items(self.failures, total=self._total, what=self._what, folder=self._folder, done=done)
 
     def _end(self, name: str, *, kept: bool = False) -> None:
+        self._standing.check()
         self._ended += 1
         if kept and isinstance(self._progress, Shown):
             self._progress.kept(self._ended, self._total)

@@ -145,13 +145,30 @@ def _take(folder: Path, name: str, limit_seconds: float) -> tuple[Path | None, O
 
 
 def wait_for_lock(
-    folder: Path, name: str, *, poll_seconds: float = 0.05, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    folder: Path,
+    name: str,
+    *,
+    told: str = "",
+    poll_seconds: float = 0.05,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> Lock:
-    """Takes a lock as soon as it is free; for work of moments that must not overlap."""
+    """Takes a lock as soon as it is free; for work of moments that must not overlap.
+
+    Args:
+        folder: shared by all workers.
+        name: what is locked.
+        told: what the log says, once, where another holds it; work of moments says nothing.
+        poll_seconds: between looks.
+        heartbeat_seconds: between signs of life.
+    """
     while True:
         lock = try_lock(folder, name, heartbeat_seconds=heartbeat_seconds)
         if lock is not None:
             return lock
+        owner = holder(folder, name)
+        if told and owner is not None:
+            log.info("%s: process %d on %s is at work on it; %s", name or folder, owner.pid, owner.host, told)
+            told, poll_seconds = "", max(poll_seconds, 0.5)
         time.sleep(poll_seconds)
 
 

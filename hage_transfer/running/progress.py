@@ -4,11 +4,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Protocol
 
+from hage_transfer.config import Settings
 from hage_transfer.errors import HageError
-from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.run_directory import RunDirectory, alone_in
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,22 @@ def said(done: float, total: int, left: float | None) -> str:
     parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
     first = next((place for place, (amount, _) in enumerate(parts) if amount), 2)
     return f"{text}, about {' '.join(f'{amount} {unit}' for amount, unit in parts[first : first + 2])} left"
+
+
+@contextmanager
+def open_run(folder: Path, config: Settings, *, overwrite: bool, alone: bool = True) -> Iterator[RunDirectory]:
+    """A run's folder with its log; errors as ``RunDirectory.open`` and ``alone_in``.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        overwrite: delete what another config made.
+        alone: False: other workers are at work in it too, each at a part of the list.
+    """
+    with alone_in(folder) if alone else nullcontext():
+        run = RunDirectory.open(folder, config, overwrite=overwrite)
+        with run_log(run):
+            yield run
 
 
 @contextmanager

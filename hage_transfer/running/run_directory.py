@@ -10,6 +10,8 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,12 @@ from hage_transfer.config import Settings, dump_config
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import remove_partial, write_json, write_text
 from hage_transfer.running.failures import FAILURES_FILE
+from hage_transfer.running.locks import leave, wait_for_lock
 
 CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "log.txt"
 RESULTS_FILE = "results.json"
+LOCKS = "locks"
+"""Of a run: whoever is at work in it; gone when no one is."""
 SYNTHETIC = "made_with.json"
 """Beside or in a folder of data that `hage demo` made."""
 GIVEN = "given_"
@@ -54,6 +59,48 @@ _PACKAGES = (
 log = logging.getLogger(__name__)
 
 
+class Standing:
+    """A folder that work goes into: that it is still the one that was there when the work began."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._seen = folder, _identity(folder)
+
+    def check(self) -> None:
+        """Refuses to go on, and to end as if all were there, where the folder was deleted or moved away.
+
+        Raises:
+            ConfigError: see above.
+        """
+        if self._seen is not None and _identity(self._folder) != self._seen:
+            raise ConfigError(
+                f"{self._folder}: was deleted or moved while this command was at work in it; put it back, or remove "
+                "what is there now, and run the same command again"
+            )
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time in a folder: another that comes meanwhile waits, and finds what the first one made.
+
+    Raises:
+        ConfigError: the folder was deleted or moved meanwhile, or cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; out= names a folder")
+    try:
+        lock = wait_for_lock(folder / LOCKS, "run", told="waiting for it to end")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); give another out=") from None
+    try:
+        standing = Standing(folder)
+        yield
+        standing.check()
+    finally:
+        lock.release()
+        leave(folder / LOCKS)
+        leave(folder)
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """A run's folder; see the module for what is in it."""
@@ -69,7 +116,11 @@ class RunDirectory:
         """
         cls.check(path, config, overwrite=overwrite)
         if overwrite and _is_run(path):
-            shutil.rmtree(path)
+            for entry in path.iterdir():
+                if entry.is_dir() and entry.name != LOCKS:
+                    shutil.rmtree(entry)
+                elif entry.name != LOCKS:
+                    entry.unlink()
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -114,13 +165,21 @@ class _LogFile(logging.FileHandler):
         """A full disk takes no line of the log; what the run writes there says so."""
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        facts = folder.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def _is_run(path: Path) -> bool:
     return (path / CONFIG_FILE).exists() and (path / ENVIRONMENT_FILE).exists()
 
 
 def _has_work(path: Path) -> bool:
     """Whether the folder holds more than what comes before work: a run that failed at its input blocks nothing."""
-    before = (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE)
+    before = (CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, FAILURES_FILE, LOCKS)
     return any(entry.name not in before and not entry.name.startswith(GIVEN) for entry in path.iterdir())
 
 

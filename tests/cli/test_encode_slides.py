@@ -1,6 +1,7 @@
 import csv
 import errno
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,7 +16,7 @@ from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.labels import read_labels
 from hage_transfer.encode.bags import Workers, _write_table
 from hage_transfer.encode.bags import encode_bags as encode_all
-from hage_transfer.encode.slide_items import slide_items
+from hage_transfer.encode.slide_items import SlideTiles, slide_items
 from hage_transfer.encode.status import StatusBook
 from hage_transfer.errors import ConfigError, DataError, ItemsFailedError
 from hage_transfer.mil.config import MilConfig
@@ -290,3 +291,54 @@ def test_hage_encode_slides_takes_a_table_without_labels(slides, tmp_path):
     recipe.write_text(yaml.safe_dump(slides.model_dump(mode="json")))
     assert run(["encode", "slides", str(recipe), "--device", "cpu", "--shard", "1/3"]) == 0
     assert sorted(bytes_of(slides)) == ["a.h5"]
+
+
+def replacing(slides, monkeypatch, *, times):
+    """Writes another slide in place of ``a`` while it is read, so many times; what of ``a`` was read."""
+    read, seen = SlideTiles.read, []
+
+    def reading(self, start, stop):
+        found = read(self, start, stop)
+        if self.slide.name == "a" and start == 0:
+            seen.append(found[0].mean())
+            if len(seen) <= times:
+                write_slides(slides.data.root, f"new {len(seen)}")
+                (slides.data.root / f"new {len(seen)}.tif").replace(slides.data.root / "a.tif")
+        return found
+
+    monkeypatch.setattr(SlideTiles, "read", reading)
+    return seen
+
+
+def test_a_slide_that_is_replaced_while_it_is_encoded_is_done_again(slides, monkeypatch, caplog):
+    write_slides(slides.data.root, "new")
+    seen = replacing(slides, monkeypatch, times=1)
+    encode_all(slides, **PLAIN)
+    assert len(seen) == 2
+    assert "a was replaced while it was encoded; it is encoded again" in caplog.text
+    assert {row["status"] for row in status_of(slides).values()} == {"done"}
+    twice = bytes_of(slides)
+    monkeypatch.undo()
+    again = slides.model_copy(update={"features": slides.features.with_name("again")})
+    encode_all(again, **PLAIN)
+    assert bytes_of(again) == twice
+    encode_all(slides, **PLAIN)  # what is stamped is the file that is there
+
+
+def test_a_slide_that_never_rests_fails_alone(slides, monkeypatch):
+    replacing(slides, monkeypatch, times=9)
+    with pytest.raises(ItemsFailedError, match="changed 3 times while it was encoded"):
+        encode_all(slides, **PLAIN)
+    assert {name: row["status"] for name, row in status_of(slides).items()} == {
+        "a": "failed", "b": "done", "c d ü": "done",
+    }  # fmt: skip
+
+
+def test_who_needs_all_slides_waits_for_what_another_worker_has_begun(slides, caplog):
+    book = StatusBook(slides.features, ())
+    lock = try_lock(book.locks, "b")
+    threading.Timer(3.0, lock.release).start()
+    with caplog.at_level("INFO"):
+        encode_all(slides, **PLAIN, waits=True)
+    assert "waiting for its features" in caplog.text
+    assert {row["status"] for row in status_of(slides).values()} == {"done"}

@@ -213,3 +213,20 @@ def test_a_lock_may_be_named_by_a_path(tmp_path):
     assert try_lock(tmp_path, "data/pcam set") is None
     lock.release()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("jump_seconds", [-86400.0, 86400.0], ids=["back a day", "on a day"])
+def test_a_clock_that_jumps_takes_no_lock_from_the_living(tmp_path, monkeypatch, jump_seconds):
+    """The holder beats on, in another year; who waits began before the jump."""
+    locks.shared_time(tmp_path)
+    plant(tmp_path / "locks")
+    monkeypatch.setattr(locks, "time_of_new_file", lambda _: time.time() + jump_seconds)
+    beat = time.time() + jump_seconds
+    os.utime(tmp_path / "locks" / "a.0.lock", (beat, beat))
+    assert try_lock(tmp_path / "locks", "a") is None
+
+
+def test_a_lock_without_a_beat_is_stale_by_the_clock_before_and_after(tmp_path):
+    plant(tmp_path / "locks", age_seconds=3600)
+    with try_lock(tmp_path / "locks", "a") as lock:
+        assert lock.held()
