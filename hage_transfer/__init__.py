@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.gene_embeddings import gene_embeddings
     from hage_transfer.door.gene_panel import gene_panel
     from hage_transfer.door.has import has
+    from hage_transfer.door.judge_genes import judge_genes
     from hage_transfer.door.load_classifier import load_classifier
     from hage_transfer.door.look import look
     from hage_transfer.door.make_labels import make_labels
@@ -84,6 +85,7 @@ _HOMES = {
     "gene_embeddings": "door.gene_embeddings",
     "gene_panel": "door.gene_panel",
     "has": "door.has",
+    "judge_genes": "door.judge_genes",
     "load_classifier": "door.load_classifier",
     "look": "door.look",
     "make_labels": "door.make_labels",
@@ -155,6 +157,7 @@ __all__ = [
     "gene_embeddings",
     "gene_panel",
     "has",
+    "judge_genes",
     "load_classifier",
     "look",
     "make_labels",

@@ -109,6 +109,11 @@ class GeneSettings(Settings):
     )
     installed: str | None = Field(None, description="gene embeddings of an installed distribution, in place of a file")
     embedding_dim: int = Field(200, gt=0, description="width of embeddings trained here (Gene2Vec: 200)")
+    co_expression: Literal["pearson", "depth", "pmi"] = Field(
+        "pearson",
+        description="partners of embeddings trained here: by correlation (ours so far), by correlation once the spots' "
+        "depth is regressed out, or by pointwise mutual information of presence",
+    )
     names: Path | None = Field(
         None, description="csv `alias,symbol` (aliases, Ensembl ids) to resolve names that a panel or embeddings lack"
     )

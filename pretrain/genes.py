@@ -113,7 +113,7 @@ def judge_embeddings(
         DataError: no gene is left, or the file of embeddings is wrong.
     """
     if settings.embeddings is None:
-        return _without(panel, coexpressed_pairs(sections, panel.symbols).left_out)
+        return _without(panel, coexpressed_pairs(sections, panel.symbols, form=settings.co_expression).left_out)
     coverage = cover_panel(panel.symbols, read_gene2vec(settings.embeddings), names, sections)
     return _told(panel, coverage)
 
@@ -131,7 +131,13 @@ def cover_panel(
 
 
 def fold_genes(
-    sections: Sequence[AnnData], settings: GeneSettings, *, seed: int, folder: Path, sha256: str
+    sections: Sequence[AnnData],
+    settings: GeneSettings,
+    *,
+    seed: int,
+    folder: Path,
+    sha256: str,
+    held_out: Sequence[str] = (),
 ) -> FoldGenes:
     """Chooses the panel and its embeddings, or reads back what an earlier run of this fold chose.
 
@@ -140,6 +146,7 @@ def fold_genes(
         settings: panel rule and source of the embeddings.
         seed: of the co-expression training.
         sha256: of all that decides the choice; what was chosen on other inputs is chosen anew.
+        held_out: test sections, whose counts vectors from a file may have read: then their source says so.
         folder: gets ``genes.h5`` and ``panel.csv`` (gene by gene: kept or why not).
 
     Raises:
@@ -157,11 +164,17 @@ def fold_genes(
     elif settings.embeddings is not None:
         embeddings = read_gene2vec(settings.embeddings)
     else:
-        embeddings = train_coexpression(sections, panel.symbols, dim=settings.embedding_dim, seed=seed)
+        embeddings = train_coexpression(
+            sections, panel.symbols, dim=settings.embedding_dim, seed=seed, form=settings.co_expression
+        )
     coverage = cover_panel(panel.symbols, embeddings, names, sections)
     log.info("panel: %d genes, %d with an embedding (%s)", len(panel.symbols), len(coverage.symbols), embeddings.source)
     write_panel_report(folder / "panel.csv", _told(panel, coverage))
-    genes = FoldGenes(tuple(coverage.symbols), coverage.vectors, embeddings.source)
+    leaked = sorted(set(held_out) & set(embeddings.counts_read))
+    source = embeddings.source + (f"; LEAKS: held-out {', '.join(leaked)} among them" if leaked else "")
+    if leaked:
+        log.warning("%s; make vectors of this fold alone (`gene_embeddings`, fold=), or of no counts", source)
+    genes = FoldGenes(tuple(coverage.symbols), coverage.vectors, source)
     with new_h5(path) as file:
         file.create_dataset("symbols", data=np.array(genes.symbols, dtype=object), dtype=h5py.string_dtype())
         file["vectors"] = genes.vectors

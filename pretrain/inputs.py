@@ -151,6 +151,7 @@ def fold_inputs(inputs: Inputs, fold: LeftOut, config: PretrainConfig, *, run: P
         seed=config.seed,
         folder=run / "folds" / fold.name,
         sha256=for_genes,
+        held_out=fold.test,
     )
     genes, unseen = set_apart(genes, share=config.genes.unseen, seed=config.seed)
     used = (*fold.train, *fold.test)

@@ -20,7 +20,7 @@ _OPTIONS = {
             "drop_empty", "embeddings",
             "encoder_name", "encoder_sha256", "engine", "features", "fold", "genes", "group", "group_column",
             "jobs", "keep", "label", "label_column", "layout", "level0_magnification", "licence",
-            "licence_allows", "magnification", "operating_point", "out", "overwrite", "panel",
+            "licence_allows", "magnification", "near", "operating_point", "out", "overwrite", "panel",
             "part_column", "path_column", "port", "precision", "public", "regions", "sections", "select", "shard",
             "site", "slide", "slides", "source", "spot_diameter_um", "subgroups", "to", "training_only", "weights",
         )

@@ -1,4 +1,4 @@
-"""`hage genes panel|embed|coverage`: choose the gene panel, train gene embeddings, see how far embeddings cover it."""
+"""`hage genes panel|embed|coverage|judge`: the gene panel, gene vectors, how far they cover it, and what they know."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 genes_app = typer.Typer(
     name="genes",
     cls=Group,
-    help="Gene panel, gene embeddings, and how far the one covers the other.",
+    help="Gene panel, gene embeddings, how far the one covers the other, and what embeddings know.",
     no_args_is_help=True,
 )
 
@@ -68,18 +68,33 @@ def panel_command(
 
 @genes_app.command("embed")
 def embed_command(
-    config: options.Config,
-    out: Annotated[Path, typer.Option(help="Text file to write, in Gene2Vec's form.")],
+    out: Annotated[Path, typer.Option(help="Text file to write, in Gene2Vec's form; a card lies beside it.")],
+    config: Annotated[
+        str | None,
+        typer.Argument(help="Recipe's name or YAML; needed for co-expression, else of its panel alone."),
+    ] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            help="`co-expression` (the default), gene sets (.gmt, .gaf, AnnotationDbi .sqlite, genes x sets .csv), or "
+            "vectors (Gene2Vec text, .npy with .txt, .h5ad:KEY); repeat it for several side by side.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Numbers of a vector that is made here.", min=1)] = None,
     set_: options.Set = None,
     fold: Fold = None,
     training_only: TrainingOnly = False,
     seed: options.Seed = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Train embeddings of the config's panel from the co-expression of its sections; usable as genes.embeddings."""
+    """Make a vector a gene, usable as genes.embeddings: from co-expression, gene sets, files, or several of these."""
     trained = ht.gene_embeddings(
         config,
         out=out,
+        sources=from_ or ["co-expression"],
+        dim=dim,
         changes=set_ or (),
         fold=fold,
         training_only=training_only,
@@ -89,6 +104,30 @@ def embed_command(
     console = Console()
     console.print(str(trained), markup=False, soft_wrap=True)
     console.print(as_flags(trained.note), style="yellow", markup=False, soft_wrap=True)
+
+
+@genes_app.command("judge")
+def judge_command(
+    vectors: Annotated[str, typer.Argument(help="Gene vectors, in any form that `hage genes embed --from` takes.")],
+    pairs: Annotated[
+        Path | None, typer.Option(help="Gene pairs with 1 or 0, or a folder of Gene2Vec's *_text.txt and *_label.txt.")
+    ] = None,
+    panel: Annotated[Path | None, typer.Option(help="Genes, one a line, to which all is restricted.")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(help="Recipe of pretraining: held-out genes of its sections are predicted."),
+    ] = None,
+    set_: options.Set = None,
+    near: Annotated[
+        list[str] | None, typer.Option(help="A gene whose neighbours are shown; repeat it.", metavar="GENE")
+    ] = None,
+    seed: options.Seed = None,
+) -> None:
+    """What gene vectors know: pairs that share function, neighbours, coverage, held-out genes of your own counts."""
+    verdict = ht.judge_genes(
+        vectors, pairs=pairs, panel=panel, config=config, changes=set_ or (), near=near or (), seed=seed or 0
+    )
+    Console().print(str(verdict), markup=False, highlight=False, soft_wrap=True)
 
 
 @genes_app.command("coverage")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import anndata as ad
 import numpy as np
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 N_PARTNERS = 10
 EPOCHS = 10
 ROWS_AT_A_TIME = 1024
+Form = Literal["pearson", "depth", "pmi"]
+"""What makes two genes partners in a section: the correlation over its spots; the same once the spots' depth (a
+parabola in its logarithm) is regressed out; how much oftener than by chance a spot shows both."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class GeneEmbeddings:
         vectors: float32, a row for each gene.
         source: the file, or the sections and settings they were trained with.
         left_out: genes that training could give no vector, and why.
+        counts_read: sections whose counts made them.
     """
 
     symbols: tuple[str, ...]
     vectors: Float[np.ndarray, "gene gene_dim"]
     source: str
     left_out: Mapping[str, str] = field(default_factory=dict)
+    counts_read: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,16 @@ class CoexpressedPairs:
 
 
 def coexpressed_pairs(
-    sections: Sequence[ad.AnnData], symbols: Sequence[str], *, n_partners: int = N_PARTNERS
+    sections: Sequence[ad.AnnData], symbols: Sequence[str], *, n_partners: int = N_PARTNERS, form: Form = "pearson"
 ) -> CoexpressedPairs:
-    """Each gene's ``n_partners`` highest positive correlations over the spots of each section; see train_coexpression.
+    """Each gene's ``n_partners`` highest positive associations over the spots of each section; see train_coexpression.
 
     Raises:
         DataError: no section, or no two genes vary together in any.
     """
     if not sections:
         raise DataError("co-expression needs at least one training section, there is none")
-    found = [_section_pairs(section, symbols, n_partners) for section in sections]
+    found = [_section_pairs(section, symbols, n_partners, form) for section in sections]
     pairs = np.concatenate([pairs for pairs, _ in found])
     if not len(pairs):
         names = [str(section.uns["section"]["name"]) for section in sections]
@@ -81,6 +87,7 @@ def train_coexpression(
     seed: int,
     n_partners: int = N_PARTNERS,
     epochs: int = EPOCHS,
+    form: Form = "pearson",
 ) -> GeneEmbeddings:
     """Trains embeddings of the panel's genes by Gene2Vec's recipe: skip-gram, window 1, over co-expressed pairs.
 
@@ -100,6 +107,7 @@ def train_coexpression(
         seed: of the order of pairs, the initial vectors and the negative samples.
         n_partners: partners of each gene in each section.
         epochs: passes over the pairs.
+        form: of association that makes partners.
 
     Returns:
         Embeddings of the genes that have a pair. Genes that are constant in every section, or that correlate with no
@@ -108,35 +116,53 @@ def train_coexpression(
     Raises:
         DataError: no section, or no two genes vary together in any.
     """
-    found = coexpressed_pairs(sections, symbols, n_partners=n_partners)
+    found = coexpressed_pairs(sections, symbols, n_partners=n_partners, form=form)
     for reason in dict.fromkeys(found.left_out.values()):
         symbols_of = [symbol for symbol, why in found.left_out.items() if why == reason]
         log.warning("%s, so without an embedding: %s", reason, some(symbols_of, 20))
     order = np.random.default_rng(seed).permutation(len(found.pairs))
     vectors = _skip_gram(found.pairs[order], dim=dim, seed=seed, epochs=epochs)
     trained = [gene for gene, symbol in enumerate(symbols) if symbol not in found.left_out]
-    names = ", ".join(str(section.uns["section"]["name"]) for section in sections)
+    names = tuple(str(section.uns["section"]["name"]) for section in sections)
+    how = {"pearson": "", "depth": ", depth regressed out", "pmi": ", pointwise mutual information"}[form]
+    settings = f"{n_partners} partners, {epochs} epochs, seed {seed}{how}"
     return GeneEmbeddings(
         symbols=tuple(symbols[gene] for gene in trained),
         vectors=np.stack([vectors[gene] for gene in trained]).astype(np.float32),
-        source=f"co-expression of sections {names} ({n_partners} partners, {epochs} epochs, seed {seed})",
+        source=f"co-expression of sections {', '.join(names)} ({settings})",
         left_out=found.left_out,
+        counts_read=names,
     )
 
 
 def _section_pairs(
-    section: ad.AnnData, symbols: Sequence[str], n_partners: int
+    section: ad.AnnData, symbols: Sequence[str], n_partners: int, form: Form
 ) -> tuple[Int[np.ndarray, "pair 2"], Int[np.ndarray, " gene"]]:
     """Each gene with its partners of highest positive correlation (ties in panel order), and the genes that vary."""
     expression = normalise(panel_counts(section, symbols), "spot_log10").astype(np.float64)
     varying = np.flatnonzero(expression.max(axis=0) > expression.min(axis=0))
     if len(varying) < 2:
         return np.empty((0, 2), dtype=int), varying
-    centred = expression[:, varying] - expression[:, varying].mean(axis=0)
-    centred /= np.linalg.norm(centred, axis=0)
+    centred = _centred(expression[:, varying], np.asarray(section.X.sum(1)).ravel(), form)
     found = [_best_partners(centred, start, n_partners) for start in range(0, len(varying), ROWS_AT_A_TIME)]
     gene, partner = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.stack([varying[gene], varying[partner]], axis=1), varying
+
+
+def _centred(
+    expression: Float[np.ndarray, "spot gene"], depth: Float[np.ndarray, " spot"], form: Form
+) -> Float[np.ndarray, "spot gene"]:
+    """Columns whose inner products are the association; for ``pmi`` its ratio to chance, less 1, of the same order."""
+    values = (expression > 0).astype(np.float64) if form == "pmi" else expression
+    mean = values.mean(axis=0)
+    centred = values - mean
+    if form == "pmi":
+        return centred / (np.where(mean > 0, mean, 1) * np.sqrt(len(values)))
+    if form == "depth":
+        basis = np.linalg.qr(np.vander(np.log10(1 + depth), 3))[0]
+        centred = centred - basis @ (basis.T @ centred)
+    norm = np.linalg.norm(centred, axis=0)
+    return centred / np.where(norm > 0, norm, 1)
 
 
 def _best_partners(

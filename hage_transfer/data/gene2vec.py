@@ -3,6 +3,7 @@
 Du et al., Gene2vec: distributed representation of genes based on co-expression, BMC Genomics 2019.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 
 from hage_transfer.data.co_expression import GeneEmbeddings
 from hage_transfer.data.sections.form import check_unique
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 from hage_transfer.running.atomic import write_text
 
 
@@ -30,7 +31,13 @@ def read_gene2vec(path: Path) -> GeneEmbeddings:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error}); wanted Gene2Vec or word2vec text") from None
     check_unique(path, "gene", symbols)
-    return GeneEmbeddings(tuple(symbols), vectors, source=path.name)
+    source, counts_read = _card(path)
+    return GeneEmbeddings(tuple(symbols), vectors, source=source, counts_read=counts_read)
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of a file of vectors lies: how they were made, and whose counts they have read."""
+    return path.with_name(f"{path.name}.card.json")
 
 
 def write_gene2vec(path: Path, embeddings: GeneEmbeddings) -> None:
@@ -42,6 +49,19 @@ def gene2vec_text(embeddings: GeneEmbeddings) -> str:
     """`GENE<tab>v1 v2 ...` lines, each number with the digits that give its float32 back."""
     rows = zip(embeddings.symbols, embeddings.vectors.astype(np.float32), strict=True)
     return "".join(f"{symbol}\t{' '.join(map(str, vector))}\n" for symbol, vector in rows)
+
+
+def _card(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Source and counts read by the card; without one, the file's name and no counts of sections at hand."""
+    try:
+        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+        read = tuple(map(str, card["counts_read"]))
+        says = f"the counts of {some(read)}" if read else "no counts"
+        return f"{path.name}: {card['source']}; has read {says}", read
+    except FileNotFoundError:
+        return path.name, ()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{card_path(path)}: cannot be read as the card of {path.name} ({error}); remove it") from None
 
 
 def _read(path: Path, lines: Iterable[tuple[int, str]]) -> tuple[list[str], Float[np.ndarray, "gene gene_dim"]]:

@@ -27,6 +27,7 @@ EXTRAS = {
 }
 """What a user may add: what for, and the requirements as pyproject.toml has them."""
 MIN_FREE_GIB = 10
+_GO_OF_DEBIAN = Path("/usr/lib/R/site-library/org.Hs.eg.db/extdata/org.Hs.eg.sqlite")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -53,7 +54,8 @@ def missing(encoders: "list[Entry]", *, place: Path, ask_hub: bool = False) -> l
         place: folder whose disk is looked at.
         ask_hub: ask the hub which gated weights the token may read; else the network is left alone.
     """
-    return [*_openslide(), *_weights(encoders, ask_hub=ask_hub), *_viewer(), *_extras(), *_browser(), *_disk(place)]
+    weights = _weights(encoders, ask_hub=ask_hub)
+    return [*_openslide(), *weights, *_genes(), *_viewer(), *_extras(), *_browser(), *_disk(place)]
 
 
 def _weights(encoders: "list[Entry]", *, ask_hub: bool) -> Iterator[Missing]:
@@ -103,6 +105,24 @@ def _openslide() -> Iterator[Missing]:
         import openslide  # noqa: F401
     except (ImportError, OSError):
         yield Missing("openslide", "reading slides", _pip("openslide-bin", "openslide-python"))
+
+
+def _genes() -> Iterator[Missing]:
+    """Priors on genes, which are files of the user's: Debian's copy of GO is looked for, others cannot be."""
+    if not _GO_OF_DEBIAN.is_file():
+        yield Missing(
+            "Gene Ontology",
+            "gene vectors that have read no counts (`gene_embeddings`, sources=)",
+            f"on Debian or Ubuntu `apt-get install r-bioc-org.hs.eg.db` gives {_GO_OF_DEBIAN}; or a published GMT "
+            "(https://www.gsea-msigdb.org, collection C5), or goa_human.gaf.gz with go-basic.obo beside it "
+            "(https://geneontology.org/docs/downloads)",
+        )
+    yield Missing(
+        "Gene2Vec",
+        "the paper's gene vectors, genes.embeddings=FILE",
+        "the published text of 200 numbers a gene, by https://github.com/jingcheng-du/Gene2vec; without it they are "
+        "trained from the training sections' co-expression",
+    )
 
 
 def _viewer() -> Iterator[Missing]:

@@ -129,7 +129,7 @@ def zero_shot_meta(unseen: FoldGenes | None, config: PretrainConfig) -> dict[str
     if unseen is None:
         return None
     if config.genes.embeddings is not None:
-        knows = f"{unseen.source}: external to these sections"
+        knows = f"{unseen.source}; from a file, whose counts its card or its maker knows"
     else:
         knows = f"{unseen.source}: they have read the unseen genes' counts in the training sections, never in held-out"
     return {

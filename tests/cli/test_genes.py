@@ -128,3 +128,38 @@ def test_genes_panel_of_the_real_sections_tells_that_no_gene_is_in_the_top_of_al
     strict = ["--set", "genes.min_sections=32", "--set", "genes.min_spots=0"]
     assert run(["genes", "panel", str(tmp_path / "her2st.yaml"), *strict]) == 2
     assert "min_sections = 32 keeps 0 of 12,678 genes" in " ".join(capsys.readouterr().err.split())
+
+
+def test_genes_embed_of_gene_sets_reads_no_counts_and_of_sections_says_which(bench, capsys):
+    (bench.root / "sets.gmt").write_text(
+        "".join(f"s{k}\t\t" + "\t".join(f"GENE{g}" for g in range(k, 30, 3)) + "\n" for k in range(3))
+    )
+    assert run(["genes", "embed", "--from", "sets.gmt", "--out", "sets.txt"]) == 0
+    assert read_gene2vec(bench.root / "sets.txt").counts_read == ()
+    both = ["genes", "embed", "pretrain.yaml", "--from", "sets.gmt", "--from", "co-expression", "--out", "both.txt"]
+    assert run(both) == 0
+    assert set(read_gene2vec(bench.root / "both.txt").counts_read) == {"A2", "B1"}
+    assert "seen every held-out one" in capsys.readouterr().out
+    pairs = "".join(f"GENE{a} GENE{b} {int(a % 3 == b % 3)}\n" for a in range(1, 12) for b in range(a + 1, 12))
+    (bench.root / "pairs.txt").write_text(pairs)
+    judged = ["genes", "judge", "sets.txt", "--pairs", "pairs.txt", "--config", "pretrain.yaml", "--near", "GENE4"]
+    assert run(judged) == 0
+    printed = capsys.readouterr().out
+    assert "AUC 1.000" in printed
+    assert "above chance" in printed
+    assert "near GENE4: GENE" in printed
+    assert "panel mean" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embed", "--out", "x.txt"], "co-expression, --set, --fold, --training-only are of a config's sections"),
+        (["embed", "--from", "none.gmt", "--out", "x.txt"], "none.gmt: no such file of gene sets"),
+        (["judge", "panel.txt"], "panel.txt: line 1"),
+        (["judge", "none.npy", "--near", "A"], "none.npy: no such file of gene vectors"),
+    ],
+)
+def test_genes_embed_and_judge_name_what_is_wrong(bench, capsys, arguments, message):
+    assert run(["genes", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
