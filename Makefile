@@ -3,10 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check fuzz coverage format clean
+.PHONY: demo demo-locked test check fuzz kills lock audit coverage format clean
 
 demo: $(STAMP)
 	$(BIN)/hage demo --out runs/demo --jobs 2
+
+demo-locked:
+	$(PYTHON) -m venv .venv-locked
+	.venv-locked/bin/python -m pip install --quiet --requirement requirements-demo.lock
+	.venv-locked/bin/python -m pip install --quiet --no-deps .
+	.venv-locked/bin/hage demo --out runs/demo-locked --jobs 2
 
 test: check
 	$(BIN)/python -m pytest -q -n 2
@@ -20,6 +26,17 @@ check: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/run.py --cases 10000
+
+kills: $(STAMP)
+	$(BIN)/python benchmarks/kills.py --kills 100
+
+lock: $(STAMP)
+	$(BIN)/python benchmarks/lock.py > requirements-demo.lock
+
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement requirements-demo.lock
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
@@ -35,4 +52,4 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv runs dist build
+	rm -rf .venv .venv-locked .venv-audit runs dist build

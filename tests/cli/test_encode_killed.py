@@ -3,7 +3,9 @@
 HAGE_KILL_WORKERS, HAGE_KILL_SLIDES and HAGE_KILL_ROUNDS set how many; 4, 40 and 10 is the long form.
 """
 
+import contextlib
 import csv
+import json
 import os
 import random
 import signal
@@ -50,8 +52,8 @@ def recipe(tmp_path):
     return tmp_path / "mil.yaml"
 
 
-def start(recipe: Path, features: Path, log: Path) -> subprocess.Popen:
-    command = ["encode", "slides", str(recipe), "--device", "cpu", "--set", f"features={features}"]
+def start(recipe: Path, features: Path, log: Path, *more: str) -> subprocess.Popen:
+    command = ["encode", "slides", str(recipe), "--device", "cpu", "--set", f"features={features}", *more]
     with log.open("ab") as file:
         return subprocess.Popen(
             [sys.executable, "-c", HAGE, *command],
@@ -124,3 +126,31 @@ def test_killed_workers_encode_every_slide_once_and_alike(recipe):
     left = {path.relative_to(killed) for path in killed.rglob("*")}
     assert left == {path.relative_to(whole) for path in whole.rglob("*")}
     assert taken > 0
+
+
+@pytest.mark.slow
+def test_a_killed_ray_worker_loses_no_slide_and_the_files_are_equal(recipe):
+    """A cluster of two workers is started, and one of them killed while it holds a slide."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'hage-transfer[ray]'")
+    folder = recipe.parent
+    whole, killed = folder / "whole", folder / "killed"
+    assert start(recipe, whole, folder / "whole.log").wait() == 0
+    process = start(recipe, killed, folder / "ray.log", "--engine", "ray", "--jobs", "2")
+    pids = []
+    while process.poll() is None and not pids:
+        time.sleep(0.02)
+        for lock in (killed / "locks").glob("*.lock"):
+            with contextlib.suppress(OSError, ValueError):
+                pid = json.loads(lock.read_text())["pid"]
+                if pid != process.pid and not lock.name.startswith("%2F"):  # an item's, not a table's
+                    os.kill(pid, signal.SIGKILL)
+                    pids.append(pid)
+                    break
+    assert process.wait(timeout=300) == 0, (folder / "ray.log").read_text()
+    assert pids
+    names = sorted(path.name for path in (whole / "features").iterdir())
+    assert sorted(path.name for path in (killed / "features").iterdir()) == names
+    for name in names:
+        assert (killed / "features" / name).read_bytes() == (whole / "features" / name).read_bytes()
+    with (killed / "status.csv").open(newline="") as handle:
+        assert [row["status"] for row in csv.DictReader(handle)] == ["done"] * SLIDES

@@ -61,6 +61,7 @@ def batch(target, folder, seeds, report):
     """Runs seeds in this process and writes a line of each; a hang is ended by the alarm."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libjpeg's own words
     for seed in seeds:
         os.write(report, f"{seed}\t".encode())
         signal.alarm(SECONDS + 5)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import tifffile
 import torch
 import yaml
 from PIL import Image
@@ -31,6 +32,7 @@ from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.slides.geojson import read_geojson
+from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.table import read_slide_table
 
 ROOT = Path(hage_transfer.__file__).resolve().parents[1]
@@ -189,6 +191,30 @@ def images(folder: Path) -> Path:
     return written("m.csv", MANIFEST)(folder)
 
 
+def slide(name: str, how: str) -> Callable[[Path], Path]:
+    """Maker of a tiled slide of two levels, as Aperio names it where it is an SVS."""
+
+    def make(folder: Path) -> Path:
+        image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+        told = "Aperio Image Library v11.2.1\r\n300x300 |AppMag = 20|MPP = 0.5" if name.endswith("svs") else None
+        with tifffile.TiffWriter(folder / name) as writer:
+            for level in (image, image[::4, ::4]):
+                writer.write(
+                    level, tile=(128, 128), photometric="rgb", compression=how, metadata=None, description=told,
+                    resolution=(20_000, 20_000), resolutionunit="CENTIMETER",
+                )  # fmt: skip
+        return folder / name
+
+    return make
+
+
+def tiles(path: Path) -> None:
+    with open_slide(path) as opened:
+        for level in range(len(opened.levels)):
+            opened.read_region(0, 0, level=level, width_px=256, height_px=256)
+        opened.thumbnail(max_px=100)
+
+
 def manifest(folder: Path) -> object:
     return read_patch_set(hage_transfer.config.PatchSetSettings(root=folder, manifest=folder / "m.csv"))
 
@@ -232,6 +258,8 @@ def of(mutations) -> dict[str, Target]:
             strict=True,
         ),
         "classifier": Target(classifier, bits, lambda f: read_fold_model(f, source="frozen", trial=0, fold="0")),
+        "svs": Target(slide("s.svs", "jpeg"), bits, lambda f: tiles(f / "s.svs")),
+        "tiled tiff": Target(slide("s.tif", "adobe_deflate"), bits, lambda f: tiles(f / "s.tif")),
         "results": Target(results, text, lambda f: Results.load(f / "results.json")),
         "geojson": Target(
             written("s.geojson", GEOJSON), text, lambda f: read_geojson(f / "s.geojson", width_px=99, height_px=99)
