@@ -19,6 +19,11 @@ from jaxtyping import Float, Shaped
 from hage_transfer.errors import ConfigError, DataError, nearest
 
 PRESETS = ("spot_log10", "spot_ln", "gene_log10")
+UNITS = {
+    "spot_log10": "log10(1 + counts per 10,000 of the spot's panel)",
+    "spot_ln": "ln(1 + counts per 10,000 of the spot's panel)",
+    "gene_log10": "log10(1 + counts per 10,000 of the gene in the section)",
+}
 SCALE_TO = 1e4
 
 

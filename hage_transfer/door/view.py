@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from hage_transfer.apply.scores import as_run
+from hage_transfer.data.gene_sets import read_gmt
 from hage_transfer.door.given import PathLike
 from hage_transfer.viewer.app import make_app
 from hage_transfer.viewer.opened_run import OpenedRun
@@ -21,9 +22,11 @@ class Viewer:
         n_missing: those among them whose files were not found.
     """
 
-    def __init__(self, run: Path, *, slides: Path | None, port: int) -> None:
+    def __init__(self, run: Path, *, slides: Path | None, gene_sets: Path | None, port: int) -> None:
         with ExitStack() as stack:
-            opened = OpenedRun(partial(read_contents, run, slides=slides))
+            opened = OpenedRun(
+                partial(read_contents, run, slides=slides), gene_sets=None if gene_sets is None else read_gmt(gene_sets)
+            )
             stack.callback(opened.close)
             sock, self.address = stack.enter_context(listening(port))
             self._server = BackgroundServer(make_app(opened), sock)
@@ -57,7 +60,14 @@ class Viewer:
         return f'<iframe src="{self.address}" width="100%" height="600" style="border: 0"></iframe>'
 
 
-def view(run: PathLike, *, slides: PathLike | None = None, port: int = 0, browser: bool = False) -> Viewer:
+def view(
+    run: PathLike,
+    *,
+    slides: PathLike | None = None,
+    gene_sets: PathLike | None = None,
+    port: int = 0,
+    browser: bool = False,
+) -> Viewer:
     """Shows the slides of a run: pan, zoom, attention, tissue and any gene's predicted expression over them.
 
     In a notebook the page is part of the cell; elsewhere open its ``address``. It loads nothing from elsewhere and
@@ -67,15 +77,21 @@ def view(run: PathLike, *, slides: PathLike | None = None, port: int = 0, browse
         run: run of `mil`, an application of its classifier, or folder of `explain`, `encode_slides`, `tissue` or
             `predict`.
         slides: folder of the slides, where they are not where the run found them.
+        gene_sets: GMT file whose sets (pathways, programmes) are layers: the mean of their genes' predicted expression.
         port: of this machine; 0 takes a free one.
         browser: open the page in a browser, where there is a screen.
 
     Raises:
-        DataError: no run with slides, or a folder that is not there.
+        DataError: no run with slides, a folder that is not there, or a file that is not GMT.
         ConfigError: the port is taken.
     """
     place, there = as_run(Path(run))
-    viewer = Viewer(place, slides=there if slides is None else Path(slides), port=port)
+    viewer = Viewer(
+        place,
+        slides=there if slides is None else Path(slides),
+        gene_sets=None if gene_sets is None else Path(gene_sets),
+        port=port,
+    )
     if browser:
         open_browser(viewer.address)
     return viewer

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.data.expression import UNITS
 from hage_transfer.errors import DataError
 from hage_transfer.report.cells import Number, Table
 from hage_transfer.report.layout import Section
 from hage_transfer.report.maps import MANY
 from hage_transfer.report.pictures import Picture, read_picture
 from hage_transfer.report.plots import PANEL_INCHES, Plot, draw_figure
-from hage_transfer.report.prediction_file import UNITS
 from hage_transfer.report.runs import PREDICT_FILE, Run
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import anndata as ad
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.data.expression import UNITS
 from hage_transfer.report.plots import OKABE_ITO, STYLE
-from hage_transfer.report.prediction_file import UNITS, thumbnail_of
+from hage_transfer.report.prediction_file import thumbnail_of
 from hage_transfer.report.scale_bar import add_scale_bar
 from hage_transfer.report.thumbnail import Thumbnail
 from hage_transfer.running.atomic import atomic_path

@@ -25,11 +25,6 @@ from hage_transfer.report.thumbnail import Thumbnail, read_thumbnail
 
 SCHEMA_VERSION = 1
 IMAGE_MAX_PX = 1000
-UNITS = {
-    "spot_log10": "log10(1 + counts per 10,000 of the spot's panel)",
-    "spot_ln": "ln(1 + counts per 10,000 of the spot's panel)",
-    "gene_log10": "log10(1 + counts per 10,000 of the gene in the section)",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ page may load anything from elsewhere or be framed.
 
 import logging
 import re
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 from jaxtyping import Float32
@@ -23,9 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hage_transfer.errors import HageError
 from hage_transfer.viewer.contents import ListedSlide
 from hage_transfer.viewer.described import described_run, described_slide, described_tiles, outlines
+from hage_transfer.viewer.layer import KINDS, Layer, NoSuchLayerError, layer_values
 from hage_transfer.viewer.opened_run import NoSuchTileError, OpenedRun, slide_path
 from hage_transfer.viewer.page_files import INDEX, PageFile, read_page_files
-from hage_transfer.viewer.tile_table import TileTable, gene_values
+from hage_transfer.viewer.tile_table import TileTable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 _KEPT, _NOT_KEPT = {"cache-control": "private, max-age=3600"}, {"cache-control": "no-store"}
+_SHORTLY = {"cache-control": "private, max-age=60"}
 
 
 def make_app(run: OpenedRun) -> Starlette:
@@ -56,11 +59,13 @@ def make_app(run: OpenedRun) -> Starlette:
         Route("/", answers.index, methods=["GET"]),
         Route("/assets/{name:path}", answers.asset, methods=["GET"]),
         Route("/api/run", answers.contents, methods=["GET"]),
+        Route("/api/range", answers.range, methods=["GET"]),
         Route("/api/slides/{slide}", answers.slide, methods=["GET"]),
         Route("/api/slides/{slide}/tissue", answers.tissue, methods=["GET"]),
         Route("/api/slides/{slide}/tiles", answers.tiles, methods=["GET"]),
         Route("/api/slides/{slide}/boxes", answers.boxes, methods=["GET"]),
         Route("/api/slides/{slide}/values", answers.values, methods=["GET"]),
+        Route("/slides/{slide}/thumbnail.jpg", answers.thumbnail, methods=["GET"]),
         Route("/slides/{slide}/{level}/{tile}", answers.tile, methods=["GET"]),
     ]
     return Starlette(
@@ -69,7 +74,12 @@ def make_app(run: OpenedRun) -> Starlette:
             Middleware(_SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False),
         ],
-        exception_handlers={HTTPException: _refused, HageError: _failed, NoSuchTileError: _absent},
+        exception_handlers={
+            HTTPException: _refused,
+            HageError: _failed,
+            NoSuchTileError: _absent,
+            NoSuchLayerError: _absent,
+        },
     )
 
 
@@ -97,19 +107,20 @@ class _Answers:
         return JSONResponse(outlines(self._run.tissue(self._listed(request))), headers=_NOT_KEPT)
 
     def tiles(self, request: Request) -> Response:
-        return JSONResponse(described_tiles(self._table(request)), headers=_NOT_KEPT)
+        return JSONResponse(described_tiles(self._table(request), self._run.gene_sets), headers=_NOT_KEPT)
 
     def boxes(self, request: Request) -> Response:
         return _binary(self._table(request).boxes)
 
     def values(self, request: Request) -> Response:
-        table = self._table(request)
-        column, gene = request.query_params.get("column"), request.query_params.get("gene")
-        if column is not None and column in table.columns:
-            return _binary(table.columns[column])
-        if gene is None or gene not in table.genes:
-            _refuse("no such column or gene")
-        return _binary(gene_values(table, gene))
+        return _binary(layer_values(self._table(request), _layer(request), self._run.gene_sets))
+
+    def range(self, request: Request) -> Response:
+        source = request.query_params.get("source", "")
+        return JSONResponse(asdict(self._run.cohort_range(source, _layer(request))), headers=_NOT_KEPT)
+
+    def thumbnail(self, request: Request) -> Response:
+        return Response(self._run.thumbnail(self._listed(request)), media_type="image/jpeg", headers=_SHORTLY)
 
     def tile(self, request: Request) -> Response:
         listed = self._listed(request)
@@ -164,6 +175,12 @@ class _SecurityHeaders:
 def _binary(values: Float32[ndarray, "..."]) -> Response:
     """Numbers as little-endian float32, which a browser takes as they are."""
     return Response(values.astype("<f4").tobytes(), media_type="application/octet-stream", headers=_NOT_KEPT)
+
+
+def _layer(request: Request) -> Layer:
+    """The layer that a request names by the first of its keys that says a kind."""
+    kind = next((kind for kind in KINDS if kind in request.query_params), "")
+    return Layer(kind, request.query_params.get(kind, ""))
 
 
 def _refuse(reason: str) -> NoReturn:

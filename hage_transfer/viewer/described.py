@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
+from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents
 from hage_transfer.viewer.deep_zoom import OVERLAP_PX, TILE_PX
+from hage_transfer.viewer.layer import predicted
 from hage_transfer.viewer.slide_pool import OpenSlide
 from hage_transfer.viewer.tile_table import TileTable
 
@@ -45,6 +47,7 @@ def described_slide(opened: OpenSlide) -> dict[str, Any]:
         "mpp": mpp,
         "levels": len(slide.levels),
         "notes": list(slide.notes),
+        "origin": list(slide.origin_px),
         "tileSize": TILE_PX,
         "overlap": OVERLAP_PX,
         "maxLevel": opened.zoom.n_levels - 1,
@@ -52,7 +55,7 @@ def described_slide(opened: OpenSlide) -> dict[str, Any]:
     }
 
 
-def described_tiles(table: TileTable) -> dict[str, Any]:
+def described_tiles(table: TileTable, sets: GeneSets) -> dict[str, Any]:
     """Names of what tiles have; the numbers themselves come as binary."""
     scores = None
     if table.scores is not None:
@@ -65,6 +68,12 @@ def described_tiles(table: TileTable) -> dict[str, Any]:
         "genes": list(table.genes),
         "scores": scores,
         "scoreName": table.score_name.replace("heldout", "held-out").replace("_", " ").replace("pcc", "PCC"),
+        "unit": table.unit,
+        "sets": [
+            {"name": name, "known": known, "of": len(genes)}
+            for name, genes in sets.items()
+            if (known := len(predicted(table, genes)))
+        ],
         "cautions": list(table.cautions),
     }
 

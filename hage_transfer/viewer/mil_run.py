@@ -12,6 +12,7 @@ from hage_transfer.viewer.mil_tables import (
     PROBABILITY,
     MilSlide,
     add_heatmaps,
+    add_scores,
     read_predicted,
 )
 from hage_transfer.viewer.slide_files import SlideFiles, seen_from
@@ -33,8 +34,19 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
         positive = f"{PROBABILITY}{config.get('positive')}"
         classes = [positive if positive in classes else classes[-1]]
     scores = {name: f"P({name.removeprefix(PROBABILITY)})" for name in classes[:_MOST_CLASSES]}
+    applied = run.parent / "scores.csv"
+    if run.name == "as_run" and applied.is_file():
+        add_scores(found, applied)
+        files, columns = (
+            SlideFiles(slides, run=run),
+            {"call": "Call", **scores, "calibrated": "Calibrated", "doubt": "Doubt"},
+        )
+        if any(facts.get("label") for one in found.values() for facts in one.facts.values()):
+            columns = {"label": "Label", **columns}
+        return _contents(run.parent, found, files, "application to new slides", columns, None)
     files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))], run=run)
-    return _contents(run, found, files, "MIL run", f"hage heatmap {run}", scores, _tissue(config, data))
+    columns = {"label": "Label", "predicted": "Predicted", **scores, "fold": "Fold"}
+    return _contents(run, found, files, "MIL run", columns, _tissue(config, data))
 
 
 def is_heatmap_folder(folder: Path) -> bool:
@@ -51,7 +63,8 @@ def read_heatmap_folder(folder: Path, *, slides: Path | None) -> Contents:
     found: dict[str, MilSlide] = {}
     add_heatmaps(found, folder)
     files = SlideFiles(slides, run=folder)
-    return _contents(folder, found, files, "heatmaps", "hage heatmap", {"probability": "Prob."}, None)
+    columns = {"label": "Label", "predicted": "Predicted", "probability": "Prob.", "fold": "Fold"}
+    return _contents(folder, found, files, "heatmaps", columns, None)
 
 
 def _tissue(config: Mapping[str, Any], data: Mapping[str, Any]) -> Path | None:
@@ -65,8 +78,7 @@ def _contents(
     found: Mapping[str, MilSlide],
     files: SlideFiles,
     kind: str,
-    command: str,
-    scores: Mapping[str, str],
+    columns: Mapping[str, str],
     tissue: Path | None,
 ) -> Contents:
     listed = []
@@ -83,7 +95,10 @@ def _contents(
                 mpp_um_per_px=one.mpp_um_per_px,
             )
         )
-    columns = {"label": "Label", "predicted": "Predicted", **scores, "fold": "Fold"}
     sources = tuple(dict.fromkeys(source for one in found.values() for source in one.facts))
-    hint = "" if any(one.overlays for one in found.values()) else f"`{command}` makes attention maps to lay over slides"
+    hint = (
+        ""
+        if any(one.overlays for one in found.values())
+        else f"`hage heatmap {run}` makes attention maps to lay over slides"
+    )
     return Contents(run.name, kind, columns, sources, by_name(listed, run), hint)

@@ -10,7 +10,7 @@ from hage_transfer.running.run_directory import H5AD_FILE, SLIDES_FILE
 from hage_transfer.viewer.contents import Fact
 
 PREDICTIONS = "predictions.csv"
-PROBABILITY = "probability_"
+PROBABILITY, UNLABELLED = "probability_", "unlabelled"
 
 
 @dataclass
@@ -71,6 +71,25 @@ def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
         tiles = folder / source / row["slide"] / H5AD_FILE
         if tiles.is_file():
             slide.overlays[source] = tiles
+
+
+def add_scores(found: dict[str, MilSlide], path: Path) -> None:
+    """Adds what `scores.csv` of an application says of its slides: the call, and how far it is to be doubted.
+
+    Raises:
+        DataError: a table that is not in its form.
+    """
+    with csv_table(path, absent="no such file; is the application finished?") as table:
+        if missing := [name for name in ("slide", "call", "doubt") if name not in table.columns]:
+            raise DataError(f"{path}: has no column {missing[0]}; `apply` writes it")
+        for _, row in table.rows:
+            abstained = " (abstained)" if row.get("abstained") == "True" else ""
+            told: dict[str, Fact] = {"call": row["call"] + abstained, "doubt": as_number(row["doubt"])}
+            told |= {"calibrated": as_number(row.get("calibrated")), "why": row.get("why") or None}
+            for facts in found.get(row["slide"], MilSlide()).facts.values():
+                facts.update(told)
+                if facts.get("label") == UNLABELLED:
+                    facts["label"] = None
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

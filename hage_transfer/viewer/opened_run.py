@@ -10,18 +10,23 @@ from typing import Any
 from cachetools import LRUCache
 from PIL import Image
 
+from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.errors import DataError
 from hage_transfer.running.byte_cache import ByteCache
 from hage_transfer.running.file_stamp import stamp_in_url
 from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
+from hage_transfer.viewer.cohort_range import CohortRange, CohortRanges
 from hage_transfer.viewer.contents import Contents, ListedSlide
+from hage_transfer.viewer.layer import Layer
 from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 
 JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 _KEPT_TABLES = 8
 _TILE_BYTES = 2**26
+_THUMBNAIL_LEVEL = 7
+_RANGE_S = 1.0
 
 
 class NoSuchTileError(LookupError):
@@ -33,16 +38,21 @@ class OpenedRun:
 
     Args:
         read: reads the contents of the run; asked again when the page is opened anew.
+        gene_sets: shown as layers beside the genes.
         readers: tiles that are read at a time; the rest wait.
     """
 
-    def __init__(self, read: Callable[[], Contents], *, readers: int | None = None) -> None:
+    def __init__(
+        self, read: Callable[[], Contents], *, gene_sets: GeneSets | None = None, readers: int | None = None
+    ) -> None:
+        self.gene_sets: GeneSets = gene_sets or {}
         self._read_contents, self.contents = read, read()
         self.pool, self.tiles = SlidePool(), ByteCache[bytes](_TILE_BYTES, len)
         self._readers = threading.BoundedSemaphore(readers or (os.cpu_count() or 2))
         self._overviews = threading.Lock()
         self._tables: LRUCache[Path, TileTable] = LRUCache(_KEPT_TABLES)
         self._lock = threading.Lock()
+        self._ranges = CohortRanges()
 
     def reread(self) -> Contents:
         """The contents as the run has them now: it may have been run again, or have got heatmaps.
@@ -68,6 +78,17 @@ class OpenedRun:
         tile = self._read(listed, path, (level, column, row))
         self.tiles.put(key, tile)
         return tile
+
+    def thumbnail(self, listed: ListedSlide) -> bytes:
+        """The slide as a JPEG of 64 to 128 px, or what there is of it. Errors as ``tile``."""
+        with self.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
+            level = min(_THUMBNAIL_LEVEL, opened.zoom.n_levels - 1)
+        return self.tile(listed, level=level, column=0, row=0)
+
+    def cohort_range(self, source: str, layer: Layer) -> CohortRange:
+        """The range of a layer over all slides that have tiles of a source, as far as it can be told in a second."""
+        paths = [slide.overlays[source] for slide in self.contents.slides.values() if source in slide.overlays]
+        return self._ranges.of(paths, layer, self.gene_sets, budget_s=_RANGE_S)
 
     def table(self, path: Path) -> TileTable:
         """Tiles of a slide; read again where the file has changed.

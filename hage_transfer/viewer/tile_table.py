@@ -1,5 +1,6 @@
 """The tiles or spots of a slide that have values: where they lie, their columns, and one gene at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float32
 
+from hage_transfer.data.expression import UNITS
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.errors import DataError
 from hage_transfer.running.file_stamp import stamp_in_url
@@ -30,6 +32,7 @@ class TileTable:
         genes: whose expression is predicted.
         scores: each gene's PCC where the file has one.
         score_name: what ``scores`` are; empty where there are none.
+        unit: of the expression, in words; empty where the file does not say.
         cautions: what to keep in mind when these values are read.
     """
 
@@ -41,6 +44,7 @@ class TileTable:
     genes: tuple[str, ...]
     scores: Float32[np.ndarray, " gene"] | None
     score_name: str
+    unit: str = ""
     cautions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -63,7 +67,9 @@ def read_tile_table(path: Path) -> TileTable:
             missing = ", ".join(name for name in _PLACE if name not in obs)
             raise DataError(f"{path}: obs has no {missing}; `explain` and `predict` write files to view")
         spots, shape = (None, "square") if placed else _spots(file)
-        cautions = ad.io.read_elem(file["uns/hage/cautions"]) if "uns/hage/cautions" in file else ()
+        told = {
+            key: ad.io.read_elem(file[f"uns/hage/{key}"]) for key in ("cautions", "preset") if f"uns/hage/{key}" in file
+        }
     boxes = obs[list(_PLACE)].to_numpy(np.float32) if spots is None else spots
     numbers = obs.select_dtypes(["number", "bool"]).drop(columns=list(_PLACE), errors="ignore")
     score_name = next((name for name in _SCORES if name in var), "")
@@ -76,12 +82,13 @@ def read_tile_table(path: Path) -> TileTable:
         genes=tuple(var.index.astype(str)),
         scores=var[score_name].to_numpy(np.float32) if score_name else None,
         score_name=score_name,
-        cautions=tuple(map(str, cautions)),
+        unit=UNITS.get(str(told.get("preset")), ""),
+        cautions=tuple(map(str, told.get("cautions", ()))),
     )
 
 
-def gene_values(table: TileTable, gene: str) -> Float32[np.ndarray, " tile"]:
-    """Predicted expression of one gene; the file's other columns are not kept.
+def gene_values(table: TileTable, genes: Sequence[str]) -> Float32[np.ndarray, " tile"]:
+    """Predicted expression of one gene, or the mean over several; the file's other columns are not kept.
 
     Raises:
         KeyError: not one of ``table.genes``.
@@ -89,14 +96,15 @@ def gene_values(table: TileTable, gene: str) -> Float32[np.ndarray, " tile"]:
     """
     import anndata as ad
 
-    column = {name: place for place, name in enumerate(table.genes)}[gene]
+    place = {name: column for column, name in enumerate(table.genes)}
+    columns = sorted(place[gene] for gene in genes)
     with open_h5(table.path, absent=_ABSENT) as file:
         stored = file["X"]
         if isinstance(stored, h5py.Group):
-            return ad.io.sparse_dataset(stored)[:, column].toarray().ravel().astype(np.float32)
+            return np.asarray(ad.io.sparse_dataset(stored)[:, columns].mean(axis=1), dtype=np.float32).ravel()
         values = np.empty(len(table), np.float32)
         for start in range(0, len(values), _READ_ROWS):
-            values[start : start + _READ_ROWS] = stored[start : start + _READ_ROWS, column]
+            values[start : start + _READ_ROWS] = stored[start : start + _READ_ROWS, columns].mean(axis=1)
         return values
 
 

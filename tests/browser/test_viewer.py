@@ -134,7 +134,7 @@ def test_gene_is_found_by_search_and_its_value_under_the_pointer_is_the_files(op
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#tile-values tr")
     tile = int(re.search(r"Tile (\d+)", page.inner_text("#tile-name"))[1])
-    values = gene_values(read_tile_table(mil_run / "heatmaps" / "hage" / "s1" / "tiles.h5ad"), "ESR1")
+    values = gene_values(read_tile_table(mil_run / "heatmaps" / "hage" / "s1" / "tiles.h5ad"), ["ESR1"])
     shown = page.locator("#tile-values tr", has_text="ESR1").locator("td").inner_text()
     assert float(shown) == approx(values[tile], abs=1e-3)
     left, top = (750 // 128) * 128, (550 // 128) * 128  # the slide's middle

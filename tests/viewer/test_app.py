@@ -65,7 +65,7 @@ def test_gene_values_are_the_files(server, mil_run):
     for gene in table.genes:
         status, _, body = server.ask(f"/api/slides/s1/values?source=hage&gene={gene}")
         assert status == 200
-        np.testing.assert_array_equal(np.frombuffer(body, "<f4"), gene_values(table, gene))
+        np.testing.assert_array_equal(np.frombuffer(body, "<f4"), gene_values(table, [gene]))
     _, _, body = server.ask("/api/slides/s1/values?source=hage&column=attention")
     np.testing.assert_array_equal(np.frombuffer(body, "<f4"), table.columns["attention"])
     _, _, body = server.ask("/api/slides/s1/boxes?source=hage")

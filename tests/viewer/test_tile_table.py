@@ -47,7 +47,7 @@ def test_gene_values_are_the_files_column(tmp_path, make_tiles, store):
     written.write_h5ad(path)
     table = read_tile_table(path)
     for place, gene in enumerate(GENES):
-        values = gene_values(table, gene)
+        values = gene_values(table, [gene])
         assert values.dtype == np.float32
         expected = written.X[:, place]
         np.testing.assert_array_equal(

@@ -1,6 +1,6 @@
 // The page's address keeps slide, view and layer, so that a link shows the same.
 
-const KEYS = ['slide', 'source', 'layer', 'x', 'y', 'zoom'];
+const KEYS = ['slide', 'source', 'beside', 'layer', 'x', 'y', 'zoom'];
 const NUMBERS = new Set(['x', 'y', 'zoom']);
 
 export function readAddress() {

@@ -27,11 +27,14 @@ export async function getTiles(name, source, signal) {
   return { ...facts, boxes: new Float32Array(await boxes.arrayBuffer()) };
 }
 
-/** One number a tile; `kind` is `column` or `gene`. `stamp` is the tiles': numbers of others are refused. */
+/** One number a tile; `kind` is `column`, `gene` or `set`. `stamp` is the tiles': numbers of others are refused. */
 export async function getValues(name, source, kind, key, stamp, signal) {
   const response = await answer(`${slidePath(name)}/values?${asked({ source, [kind]: key, v: stamp })}`, signal);
   return new Float32Array(await response.arrayBuffer());
 }
+
+/** The range of a layer over all slides of a source, of as many as the server has read so far. */
+export const getRange = async (source, kind, key, signal) => (await answer(`/api/range?${asked({ source, [kind]: key })}`, signal)).json();
 
 /** Where a tile of the slide's picture is; the stamp changes with the file. */
 export const tileUrl = (name, stamp) => (level, column, row) =>

@@ -20,6 +20,7 @@ export class Overlay {
     this.pointed = -1;
     this.smooth = false;
     this.outlined = true;
+    this.painters = [];
     for (const event of ['update-viewport', 'open', 'resize', 'animation']) viewer.addHandler(event, () => this.draw());
   }
 
@@ -102,5 +103,6 @@ export class Overlay {
       else lines.rect(x, y, w, h);
       lines.stroke();
     }
+    for (const paint of this.painters) paint(lines, view);
   }
 }

@@ -115,12 +115,21 @@ function tileColours(values, { low, high, least, colours }) {
 
 /** The range that colours span: all of a percentile or probability, else from the 1st to the 99th percentile. */
 export function colourRange(values, key) {
-  if (key === 'percentile') return { low: 0, high: 100, clipped: false };
-  if (key.startsWith('probability')) return { low: 0, high: 1, clipped: false };
-  const sorted = values.filter(Number.isFinite).sort();
-  if (!sorted.length) return { low: 0, high: 1, clipped: false };
-  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
-  const [low, high] = [at(0.01), at(0.99)];
-  if (low === high) return { low: sorted[0], high: sorted[sorted.length - 1], clipped: false };
-  return { low, high, clipped: low > sorted[0] || high < sorted[sorted.length - 1] };
+  if (key === 'percentile') return { low: 0, high: 100, clipped: false, whole: true };
+  if (key === 'deciding' || key.startsWith('probability')) return { low: 0, high: 1, clipped: false, whole: true };
+  const [least, low, high, most] = spread(values);
+  if (least === undefined) return { low: 0, high: 1, clipped: false };
+  if (low === high) return { low: least, high: most, clipped: false };
+  return { low, high, clipped: low > least || high < most };
 }
+
+/** The least, the 1st and 99th percentile, and the most; nothing where no value is finite. */
+function spread(values) {
+  const sorted = values.filter(Number.isFinite).sort();
+  if (!sorted.length) return [];
+  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  return [sorted[0], at(0.01), at(0.99), sorted[sorted.length - 1]];
+}
+
+/** The 1st and the 99th percentile. */
+export const quantiles = (values) => spread(values).slice(1, 3);

@@ -1,5 +1,7 @@
 // The table of slides: sorted by any column, narrowed by a search, one row chosen.
 
+import { thumbnail } from './thumbnails.js';
+
 const shown = (value) => {
   if (value === null || value === undefined || value === '') return '';
   return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(3) : String(value);
@@ -108,6 +110,7 @@ export class SlideList {
     button.textContent = slide.name;
     button.title = slide.found ? slide.name : `${slide.name}: not found`;
     button.addEventListener('click', () => this.choose(slide.name));
+    if (slide.found) first.append(thumbnail(slide.name));
     first.append(button);
     if (!slide.found) {
       const mark = document.createElement('span');
@@ -116,12 +119,16 @@ export class SlideList {
       first.append(mark);
     }
     const label = fact(slide, 'label');
-    const predicted = fact(slide, 'predicted');
     const cells = Object.keys(this.run.columns).map((key) => {
       const cell = document.createElement('td');
       cell.textContent = shown(fact(slide, key));
       if (typeof fact(slide, key) === 'number') cell.className = 'number';
-      if (key === 'predicted' && label && predicted && label !== predicted) {
+      if (key === 'doubt' && fact(slide, 'why')) {
+        cell.classList.add('doubtful');
+        cell.title = fact(slide, 'why');
+      }
+      const said = ['predicted', 'call'].includes(key) && fact(slide, key);
+      if (label && said && said.split(' (abstained)')[0] !== label) {
         cell.classList.add('wrong');
         cell.title = `labelled ${label}`;
       }
