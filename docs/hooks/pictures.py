@@ -1,52 +1,64 @@
-"""The two pictures of docs/images from a finished demo: `python docs/hooks/pictures.py runs/demo`; needs chromium."""
+"""Pictures of docs/images from a finished demo: `python docs/hooks/pictures.py runs/demo`; needs chromium, the extra dev."""
 
 import csv
 import io
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+import hage_transfer as ht
+from hage_transfer.report.pdf import find_browser
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 MOST_BYTES = 200_000
 REPORT_CROP_PX = (1200, 1240)
 VIEWER_PX = (1280, 760)
-WIDTH_PX = 1000
+WIDTH_PX, SETTLED_MS = 1000, 1500
 
 
 def main() -> None:
-    """Report first, then the viewer on the first explained slide."""
+    """Report first, then the viewer on an explained slide: one gene, and two sources side by side with a region."""
     demo = Path(sys.argv[1])
     IMAGES.mkdir(exist_ok=True)
-    report = screenshot((demo / "report.html").resolve().as_uri(), REPORT_CROP_PX)
-    save(report, IMAGES / "report.png")
-    server = subprocess.Popen(
-        [
-            shutil.which("hage") or "hage",
-            "view",
-            str(demo / "mil"),
-            "--slides",
-            str(demo / "data" / "slides"),
-            "--port",
-            "0",
-            "--no-browser",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
-        page = f"{address.rstrip('/.')}/#slide={shown_slide(demo)}&source=hage&layer=gene:MKI67"
-        save(screenshot(page, VIEWER_PX), IMAGES / "viewer.jpg")
-    finally:
-        server.terminate()
-        server.wait()
+    slide = shown_slide(demo)
+    if not (demo / "mil" / "heatmaps" / "frozen" / slide).is_dir():
+        ht.explain(demo / "mil", sources=["frozen"], slides=[slide])
+    with sync_playwright() as playwright, ht.view(demo / "mil", slides=demo / "data" / "slides") as viewer:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        page = browser.new_page(viewport=dict(zip(("width", "height"), REPORT_CROP_PX, strict=True)))
+        page.goto((demo / "report.html").resolve().as_uri())
+        save(page.screenshot(), IMAGES / "report.png")
+        page.set_viewport_size(dict(zip(("width", "height"), VIEWER_PX, strict=True)))
+        page.goto(f"{viewer.address}#slide={slide}&source=hage&layer=gene:MKI67")
+        save(shown(page), IMAGES / "viewer.jpg")
+        page.goto("about:blank")
+        page.goto(f"{viewer.address}#slide={slide}&source=frozen&beside=hage&layer=column:attention")
+        shown(page)
+        draw_region(page)
+        save(shown(page), IMAGES / "viewer-side-by-side.jpg")
+        browser.close()
+
+
+def shown(page: Page) -> bytes:
+    """A picture of the viewer when all of it is there."""
+    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector("#busy", state="hidden")
+    page.wait_for_timeout(SETTLED_MS)
+    return page.screenshot()
+
+
+def draw_region(page: Page) -> None:
+    """Draws a rectangle in the first pane, and brings its numbers in sight."""
+    pane = page.locator("#viewer").bounding_box()
+    assert pane is not None
+    page.click("[data-tool=rectangle]")
+    for share, act in ((0.35, page.mouse.down), (0.65, page.mouse.up)):
+        page.mouse.move(pane["x"] + pane["width"] * share, pane["y"] + pane["height"] * share, steps=3)
+        act()
+    page.keyboard.press("Escape")
+    page.locator("#region-table").scroll_into_view_if_needed()
 
 
 def shown_slide(demo: Path) -> str:
@@ -57,21 +69,9 @@ def shown_slide(demo: Path) -> str:
     return (right or rows)[0]["slide"]
 
 
-def screenshot(address: str, size_px: tuple[int, int]) -> Image.Image:
-    """What headless Chromium shows of a page."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("no chromium here; apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "page.png"
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=15000"]
-        size = f"--window-size={size_px[0]},{size_px[1]}"
-        subprocess.run([browser, *options, size, f"--screenshot={picture}", address], check=True, capture_output=True)
-        return Image.open(io.BytesIO(picture.read_bytes())).convert("RGB")
-
-
-def save(image: Image.Image, path: Path) -> None:
+def save(picture: bytes, path: Path) -> None:
     """Scaled down, as PNG of few colours or JPEG, below 200 kB."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
     image = image.resize((WIDTH_PX, round(image.height * WIDTH_PX / image.width)), Image.Resampling.LANCZOS)
     if path.suffix == ".png":
         image.quantize(128).save(path, optimize=True)

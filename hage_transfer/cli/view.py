@@ -9,7 +9,10 @@ from rich.console import Console
 import hage_transfer as ht
 
 Run = Annotated[
-    Path, typer.Argument(help="Run of `hage mil`, or a folder of `hage heatmap`, `encode slides`, `tissue`, `predict`.")
+    Path,
+    typer.Argument(
+        help="Run of `hage mil`, or a folder of `hage heatmap`, `encode slides`, `tissue`, `predict`, `apply`."
+    ),
 ]
 Slides = Annotated[Path | None, typer.Option(help="Folder of the slides, where they are not where the run found them.")]
 GeneSets = Annotated[Path | None, typer.Option(help="GMT file of pathways or programmes, to show as layers.")]

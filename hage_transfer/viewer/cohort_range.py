@@ -46,7 +46,7 @@ class CohortRanges:
         self._lock = threading.Lock()
 
     def of(self, paths: Sequence[Path], layer: Layer, sets: GeneSets, *, budget_s: float) -> CohortRange:
-        """Range of a layer over tile tables, as far as it is known when ``budget_s`` is over; one slide at the least."""
+        """Range of a layer over tile tables, as far as it is known when ``budget_s`` is over; of one at the least."""
         until, found = time.monotonic() + budget_s, list[_Ends]()
         with self._lock:
             for path in paths:

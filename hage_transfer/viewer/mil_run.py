@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import read_yaml
+from hage_transfer.errors import DataError
 from hage_transfer.running.run_directory import CONFIG_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
 from hage_transfer.viewer.mil_tables import (
     PREDICTIONS,
     PROBABILITY,
+    SCORES,
     MilSlide,
     add_heatmaps,
     add_scores,
@@ -28,25 +31,35 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
     """
     found, classes = read_predicted(run / PREDICTIONS)
     add_heatmaps(found, run / HEATMAPS_FOLDER)
+    if run.name == "as_run" and (run.parent / SCORES).is_file():
+        return _application(run.parent, found, classes, slides)
     config = read_yaml(run / CONFIG_FILE)
     data = config["data"] if isinstance(config.get("data"), dict) else {}
-    if len(classes) == 2:  # one says it all: the positive class, by default the last
-        positive = f"{PROBABILITY}{config.get('positive')}"
-        classes = [positive if positive in classes else classes[-1]]
-    scores = {name: f"P({name.removeprefix(PROBABILITY)})" for name in classes[:_MOST_CLASSES]}
-    applied = run.parent / "scores.csv"
-    if run.name == "as_run" and applied.is_file():
-        add_scores(found, applied)
-        files, columns = (
-            SlideFiles(slides, run=run),
-            {"call": "Call", **scores, "calibrated": "Calibrated", "doubt": "Doubt"},
-        )
-        if any(facts.get("label") for one in found.values() for facts in one.facts.values()):
-            columns = {"label": "Label", **columns}
-        return _contents(run.parent, found, files, "application to new slides", columns, None)
     files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))], run=run)
-    columns = {"label": "Label", "predicted": "Predicted", **scores, "fold": "Fold"}
+    columns = {"label": "Label", "predicted": "Predicted", **_scores(classes, config.get("positive")), "fold": "Fold"}
     return _contents(run, found, files, "MIL run", columns, _tissue(config, data))
+
+
+def _application(folder: Path, found: dict[str, MilSlide], classes: list[str], slides: Path | None) -> Contents:
+    """New slides that a classifier called."""
+    add_scores(found, folder / SCORES)
+    try:
+        positive = dict(read_json(folder / "apply.json")).get("positive")
+    except (FileNotFoundError, BoundsError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / 'apply.json'}: {error}; run `apply` again") from None
+    columns = {"call": "Call", **_scores(classes, positive), "calibrated": "Calibrated", "doubt": "Doubt"}
+    if any(facts.get("label") for one in found.values() for facts in one.facts.values()):
+        columns = {"label": "Label", **columns}
+    tissue = folder / "input" / "geojson"
+    return _contents(folder, found, SlideFiles(slides, run=folder), "application to new slides", columns, tissue)
+
+
+def _scores(classes: list[str], positive: object) -> dict[str, str]:
+    """Columns of probabilities; of two classes one says it all: the positive one, by default the last."""
+    if len(classes) == 2:
+        given = f"{PROBABILITY}{positive}"
+        classes = [given if given in classes else classes[-1]]
+    return {name: f"P({name.removeprefix(PROBABILITY)})" for name in classes[:_MOST_CLASSES]}
 
 
 def is_heatmap_folder(folder: Path) -> bool:

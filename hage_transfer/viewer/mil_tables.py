@@ -9,7 +9,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.running.run_directory import H5AD_FILE, SLIDES_FILE
 from hage_transfer.viewer.contents import Fact
 
-PREDICTIONS = "predictions.csv"
+PREDICTIONS, SCORES = "predictions.csv", "scores.csv"
 PROBABILITY, UNLABELLED = "probability_", "unlabelled"
 
 

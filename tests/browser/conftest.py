@@ -35,7 +35,7 @@ def beside(folder: str) -> ModuleType:
 
 viewer, report = beside("viewer"), beside("report")
 mil_run, make_mil_run, make_slide = viewer.mil_run, viewer.make_mil_run, viewer.make_slide
-run_server = viewer.run_server
+run_server, application = viewer.run_server, viewer.application
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 20) -> None:
@@ -124,3 +124,28 @@ def axe_faults() -> Callable[[Page], list[str]]:
 def make_runs() -> Callable[[Path], dict[str, Path]]:
     """Writes the runs of a report."""
     return report.make_runs
+
+
+@pytest.fixture(scope="session")
+def address(mil_run: Path, run_server: Callable[..., object]) -> Iterator[str]:
+    """The viewer of ``mil_run`` and some gene sets."""
+    with run_server(mil_run, gene_sets=viewer.GENE_SETS) as server:
+        yield server.address
+
+
+@pytest.fixture
+def opened(open_page: Callable[..., Watched], address: str) -> Iterator[Callable[..., Watched]]:
+    """Opens the viewer: (hash, width=..., height=...); at the end no error was told and nothing asked elsewhere."""
+    watched = []
+
+    def make(hash_: str = "", **size: int) -> Watched:
+        watched.append(open_page(**size))
+        watched[-1].page.goto(address + hash_)
+        watched[-1].page.wait_for_selector("body[data-ready]")
+        return watched[-1]
+
+    yield make
+    for one in watched:
+        assert not [fault for fault in one.faults if "net::ERR_ABORTED" not in fault]  # taken back by the page itself
+        assert one.asked
+        assert not one.outside(address)

@@ -22,30 +22,6 @@ COLOURS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address(mil_run, run_server):
-    with run_server(mil_run) as server:
-        yield server.address
-
-
-@pytest.fixture
-def opened(open_page, address):
-    """Opens the viewer: (hash, width=..., height=...); at the end no error was told and nothing asked elsewhere."""
-    watched = []
-
-    def make(hash_="", **size):
-        watched.append(open_page(**size))
-        watched[-1].page.goto(address + hash_)
-        watched[-1].page.wait_for_selector("body[data-ready]")
-        return watched[-1]
-
-    yield make
-    for one in watched:
-        assert not one.faults
-        assert one.asked
-        assert not one.outside(address)
-
-
 def levels(watched):
     """Deep-zoom levels that the page asked for."""
     return [int(found[1]) for url in watched.asked if (found := re.search(r"/slides/[^/]+/(\d+)/", url))]
@@ -222,14 +198,10 @@ def test_keys_zoom_and_switch_the_overlay(opened, until):
 
 
 def test_keys_go_to_the_next_and_the_previous_slide_of_the_list(opened):
-    watched = opened()
-    page = watched.page
+    page = opened().page
     for key, name in (("n", "s1"), ("p", "s0"), ("p", "s0"), ("N", "s1")):
         page.keyboard.press(key)
         expect(page.locator("#slide-name")).to_have_text(name)
-    watched.faults[:] = [
-        one for one in watched.faults if "net::ERR_ABORTED" not in one
-    ]  # taken back by the page itself
 
 
 def test_a_gene_that_is_not_there_is_told(opened):

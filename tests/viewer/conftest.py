@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 import uvicorn
 
+from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.viewer.app import make_app
 from hage_transfer.viewer.contents import Contents
 from hage_transfer.viewer.opened_run import OpenedRun
@@ -22,6 +24,7 @@ from hage_transfer.viewer.run_kinds import read_contents
 from hage_transfer.viewer.server import listening
 
 GENES = ["ERBB2", "ESR1", "COL1A1"]
+GENE_SETS = {"HORMONE": ("ESR1", "PGR", "ERBB2"), "NONE_OF_THEM": ("TP53",)}
 TILE_PX = 128
 
 
@@ -62,7 +65,11 @@ def write_tiles(path: Path, *, genes: list[str], seed: int = 0, columns: int = 8
     options = {"X": expression, "var": pd.DataFrame({"heldout_pcc": [0.1, 0.3, 0.2][: len(genes)]}, index=genes)}
     table = ad.AnnData(obs=obs, **(options if genes else {}))
     table.obsm["spatial"] = obs[["x_px", "y_px"]].to_numpy() + TILE_PX / 2
-    table.uns["hage"] = {"name": path.parent.name, "cautions": np.array(["attention is nearly even"], dtype=object)}
+    table.uns["hage"] = {
+        "name": path.parent.name,
+        "preset": "spot_log10",
+        "cautions": np.array(["attention is nearly even"], dtype=object),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write_h5ad(path)
     return table
@@ -107,6 +114,21 @@ def write_mil_run(folder: Path, *, n_slides: int = 2, heatmaps: bool = True, **s
     return run
 
 
+def write_application(folder: Path, run: Path) -> Path:
+    """What `hage apply` leaves of the slides of a MIL run, of which `s1` is doubtful and abstained."""
+    shutil.copytree(run, folder / "as_run", ignore=shutil.ignore_patterns("hage"))
+    predicted = pd.read_csv(run / "predictions.csv").query("source == 'frozen'").assign(label="unlabelled")
+    predicted.to_csv(folder / "as_run" / "predictions.csv", index=False)
+    heatmaps = folder / "as_run" / "heatmaps" / "frozen" / "slides.csv"
+    pd.read_csv(heatmaps).assign(label="unlabelled").to_csv(heatmaps, index=False)
+    scores = {"slide": ["s0", "s1", "gone"], "call": "tumour", "calibrated": [0.7, 0.4, 0.6], "doubt": [0.5, 1.4, 0.9]}
+    table = pd.DataFrame(scores).assign(abstained=[False, True, False], why=["", "its tiles are unlike training's", ""])
+    table.to_csv(folder / "scores.csv", index=False)
+    facts = {"task": "mil", "positive": "normal", "slides": str(run.parent / "slides")}
+    (folder / "apply.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder
+
+
 class Server:
     """A viewer that runs in a thread; paths are sent as they are written."""
 
@@ -128,8 +150,8 @@ class Server:
 
 
 @contextmanager
-def running(run: Path, slides: Path | None = None) -> Iterator[Server]:
-    opened = OpenedRun(partial(read_contents, run, slides=slides))
+def running(run: Path, slides: Path | None = None, *, gene_sets: GeneSets | None = None) -> Iterator[Server]:
+    opened = OpenedRun(partial(read_contents, run, slides=slides), gene_sets=gene_sets)
     with listening(0) as (sock, address):
         config = uvicorn.Config(make_app(opened), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
@@ -152,7 +174,7 @@ def mil_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(mil_run: Path) -> Iterator[Server]:
     """The viewer of ``mil_run``."""
-    with running(mil_run) as one:
+    with running(mil_run, gene_sets=GENE_SETS) as one:
         yield one
 
 
@@ -160,6 +182,12 @@ def server(mil_run: Path) -> Iterator[Server]:
 def make_mil_run() -> Callable[..., Path]:
     """Writer of MIL runs: (folder, n_slides=2, heatmaps=True, width=..., height=...)."""
     return write_mil_run
+
+
+@pytest.fixture(scope="session")
+def application(mil_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An application of a classifier to the slides of ``mil_run``."""
+    return write_application(tmp_path_factory.mktemp("applied"), mil_run)
 
 
 @pytest.fixture(scope="session")
@@ -176,5 +204,5 @@ def make_tiles() -> Callable[..., ad.AnnData]:
 
 @pytest.fixture(scope="session")
 def run_server() -> Callable[..., object]:
-    """Runs a viewer: a context manager of (run, slides=None)."""
+    """Runs a viewer: a context manager of (run, slides=None, gene_sets=None)."""
     return running

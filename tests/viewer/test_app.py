@@ -74,6 +74,31 @@ def test_gene_values_are_the_files(server, mil_run):
     assert told(server, "/api/slides/s1/tiles?source=frozen")["genes"] == []
 
 
+def test_a_gene_sets_values_are_the_mean_of_its_predicted_genes(server, mil_run):
+    table = read_tile_table(mil_run / "heatmaps" / "hage" / "s1" / "tiles.h5ad")
+    told_sets = told(server, "/api/slides/s1/tiles?source=hage")["sets"]
+    assert told_sets == [{"name": "HORMONE", "known": 2, "of": 3}]
+    assert told(server, "/api/slides/s1/tiles?source=frozen")["sets"] == []
+    _, _, body = server.ask("/api/slides/s1/values?source=hage&set=HORMONE")
+    expected = (gene_values(table, ["ESR1"]) + gene_values(table, ["ERBB2"])) / 2
+    np.testing.assert_allclose(np.frombuffer(body, "<f4"), expected, rtol=1e-6)
+
+
+def test_the_range_of_a_layer_is_that_of_all_slides_of_a_source(server, mil_run):
+    tables = [read_tile_table(mil_run / "heatmaps" / "hage" / name / "tiles.h5ad") for name in ("s0", "s1")]
+    found = told(server, "/api/range?source=hage&gene=ESR1")
+    ends = np.array([np.quantile(gene_values(table, ["ESR1"]), [0.01, 0.99]) for table in tables])
+    np.testing.assert_allclose([found["low"], found["high"]], [ends[:, 0].min(), ends[:, 1].max()], rtol=1e-5)
+    assert (found["n_with"], found["n_read"], found["n_slides"]) == (2, 2, 2)
+    assert told(server, "/api/range?source=frozen&gene=ESR1")["n_with"] == 0
+
+
+def test_a_thumbnail_is_the_whole_slide(server):
+    status, headers, body = server.ask("/slides/s0/thumbnail.jpg")
+    assert (status, headers["content-type"]) == (200, "image/jpeg")
+    assert Image.open(io.BytesIO(body)).size == (94, 69)  # 1500 x 1100 by 16
+
+
 def test_tissue_is_the_files_outline(server):
     assert told(server, "/api/slides/s0/tissue") == [[[100, 100, 900, 100, 900, 700, 100, 700]]]
     assert told(server, "/api/slides/s1/tissue") == []
@@ -103,6 +128,10 @@ def test_tissue_is_the_files_outline(server):
         "/api/slides/s0/values?source=hage&gene=NONE",
         "/api/slides/s0/values?source=hage&column=x_px",
         "/api/slides/s0/values?source=hage",
+        "/api/slides/s0/values?source=hage&set=NONE_OF_THEM",
+        "/api/slides/s0/values?source=frozen&set=HORMONE",
+        "/slides/none/thumbnail.jpg",
+        "/slides/..%2fs0/thumbnail.jpg",
         "/slides/s0/11/3_0.jpg",
         "/slides/s0/11/0_3.jpg",
         "/slides/s0/12/0_0.jpg",

@@ -111,6 +111,30 @@ def test_wrong_folders_are_refused_with_what_is_wanted(tmp_path, mil_run):
         read_contents(mil_run, slides=tmp_path / "none")
 
 
+def test_an_application_lists_calls_and_doubts_under_its_own_name(application):
+    contents = read_contents(application / "as_run", slides=None)
+    assert (contents.title, contents.kind) == (application.name, "application to new slides")
+    columns = ["call", "probability_normal", "calibrated", "doubt"]  # of the positive class; no label, no fold
+    assert list(contents.columns) == columns
+    facts = contents.slides["s1"].facts["frozen"]
+    assert (facts["call"], facts["doubt"], facts["why"]) == (
+        "tumour (abstained)",
+        1.4,
+        "its tiles are unlike training's",
+    )
+    assert contents.slides["s0"].facts["frozen"]["why"] is None
+    assert contents.slides["s0"].overlays.keys() == {"frozen"}
+
+
+def test_an_application_whose_tables_are_damaged_is_refused(application, tmp_path):
+    for name in ("scores.csv", "apply.json"):
+        folder = tmp_path / name
+        shutil.copytree(application, folder)
+        (folder / name).write_text("nothing\n")
+        with pytest.raises(DataError, match=name):
+            read_contents(folder / "as_run", slides=None)
+
+
 def test_a_name_with_a_slash_is_refused(tmp_path, make_mil_run):
     run = make_mil_run(tmp_path, heatmaps=False)
     table = run / "predictions.csv"

@@ -75,7 +75,11 @@ export class SlideList {
       row.classList.toggle('chosen', here);
       row.querySelector('button').setAttribute('aria-current', String(here));
     }
-    document.querySelector('#slides tr.chosen')?.scrollIntoView({ block: 'nearest' });
+    const [row, table] = [document.querySelector('#slides tr.chosen'), document.querySelector('.scrolled')];
+    if (!row) return;
+    const [place, seen] = [row.getBoundingClientRect(), table.getBoundingClientRect()]; // only the list moves: the page of a phone stays
+    const head = table.querySelector('thead').offsetHeight;
+    table.scrollTop += Math.min(place.top - seen.top - head, 0) + Math.max(place.bottom - seen.bottom, 0);
   }
 
   rows() {
