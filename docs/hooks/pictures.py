@@ -1,4 +1,4 @@
-"""Pictures of docs/images from a finished demo: `python docs/hooks/pictures.py runs/demo`; needs chromium, the extra dev."""
+"""Pictures of docs/images from a finished demo: `python docs/hooks/pictures.py runs/demo`; needs chromium."""
 
 import csv
 import io

@@ -1,5 +1,6 @@
 """The range of a layer over all slides of a source, so that one slide's colours can be held against the cohort's."""
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -75,5 +76,6 @@ def _ends(values: np.ndarray) -> _Ends:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return None
-    low, high = np.quantile(finite, _SHARES)
-    return float(low), float(high)
+    ranked = np.sort(finite)
+    low, high = (float(ranked[math.floor(share * (len(ranked) - 1) + 0.5)]) for share in _SHARES)  # as the page does
+    return low, high

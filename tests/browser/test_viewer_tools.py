@@ -89,6 +89,8 @@ def test_two_sources_are_shown_side_by_side_and_move_together(opened, until):
 def test_side_by_side_has_one_scale_and_says_what_the_other_lacks(opened, mil_run):
     page = opened(HAGE + "&beside=frozen&layer=column%3Aattention").page
     both = np.concatenate([tiles_of(mil_run, source).columns["attention"] for source in ("hage", "frozen")])
+    opacity = "all => all.map((one) => one.style.opacity)"
+    assert page.locator("canvas.overlay").evaluate_all(opacity).count("0.55") == 2
     assert float(page.inner_text("#legend-high").strip("≥ ")) == approx(
         np.quantile(both, 0.99, method="nearest"), rel=1e-3
     )
@@ -126,7 +128,10 @@ def test_the_legend_has_a_unit_and_the_cohorts_range(opened, mil_run):
     expect(page.locator("#legend-unit")).to_contain_text("log10(1 + counts per 10,000")
     expect(page.locator("#range-text")).to_contain_text("2 slides")
     values = [gene_values(tiles_of(mil_run, slide=name), ["ESR1"]) for name in ("s0", "s1")]
-    low, high = (choose([np.quantile(one, share) for one in values]) for choose, share in ((min, 0.01), (max, 0.99)))
+    low, high = (
+        choose([np.quantile(one, share, method="nearest") for one in values])
+        for choose, share in ((min, 0.01), (max, 0.99))
+    )
     page.check("#cohort-scale")
     ends = [float(page.inner_text(f"#legend-{end}").strip("≤≥ ")) for end in ("low", "high")]
     assert ends == approx([low, high], rel=1e-3)

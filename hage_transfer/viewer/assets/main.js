@@ -78,6 +78,7 @@ class Page {
     pane.overlay.painters.push((context, view) => this.annotations.paint(context, view));
     this.drawing.listen(pane);
     watch(pane.viewer);
+    this.layers.fade();
     pane.viewer.addHandler('tile-load-failed', (event) => tell(`A part of the slide could not be read: ${event.message}`));
   }
 
