@@ -15,7 +15,9 @@ Run = Annotated[
     ),
 ]
 Slides = Annotated[Path | None, typer.Option(help="Folder of the slides, where they are not where the run found them.")]
-GeneSets = Annotated[Path | None, typer.Option(help="GMT file of pathways or programmes, to show as layers.")]
+GeneSets = Annotated[
+    Path | None, typer.Option(help="File of pathways or programmes (GMT, GAF, gene by set table) to show as layers.")
+]
 Port = Annotated[int, typer.Option(help="Port of this machine; 0 takes a free one.", min=0, max=65535)]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, open no browser.")]
 

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from hage_transfer.apply.scores import as_run
-from hage_transfer.data.gene_sets import read_gmt
 from hage_transfer.door.given import PathLike
 from hage_transfer.viewer.app import make_app
+from hage_transfer.viewer.layer import sets_of_file
 from hage_transfer.viewer.opened_run import OpenedRun
 from hage_transfer.viewer.run_kinds import read_contents
 from hage_transfer.viewer.server import BackgroundServer, listening, open_browser
@@ -25,7 +25,8 @@ class Viewer:
     def __init__(self, run: Path, *, slides: Path | None, gene_sets: Path | None, port: int) -> None:
         with ExitStack() as stack:
             opened = OpenedRun(
-                partial(read_contents, run, slides=slides), gene_sets=None if gene_sets is None else read_gmt(gene_sets)
+                partial(read_contents, run, slides=slides),
+                gene_sets=None if gene_sets is None else sets_of_file(gene_sets),
             )
             stack.callback(opened.close)
             sock, self.address = stack.enter_context(listening(port))
@@ -77,12 +78,13 @@ def view(
         run: run of `mil`, an application of its classifier, or folder of `explain`, `encode_slides`, `tissue` or
             `predict`.
         slides: folder of the slides, where they are not where the run found them.
-        gene_sets: GMT file whose sets (pathways, programmes) are layers: the mean of their genes' predicted expression.
+        gene_sets: file of gene sets (GMT, GAF, a gene by set table), each a layer: the mean of its genes' predicted
+            expression.
         port: of this machine; 0 takes a free one.
         browser: open the page in a browser, where there is a screen.
 
     Raises:
-        DataError: no run with slides, a folder that is not there, or a file that is not GMT.
+        DataError: no run with slides, a folder that is not there, or no file of gene sets.
         ConfigError: the port is taken.
     """
     place, there = as_run(Path(run))

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from cachetools import LRUCache
 
-from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.errors import DataError
 from hage_transfer.running.file_stamp import stamp_in_url
-from hage_transfer.viewer.layer import Layer, NoSuchLayerError, layer_values
+from hage_transfer.viewer.layer import GeneSets, Layer, NoSuchLayerError, layer_values
 from hage_transfer.viewer.tile_table import read_tile_table
 
 _SHARES, _KEPT = (0.01, 0.99), 2**16

@@ -3,11 +3,10 @@
 import math
 from typing import Any
 
-from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.contents import Contents
 from hage_transfer.viewer.deep_zoom import OVERLAP_PX, TILE_PX
-from hage_transfer.viewer.layer import predicted
+from hage_transfer.viewer.layer import GeneSets, among
 from hage_transfer.viewer.slide_pool import OpenSlide
 from hage_transfer.viewer.tile_table import TileTable
 
@@ -57,7 +56,7 @@ def described_slide(opened: OpenSlide) -> dict[str, Any]:
 
 def described_tiles(table: TileTable, sets: GeneSets) -> dict[str, Any]:
     """Names of what tiles have; the numbers themselves come as binary."""
-    scores = None
+    scores, there = None, set(table.genes)
     if table.scores is not None:
         scores = [round(float(score), 3) if math.isfinite(score) else None for score in table.scores]
     return {
@@ -72,7 +71,7 @@ def described_tiles(table: TileTable, sets: GeneSets) -> dict[str, Any]:
         "sets": [
             {"name": name, "known": known, "of": len(genes)}
             for name, genes in sets.items()
-            if (known := len(predicted(table, genes)))
+            if (known := len(among(genes, there)))
         ],
         "cautions": list(table.cautions),
     }

@@ -10,7 +10,6 @@ from typing import Any
 from cachetools import LRUCache
 from PIL import Image
 
-from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.errors import DataError
 from hage_transfer.running.byte_cache import ByteCache
 from hage_transfer.running.file_stamp import stamp_in_url
@@ -18,7 +17,7 @@ from hage_transfer.slides.geojson import read_geojson
 from hage_transfer.slides.polygons import Piece
 from hage_transfer.viewer.cohort_range import CohortRange, CohortRanges
 from hage_transfer.viewer.contents import Contents, ListedSlide
-from hage_transfer.viewer.layer import Layer
+from hage_transfer.viewer.layer import GeneSets, Layer
 from hage_transfer.viewer.slide_pool import OpenSlide, SlidePool
 from hage_transfer.viewer.tile_table import TileTable, read_tile_table
 

@@ -16,9 +16,9 @@ import pytest
 import tifffile
 import uvicorn
 
-from hage_transfer.data.gene_sets import GeneSets
 from hage_transfer.viewer.app import make_app
 from hage_transfer.viewer.contents import Contents
+from hage_transfer.viewer.layer import GeneSets
 from hage_transfer.viewer.opened_run import OpenedRun
 from hage_transfer.viewer.run_kinds import read_contents
 from hage_transfer.viewer.server import listening
