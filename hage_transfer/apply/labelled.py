@@ -21,6 +21,7 @@ EXTERNAL = "external"
 """Name of the one fold of an external validation."""
 N_RESAMPLES = 1999
 _FIT_RESAMPLES, _LEVEL = 199, 95.0
+_LEAST_SPREAD = 0.05  # std of log odds below which probabilities are one and the same, and have no slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ def _line(cohort: Cohort) -> tuple[float | None, float | None]:
 
     place = cohort.positive or 0
     odds, truth = log_odds(cohort.fitted[:, place]), cohort.labels == place
-    if truth.all() or not truth.any() or np.ptp(odds) == 0:
+    if truth.all() or not truth.any() or odds.std() < _LEAST_SPREAD:
         return None, None
     slope = float(LogisticRegression(C=1e10, max_iter=1000).fit(odds[:, None], truth).coef_[0, 0])
     return slope, float(brentq(lambda shift: expit(odds + shift).mean() - truth.mean(), -50, 50))
@@ -164,7 +165,7 @@ def interval_of(name: str, cohort: Cohort) -> dict[str, float | None]:
         if not len(right):
             return nothing
         found = cluster_bootstrap(right.astype(float), cohort.groups[rows[name]].tolist(), n_resamples=N_RESAMPLES)
-        return {"low": found.low, "high": found.high}
+        return nothing if found.low == found.high else {"low": found.low, "high": found.high}
     return ends_of(_drawn(cohort, lambda one: measured(one)[name]))
 
 
@@ -194,9 +195,9 @@ def _drawn(cohort: Cohort, measure: Callable[[Cohort], float | None]) -> Float[n
 
 
 def ends_of(draws: Float[np.ndarray, " resample"]) -> dict[str, float | None]:
-    """Both ends of the middle 95%; None where fewer than half of the draws have a value."""
+    """Both ends of the middle 95%; None where fewer than half of the draws have a value, or all have the same."""
     defined = draws[np.isfinite(draws)]
-    if len(defined) < len(draws) / 2:
+    if len(defined) < len(draws) / 2 or np.ptp(defined) == 0:
         return {"low": None, "high": None}
     low, high = np.percentile(defined, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
     return {"low": float(low), "high": float(high)}

@@ -7,9 +7,11 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import binom
 
 from hage_transfer.errors import ConfigError
 
+_CONFIDENCE = 0.95
 Kind = Literal["youden", "sensitivity", "specificity", "cost", "threshold"]
 _FORMS = (
     "youden, sensitivity=0.9, specificity=0.9, cost=5 (a missed positive counts five false alarms) or threshold=0.3"
@@ -60,8 +62,8 @@ class OperatingPoint:
         """The probability from which on a row is called positive.
 
         It lies half way between two neighbouring scores. Of n positives (negatives) a wanted sensitivity (specificity)
-        s takes at least s (n + 1), so that s is also what is expected of new ones, not of these alone; where n is too
-        small for that, all n.
+        takes so many that new ones reach it with 95% confidence, whatever the scores' distribution; where n is too
+        small for that (below 29 for 0.9), all n. Reference: Wilks 1941 (one-sided tolerance limits by ranks).
 
         Raises:
             ConfigError: the rows hold no positive, or no negative.
@@ -85,4 +87,5 @@ class OperatingPoint:
 
 
 def _least(share: float, n: int) -> int:
-    return min(math.ceil(share * (n + 1) - 1e-9), n)
+    """So many of n, as fewer would be met by 95 of 100 draws of units that are right with no more than ``share``."""
+    return min(int(binom.ppf(_CONFIDENCE, n, share)) + 1, n)

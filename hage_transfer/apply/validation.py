@@ -22,7 +22,7 @@ from hage_transfer.compare.results import Results
 from hage_transfer.errors import ConfigError, DataError
 
 TASK = "apply"
-_MOST_VALUES, _BINS = 8, 10
+_MOST_VALUES, _BINS, _FEW_PATIENTS = 8, 10, 12
 _OWN_COLUMNS = {"slide", "slide_id", "image_id", "key", "label", "target", "group", "case_id", "mpp"}
 
 
@@ -52,6 +52,7 @@ def validate(scores: Scores, cohort: Cohort, *, subgroups: Sequence[str], traine
         "classes": list(cohort.classes),
         "positive": scores.facts["positive"],
         "rows": len(cohort.labels),
+        "units": "slides" if scores.facts["task"] == "mil" else "patches",
         "groups": len(np.unique(cohort.groups)),
         "class_counts": counts,
         "training_counts": dict(trained["labels"]),
@@ -79,13 +80,17 @@ def subgroup_rows(cohort: Cohort, column: str) -> list[dict[str, Any]]:
             f"subgroups={column}: the label table has no such column; it has {', '.join(there) or 'none'}"
         )
     values = cohort.table[column].to_numpy(dtype=str)
+    order = np.argsort(values, kind="stable")
     if len(np.unique(values)) > _MOST_VALUES:
         numbers = pd.to_numeric(pd.Series(values), errors="coerce")
         if numbers.isna().any():
             raise ConfigError(f"subgroups={column}: {len(np.unique(values))} values that are no numbers; group them")
-        values = pd.qcut(numbers, 4, duplicates="drop").astype(str).to_numpy()
+        quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
+        order = np.argsort(numbers.to_numpy(), kind="stable")
+        ends = numbers.groupby(quarters).agg(["min", "max"])
+        values = np.array([f"{ends['min'][one]:g} to {ends['max'][one]:g}" for one in quarters])
     rows = []
-    for value in np.unique(values).tolist():
+    for value in dict.fromkeys(values[order]):
         part = cohort.take(values == value)
         found = measured(part)
         shown = {name: found.get(name) for name in ("auc", "accuracy", "sensitivity", "specificity")}
@@ -161,10 +166,13 @@ def _warnings(cohort: Cohort, scores: Scores, counts: Mapping[str, int], trained
         found.append(f"{left} of {len(scores)} that were scored have no label and are left out")
     if len(np.unique(cohort.groups)) < MIN_GROUPS:
         found.append("too few patients for an interval")
+    elif (n_patients := len(np.unique(cohort.groups))) < _FEW_PATIENTS:
+        found.append(f"{n_patients} patients: intervals of so few are too short (88% in place of 95% with 7)")
     share = float(cohort.doubtful.mean())
     if share > 0.2:
         found.append(
-            f"{share:.0%} are doubtful (5% of units like training's would be): another population, stain or scanner"
+            f"{share:.0%} of these are doubtful (5% of units like training's would be): another population, stain or "
+            "scanner"
         )
     total, new = sum(trained["labels"].values()), sum(counts.values())
     for name in cohort.classes:

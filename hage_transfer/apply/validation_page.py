@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.results import Results
 from hage_transfer.compare.value_scoring import write_rows
 from hage_transfer.report.answer import Answer
@@ -30,9 +31,11 @@ _NAMES = {
     "specificity": "Specificity at the threshold",
     "slope": "Calibration slope (1 is right)",
     "intercept": "Calibration intercept (0 is right)",
-    "calibration_error": "Calibration error, calibrated",
-    "calibration_error_raw": "Calibration error, raw",
+    "calibration_error": "Calibration error of the fitted probabilities",
+    "calibration_error_raw": "Calibration error of the raw probabilities",
 }
+_CURVES = {"platt": "Platt's curve", "isotonic": "an isotonic curve"}
+_POINTS = {"youden": "highest sensitivity + specificity (Youden)"}
 TABLES = ("intervals", "subgroups", "reliability", "decision_curve", "pairs")
 
 
@@ -62,7 +65,7 @@ def _page(out: Path, results: Results, source: str) -> Page:
     auc = found["auc"]
     interval = "" if auc["low"] is None else f" (95% by patient {auc['low']:.3f} to {auc['high']:.3f})"
     value = "not defined" if auc["value"] is None else f"{auc['value']:.3f}"
-    sentence = f"{source}: AUC {value}{interval} over {meta['rows']} of {meta['groups']} patients."
+    sentence = f"{source}: AUC {value}{interval} over {meta['rows']} {meta['units']} of {meta['groups']} patients."
     environment = json.loads((out / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     run = Run(out, "apply", results, (out / CONFIG_FILE).read_text(encoding="utf-8"), environment)
     sections = [_numbers(meta), _calibration(meta), _subgroups(meta), _pairs(meta)]
@@ -78,13 +81,17 @@ def _page(out: Path, results: Results, source: str) -> Page:
 
 def _numbers(meta: Mapping[str, Any]) -> Section:
     rows = [
-        (_NAMES[row["metric"]], *(number(row[key]) for key in ("value", "low", "high"))) for row in meta["intervals"]
+        (_NAMES[row["metric"]], *(number(row[key]) for key in ("value", "low", "high")))
+        for row in meta["intervals"]
+        if row["metric"] != "recall" or meta["positive"] is None  # else it is the sensitivity
     ]
     threshold = "" if meta["threshold"] is None else f", {meta['positive']} from {meta['threshold']:.3g} on"
+    point = _POINTS.get(meta["operating_point"], meta["operating_point"])
     table = Table(
-        caption=f"Operating point: {meta['operating_point']}{threshold}, frozen by the training cohort's out-of-fold "
-        "scores. Intervals: 95%, patients drawn with all of their slides.",
-        header=("", "value", "low", "high"),
+        caption=f"Operating point: {point}{threshold}, set by the training cohort's out-of-fold scores. Low and high: "
+        "ends of the 95% interval, patients drawn with all of their slides; none of fewer than three "
+        "patients, or of patients that are all alike.",
+        header=("measure", "value", "low", "high"),
         rows=tuple(rows),
         title="Numbers",
     )
@@ -106,7 +113,8 @@ def _numbers(meta: Mapping[str, Any]) -> Section:
 def _calibration(meta: Mapping[str, Any]) -> Section:
     bins, curve = meta["reliability"], meta["decision_curve"]
     plots = [_reliability_plot(bins)] + ([_decision_plot(curve)] if curve else [])
-    text = f"Probabilities are calibrated by {meta['calibration']} on out-of-fold scores of the training cohort."
+    curve_name = _CURVES.get(meta["calibration"], meta["calibration"])
+    text = f"Fitted probabilities are the raw ones by {curve_name} through the training cohort's out-of-fold scores."
     return Section(title="Can its probabilities be believed", anchor="calibration", text=(text,), plots=tuple(plots))
 
 
@@ -118,12 +126,13 @@ def _reliability_plot(bins: Sequence[Mapping[str, Any]]) -> Plot:
             axes.annotate(
                 str(one["rows"]), (one["probability"], one["share"]), (3, -9), textcoords="offset points", fontsize=7
             )
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="calibrated probability", ylabel="share of positives")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="fitted probability", ylabel="share of positives")
 
     return Plot(
         "Reliability",
         draw_svg(draw),
-        "Share of positives by the calibrated probability, in ten bins; their sizes stand beside the points.",
+        "Share of positives by the fitted probability, in ten bins; the numbers are units. On the dotted line both "
+        "agree.",
     )
 
 
@@ -148,7 +157,7 @@ def _subgroups(meta: Mapping[str, Any]) -> Section | None:
         return None
     shown = ("auc", "auc_low", "auc_high", "accuracy", "sensitivity", "specificity")
     table = Table(
-        caption="AUC with its 95% interval by patient; the other columns at the frozen threshold.",
+        caption="AUC with the ends of its 95% interval by patient; the other columns at the same threshold as above.",
         header=(
             "column",
             "value",
@@ -181,7 +190,7 @@ def _pairs(meta: Mapping[str, Any]) -> Section | None:
             (
                 row["source"],
                 row["against"],
-                row["metric"],
+                METRIC_NAMES.get(row["metric"], row["metric"]),
                 *(number(row[key], "+z.3f") for key in ("difference", "low", "high")),
             )
             for row in rows

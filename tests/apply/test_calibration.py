@@ -55,21 +55,28 @@ def test_classes_that_are_told_apart_without_error_keep_finite_odds():
 
 
 @pytest.mark.parametrize("kind", ["sensitivity", "specificity"])
-def test_a_wanted_share_is_reached_by_new_patients_within_its_binomial_interval(kind):
-    reached = []
+@pytest.mark.parametrize("n", [200, 600])
+def test_a_wanted_share_is_reached_by_new_patients_within_its_binomial_interval(kind, n):
+    below = 0
     for seed in range(20):
-        scores, labels = planted(seed, 200)
+        scores, labels = planted(seed, n)
         threshold = OperatingPoint(kind, 0.9).threshold(scores[:, 1], labels == 1)
         new, truth = planted(seed + 1000, 400)
         called = new[:, 1] >= threshold
         right = called[truth == 1] if kind == "sensitivity" else ~called[truth == 0]
-        reached.append((right.sum(), len(right)))
-        # the threshold itself is of about 100 rows, so the share that it gives has a binomial error of its own
-        n_train = int((labels == (kind == "sensitivity")).sum())
-        low = binom.ppf(0.005, n_train, 0.9) / n_train
-        assert right.sum() >= binom.ppf(0.005, len(right), low), seed
-    hits, of = map(sum, zip(*reached, strict=True))
-    assert hits / of >= 0.9 - 3 * np.sqrt(0.09 / of) - 0.01
+        assert right.sum() >= binom.ppf(0.005, len(right), 0.9), seed
+        below += right.sum() < binom.ppf(0.025, len(right), 0.9)
+    assert below <= 1  # a sensitivity of exactly 0.9 is below the lower end of its 95% interval in half a seed of 20
+
+
+@pytest.mark.parametrize(("n", "least"), [(9, 9), (28, 28), (29, 29), (60, 59), (100, 96)])
+def test_so_many_are_taken_that_fewer_would_not_show_the_share(n, least):
+    """By hand: the fewest c of n with P(fewer than c of n at 0.9) at least 0.95, or all."""
+    scores = np.concatenate([np.linspace(0.5, 0.9, n), [0.1]])
+    threshold = OperatingPoint("sensitivity", 0.9).threshold(scores, scores > 0.3)
+    assert (scores[scores > 0.3] >= threshold).sum() == least
+    enough = [c for c in range(n + 1) if sum(binom.pmf(k, n, 0.9) for k in range(c)) >= 0.95]
+    assert min([*enough, n]) == least
 
 
 def test_operating_points_are_the_best_of_their_kind():
