@@ -120,7 +120,10 @@ class _Answers:
         return JSONResponse(asdict(self._run.cohort_range(source, _layer(request))), headers=_NOT_KEPT)
 
     def thumbnail(self, request: Request) -> Response:
-        return Response(self._run.thumbnail(self._listed(request)), media_type="image/jpeg", headers=_SHORTLY)
+        picture = self._run.thumbnail(self._listed(request))
+        if picture is None:
+            return Response(status_code=204, headers=_NOT_KEPT)
+        return Response(picture, media_type="image/jpeg", headers=_SHORTLY)
 
     def tile(self, request: Request) -> Response:
         listed = self._listed(request)

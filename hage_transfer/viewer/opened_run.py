@@ -26,6 +26,7 @@ _KEPT_TABLES = 8
 _TILE_BYTES = 2**26
 _THUMBNAIL_LEVEL = 7
 _RANGE_S = 1.0
+_READ_IN_PASSING_PX = 2**28
 
 
 class NoSuchTileError(LookupError):
@@ -78,10 +79,12 @@ class OpenedRun:
         self.tiles.put(key, tile)
         return tile
 
-    def thumbnail(self, listed: ListedSlide) -> bytes:
-        """The slide as a JPEG of 64 to 128 px, or what there is of it. Errors as ``tile``."""
+    def thumbnail(self, listed: ListedSlide) -> bytes | None:
+        """The slide as a JPEG of 64 to 128 px; None where a minute's reading would come before. Errors as ``tile``."""
         with self.pool.borrow(slide_path(listed), mpp_um_per_px=listed.mpp_um_per_px) as opened:
             level = min(_THUMBNAIL_LEVEL, opened.zoom.n_levels - 1)
+            if opened.lacks_overview(level) and opened.zoom.width_px * opened.zoom.height_px > _READ_IN_PASSING_PX:
+                return None
         return self.tile(listed, level=level, column=0, row=0)
 
     def cohort_range(self, source: str, layer: Layer) -> CohortRange:

@@ -276,6 +276,17 @@ HOSTILE = {
 }  # fmt: skip
 
 
+def test_places_of_a_slide_whose_border_qupath_crops_move_both_ways(opened):
+    moved = """async () => {
+      const { newAnnotation, readGeojson, writeGeojson } = await import('/assets/geojson.js');
+      const options = { width: 1500, height: 1100, origin: [100, 50], file: 'f' };
+      const drawn = newAnnotation('LineString', [[110, 70], [210, 70]], 'a', options.origin);
+      const [read] = readGeojson(writeGeojson([drawn], () => ({})), options);
+      return [read.feature.geometry.coordinates, read.lines[0]];
+    }"""
+    assert opened().page.evaluate(moved) == [[[10, 20], [110, 20]], [[110, 70], [210, 70]]]
+
+
 def test_hostile_files_are_refused_with_a_message_and_add_nothing(opened):
     page = opened(HAGE).page
     for words, content in HOSTILE.items():

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hage_transfer.slides.slide import Slide
-from hage_transfer.viewer import deep_zoom
+from hage_transfer.viewer import deep_zoom, opened_run
 from hage_transfer.viewer.contents import Contents, ListedSlide
 from hage_transfer.viewer.opened_run import OpenedRun
 
@@ -45,3 +45,14 @@ def test_tiles_do_not_wait_while_the_overview_of_a_slide_without_a_pyramid_is_ma
             go_on.set()
         assert all(one.result(20) for one in coarse)
     assert times == ["flat"]
+
+
+def test_a_thumbnail_is_left_out_where_a_large_slide_would_be_read_for_it(opened, monkeypatch, tmp_path):
+    monkeypatch.setenv("HAGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(deep_zoom, "OVERVIEW_PX", 800)
+    monkeypatch.setattr(opened_run, "_READ_IN_PASSING_PX", 10**6)
+    flat, pyramid = (opened.contents.slides[name] for name in ("flat", "pyramid"))
+    assert opened.thumbnail(flat) is None
+    assert opened.thumbnail(pyramid)
+    opened.tile(flat, level=8, column=0, row=0)  # the slide was looked at: now its overview is there
+    assert opened.thumbnail(flat)

@@ -35,6 +35,7 @@ class Page {
     this.list = new SlideList(run, (name) => this.show(name));
     this.source = run.sources.find((source) => run.slides.some((slide) => slide.found && slide.overlays.includes(source))) ?? run.sources[0];
     this.list.setSource(this.source);
+    document.body.classList.toggle('bare', !run.slides.some((slide) => slide.overlays.length));
     this.#parts();
     this.#sources();
     this.#tools();
