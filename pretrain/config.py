@@ -131,6 +131,17 @@ class ModelSettings(Settings):
     embed_dim: int = Field(1024, gt=0, description="d")
     n_heads: int = Field(8, gt=0, description="of the attention to genes")
     feature_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the frozen features while training")
+    attention: Literal["scaled", "cosine"] = Field(
+        "scaled",
+        description="to genes. scaled: as the paper, even in practice; cosine: unit queries and keys, a learned "
+        "temperature, gene vectors whitened (ours)",
+    )
+    serial: float = Field(
+        0.0,
+        ge=0,
+        description="add so much of what the patient's other training sections measured at a spot's place, sections "
+        "laid over each other by image; in the predictions of the run, not in exported encoders (ours; 0: off)",
+    )
     gene_informed: bool = Field(True, description="False: no cross-attention to genes (Table 2, rows I and II)")
     predictor: Literal["mlp", "gene_conditioned"] = Field(
         "mlp", description="mlp (paper), or y_j = <h(z), W g_j> + b_j, in which a gene's identity matters (ours)"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int
 
+from hage_transfer.data.gene_vectors import whitened
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
@@ -29,6 +30,7 @@ from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.serial_sections import add_serial
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
 
@@ -114,7 +116,7 @@ def _train_trial(
         predicted=predicted,
         about=None if shuffled_epochs is None else card_of(SHUFFLED),
     )
-    _write_predictions(paths.predictions, module, data, best, predicted, seed=seed)
+    _write_predictions(paths.predictions, module, data, best, predicted, seed=seed, serial=config.model.serial)
 
 
 def _clusters(
@@ -132,12 +134,15 @@ def _clusters(
 
 def new_encoder(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> GeneInformedEncoder:
     """The encoder of a trial before its first step, features scaled by the training ``rows``; torch's seed decides."""
+    cosine = config.model.attention == "cosine"
+    genes = whitened(data.gene_vectors) if cosine else data.gene_vectors
     encoder = GeneInformedEncoder(
-        torch.from_numpy(data.gene_vectors) if config.model.gene_informed else None,
+        torch.from_numpy(genes) if config.model.gene_informed else None,
         feature_dim=data.train.features.shape[1],
         embed_dim=config.model.embed_dim,
         n_heads=config.model.n_heads,
         feature_dropout=config.model.feature_dropout,
+        cosine_attention=cosine,
     )
     encoder.set_feature_scale(*feature_scale(data.train.features, rows))
     return encoder
@@ -178,10 +183,13 @@ def _write_predictions(
     predicted: Float32[np.ndarray, "train gene"],
     *,
     seed: int,
+    serial: float,
 ) -> None:
+    tested = predict(module, data.test.features, scratch=path.parent)
+    if serial:
+        predicted, tested = add_serial(data.train, data.test, (predicted, tested), weight=serial)
     with new_h5(path) as file:
-        file["train"] = predicted
-        file["test"] = predict(module, data.test.features, scratch=path.parent)
+        file["train"], file["test"] = predicted, tested
         write_retrieval(file, module, data)
         write_attention_use(file, module, data)
         write_zero_shot(file, module, data, seed=seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from sklearn.utils.extmath import randomized_svd
 
 from hage_transfer.data.co_expression import GeneEmbeddings
@@ -166,3 +166,17 @@ def _checked(path: Path, genes: Sequence[str], matrix: Float[np.ndarray, "gene n
     if not np.isfinite(vectors).all():
         raise DataError(f"{path}: holds NaN or infinity; wanted a finite row for each gene")
     return GeneEmbeddings(tuple(map(str, genes)), vectors, source=path.name)
+
+
+def whitened(vectors: Float[np.ndarray, "gene number"]) -> Float32[np.ndarray, "gene number"]:
+    """Centred, of one width along every axis that varies, and of mean square 1; genes that are all alike become 0.
+
+    Axes below a thousandth of the widest are left out: along them there is rounding alone.
+    """
+    centred = (vectors - vectors.mean(0)).astype(np.float64)
+    left, values, right = np.linalg.svd(centred, full_matrices=False)
+    kept = values > 1e-3 * max(values[0], 1e-12)
+    if not kept.any():
+        return np.zeros_like(vectors, dtype=np.float32)
+    flat = (left[:, kept] @ right[kept]) * np.sqrt(vectors.size / kept.sum())
+    return flat.astype(np.float32)

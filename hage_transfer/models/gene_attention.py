@@ -1,9 +1,14 @@
 """Cross-attention from patches to genes, with the genes shared by the whole batch."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+SPREAD = 1.5
+"""Standard deviation over genes of the logits that a cosine attention begins with."""
 
 
 class GeneAttention(nn.Module):
@@ -18,9 +23,13 @@ class GeneAttention(nn.Module):
         embed_dim: width d of queries, keys, values and output.
         gene_dim: width of a gene embedding (Gene2Vec: 200).
         n_heads: heads; divides ``embed_dim``.
+        cosine: queries and keys of unit length times a temperature that each head learns, in place of 1/sqrt(head_dim).
+            Deviation: ours. At the usual initial weights products of rows are some hundredths, so the softmax over
+            hundreds of genes is even, and an even softmax has hardly a gradient that could change it; here the cosines,
+            which spread by 1/sqrt(head_dim), begin at ``SPREAD`` of logits.
     """
 
-    def __init__(self, embed_dim: int, *, gene_dim: int, n_heads: int) -> None:
+    def __init__(self, embed_dim: int, *, gene_dim: int, n_heads: int, cosine: bool = False) -> None:
         super().__init__()
         if embed_dim % n_heads:
             raise ValueError(f"embed_dim {embed_dim} is not a multiple of n_heads {n_heads}")
@@ -30,13 +39,16 @@ class GeneAttention(nn.Module):
         self.key = nn.Linear(embed_dim, embed_dim)
         self.value = nn.Linear(embed_dim, embed_dim)
         self.output = nn.Linear(embed_dim, embed_dim)
+        self.log_scale: nn.Parameter | None = None
+        if cosine:
+            self.log_scale = nn.Parameter(torch.full((n_heads, 1, 1), math.log(SPREAD * (embed_dim // n_heads) ** 0.5)))
 
     def forward(
         self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene gene_dim"]
     ) -> Float[Tensor, "batch embed"]:
         """What each patch gathers from the genes; invariant to the order of the genes."""
-        query = self._heads(self.query(patches))
-        key, value = (self._heads(self._from_genes(layer, genes)) for layer in (self.key, self.value))
+        query, key = self._asked(patches, genes)
+        value = self._heads(self._from_genes(self.value, genes))
         gathered = functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
         return self.output(gathered.transpose(0, 1).flatten(1))
 
@@ -44,9 +56,19 @@ class GeneAttention(nn.Module):
         self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene gene_dim"]
     ) -> Float[Tensor, "batch head gene"]:
         """The attention itself: how much each patch looks at each gene; rows sum to 1 over genes."""
-        query, key = self._heads(self.query(patches)), self._heads(self._from_genes(self.key, genes))
+        query, key = self._asked(patches, genes)
         scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
         return torch.softmax(scores, dim=-1).transpose(0, 1)
+
+    def _asked(
+        self, patches: Float[Tensor, "batch embed"], genes: Float[Tensor, "gene gene_dim"]
+    ) -> tuple[Float[Tensor, "head batch head_dim"], Float[Tensor, "head gene head_dim"]]:
+        """Queries and keys whose products over sqrt(head_dim) are the logits."""
+        query, key = self._heads(self.query(patches)), self._heads(self._from_genes(self.key, genes))
+        if self.log_scale is None:
+            return query, key
+        scale = self.log_scale.exp() * query.shape[-1] ** 0.5
+        return scale * functional.normalize(query, dim=-1), functional.normalize(key, dim=-1)
 
     def _from_genes(self, layer: nn.Linear, genes: Float[Tensor, "gene gene_dim"]) -> Float[Tensor, "gene embed"]:
         """``layer(project_genes(genes))``, with the two matrices multiplied before the genes come in."""

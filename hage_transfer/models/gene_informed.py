@@ -24,6 +24,7 @@ class GeneInformedEncoder(StoredEncoder):
         embed_dim: width d of the embeddings (paper: 1024).
         n_heads: attention heads (not given in the paper; ours: 8).
         feature_dropout: share of features dropped while training (ours; 0 as in the paper).
+        cosine_attention: see ``GeneAttention`` (ours; not as in the paper).
 
     >>> genes = torch.randn(5, 200, generator=torch.Generator().manual_seed(0))
     >>> encoder = GeneInformedEncoder(genes, feature_dim=352, embed_dim=64)
@@ -44,6 +45,7 @@ class GeneInformedEncoder(StoredEncoder):
         embed_dim: int = 1024,
         n_heads: int = 8,
         feature_dropout: float = 0.0,
+        cosine_attention: bool = False,
     ) -> None:
         super().__init__(feature_dim=feature_dim, embed_dim=embed_dim)
         self.n_heads = n_heads
@@ -53,7 +55,9 @@ class GeneInformedEncoder(StoredEncoder):
         self.dropout = nn.Dropout(feature_dropout)
         self.project_features = nn.Linear(feature_dim, embed_dim)
         if gene_embeddings is not None:
-            self.attention = GeneAttention(embed_dim, gene_dim=gene_embeddings.shape[1], n_heads=n_heads)
+            self.attention = GeneAttention(
+                embed_dim, gene_dim=gene_embeddings.shape[1], n_heads=n_heads, cosine=cosine_attention
+            )
         self.refine = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim))
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
@@ -85,7 +89,8 @@ class GeneInformedEncoder(StoredEncoder):
         genes = tensors.get("gene_embeddings")
         if genes is not None and (genes.ndim != 2 or not genes.is_floating_point()):
             raise ValueError(f"gene_embeddings of shape {tuple(genes.shape)} {genes.dtype}, wanted (genes, numbers)")
-        return cls(genes, **{name: card[name] for name in ("feature_dim", "embed_dim", "n_heads")})
+        sizes = {name: card[name] for name in ("feature_dim", "embed_dim", "n_heads")}
+        return cls(genes, **sizes, cosine_attention="attention.log_scale" in tensors)
 
     def sizes(self) -> dict[str, int]:
         """What ``config.json`` must say for ``build``."""

@@ -11,7 +11,14 @@ import pytest
 
 from hage_transfer.data.gene2vec import card_path, read_gene2vec
 from hage_transfer.data.gene_sets import read_gene_sets
-from hage_transfer.data.gene_vectors import read_vectors, restricted, set_vectors, side_by_side, write_vectors
+from hage_transfer.data.gene_vectors import (
+    read_vectors,
+    restricted,
+    set_vectors,
+    side_by_side,
+    whitened,
+    write_vectors,
+)
 from hage_transfer.errors import DataError
 
 SETS = {"a": {f"A{i}" for i in range(6)}, "b": {f"B{i}" for i in range(6)}, "few": {"A0", "B0"}}
@@ -154,3 +161,17 @@ def test_varm_of_several_matrices_asks_for_one(tmp_path):
     path = varm(tmp_path, ("A", "B"), np.eye(2, dtype=np.float32)).removesuffix(":PCs")
     with pytest.raises(DataError, match=r"varm has PCs, other; name one as v.h5ad:KEY"):
         read_vectors(path, dim=2)
+
+
+@pytest.mark.parametrize("n_genes", [40, 5])
+def test_whitened_vectors_are_centred_and_alike_along_every_axis(n_genes):
+    rng = np.random.default_rng(0)
+    found = whitened((rng.standard_normal((n_genes, 8)) * np.geomspace(1, 50, 8) + 7).astype(np.float32)).astype(float)
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
+    widths = np.linalg.svd(found, compute_uv=False)[: min(8, n_genes - 1)]
+    np.testing.assert_allclose(widths, widths[0], rtol=1e-4)
+    assert (found**2).mean() == pytest.approx(1, rel=1e-4)
+
+
+def test_whitened_equal_vectors_are_zero():
+    assert not whitened(np.ones((4, 3), dtype=np.float32)).any()

@@ -69,3 +69,42 @@ def test_weights_reproduce_the_output(attention, rows):
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="not a multiple"):
         GeneAttention(10, gene_dim=6, n_heads=4)
+
+
+@pytest.fixture
+def cosine():
+    """Attention of wide heads over many genes, at the weights that it begins with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        genes, patches = torch.randn(400, 20, dtype=torch.float64), torch.randn(12, 64, dtype=torch.float64)
+        return GeneAttention(64, gene_dim=20, n_heads=2, cosine=True).double(), patches, genes
+
+
+def entropy(weights):
+    return (torch.special.entr(weights).sum(-1).mean() / np.log(weights.shape[-1])).item()
+
+
+def test_cosine_attention_is_uneven_from_the_start_where_the_scaled_is_even(cosine):
+    attention, patches, genes = cosine
+    scaled = GeneAttention(64, gene_dim=20, n_heads=2).double()
+    scaled.load_state_dict({name: value for name, value in attention.state_dict().items() if name != "log_scale"})
+    assert entropy(attention.weights(patches, genes)) < 0.9
+    assert entropy(scaled.weights(patches, genes)) > 0.97
+
+
+def test_cosine_attention_does_not_depend_on_the_scale_of_queries_and_learns_its_temperature(cosine):
+    attention, patches, genes = cosine
+    weights = attention.weights(patches, genes)
+    with torch.no_grad():
+        attention.query.weight.mul_(100)
+        attention.query.bias.mul_(100)
+    torch.testing.assert_close(attention.weights(patches, genes), weights)
+    attention(patches, genes).sum().backward()
+    assert attention.log_scale.grad.abs().min() > 0
+
+
+def test_cosine_weights_reproduce_the_output(cosine):
+    attention, patches, genes = cosine
+    value = attention.value(attention.project_genes(genes)).unflatten(1, (2, -1))
+    gathered = torch.einsum("bhg,ghd->bhd", attention.weights(patches, genes), value).flatten(1)
+    torch.testing.assert_close(attention.output(gathered), attention(patches, genes))

@@ -134,3 +134,13 @@ def test_a_config_of_odd_sizes_or_of_a_later_version_is_refused(encoder, tmp_pat
     config.write_text(json.dumps(json.loads(config.read_text()) | changed))
     with pytest.raises(DataError, match=told):
         GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
+
+
+def test_a_round_trip_keeps_a_cosine_attention(tmp_path):
+    encoder = GeneInformedEncoder(
+        torch.randn(3, 6), feature_dim=5, embed_dim=8, n_heads=2, cosine_attention=True
+    ).eval()
+    encoder.save_pretrained(tmp_path / "encoder", card=CARD)
+    again = GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
+    features = torch.randn(4, 5)
+    torch.testing.assert_close(again.gene_attention(features), encoder.gene_attention(features))
