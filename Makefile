@@ -28,7 +28,7 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/run.py --cases 10000
 
 kills: $(STAMP)
-	$(BIN)/python benchmarks/kills.py --kills 100
+	$(BIN)/python tests/kills/run.py --kills 100
 
 lock: $(STAMP)
 	$(BIN)/python benchmarks/lock.py > requirements-demo.lock

@@ -211,5 +211,5 @@ AS = {
     "hage_transfer/report/pdf:write_pdf": "hage_transfer/running/atomic:write_text",
     "hage_transfer/viewer/overview_cache:cached_overview": "hage_transfer/report/maps:save",
 }
-"""Writers at the end of long work, and the one that writes as they do; `benchmarks/kills.py` fills the disk of both."""
+"""Writers at the end of long work, and the one that writes as they do; `tests/kills/run.py` fills the disk of both."""
 SLOW = {name for name in WRITERS if ":draw" in name}
