@@ -57,9 +57,9 @@ def n_done(out: Path) -> int:
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_with_the_results_of_an_undisturbed_one(config: PretrainConfig, tmp_path):
-    train = config.train.model_copy(update={"epochs": 40, "patience": 40})
+    changes = {"train": config.train.model_copy(update={"patience": 12}), "methods": ("hage", "stnet", "pca_ridge")}
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(config.model_copy(update={"train": train}).model_dump(mode="json")))
+    recipe.write_text(yaml.safe_dump(config.model_copy(update=changes).model_dump(mode="json")))
     began = time.time()
     process = start(recipe, tmp_path / "whole")
     wait_for_work(process, tmp_path / "whole", began)

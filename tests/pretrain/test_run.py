@@ -268,13 +268,3 @@ def test_a_config_that_gained_a_key_since_resumes_with_its_default(config, tmp_p
     path.write_text("\n".join(line for line in text.splitlines() if "surround" not in line))
     assert path.read_text() != text
     RunDirectory.open(tmp_path / "run", config)
-
-
-@pytest.mark.slow
-def test_numbers_do_not_depend_on_the_number_of_jobs(config, tmp_path):
-    alone = run(config, tmp_path / "alone")
-    together = pretrain(
-        config, read_inputs(config), RunDirectory.open(tmp_path / "two", config), device="cpu", n_jobs=2
-    )
-    hage = [record for record in together.records if record.source.startswith("hage")]
-    assert hage == [record for record in alone.records if record.source.startswith("hage")]
