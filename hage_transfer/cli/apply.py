@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 _SHOWN, _MOST = ("probability", "spread", "call", "calibrated", "doubt", "why"), 20
 _LOOKED = (
@@ -60,7 +59,7 @@ def apply(
     own = ("classifier", "given", "slide_mpp", "mpp", "look")
     given_options: dict[str, Any] = {name: value for name, value in locals().items() if name not in (*own, "own")}
     given_options |= {"subgroups": subgroups or (), "against": against or ()}
-    console, show = Console(), show_health if look else show_scores
+    console, show = printed.console(), show_health if look else show_scores
     if look:
         given_options = {name: value for name, value in given_options.items() if name in _LOOKED}
     work: Any = ht.look if look else ht.apply
@@ -78,7 +77,7 @@ def show_health(health: Any, console: Console) -> None:
         return
     lines = [health.caption(), *(f"- {one}" for one in (*health.findings, *health.not_known))]
     for line in [*lines, f"page: {health.folder / 'health.html'}"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False)
 
 
 def show_scores(scores: Any, console: Console) -> None:
@@ -86,18 +85,18 @@ def show_scores(scores: Any, console: Console) -> None:
     if scores is None:
         return
     frame = scores.frame()
-    table = Table(frame.columns[0], *_SHOWN, **options.STYLE)
+    table = printed.table(frame.columns[0], *_SHOWN)
     for row in frame.head(_MOST).itertuples(index=False):
         cells = [getattr(row, name) for name in _SHOWN]
         table.add_row(row[0], *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells))
     console.print(table)
     left = f" ({len(frame) - _MOST} more rows)" if len(frame) > _MOST else ""
-    console.print(f"{scores.caption()}{left}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{scores.caption()}{left}", highlight=False)
     found = ht.read_results(scores)
     if found is not scores and getattr(found, "scores", None) is not None:
-        shown = Table("on new patients", "value", "95% by patient", **options.STYLE)
+        shown = printed.table("on new patients", "value", "95% by patient")
         for one in found.meta["intervals"]:
             ends = "" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
             shown.add_row(one["metric"], "" if one["value"] is None else f"{one['value']:.3f}", ends)
         console.print(shown)
-        console.print(f"page: {found.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"page: {found.folder / 'report.html'}", highlight=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from hage_transfer.cli.options import STYLE
+from hage_transfer.cli import printed
 from hage_transfer.compare.records import MEAN, STD
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def show_table(results: "Results", console: Console) -> None:
         positive = "AUC, recall and F1 are means over classes"
     tested = [record for record in results.records if record.split == "test"]
     folds = {record.fold for record in tested} - {MEAN, STD}
-    console.print(
-        f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}", markup=False, soft_wrap=True
-    )
+    console.print(f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}")
     n_trials = {source: str(max(len(results.trials(source)), 1)) for source in results.sources}
     for metrics in columns:
         console.print(_metrics_table(results, metrics, n_trials))
@@ -50,14 +48,13 @@ def show_table(results: "Results", console: Console) -> None:
     if as_one is not None:
         console.print(
             "Trials of a source as one classifier, their probabilities averaged (a source of one has nothing to gain):",
-            soft_wrap=True,
         )
         console.print(_metrics_table(as_one, columns[0], n_trials))
 
 
 def _metrics_table(results: "Results", metrics: Mapping[str, str], n_trials: Mapping[str, str]) -> Table:
     controls = {record.source for record in results.records if record.role == "control"}
-    table = Table("source", "trials", *metrics.values(), **STYLE)
+    table = printed.table("source", "trials", *metrics.values())
     for source in results.sources:
         cells = []
         for metric in metrics:
@@ -75,7 +72,7 @@ def show_cross_checks(results: "Results", console: Console) -> None:
         return
     found = {(row["classifier"], row["source"], row["metric"]): row for row in rows}
     metrics = COLUMNS[0]
-    table = Table("classifier", "source", *metrics.values(), **STYLE)
+    table = printed.table("classifier", "source", *metrics.values())
     for classifier, source in dict.fromkeys((row["classifier"], row["source"]) for row in rows):
         cells = [found.get((classifier, source, metric), {}) for metric in metrics]
         name = CLASSIFIERS.get(classifier, classifier)
@@ -91,10 +88,8 @@ def show_curve(results: "Results", console: Console) -> None:
     shares = sorted({row["share"] for row in rows})
     console.print(
         f"AUC by share of the labels, mean ± std over folds and draws of {results.meta['curve_unit']}s",
-        markup=False,
-        soft_wrap=True,
     )
-    table = Table("source", *(f"{share:.3g}" for share in shares), **STYLE)
+    table = printed.table("source", *(f"{share:.3g}" for share in shares))
     for source in dict.fromkeys(row["source"] for row in rows):
         cells = []
         for share in shares:
@@ -129,9 +124,9 @@ def show_differences(results: "Results", console: Console) -> None:
             continue
         owed = ascribed(results, difference.source)
         said = "" if owed is None else f" Of {difference.source}: {owed.clause}."
-        console.print(difference.sentence() + said, markup=False, soft_wrap=True)
+        console.print(difference.sentence() + said)
 
     null = null_in(results)
     if null is not None:
         unit = "slides" if results.task == "mil" else "patches"
-        console.print(null.sentence(unit), markup=False, soft_wrap=True)
+        console.print(null.sentence(unit))

@@ -3,11 +3,9 @@
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 
 def register(app: typer.Typer) -> None:
@@ -19,11 +17,11 @@ def register(app: typer.Typer) -> None:
 def compare(run: dict[str, Any]) -> None:
     """Pretrain every system and control, compare all encoders on patches and slides, and rank them."""
     results = ht.compare_systems(**run)
-    console = Console()
+    console = printed.console()
     for task, rows in results.rankings().items():
-        table = Table(task, *rows.columns, **options.STYLE)
+        table = printed.table(task, *rows.columns)
         for source, cells in rows.iterrows():
             table.add_row(str(source), *cells)
         console.print(table)
-        console.print(results.meta["sentences"][task], markup=False, soft_wrap=True)
-    console.print(f"run directory: {results.folder}", markup=False, soft_wrap=True)
+        console.print(results.meta["sentences"][task])
+    console.print(f"run directory: {results.folder}")

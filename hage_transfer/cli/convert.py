@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 
 Features = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature file, or a folder of them, of any of the layouts.")
@@ -87,4 +87,4 @@ def convert(
         dataset=dataset,
         overwrite=overwrite,
     )
-    Console().print(str(found), markup=False, soft_wrap=True)
+    printed.console().print(str(found))

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.classify import show_differences, show_table
 from hage_transfer.cli.gene_tables import show_gene_table
 from hage_transfer.cli.heatmap import show_explained
@@ -29,7 +28,7 @@ def demo(
     """Make synthetic tissue with genes, then pretrain, probe, classify slides and report; minutes on two cores."""
     start = time.monotonic()
     runs = ht.demo(out, seed=seed, device=device, jobs=jobs, overwrite=overwrite)
-    console = Console()
+    console = printed.console()
     show_explained(runs.explained, console)
     show_gene_table(runs.pretrain, console)
     for results in (runs.probe, runs.mil):
@@ -37,6 +36,4 @@ def demo(
         show_differences(results, console)
     console.print(
         f"{time.monotonic() - start:.0f} s; open {runs.report.html}; `hage view {runs.mil.folder}` shows the slides",
-        markup=False,
-        soft_wrap=True,
     )

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 from hage_transfer.cli.flags import as_flags
 
 
@@ -28,17 +28,15 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
         return
-    console = Console()
+    console = printed.console()
     columns = ["name", "weights", "width", "licence", "from"]
     console.print(_table("Frozen encoders", columns, [[one[key] for key in columns] for one in found.encoders]))
     console.print(_table("Machine", ["what", "value"], found.machine.items()))
     console.print(_table("Versions", ["package", "version"], found.versions.items()))
     console.print("Not at hand, and how to get it:" if found.missing else "Nothing is missing.")
     for one in found.missing:
-        console.print(
-            f"- {one['what']}, for {as_flags(one['needed_for'])}", markup=False, highlight=False, soft_wrap=True
-        )
-        console.print(f"    {as_flags(one['how'])}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"- {one['what']}, for {as_flags(one['needed_for'])}", highlight=False)
+        console.print(f"    {as_flags(one['how'])}", highlight=False)
     console.print(
         "timm:<model> takes any model of timm. A model trained on an encoder's features inherits the terms of its "
         "licence.",
@@ -47,9 +45,7 @@ def doctor(
 
 
 def _table(title: str, columns: "list[str]", rows: Any) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = printed.table(*columns, title=title)
     for row in rows:
         table.add_row(*map(str, row))
     return table

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 
 def register(app: typer.Typer) -> None:
@@ -24,4 +23,4 @@ def embed(
 ) -> None:
     """Embed frozen features with a gene-informed encoder; files of that encoder that are there are kept."""
     found = ht.embed(features, encoder=encoder, out=out, device=device, overwrite=overwrite)
-    Console().print(f"{out}: {len(found)} embedding file{'s' * (len(found) != 1)}", markup=False, soft_wrap=True)
+    printed.console().print(f"{out}: {len(found)} embedding file{'s' * (len(found) != 1)}")

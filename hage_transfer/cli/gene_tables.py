@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
-from hage_transfer.cli.options import STYLE
+from hage_transfer.cli import printed
 from hage_transfer.compare.records import MEAN, STD
 
 if TYPE_CHECKING:
@@ -24,10 +23,8 @@ def show_gene_table(results: "Results", console: Console) -> None:
         f"preset {meta['preset']}, leave one {meta['split_unit']} out ({n_folds} fold{'s' * (n_folds != 1)}), "
         f"validation by {meta['validation_by']}, HEG: {meta['heg_rule']}, encoder {meta['encoder']}, "
         f"constant genes a section: {_span(list(meta['constant_genes'].values()))}",
-        soft_wrap=True,
-        markup=False,
     )
-    table = _table("method", *COLUMNS.values(), "PCC all, 95% by patient")
+    table = printed.table("method", *COLUMNS.values(), "PCC all, 95% by patient")
     calibrated = {record.source for record in results.records if record.metric == "mse_calibrated"}
     intervals = {one["source"]: one for one in meta["intervals"] if one["metric"] == "pcc_all"}
     for source in dict.fromkeys(record.source for record in results.records if record.metric == "pcc_all"):
@@ -40,15 +37,14 @@ def show_gene_table(results: "Results", console: Console) -> None:
     if calibrated:
         console.print(
             "MSE and MAE of HAGE are of calibrated predictions; raw ones, of no scale, are in results.json",
-            soft_wrap=True,
         )
     for name, method in meta["methods"].items():
-        console.print(f"{name}: {method['title']}; {method['reference']}", markup=False, soft_wrap=True)
+        console.print(f"{name}: {method['title']}; {method['reference']}")
     _show_learning(results, console)
     _show_unseen(results, console)
     _show_quoted(results, console)
     for warning in meta["warnings"]:
-        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"note: {warning}", style="yellow")
 
 
 def show_paired_differences(results: "Results", console: Console) -> None:
@@ -58,13 +54,13 @@ def show_paired_differences(results: "Results", console: Console) -> None:
     if not variants:
         return
     metrics = {"pcc_all": "PCC all", "pcc_heg50": "PCC HEG"}
-    table = _table("minus hage", *metrics.values(), "trials with more PCC all")
+    table = printed.table("minus hage", *metrics.values(), "trials with more PCC all")
     for name in variants:
         first = found[name, "pcc_all"]
         cells = [_difference(found.get((name, metric))) for metric in metrics]
         table.add_row(name, *cells, f"{first['n_above']} of {first['n_pairs']}")
     console.print(table)
-    console.print("mean ± std over pairs of one fold and trial; errors are in results.json", soft_wrap=True)
+    console.print("mean ± std over pairs of one fold and trial; errors are in results.json")
 
 
 def _show_learning(results: "Results", console: Console) -> None:
@@ -78,7 +74,6 @@ def _show_learning(results: "Results", console: Console) -> None:
         console.print(
             f"attention to genes: entropy {entropy:.5f} of its most; what it adds varies over spots by {spread:.2g} of "
             "what the features vary",
-            soft_wrap=True,
         )
 
 
@@ -87,11 +82,11 @@ def _show_unseen(results: "Results", console: Console) -> None:
     if not folds:
         return
     about = next(iter(folds.values()))
-    table = _table(f"{_span([one['n_unseen'] for one in folds.values()])} unseen genes", "PCC")
+    table = printed.table(f"{_span([one['n_unseen'] for one in folds.values()])} unseen genes", "PCC")
     for source in dict.fromkeys(record.source for record in results.records if record.metric == "pcc_unseen"):
         table.add_row(source, _over_folds(results, source, "pcc_unseen"))
     console.print(table)
-    console.print(f"embeddings: {about['embeddings']}", markup=False, soft_wrap=True)
+    console.print(f"embeddings: {about['embeddings']}")
 
 
 def _show_quoted(results: "Results", console: Console) -> None:
@@ -101,7 +96,7 @@ def _show_quoted(results: "Results", console: Console) -> None:
     rows = quoted_of(results.meta["quoted"], (record.source for record in results.records))
     if not rows:
         return
-    table = _table("quoted from the paper", *COLUMNS.values())
+    table = printed.table("quoted from the paper", *COLUMNS.values())
     for row in rows:
         spread = row["std"] or {}
         cells = [f"{row['mean'][m]:.3f}" + (f" ± {spread[m]:.3f}" if m in spread else "") for m in COLUMNS]
@@ -110,7 +105,6 @@ def _show_quoted(results: "Results", console: Console) -> None:
     console.print(
         "quoted: UNI features, one section left out, other sections of its patient in training, errors of raw "
         "predictions; not to be compared digit by digit",
-        soft_wrap=True,
     )
 
 
@@ -142,7 +136,3 @@ def _span(values: list[int]) -> str:
     if not values:
         return "none"
     return str(values[0]) if len(set(values)) == 1 else f"{min(values)} to {max(values)}"
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, **STYLE)

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.flags import as_flags
 from hage_transfer.cli.groups import Group
 from hage_transfer.errors import some
@@ -55,15 +53,13 @@ def panel_command(
     panel = ht.gene_panel(
         config, changes=set_ or (), out=out, fold=fold, training_only=training_only, overwrite=overwrite
     )
-    console = Console()
+    console = printed.console()
     _show_panel(panel, console)
     if panel.files:
-        console.print(
-            f"{panel.files[0]} is usable as genes.panel; {panel.files[1]} has the reason for each gene", soft_wrap=True
-        )
+        console.print(f"{panel.files[0]} is usable as genes.panel; {panel.files[1]} has the reason for each gene")
     else:
-        console.print("nothing written; --out panel.txt writes the panel and its report", soft_wrap=True)
-    console.print(as_flags(panel.note), style="yellow", markup=False, soft_wrap=True)
+        console.print("nothing written; --out panel.txt writes the panel and its report")
+    console.print(as_flags(panel.note), style="yellow")
 
 
 @genes_app.command("embed")
@@ -101,9 +97,9 @@ def embed_command(
         seed=seed,
         overwrite=overwrite,
     )
-    console = Console()
-    console.print(str(trained), markup=False, soft_wrap=True)
-    console.print(as_flags(trained.note), style="yellow", markup=False, soft_wrap=True)
+    console = printed.console()
+    console.print(str(trained))
+    console.print(as_flags(trained.note), style="yellow")
 
 
 @genes_app.command("judge")
@@ -146,11 +142,11 @@ def coverage_command(
     coverage = ht.gene_coverage(
         config, changes=set_ or (), panel=panel, embeddings=embeddings, names=names, out=out, overwrite=overwrite
     )
-    _show_coverage(coverage, Console())
+    _show_coverage(coverage, printed.console())
 
 
 def _show_panel(panel: "GenePanel", console: Console) -> None:
-    table = Table("rule", "genes", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table = printed.table("rule", "genes")
     for rule, count in panel.counts.items():
         table.add_row(rule, f"{count:,}", style="bold" if rule == "kept" else None)
     console.print(table)
@@ -166,13 +162,12 @@ def _show_coverage(coverage: "GeneCoverage", console: Console) -> None:
     console.print(
         f"{len(found.symbols):,} of {n_genes:,} panel genes ({coverage.share:.1%}) have an embedding in "
         f"{source.source} ({len(source.symbols):,} genes, {source.vectors.shape[1]} numbers each)",
-        soft_wrap=True,
     )
     if found.renamed:
         listed = some([f"{symbol} as {other}" for symbol, other in found.renamed.items()], SHOWN)
-        console.print(f"{len(found.renamed):,} under another name: {listed}", soft_wrap=True, highlight=False)
+        console.print(f"{len(found.renamed):,} under another name: {listed}", highlight=False)
     if found.missing:
-        table = Table("missing", "why", "near names", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        table = printed.table("missing", "why", "near names")
         for symbol in found.missing[:SHOWN]:
             table.add_row(symbol, found.reasons[symbol], ", ".join(coverage.near[symbol]))
         console.print(table)

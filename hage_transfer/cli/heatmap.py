@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 _ENCODER_HELP = (
     "Encoder directory (or a glob, or a pretraining run) whose genes are read; without it the source's own, for "
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Make anew what is there already.")] = False,
     ) -> None:
         """Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes."""
-        console = Console()
+        console = printed.console()
         try:
             found = ht.explain(
                 run,
@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
             show_explained(error.done, console)
             raise
         show_explained(found, console)
-        console.print(f"heatmaps: {found.folder}", markup=False, soft_wrap=True)
+        console.print(f"heatmaps: {found.folder}")
 
 
 def show_explained(found: Any, console: Console) -> None:
@@ -87,9 +87,7 @@ def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console)
         console.print(
             f"source {source}, called {predicted} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean "
             f"rank-biserial: {text}{why}",
-            markup=False,
             highlight=False,
-            soft_wrap=True,
         )
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 from hage_transfer.cli.groups import Group
-from hage_transfer.cli.options import STYLE
 from hage_transfer.errors import some
 
 if TYPE_CHECKING:
@@ -56,11 +55,11 @@ def make(
     made = ht.make_labels(
         table, out=out, slide=slide, label=label, group=group, site=site, keep=keep or (), drop_empty=drop_empty
     )
-    console = Console()
-    console.print(f"{out}: {sum(made.kept.values())} slides ({_counts(made.kept)})", markup=False, soft_wrap=True)
+    console = printed.console()
+    console.print(f"{out}: {sum(made.kept.values())} slides ({_counts(made.kept)})")
     if made.left_out:
         text = f"left out: {sum(made.left_out.values())} slides ({_counts(made.left_out)})"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text)
 
 
 def check(
@@ -71,7 +70,7 @@ def check(
     names: Annotated[bool, typer.Option("--names", help="All names, not the first few.")] = False,
 ) -> None:
     """Count slides, classes, patients and sites; find unknown slides, and patients on two sides of a split."""
-    found, console = ht.check_labels(table, splits=splits), Console()
+    found, console = ht.check_labels(table, splits=splits), printed.console()
     _show_labels(found, console)
     if splits is None:
         return
@@ -80,26 +79,24 @@ def check(
         _show_names(file, survey, console, most=sys.maxsize if names else _NAMED)
     again = sum(times > 1 for times in found.tests.values())
     if again:
-        console.print(
-            f"test sides overlap: {again} of {len(found.tests)} tested slides are tested more than once", markup=False
-        )
+        console.print(f"test sides overlap: {again} of {len(found.tests)} tested slides are tested more than once")
 
 
 def _show_labels(found: "LabelCheck", console: Console) -> None:
     labels, groups = found.labels, found.groups()
-    console.print(f"{len(labels)} slides ({_counts(Counter(labels.labels.tolist()))})", markup=False, soft_wrap=True)
+    console.print(f"{len(labels)} slides ({_counts(Counter(labels.labels.tolist()))})")
     for what in ("groups (patients)", "sites"):
         if what not in groups.index:
-            console.print(f"no {what}", markup=False)
+            console.print(f"no {what}")
             continue
         number, largest, mixed = groups.loc[what]
         text = f"{number} {what}, the largest of {largest} slides, {mixed} with more than one class"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text)
 
 
 def _show_splits(found: "LabelCheck", console: Console) -> None:
     rows = found.table()
-    table = Table(*rows.columns, **STYLE)
+    table = printed.table(*rows.columns)
     for row in rows.itertuples(index=False):
         table.add_row(*(_counts(cell) if isinstance(cell, dict) else str(cell) for cell in row))
     console.print(table)
@@ -109,11 +106,11 @@ def _show_names(file: "SplitFile", survey: "SplitSurvey", console: Console, *, m
     for what, shared in (("slides", survey.shared_slides), ("patients", survey.shared_groups)):
         for (one, other), names in shared.items():
             text = f"splits_{file.name}.csv: {len(names)} {what} in both {one} and {other}: {some(names, most)}"
-            console.print(text, markup=False, soft_wrap=True)
+            console.print(text)
     unknown = [name for slides in survey.unknown.values() for name in slides]
     if unknown:
         text = f"splits_{file.name}.csv: {len(unknown)} slides without a label: {some(unknown, most)}"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

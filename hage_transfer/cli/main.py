@@ -4,6 +4,7 @@ import errno
 import importlib
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 from hage_transfer.cli.flags import FlagFilter, as_flags
 from hage_transfer.cli.groups import Group
 from hage_transfer.errors import HageError, ItemsFailedError
@@ -61,6 +62,10 @@ COMMANDS = {
     "share": "Upload an encoder or classifier directory, with its card, to the Hugging Face hub; private by default.",
 }
 """Names, and a line each for ``hage --help``, which loads none of them."""
+
+
+_BEGIN_ANEW = ("doctor", "genes", "labels", "patches", "power", "recipes", "report", "share", "view")
+"""Commands of seconds; all others keep what is done, and do what is left when they are called again."""
 
 
 class _Commands(Mapping[str, Any]):
@@ -132,8 +137,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 1 (some items failed), 2 (wrong input), 130 (interrupted)."""
-    console = Console(stderr=True)
-    handler = RichHandler(console=console, show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    console, handler = printed.console(stderr=True), printed.log_handler()
     handler.addFilter(FlagFilter())
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger(ht.__name__).setLevel(logging.INFO)
@@ -142,12 +146,12 @@ def run(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except UsageError as error:
         _show_error(console, error.format_message())
-        console.print("`hage --help` and `hage COMMAND --help` list what there is", markup=False)
+        console.print("`hage --help` and `hage COMMAND --help` list what there is")
         return EXIT_INPUT
     except HageError as error:
         _show_error(console, as_flags(str(error)))
         for note in getattr(error, "__notes__", []):
-            console.print(as_flags(note), markup=False, highlight=False, soft_wrap=True)
+            console.print(as_flags(note), highlight=False)
         return EXIT_ITEMS_FAILED if isinstance(error, ItemsFailedError) else EXIT_INPUT
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0)
@@ -166,9 +170,18 @@ def run(arguments: list[str]) -> int:
         _show_error(console, f"{error}; {_ELSEWHERE}")
         return EXIT_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        console.print("interrupted; run the same command again to do what is left", markup=False)
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # from typer 0.29 on a return value: no exception leaves it
+        console.print(_how_to_go_on(arguments), highlight=False)
     return code if isinstance(code, int) else 0
+
+
+def _how_to_go_on(arguments: list[str]) -> str:
+    name = next((one for one in arguments if not one.startswith("-")), "")
+    command = shlex.join(["hage", *(one for one in arguments if one != "--overwrite")])
+    if name in _BEGIN_ANEW:
+        return f"interrupted; nothing is half written, `{command}` begins anew"
+    return f"interrupted; what is done is kept, `{_printable(command)}` goes on from where it stopped"
 
 
 def _refuse_names_of_no_text(arguments: list[str]) -> None:
@@ -178,7 +191,7 @@ def _refuse_names_of_no_text(arguments: list[str]) -> None:
 
 
 def _show_error(console: Console, message: str) -> None:
-    console.print(f"error: {_printable(message)}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {_printable(message)}", style="bold red", highlight=False)
 
 
 def _printable(text: str) -> str:

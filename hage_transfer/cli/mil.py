@@ -5,10 +5,9 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.classify import COLUMNS, show_differences, show_table
 
 
@@ -21,18 +20,18 @@ def register(app: typer.Typer) -> None:
 def mil(run: dict[str, Any], *, null: options.Null = None, controls: options.Controls = None) -> None:
     """Compare slide feature sources with AB-MIL on the same folds and seeds."""
     results = ht.mil(**run, null=null, controls=controls)
-    console = Console()
+    console = printed.console()
     show_table(results, console)
     show_quoted(results.meta["quoted"], console)
     show_differences(results, console)
-    console.print(f"run directory: {results.folder}", markup=False, soft_wrap=True)
+    console.print(f"run directory: {results.folder}")
 
 
 def show_quoted(quoted: Mapping[str, Mapping[str, float]], console: Console) -> None:
     """Prints published numbers, which nothing here was measured for, in the columns of the table above."""
     if not quoted:
         return
-    table = Table("quoted, not measured here", *COLUMNS[0].values(), **options.STYLE)
+    table = printed.table("quoted, not measured here", *COLUMNS[0].values())
     for system, values in quoted.items():
         table.add_row(system, *(f"{values[name]:.3f}" if name in values else "" for name in COLUMNS[0]))
     console.print(table)

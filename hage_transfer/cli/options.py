@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import box
 
 Config = Annotated[str, typer.Argument(help="A recipe's name (`hage recipes` lists them), or a YAML file.")]
 Set = Annotated[
@@ -49,9 +48,6 @@ Controls = Annotated[
         show_default=False,
     ),
 ]
-
-STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 2, 0, 0)}
-"""Of every table that is printed."""
 
 
 def with_mpp(overrides: Sequence[str] | None, mpp_um_per_px: float | None) -> list[str]:

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.groups import Group
 
 if TYPE_CHECKING:
@@ -41,9 +40,9 @@ def check_command(
     try:
         found = ht.check_patches(config, out=folder, changes=set_ or (), pixels=pixels, jobs=jobs)
     except ht.ItemsFailedError as error:
-        _show(error.done, Console())
+        _show(error.done, printed.console())
         raise
-    _show(found, Console())
+    _show(found, printed.console())
 
 
 @patches_app.command("manifest")
@@ -64,11 +63,11 @@ def manifest_command(
         group_column=group_column,
         part_column=part_column,
     )
-    Console().print(f"{out}: {count} images", markup=False, soft_wrap=True)
+    printed.console().print(f"{out}: {count} images")
 
 
 def _show(found: "PatchCheck", console: Console) -> None:
-    table = Table("class", "patches", "share", "groups", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = printed.table("class", "patches", "share", "groups")
     grouped = found.labels.groups is not None
     for name, row in found.table().iterrows():
         table.add_row(
@@ -95,4 +94,4 @@ def _show(found: "PatchCheck", console: Console) -> None:
 
 
 def _print(text: str, console: Console) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, highlight=False)

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 
 
 def register(app: typer.Typer) -> None:
@@ -39,4 +39,4 @@ def power(
             simulations=simulations,
             seed=seed,
         )
-        Console().print(found.sentence(), markup=False, soft_wrap=True)
+        printed.console().print(found.sentence())

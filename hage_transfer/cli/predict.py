@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 _SECTIONS_HELP = "Sections of CONFIG, comma-separated; without it every one that the encoders did not train on."
 _REGIONS_HELP = (
@@ -79,7 +78,7 @@ def register(app: typer.Typer) -> None:
 
 def _show(found: Any) -> None:
     """A line a section or slide: how much was predicted, how well, what was drawn."""
-    console = Console()
+    console = printed.console()
     for one in found.summaries:
         text = f"{one['name']}: {one['rows']} {one['of']}, {one['genes']} genes, {one['encoders']} encoders; "
         if one["pcc_all"] is None:
@@ -87,8 +86,8 @@ def _show(found: Any) -> None:
         else:
             text += f"PCC all {one['pcc_all']:.3f}, {one['constant_genes']} genes constant"
         text += f"; drawn: {one['drawn'] or 'none'}" + " (TRAINED on this section)" * one["trained_on"]
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{found.folder}: {len(found)} predicted", markup=False, highlight=False, soft_wrap=True)
+        console.print(text, highlight=False)
+    console.print(f"{found.folder}: {len(found)} predicted", highlight=False)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

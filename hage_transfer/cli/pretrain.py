@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.gene_tables import show_gene_table, show_paired_differences
 
 
@@ -32,9 +31,9 @@ def pretrain(
 ) -> None:
     """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
     results = ht.pretrain(**run, methods=methods, variants=variants, controls=controls, engine=engine, address=address)
-    console = Console()
+    console = printed.console()
     show_gene_table(results, console)
     show_paired_differences(results, console)
     best = results.folder / "encoder"
     made = f"; encoder of the best validation PCC: {best}" if best.is_dir() else ""
-    console.print(f"run directory {results.folder}{made}", markup=False, soft_wrap=True)
+    console.print(f"run directory {results.folder}{made}")

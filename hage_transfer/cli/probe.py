@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 from hage_transfer.cli.classify import show_cross_checks, show_curve, show_differences, show_table
 
 
@@ -27,7 +26,7 @@ def probe(
 ) -> None:
     """Compare patch feature sources with the linear probe on the same folds and seeds."""
     results = ht.probe(**run, select=select, null=null, controls=controls)
-    console = Console()
+    console = printed.console()
     show_table(results, console)
     show_cross_checks(results, console)
     show_curve(results, console)
@@ -38,7 +37,5 @@ def probe(
         console.print(
             f"selected: {chosen['encoder']} ({metric} {chosen[metric]:.3f} on {rows} rows), written to "
             f"{results.folder / 'selected.json'}",
-            markup=False,
-            soft_wrap=True,
         )
-    console.print(f"run directory: {results.folder}", markup=False, soft_wrap=True)
+    console.print(f"run directory: {results.folder}")

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 from hage_transfer.cli.groups import Group
-from hage_transfer.cli.options import STYLE
 
 recipes_app = typer.Typer(
     name="recipes", cls=Group, help="Recipes that come with the program: list, show and copy them, explain their keys."
@@ -26,10 +24,10 @@ def list_command(context: typer.Context) -> None:
     """Recipes that come with the program: list, show and copy them, explain their keys."""
     if context.invoked_subcommand is not None:
         return
-    table = Table("recipe", "what it is", **STYLE)
+    table = printed.table("recipe", "what it is")
     for row in ht.recipes().itertuples():
         table.add_row(str(row.name), str(row.about))
-    Console().print(table)
+    printed.console().print(table)
 
 
 @recipes_app.command("copy")
@@ -38,7 +36,7 @@ def copy_command(
     out: Annotated[Path | None, typer.Option(help="File or folder to write to; without it, here.")] = None,
 ) -> None:
     """Copy a recipe, to be changed; `hage pretrain|probe|mil FILE` takes it."""
-    Console().print(str(ht.copy_recipe(name, out)), markup=False, soft_wrap=True)
+    printed.console().print(str(ht.copy_recipe(name, out)))
 
 
 @recipes_app.command("show")
@@ -50,7 +48,7 @@ def show_command(name: Annotated[str, typer.Argument(help="Recipe, as `hage reci
 @recipes_app.command("keys")
 def keys_command(task: Annotated[str, typer.Argument(help="pretrain, probe or mil.")]) -> None:
     """Explain every key of a task's recipes."""
-    table = Table("key", "value", "default", "what it decides", show_lines=False, **STYLE)
+    table = printed.table("key", "value", "default", "what it decides")
     for row in ht.recipe_keys(task).itertuples():
         table.add_row(str(row.key), str(row.type), str(row.default), str(row.means))
-    Console().print(table)
+    printed.console().print(table)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 
 
 def register(app: typer.Typer) -> None:
@@ -29,4 +29,4 @@ def report(
 ) -> None:
     """Write report.html (one file that needs no other) and report.md: the answer, then what it rests on."""
     page = ht.report(runs, out=out, pdf=pdf, figures=figures)
-    Console().print(f"report: {page.html} and {page.markdown}", markup=False, soft_wrap=True)
+    printed.console().print(f"report: {page.html} and {page.markdown}")

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from hage_transfer.cli import printed
+
 if TYPE_CHECKING:
     from hage_transfer.pretrain.config import PretrainConfig
 
@@ -12,22 +14,18 @@ def show_check(config: "PretrainConfig") -> None:
     Raises:
         DataError: a section cannot be read as it is.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from hage_transfer.encode.section_check import COLUMNS, check_sections
     from hage_transfer.errors import DataError, some
 
     checked = check_sections(config)
-    table = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table = printed.table(*COLUMNS)
     for section in checked:
         table.add_row(*section.row.values())
-    console = Console()
+    console = printed.console()
     console.print(table)
     overlays = [str(section.overlay) for section in checked if section.overlay is not None]
     if overlays:
-        console.print(f"spots on the image: {some(overlays)}", soft_wrap=True, highlight=False)
+        console.print(f"spots on the image: {some(overlays)}", highlight=False)
     console.print("nothing was encoded (--dry-run)")
     faults = [section.fault for section in checked if section.fault]
     if faults:

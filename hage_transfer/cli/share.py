@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +35,8 @@ def share(
 
     The token is the one of `hf auth login`, or HF_TOKEN.
     """
-    console = Console()
+    console = printed.console()
     shared = ht.share(encoder, to=to, public=public, licence_allows=licence_allows, dry_run=dry_run)
-    console.print(str(shared), markup=False, highlight=False, soft_wrap=True)
+    console.print(str(shared), highlight=False)
     if shared.address is not None:
-        console.print(f'open_encoder("{to}") loads it', markup=False, highlight=False)
+        console.print(f'open_encoder("{to}") loads it', highlight=False)

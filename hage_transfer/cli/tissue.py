@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 Inputs = Annotated[
     list[Path],
@@ -34,18 +33,18 @@ def tissue(
     Writes outlines/<slide>.png, geojson/<slide>.geojson (QuPath opens it; data.tissue.method=geojson reads it back) and
     tissue.csv. Files that were edited since are kept.
     """
-    folder, console = out or Path("runs") / "tissue", Console()
+    folder, console = out or Path("runs") / "tissue", printed.console()
     try:
         rows = ht.tissue(inputs, out=folder, changes=set_ or (), mpp_um_per_px=mpp, jobs=jobs, overwrite=overwrite)
     except ht.ItemsFailedError as error:
         _show(error.done, console)
         raise
     _show(rows, console)
-    console.print(f"outlines to look at: {folder / 'outlines'}", markup=False, soft_wrap=True)
+    console.print(f"outlines to look at: {folder / 'outlines'}")
 
 
 def _show(rows: Any, console: Console) -> None:
-    table = Table("slide", "um per px", "tissue mm2", "pieces", "ink mm2", "tiles", "s")
+    table = printed.table("slide", "um per px", "tissue mm2", "pieces", "ink mm2", "tiles", "s")
     names = ("mpp_x_um_per_px", "tissue_mm2", "pieces", "pen_mm2", "tiles", "seconds")
     for row in rows.to_dict("records"):
         table.add_row(

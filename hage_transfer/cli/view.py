@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import hage_transfer as ht
+from hage_transfer.cli import printed
 
 Run = Annotated[
     Path,
@@ -34,17 +34,15 @@ def view(
 
     The page is served to this machine alone (127.0.0.1) and loads nothing from elsewhere. Ctrl-C ends it.
     """
-    console = Console()
+    console = printed.console()
     try:
         with ht.view(run, slides=slides, gene_sets=gene_sets, port=port, browser=not no_browser) as viewer:
             if viewer.n_missing:
                 console.print(
                     f"{viewer.n_missing} of {viewer.n_slides} slides were not found; say where they are with --slides "
                     "FOLDER",
-                    markup=False,
-                    soft_wrap=True,
                 )
-            console.print(f"{viewer.n_slides} slides at {viewer.address} (Ctrl-C ends)", markup=False, soft_wrap=True)
+            console.print(f"{viewer.n_slides} slides at {viewer.address} (Ctrl-C ends)")
             viewer.wait()
     except KeyboardInterrupt:
-        console.print("ended", markup=False)
+        console.print("ended")
