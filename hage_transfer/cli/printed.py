@@ -14,7 +14,7 @@ _WIDE = 10_000
 def console(*, stderr: bool = False) -> Console:
     """Standard output or error: lines left whole, tables as wide as the terminal, or as they need where it is none."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, markup=False, soft_wrap=True)
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, markup=False, emoji=False, soft_wrap=True)
 
 
 def table(*columns: str, title: str | None = None) -> Table:

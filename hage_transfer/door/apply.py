@@ -3,24 +3,24 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hage_transfer.apply.checks import check_terms
-from hage_transfer.apply.classifier import Classifier
-from hage_transfer.apply.inputs import How
+import pandas as pd
+
 from hage_transfer.apply.operating_point import OperatingPoint
-from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
 from hage_transfer.apply.scores import Scores
 from hage_transfer.data.feature_layouts import Given
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import PathLike, Table, path_of
-from hage_transfer.door.load_classifier import load_classifier
+from hage_transfer.door.refused import refuse_absent, refuse_device
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode.bags import Workers, has_labels
 from hage_transfer.errors import ConfigError
-from hage_transfer.running.devices import resolve_device
+from hage_transfer.models.checkpoint import refuse_no_repository
 from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, open_run, shown
+
+if TYPE_CHECKING:
+    from hage_transfer.apply.classifier import Classifier
 
 
 def apply(
@@ -91,8 +91,21 @@ def apply(
         ItemsFailedError: some slides failed; they are in ``failures.csv``, ``done`` of the error has the scores of the
             rest.
     """
-    chosen = load_classifier(classifier, source=source, model=model)
     point = OperatingPoint.of(operating_point)
+    refuse_device(device)
+    refuse_absent("slides, images or features", given)
+    refuse_absent("labels", None if isinstance(labels, pd.DataFrame) else labels)
+    refuse_absent("weights", weights)
+    if not Path(classifier).is_dir():
+        refuse_no_repository(os.fspath(classifier), what="classifier", maker="mil")
+    from hage_transfer.apply.checks import check_terms  # torch: what is wrong so far was refused without it
+    from hage_transfer.apply.inputs import How
+    from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
+    from hage_transfer.door.load_classifier import load_classifier
+    from hage_transfer.encode.bags import Workers, has_labels
+    from hage_transfer.running.devices import resolve_device
+
+    chosen = load_classifier(classifier, source=source, model=model)
     check_terms(chosen, allowed=licence_allows)
     _check_final(chosen, final=final)
     place = Path(given)
@@ -127,7 +140,7 @@ def apply(
         return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
 
 
-def _check_final(chosen: Classifier, *, final: bool) -> None:
+def _check_final(chosen: "Classifier", *, final: bool) -> None:
     if final and not chosen.facts["final"]:
         raise ConfigError(
             f"{chosen.folder}: has no model of all patients; train with train.final=true, or leave final out"

@@ -1,13 +1,17 @@
 """`check_patches`: a look at a labelled patch set before work starts."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hage_transfer.config import Changes
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.door.recipes import resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.probes.patch_check import PatchCheck, check_patch_set
 from hage_transfer.running.progress import Progress, shown
+
+if TYPE_CHECKING:
+    from hage_transfer.probes.patch_check import PatchCheck
 
 
 def check_patches(
@@ -18,7 +22,7 @@ def check_patches(
     pixels: bool = True,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> PatchCheck:
+) -> "PatchCheck":
     """Counts classes and groups, tries the folds, and finds identical and unreadable images.
 
     Args:
@@ -34,9 +38,13 @@ def check_patches(
         ItemsFailedError: images that cannot be read, or identical ones in two groups or under two labels; ``done`` of
             the error is what was found.
     """
+    settings = resolve_config(ProbeConfig, config, changes or {})
+    refuse_settings(settings, own=True)
+    from hage_transfer.probes.patch_check import check_patch_set  # scikit-learn
+
     with shown("pixels", progress) as tell:
         return check_patch_set(
-            resolve_config(ProbeConfig, config, changes or {}),
+            settings,
             out=Path(out),
             n_threads=jobs,
             pixels=pixels,

@@ -4,7 +4,7 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hage_transfer.data.labels import read_labels
 from hage_transfer.demo.files import DemoFiles, DemoSize, write_demo_files
@@ -15,12 +15,15 @@ from hage_transfer.door.given import PathLike
 from hage_transfer.door.mil import mil
 from hage_transfer.door.pretrain import pretrain
 from hage_transfer.door.probe import probe
+from hage_transfer.door.refused import refuse_device
 from hage_transfer.door.report import ReportPage, report
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.errors import ConfigError
-from hage_transfer.explain.explained import Explained
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import SYNTHETIC
+
+if TYPE_CHECKING:
+    from hage_transfer.explain.explained import Explained
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class DemoRuns:
     pretrain: RunResults
     probe: RunResults
     mil: RunResults
-    explained: Explained
+    explained: "Explained"
     report: ReportPage
 
     def _repr_html_(self) -> str:
@@ -68,6 +71,7 @@ def demo(
     """
     if size not in SIZES:
         raise ConfigError(f"size {size!r}: wanted {' or '.join(SIZES)}")
+    refuse_device(device)
     folder = Path(out)
     files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite)
     runs: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}

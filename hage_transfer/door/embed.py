@@ -4,8 +4,7 @@ from pathlib import Path
 
 from hage_transfer.door.feature_set import FeatureSet
 from hage_transfer.door.given import PathLike
-from hage_transfer.encode.embed import embed_path
-from hage_transfer.running.devices import resolve_device
+from hage_transfer.door.refused import refuse_absent, refuse_device
 from hage_transfer.running.progress import Progress, shown
 
 
@@ -32,6 +31,12 @@ def embed(
         DataError: no features, those of another frozen encoder or width, or no encoder directory.
         ItemsFailedError: some files of a folder failed; they are in its ``failures.csv``, the rest are done.
     """
+    refuse_device(device)
+    refuse_absent("features", features)
+    refuse_absent("an encoder directory; `pretrain` makes one", encoder)
+    from hage_transfer.encode.embed import embed_path  # torch: what is wrong so far was refused without it
+    from hage_transfer.running.devices import resolve_device
+
     with shown("embed", progress) as tell:
         embed_path(
             Path(features),

@@ -5,10 +5,9 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.feature_set import FeatureSet
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
 from hage_transfer.door.recipes import resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode import sections_and_patches
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress
 
 
@@ -53,6 +52,10 @@ def encode_patches(
     table = given_table(manifest, settings.features, "manifest")
     settings = resolve_config(ProbeConfig, settings, *merged(None, {"data.manifest": table.path}))
     table.write()
+    refuse_settings(settings, device=device, own=own)
+    from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
+    from hage_transfer.running.devices import resolve_device
+
     sections_and_patches.encode_patches(
         settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=progress
     )

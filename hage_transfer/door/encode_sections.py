@@ -7,9 +7,8 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.feature_set import FeatureSet
 from hage_transfer.door.given import ConfigLike, PathLike, merged
 from hage_transfer.door.recipes import resolve_config
-from hage_transfer.encode import sections_and_patches
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.pretrain.config import PretrainConfig
-from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress
 
 
@@ -63,6 +62,10 @@ def encode_sections(
         "features": out,
     }
     settings = resolve_config(PretrainConfig, {} if config is None else config, *merged(changes, given), named)
+    refuse_settings(settings, device=device, own=own)
+    from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
+    from hage_transfer.running.devices import resolve_device
+
     sections_and_patches.encode_sections(
         settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=progress
     )

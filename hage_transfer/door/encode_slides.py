@@ -7,9 +7,8 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.feature_set import FeatureSet
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged
 from hage_transfer.door.recipes import resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode.bags import Workers, encode_bags
-from hage_transfer.encode.layouts import ToolLayout
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress
@@ -77,6 +76,11 @@ def encode_slides(
     settings = resolve_config(MilConfig, start, *merged(changes, given), named)
     table = given_table(labels, settings.features, "labels")
     settings = resolve_config(MilConfig, settings, *merged(None, {"data.labels": table.path}))
+    if table.text is None:
+        refuse_settings(settings, device=device, own=own)
+    from hage_transfer.encode.bags import Workers, encode_bags  # torch: what is wrong so far was refused without it
+    from hage_transfer.encode.layouts import ToolLayout
+
     table.write()
     encode_bags(
         settings,

@@ -6,7 +6,6 @@ from typing import Any
 
 from hage_transfer.door.given import PathLike
 from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.encoders.own import as_frozen
 
 Encoder = PathLike | Mapping[str, Any] | FrozenEncoder
 """A name of the registry, ``timm:<model>``, ``hf-hub:<model>`` or an ONNX file; keys of a config's ``encoder``; or an
@@ -25,5 +24,7 @@ def encoder_of(encoder: Encoder | None) -> tuple[dict[str, Any], FrozenEncoder |
         return {"encoder": {"name": os.fspath(encoder)}}, None
     if isinstance(encoder, Mapping):
         return {"encoder": encoder}, None
+    from hage_transfer.encoders.own import as_frozen  # torch
+
     own = as_frozen(encoder)
     return {"encoder": {"name": own.name}}, own

@@ -3,17 +3,18 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hage_transfer.apply.scores import as_run
 from hage_transfer.door.given import PathLike
+from hage_transfer.door.refused import refuse_absent, refuse_device
+from hage_transfer.encode.sources import find_encoder_directories
 from hage_transfer.errors import ConfigError
-from hage_transfer.explain.explained import Explained
-from hage_transfer.explain.run import run_heatmap
-from hage_transfer.explain.task import HeatmapOptions
-from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import HEATMAPS_FOLDER
+
+if TYPE_CHECKING:
+    from hage_transfer.explain.explained import Explained
 
 
 def explain(
@@ -32,7 +33,7 @@ def explain(
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Explained:
+) -> "Explained":
     """Explains slides by the models of the fold that tested them: attention, the tiles that decided, and their genes.
 
     Writes a folder a source and slide: the map, GeoJSON for QuPath, tiles and genes as csv and AnnData, a sheet of the
@@ -64,6 +65,15 @@ def explain(
         raise ConfigError(f"deciding={deciding:g}: a share between 0 and 1, for example 0.1")
     if patterns and not genes:
         raise ConfigError("encoders= says whose genes are read, and genes=False reads none; give one of them")
+    refuse_device(device)
+    refuse_absent("a run of `mil`", run)
+    refuse_absent("slides", slide_folder)
+    if patterns:
+        find_encoder_directories([os.fspath(one) for one in patterns])
+    from hage_transfer.explain.run import run_heatmap  # torch: what is wrong so far was refused without it
+    from hage_transfer.explain.task import HeatmapOptions
+    from hage_transfer.running.devices import resolve_device
+
     place, there = as_run(Path(run))
     options = HeatmapOptions(
         sources=(source,) if isinstance(source, str) else tuple(source),

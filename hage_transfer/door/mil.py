@@ -7,29 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from hage_transfer.apply.leave import FinishedRun, leave_classifiers
-from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
-from hage_transfer.data.labels import LABELS_FILE
-from hage_transfer.door import readers
+from hage_transfer.config import Changes
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode.bags import encode_bags
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER
-from hage_transfer.encode.sources import check_sources, needs_frozen, resolve_sources, side_by_side
-from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.encode.sources import check_sources, needs_frozen
 from hage_transfer.mil.config import MilConfig
-from hage_transfer.mil.evaluate import evaluate_mil
 from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
-from hage_transfer.mil.plan import MilPlan, plan_mil
-from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
-from hage_transfer.targets.read import read_target
 
 
 def mil(
@@ -98,52 +89,33 @@ def mil(
         "controls": path_or_bool(controls),
     }
     settings = resolve_config(MilConfig, config, *merged(changes, given), named, *sources_of(sources))
-    resolved = resolve_device(device)
+    made = None if table.text is None else table.path
+    refuse_settings(settings, device=device, images=needs_frozen(settings.sources), own=own, made=made)
     sources_too = with_controls(settings.sources, settings.controls, by_default=False)
     check_sources(sources_too)
     check_own(settings.model.kind, classifier)
     RunDirectory.check(folder, settings, overwrite=overwrite)
     if isinstance(labels, pd.DataFrame) and settings.target.kind == "classes":
-        readers.read_labels(labels)  # before it is written
-    table.write()
-    plan, frozen = _plan(settings, own=own, device=resolved, progress=progress)
-    with open_run(folder, settings, overwrite=overwrite) as run, shown("mil", progress) as tell:
-        table.write()
-        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
-        trials = side_by_side(sources_too, paths, repeats=settings.train.repeats)
-        results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
-        leave_classifiers(
-            FinishedRun(
-                folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results, own=classifier
-            )
-        )
+        from hage_transfer.door.readers import read_labels
+
+        read_labels(labels)  # before it is written
+    from hage_transfer.door.mil_run import run_mil  # torch: what is wrong so far was refused without it
+
+    run_mil(
+        settings,
+        folder,
+        table,
+        sources=sources_too,
+        own=own,
+        classifier=classifier,
+        device=device,
+        jobs=jobs,
+        overwrite=overwrite,
+        progress=progress,
+    )
     return replace(RunResults.read(folder), model=classifier)
 
 
 def _own_classifier(model: Any) -> MakeClassifier | None:
     """The user's class, where ``model`` is one."""
     return None if model is None or isinstance(model, str | Mapping) else model
-
-
-def _plan(
-    config: MilConfig, *, own: FrozenEncoder | None, device: str, progress: Progress | None
-) -> tuple[MilPlan, Path]:
-    """The checked plan, and the folder of the frozen features, encoded where they are not."""
-    data = config.data
-    frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
-    wanted = needs_frozen(config.sources)
-
-    def encode() -> None:
-        if wanted and not isinstance(data, FeatureSetSettings):
-            named = config.target.kind == "classes"
-            encode_bags(
-                config, own=own, device=device, overwrite=False, waits=True, labels_needed=named, progress=progress
-            )
-
-    if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
-        encode()
-        plan = plan_mil(config, *read_target(config.features / LABELS_FILE, config.target))
-    else:
-        plan = plan_mil(config, *read_target(data.labels, config.target))  # before hours of encoding
-        encode()
-    return plan.starting_from(frozen) if wanted else plan, frozen

@@ -3,20 +3,21 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hage_transfer.config import Changes
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.door.recipes import resolve_config
+from hage_transfer.door.refused import refuse_absent, refuse_device, refuse_settings
 from hage_transfer.encode.sources import find_encoder_directories, run_of
 from hage_transfer.errors import ConfigError
-from hage_transfer.predict.items import PredictItem, are_tiles, section_items, slide_items
-from hage_transfer.predict.predictions import Predictions
-from hage_transfer.predict.run import run_predict
-from hage_transfer.predict.tasks import PredictSettings
 from hage_transfer.pretrain.config import PretrainConfig
-from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import CONFIG_FILE
+
+if TYPE_CHECKING:
+    from hage_transfer.predict.items import PredictItem
+    from hage_transfer.predict.predictions import Predictions
 
 
 def predict(
@@ -38,7 +39,7 @@ def predict(
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Predictions:
+) -> "Predictions":
     """Predicts expression of held-out ST sections, or of every tile of slides.
 
     Sections are those of ``config``, else those of the pretraining run that the encoders lie in. A section is predicted
@@ -70,6 +71,16 @@ def predict(
     """
     given = [encoders] if isinstance(encoders, str | os.PathLike) else list(encoders)
     folders = find_encoder_directories([os.fspath(one) for one in given])
+    recipe = run_of(folders[0]) / CONFIG_FILE if config is None else config
+    if config is not None or (features is None and Path(recipe).is_file()):
+        refuse_settings(resolve_config(PretrainConfig, recipe, changes), own=True)
+    refuse_device(device)
+    refuse_absent("features", features)
+    refuse_absent("slides", slides)
+    from hage_transfer.predict.run import run_predict  # torch: what is wrong so far was refused without it
+    from hage_transfer.predict.tasks import PredictSettings
+    from hage_transfer.running.devices import resolve_device
+
     settings = PredictSettings(
         genes=tuple(genes or ()),
         n_maps=n_maps,
@@ -109,7 +120,9 @@ def _items(
     slides: Path | None,
     sections: tuple[str, ...],
     spot_diameter_um: float | None,
-) -> list[PredictItem]:
+) -> "list[PredictItem]":
+    from hage_transfer.predict.items import are_tiles, section_items, slide_items
+
     if features is not None and are_tiles(features):
         if config is not None:
             raise ConfigError(

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hage_transfer.config import Changes, read_yaml
 from hage_transfer.door.given import ConfigLike, PathLike, merged
 from hage_transfer.door.recipes import find_recipe, recipe_stem, resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.tables import given_genes
-from hage_transfer.errors import ConfigError
-from hage_transfer.pretrain import run as pretrain_run
+from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.pretrain.config import METHOD_NAMES, PretrainConfig
-from hage_transfer.pretrain.contenders import contenders
-from hage_transfer.pretrain.inputs import read_inputs
-from hage_transfer.pretrain.methods.base import Method
-from hage_transfer.pretrain.methods.own import own_method
-from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from hage_transfer.pretrain.methods.base import Method
 
 _CONTROLS = {True: "all", False: "none", None: None}
 
@@ -85,6 +84,18 @@ def pretrain(
         "controls": _CONTROLS[controls],
     }
     settings = resolve_config(PretrainConfig, config, *merged(changes, given), genes, *_variants(variants))
+    refuse_settings(settings, device=device, own=True, made=None if table.text is None else table.path)
+    if not any(settings.features.glob("*.h5")):
+        raise DataError(
+            f"features = {settings.features}: holds no feature file of a section; `encode_sections` with the same "
+            "config makes them"
+        )
+    RunDirectory.check(folder, settings, overwrite=overwrite)
+    from hage_transfer.pretrain import run as pretrain_run  # torch: what is wrong so far was refused without it
+    from hage_transfer.pretrain.contenders import contenders
+    from hage_transfer.pretrain.inputs import read_inputs
+    from hage_transfer.running.devices import resolve_device
+
     contenders(settings, own)
     resolved = resolve_device(device)
     if engine == "ray" and ":" in resolved:
@@ -98,13 +109,15 @@ def pretrain(
     return RunResults.read(run.path)
 
 
-def _methods(methods: str | Sequence[Any] | None) -> tuple[list[str] | None, dict[str, Method]]:
+def _methods(methods: str | Sequence[Any] | None) -> "tuple[list[str] | None, dict[str, Method]]":
     """What the config says of the systems, and those that are the user's own objects by their names there."""
     if methods is None:
         return None, {}
     if methods == "all":
         return list(METHOD_NAMES), {}
     listed = methods.split(",") if isinstance(methods, str) else methods
+    if any(not isinstance(one, str) for one in listed):
+        from hage_transfer.pretrain.methods.own import own_method  # torch
     own = dict(own_method(one) for one in listed if not isinstance(one, str))
     names = iter(own)
     found = [one.strip() if isinstance(one, str) else next(names) for one in listed]

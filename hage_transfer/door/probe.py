@@ -4,25 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.apply.leave import FinishedRun, leave_classifiers
 from hage_transfer.config import Changes
-from hage_transfer.data.labels import LABELS_FILE, read_labels
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
+from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.control_sources import with_controls
-from hage_transfer.encode.sections_and_patches import FEATURES_FILE, encode_patches
-from hage_transfer.encode.selection import select as write_selection
-from hage_transfer.encode.sources import candidates, check_sources, needs_frozen, resolve_sources, side_by_side
+from hage_transfer.encode.sources import candidates, check_sources, needs_frozen
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.probes.evaluate import evaluate_probes
-from hage_transfer.probes.folds import read_parts
-from hage_transfer.probes.plan import plan_probe
-from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 
 
@@ -88,37 +81,24 @@ def probe(
         "controls": path_or_bool(controls),
     }
     settings = resolve_config(ProbeConfig, config, *merged(changes, given), named, *sources_of(sources))
-    resolved = resolve_device(device)
+    made = None if table.text is None else table.path
+    refuse_settings(settings, device=device, images=needs_frozen(settings.sources), own=own, made=made)
     sources_too = with_controls(settings.sources, settings.controls, by_default=True)
     check_sources(sources_too)
     encoders = candidates(settings.sources) if select else []
     RunDirectory.check(folder, settings, overwrite=overwrite)
-    if settings.split.parts is not None:
-        read_parts(settings.split.parts)
-    table.write()
-    if needs_frozen(settings.sources):
-        target = settings.target  # values of a label table that encoding writes are checked as soon as it is there
-        is_late = target.kind != "classes" and target.table is None and settings.data.manifest is None
-        encode_patches(
-            settings,
-            own=own,
-            device=resolved,
-            overwrite=False,
-            check=None if is_late else lambda labels: plan_probe(settings, labels),
-            progress=progress,
-        )
-    labels = read_labels(settings.features / LABELS_FILE, labels_needed=settings.target.kind == "classes")
-    plan = plan_probe(settings, labels)
-    with open_run(folder, settings, overwrite=overwrite) as run, shown("probe", progress) as tell:
-        table.write()
-        frozen = settings.features / FEATURES_FILE
-        paths = resolve_sources(sources_too, frozen=frozen, out=folder, device=resolved, progress=tell)
-        trials = side_by_side(sources_too, paths)
-        results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
-        leave_classifiers(
-            FinishedRun(folder=folder, config=settings, labels=plan.labels, frozen=frozen, results=results)
-        )
-    if select:
-        metric = settings.select_by if plan.target is None else plan.target.metrics[0]
-        write_selection(results, encoders, metric=metric, run=folder)
+    from hage_transfer.door.probe_run import run_probe  # torch: what is wrong so far was refused without it
+
+    run_probe(
+        settings,
+        folder,
+        table,
+        sources=sources_too,
+        encoders=encoders,
+        own=own,
+        device=device,
+        jobs=jobs,
+        overwrite=overwrite,
+        progress=progress,
+    )
     return RunResults.read(folder)

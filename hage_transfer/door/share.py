@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.apply.classifier import FACTS_FILE
-from hage_transfer.apply.sharing import check_classifier_upload, push_classifier
 from hage_transfer.door.given import PathLike
-from hage_transfer.models.sharing import check_upload, push_encoder
+from hage_transfer.door.refused import refuse_absent
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,11 @@ def share(
         SharingError: the licence forbids it; no token; no access; the hub cannot be reached.
     """
     folder = Path(encoder)
+    refuse_absent("an encoder or classifier directory", folder)
+    from hage_transfer.apply.classifier import FACTS_FILE  # torch: what is wrong so far was refused without it
+    from hage_transfer.apply.sharing import check_classifier_upload, push_classifier
+    from hage_transfer.models.sharing import check_upload, push_encoder
+
     is_classifier = (folder / FACTS_FILE).is_file()
     check, push = (check_classifier_upload, push_classifier) if is_classifier else (check_upload, push_encoder)
     names = check(folder, to, allow_derivative=licence_allows)

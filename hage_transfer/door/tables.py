@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from hage_transfer.data.gene2vec import gene2vec_text
-from hage_transfer.data.gene_embeddings import made_embeddings
 from hage_transfer.door.given import Table, path_of
 from hage_transfer.extensions import installed
 from hage_transfer.running.atomic import write_text
@@ -56,6 +54,9 @@ def given_genes(embeddings: object, folder: Path) -> tuple[dict[str, object], Gi
         return {"genes.installed": embeddings, "genes.embeddings": None}, GivenTable(None)
     if isinstance(embeddings, str | os.PathLike):
         return {"genes.embeddings": embeddings, "genes.installed": None}, GivenTable(None)
+    from hage_transfer.data.gene2vec import gene2vec_text
+    from hage_transfer.data.gene_embeddings import made_embeddings
+
     text = gene2vec_text(made_embeddings(embeddings, "given", "gene_embeddings"))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     table = GivenTable(folder / f"{GIVEN}gene_embeddings_{sha256[:16]}.txt", text)

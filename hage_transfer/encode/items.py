@@ -14,9 +14,10 @@ from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.around import AveragedViews, CentreAndSurround
 from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
+from hage_transfer.encoders.onnx_file import transform_of
 from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_of
+from hage_transfer.encoders.specs import is_onnx_file
 from hage_transfer.errors import ConfigError, DataError, InputError, some
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress

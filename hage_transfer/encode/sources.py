@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from hage_transfer.compare.source_settings import SourceSettings
-from hage_transfer.encode.embed import embed_path
 from hage_transfer.encode.selection import read_selection
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE
@@ -196,6 +195,8 @@ def _resolve(
     features = frozen if source.features is None else _of_kind(source.features, frozen)
     if source.encoder is None:
         return [features]
+    from hage_transfer.encode.embed import embed_path  # torch: what is missing is refused without it
+
     paths = []
     for trial, encoder in enumerate(find_encoders(name, source.encoder)):
         target = out / f"trial_{trial}"

@@ -19,7 +19,8 @@ from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
-from hage_transfer.encoders.onnx_file import is_onnx_file, transform_of
+from hage_transfer.encoders.onnx_file import transform_of
+from hage_transfer.encoders.specs import is_onnx_file
 from hage_transfer.errors import DataError, InputError, reason
 from hage_transfer.running.atomic import NO_ROOM
 from hage_transfer.running.locks import Lock, holder, leave, try_lock, wait_for_lock

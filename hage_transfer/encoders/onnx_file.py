@@ -21,16 +21,10 @@ from hage_transfer.encoders.preprocess import preprocess
 from hage_transfer.encoders.weights import WeightsFile, local_weights
 from hage_transfer.errors import WeightsError
 
-ENDING = ".onnx"
 _KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _WANTED = "wanted one input of float32 or float16, (batch, 3, height, width) or (batch, height, width, 3)"
 _TOLERANCE = 1e-2
 """Of a row alone and in a batch, in parts of the largest number: float16 and other orders of summing stay below it."""
-
-
-def is_onnx_file(name: str) -> bool:
-    """Whether an encoder's name is that of a file of this kind."""
-    return name.lower().endswith(ENDING)
 
 
 def find_weights(settings: EncoderSettings) -> WeightsFile:

@@ -8,9 +8,9 @@ from hage_transfer.config import EncoderSettings
 from hage_transfer.encoders import embedded, hub_models, onnx_file
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.own import OwnEncoder
-from hage_transfer.encoders.specs import CANNOT, SPECS, TIMM_PREFIX, spec_of
+from hage_transfer.encoders.specs import SPECS, TIMM_PREFIX, check_known, encoder_names, is_onnx_file, spec_of
 from hage_transfer.encoders.weights import WeightsFile, cached_weights
-from hage_transfer.errors import ConfigError, WeightsError, nearest
+from hage_transfer.errors import ConfigError, WeightsError
 from hage_transfer.extensions import installed, load_extension
 from hage_transfer.running.devices import resolve_device
 
@@ -24,16 +24,6 @@ class Entry:
     width: int
     home: str
     at_hand: bool
-
-
-def encoder_names() -> list[str]:
-    """Names of the registry; ``timm:<model>`` and ``hf-hub:<owner>/<model>`` besides."""
-    return [embedded.NAME, *SPECS]
-
-
-def _is_installed(name: str) -> bool:
-    """Whether a distribution gives it; a name of this registry is never another's."""
-    return name not in encoder_names() and name in installed("encoders")
 
 
 @lru_cache
@@ -69,21 +59,9 @@ def check_name(name: str) -> None:
     Raises:
         WeightsError: unknown; the nearest name and all names are given.
     """
-    if onnx_file.is_onnx_file(name):
-        return
+    check_known(name)
     if name.startswith(TIMM_PREFIX):
         hub_models.check_timm(name.removeprefix(TIMM_PREFIX))
-    elif name in CANNOT:
-        raise WeightsError(
-            f"encoder.name = {name}: {CANNOT[name]}, not by timm or transformers alone; load it so yourself "
-            "and give it as a Python object (encoder=...), or install an entry point of it"
-        )
-    elif spec_of(name) is None and name != embedded.NAME and not _is_installed(name):
-        (near,) = nearest(name, encoder_names())
-        raise WeightsError(
-            f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
-            "timm:<model>, hf-hub:<owner>/<model>, <file>.onnx"
-        )
 
 
 def find_weights(settings: EncoderSettings) -> WeightsFile:
@@ -93,7 +71,7 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
     """
     check_name(settings.name)
-    if onnx_file.is_onnx_file(settings.name):
+    if is_onnx_file(settings.name):
         return onnx_file.find_weights(settings)
     if settings.transform is not None:
         raise ConfigError(f"encoder.transform is for ONNX files, and encoder.name is {settings.name}; leave it out")
@@ -118,7 +96,7 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     """
     where = resolve_device(device)
     weights, spec = find_weights(settings), spec_of(settings.name)
-    if onnx_file.is_onnx_file(settings.name):
+    if is_onnx_file(settings.name):
         return onnx_file.load(settings, weights, device=where)
     if spec is None and settings.name != embedded.NAME:
         return _installed_encoder(settings.name).on(where)

@@ -10,7 +10,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from hage_transfer.encoders.base import Preprocessing
+from hage_transfer.errors import WeightsError, nearest
+from hage_transfer.extensions import installed
 
+EMBEDDED, ONNX_ENDING = "embedded", ".onnx"
 TIMM_PREFIX, HUB_PREFIXES = "timm:", ("hf-hub:", "hf_hub:")
 Pooling = Literal["model", "class", "class_and_patch_mean"]
 
@@ -135,3 +138,33 @@ def spec_of(name: str) -> EncoderSpec | None:
         return EncoderSpec(name, "", architecture=name.removeprefix(TIMM_PREFIX))
     hub = next((name.removeprefix(prefix) for prefix in HUB_PREFIXES if name.startswith(prefix)), None)
     return SPECS.get(name) if hub is None else EncoderSpec(name, hub)
+
+
+def encoder_names() -> list[str]:
+    """Names of the registry; ``timm:<model>`` and ``hf-hub:<owner>/<model>`` besides."""
+    return [EMBEDDED, *SPECS]
+
+
+def is_onnx_file(name: str) -> bool:
+    """Whether an encoder's name is that of an ONNX file."""
+    return name.lower().endswith(ONNX_ENDING)
+
+
+def check_known(name: str) -> None:
+    """Refuses a name that is none of the registry's, of an installed entry, of timm, of the hub, or of an ONNX file.
+
+    Raises:
+        WeightsError: unknown; the nearest name and all names are given.
+    """
+    if is_onnx_file(name) or spec_of(name) is not None or name in (EMBEDDED, *installed("encoders")):
+        return
+    if name in CANNOT:
+        raise WeightsError(
+            f"encoder.name = {name}: {CANNOT[name]}, not by timm or transformers alone; load it so yourself "
+            "and give it as a Python object (encoder=...), or install an entry point of it"
+        )
+    (near,) = nearest(name, encoder_names())
+    raise WeightsError(
+        f"encoder.name = {name}: unknown encoder; nearest: {near}; all: {', '.join(encoder_names())}, "
+        "timm:<model>, hf-hub:<owner>/<model>, <file>.onnx"
+    )

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
-from torch import Tensor
 
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.config import file_sha256
 from hage_transfer.errors import DataError, WeightsError
 from hage_transfer.models.model_card import model_card
 from hage_transfer.running.atomic import atomic_folder, write_json, write_text
-from hage_transfer.tensor_files import read_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 PREDICTOR_FILE = "predictor.safetensors"
@@ -26,9 +27,9 @@ _HAGE = "hage"
 def write_encoder(
     folder: Path,
     *,
-    tensors: Mapping[str, Tensor],
+    tensors: "Mapping[str, Tensor]",
     card: Mapping[str, Any],
-    predictor: Mapping[str, Tensor] | None = None,
+    predictor: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Writes an encoder directory that appears whole or not at all; an earlier one is replaced.
 
@@ -74,7 +75,7 @@ def find_encoder(name: str | Path, *, revision: str | None = None, token: str | 
     return folder
 
 
-def read_encoder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_encoder(folder: Path) -> "tuple[dict[str, Any], dict[str, Tensor]]":
     """Config and tensors of an encoder directory; errors as ``GeneInformedEncoder.from_pretrained``."""
     card = read_card(folder)
     try:
@@ -99,7 +100,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def read_predictor(folder: Path) -> dict[str, Tensor]:
+def read_predictor(folder: Path) -> "dict[str, Tensor]":
     """Tensors of the expression predictor of an encoder directory.
 
     Raises:
@@ -148,14 +149,18 @@ def _check_card(card: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path) -> str:
+def _save(tensors: "Mapping[str, Tensor]", path: Path) -> str:
     """Writes a file of tensors and gives its hash."""
+    from hage_transfer.tensor_files import save_tensors  # torch: cards and hashes are read without it
+
     save_tensors(path, tensors)
     return file_sha256(path)
 
 
-def _read(path: Path, card: Mapping[str, Any]) -> dict[str, Tensor]:
+def _read(path: Path, card: Mapping[str, Any]) -> "dict[str, Tensor]":
     """Tensors of a file whose hash is the one that the card records; the first cards recorded none."""
+    from hage_transfer.tensor_files import read_tensors
+
     tensors = read_tensors(path, remedy="train or copy it again")[1]
     hashes = card.get(HASHES)
     recorded = hashes.get(path.name) if isinstance(hashes, dict) else None
@@ -165,6 +170,12 @@ def _read(path: Path, card: Mapping[str, Any]) -> dict[str, Tensor]:
             "copy the directory again"
         )
     return tensors
+
+
+def refuse_no_repository(name: str, *, what: str, maker: str) -> None:
+    """Refuses a name that no repository of the hub has; arguments and errors as ``download``."""
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise DataError(f"{name}: no such {what} directory; `{maker}` makes one")
 
 
 def download(
@@ -180,9 +191,7 @@ def download(
         revision: branch, tag or commit.
         token: of the hub.
     """
-    looks_like_hub = name.count("/") == 1 and not name.startswith((".", "/", "~"))
-    if not looks_like_hub:
-        raise DataError(f"{name}: no such {what} directory; `{maker}` makes one")
+    refuse_no_repository(name, what=what, maker=maker)
     try:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, token=token, allow_patterns=wanted))
     except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

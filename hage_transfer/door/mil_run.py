@@ -1,0 +1,87 @@
+"""The work of `mil`, once nothing of its config is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hage_transfer.apply.leave import FinishedRun, leave_classifiers
+from hage_transfer.compare.source_settings import SourceSettings
+from hage_transfer.config import FeatureSetSettings, PatchSetSettings
+from hage_transfer.data.labels import LABELS_FILE
+from hage_transfer.door.tables import GivenTable
+from hage_transfer.encode.bags import encode_bags
+from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER
+from hage_transfer.encode.sources import needs_frozen, resolve_sources, side_by_side
+from hage_transfer.encoders.base import FrozenEncoder
+from hage_transfer.mil.config import MilConfig
+from hage_transfer.mil.evaluate import evaluate_mil
+from hage_transfer.mil.own_class import MakeClassifier
+from hage_transfer.mil.plan import MilPlan, plan_mil
+from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.targets.read import read_target
+
+
+def run_mil(
+    config: MilConfig,
+    folder: Path,
+    table: GivenTable,
+    *,
+    sources: Mapping[str, SourceSettings],
+    own: FrozenEncoder | None,
+    classifier: MakeClassifier | None,
+    device: str,
+    jobs: int,
+    overwrite: bool,
+    progress: Progress | None,
+) -> None:
+    """Encodes, embeds, trains, tests, and leaves the classifiers; arguments and errors as ``mil``.
+
+    Args:
+        config: resolved.
+        folder: run directory.
+        table: of the labels.
+        sources: of the config, and controls.
+        own: an encoder of the caller's.
+        classifier: a bag classifier of the caller's.
+        device: see ``resolve_device``.
+        jobs: at a time.
+        overwrite: delete an earlier run there first.
+        progress: called with (done, total, name) as jobs end.
+    """
+    resolved = resolve_device(device)
+    table.write()
+    plan, frozen = _plan(config, own=own, device=resolved, progress=progress)
+    with open_run(folder, config, overwrite=overwrite) as run, shown("mil", progress) as tell:
+        table.write()
+        paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=tell)
+        trials = side_by_side(sources, paths, repeats=config.train.repeats)
+        results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        leave_classifiers(
+            FinishedRun(
+                folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results, own=classifier
+            )
+        )
+
+
+def _plan(
+    config: MilConfig, *, own: FrozenEncoder | None, device: str, progress: Progress | None
+) -> tuple[MilPlan, Path]:
+    """The checked plan, and the folder of the frozen features, encoded where they are not."""
+    data = config.data
+    frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
+    wanted = needs_frozen(config.sources)
+
+    def encode() -> None:
+        if wanted and not isinstance(data, FeatureSetSettings):
+            named = config.target.kind == "classes"
+            encode_bags(
+                config, own=own, device=device, overwrite=False, waits=True, labels_needed=named, progress=progress
+            )
+
+    if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
+        encode()
+        plan = plan_mil(config, *read_target(config.features / LABELS_FILE, config.target))
+    else:
+        plan = plan_mil(config, *read_target(data.labels, config.target))  # before hours of encoding
+        encode()
+    return plan.starting_from(frozen) if wanted else plan, frozen

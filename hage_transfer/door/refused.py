@@ -1,0 +1,86 @@
+"""What is refused before torch and its like are loaded: paths and names that nothing stands behind."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hage_transfer.config import EncoderSettings, Settings
+from hage_transfer.encoders.specs import check_known, is_onnx_file
+from hage_transfer.errors import ConfigError, DataError
+
+_FOLDER, _FILE = (Path.is_dir, "no such folder"), (Path.exists, "no such file")
+_IMAGES: Mapping[str, tuple[Callable[[Path], bool], str]] = {
+    "data.root": _FOLDER,
+    "data.manifest": (Path.exists, "no such manifest"),
+    "encoder.weights": _FILE,
+}
+_OTHERS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
+    "data.labels": (Path.exists, "no such label table"),
+    "genes.embeddings": (Path.exists, "no such file of gene embeddings"),
+    "genes.names": (Path.exists, "no such table of gene names"),
+    "genes.panel": (Path.exists, "no such panel file"),
+    "split.files": (Path.is_dir, "no such folder of split files (splits_<i>.csv)"),
+    "split.parts": (Path.exists, "no such split file"),
+    "target.table": (Path.exists, "no such table of values"),
+}
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def refuse_settings(
+    settings: Settings, *, device: str = "auto", images: bool = True, own: object = None, made: Path | None = None
+) -> None:
+    """Refuses a config whose paths and names are of nothing, all at once.
+
+    Args:
+        settings: of any task.
+        device: to be run on.
+        images: whether the config's own images (or features) are read, and by its encoder.
+        own: an encoder of the caller's, in place of the config's.
+        made: a file of the config that the call itself will write.
+
+    Raises:
+        DataError: files or folders that are not there.
+        WeightsError: an encoder that nobody knows.
+        ConfigError: a word that is no device.
+    """
+    refuse_device(device)
+    wanted = {**(_IMAGES if images else {}), **_OTHERS}
+    named = {key: _value(settings, key) for key in wanted}
+    paths = {key: path for key, path in named.items() if isinstance(path, Path) and path != made}
+    absent = {key: path for key, path in paths.items() if not wanted[key][0](path)}
+    encoder = getattr(settings, "encoder", None)
+    if images and own is None and isinstance(encoder, EncoderSettings):
+        check_known(encoder.name)
+        if is_onnx_file(encoder.name) and not Path(encoder.name).is_file():
+            absent["encoder.name"] = Path(encoder.name)
+    if absent:
+        said = [f"{key} = {path}: {wanted.get(key, _FILE)[1]}" for key, path in absent.items()]
+        raise DataError(f"{'; '.join(said)}; set {' '.join(f'{key}=...' for key in absent)}")
+
+
+def refuse_absent(what: str, path: str | os.PathLike[str] | None) -> None:
+    """Refuses an argument of a call that is a path of nothing.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if path is not None and not Path(path).exists():
+        raise DataError(f"{os.fspath(path)}: no such file or folder; wanted {what}")
+
+
+def refuse_device(device: str) -> None:
+    """Refuses a word that is no device on any machine.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"device={device}: no device; wanted cpu, cuda, cuda:1, mps or auto")
+
+
+def _value(settings: Settings, key: str) -> object:
+    found: object = settings
+    for name in key.split("."):
+        found = getattr(found, name, None)
+    return found
