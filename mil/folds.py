@@ -87,12 +87,7 @@ def _groups(split: MilSplitSettings, labels: LabelTable) -> np.ndarray | None:
         if sites is None:
             sites = np.array([tcga_site(slide) for slide in labels.keys.tolist()])
         return sites if not split.by_group or labels.groups is None else _joined(sites, labels.groups)
-    if split.by_group and labels.groups is None:
-        raise SplitError(
-            "split.by_group is true but the labels have no groups; give a group (patient, slide) to each "
-            f"{labels.key_column}, or set split.by_group=false if rows are independent"
-        )
-    return labels.groups if split.by_group else None
+    return labels.known_groups() if split.by_group else None
 
 
 def _joined(sites: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -35,12 +35,13 @@ _COMMANDS = {
     "encode_patches": "encode patches",
     "encode_slides": "encode slides",
     "encode_*": "encode",
+    "check_labels": "labels check",
     "explain": "heatmap",
     "make_labels": "labels make",
     **{
         name: name
         for name in (
-            "apply", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
+            "apply", "compare", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
             "tissue", "view",
         )
     },

@@ -69,12 +69,7 @@ def table_folds(labels: LabelTable, *, n_folds: int, by_group: bool, seed: int, 
     Raises:
         SplitError: as ``classification_folds``; or folds by group of a table that has no groups.
     """
-    if by_group and labels.groups is None:
-        raise SplitError(
-            f"split.by_group is true but the labels have no groups; give a group (patient, slide) to each "
-            f"{labels.key_column}, or set split.by_group=false if rows are independent"
-        )
-    groups = labels.groups if by_group else None
+    groups = labels.known_groups() if by_group else None
     return repeated_folds(labels.labels, groups, n_folds=n_folds, seed=seed, repeats=repeats)
 
 

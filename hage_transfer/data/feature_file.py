@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from hage_transfer.data.h5_file import check_memory, open_h5, stored_dataset, text_rows
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.data.tile_coords import coords_of
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 SCHEMA_VERSION = 1
 _MOST = 2**31 - 1
@@ -223,6 +223,11 @@ def read_facts(
     path: Path, file: h5py.File
 ) -> tuple[FeatureMeta, tuple[int, int], np.ndarray | None, Int[np.ndarray, "batch 2"] | None]:
     """Attributes, (N, D) of the rows, keys and coords of an open file of this project; errors as ``read_features``."""
+    if "schema_version" not in file.attrs:
+        raise DataError(
+            f"{path}: no feature file of this project (schema_version missing; it holds {some(sorted(file))}); "
+            "`convert` makes one of a file of CLAM, TRIDENT or STAMP, `mil` reads those as they are"
+        )
     features = stored_dataset(path, file, "features", kinds="f")
     if features is None:
         raise DataError(f"{path}: has no dataset `features`, only {sorted(file)}; not a feature file")

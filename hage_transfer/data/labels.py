@@ -4,6 +4,7 @@ Published tables are read as they are where their columns have other names of th
 (CLAM, SurvPath) or ``image_id`` (PANDA) for slide, ``case_id`` for group.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.csv_table import csv_table, refuse_missing
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, SplitError
 from hage_transfer.slide_names import slide_name
 
 LABELS_FILE = "labels.csv"
@@ -23,6 +24,7 @@ KEY_COLUMNS = ("key", "slide", "slide_id", "image_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
+_PATIENTS = ("patient", "case", "subject", "donor", "individual", "participant", "bcr_patient_barcode")
 _REMEDY = "leave the row out (`make_labels(drop_empty=True)` does), or give it a name that is meant"
 
 
@@ -38,6 +40,7 @@ class LabelTable:
         sites: where each was made (a hospital); None where the table does not say.
         values: of a target that is no class; ``labels`` are then what folds are stratified by.
         needed: labels that both sides of a published split must hold; None: all.
+        patient_column: of the table, which is not read and whose name says patients; "": there is none.
     """
 
     keys: np.ndarray
@@ -47,6 +50,7 @@ class LabelTable:
     sites: np.ndarray | None = None
     values: np.ndarray | None = None
     needed: tuple[str, ...] | None = None
+    patient_column: str = ""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -64,6 +68,20 @@ class LabelTable:
         """Some rows, in their order."""
         parts = {name: getattr(self, name) for name in ("keys", "labels", "groups", "sites", "values")}
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
+
+    def known_groups(self) -> np.ndarray:
+        """The groups, where a split wants them (``split.by_group``).
+
+        Raises:
+            SplitError: the table has none; a column that may be meant is named.
+        """
+        if self.groups is None:
+            offer = f" (its column {self.patient_column}? call it group)" if self.patient_column else ""
+            raise SplitError(
+                f"split.by_group is true but the labels have no groups; give a group (patient, slide) to each "
+                f"{self.key_column}{offer}, or set split.by_group=false if rows are independent"
+            )
+        return self.groups
 
     @property
     def class_indices(self) -> np.ndarray:
@@ -138,6 +156,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         groups=_all_or_none(path, keys, others["group"], "group"),
         key_column="slide" if is_slide else "key",
         sites=_all_or_none(path, keys, others["site"], "site"),
+        patient_column="" if group else next(filter(_says_patient, columns), ""),
     )
 
 
@@ -179,6 +198,12 @@ def key_column(path: Path, columns: Sequence[str]) -> str | None:
             f"{path}: columns {' and '.join(there)} may both name the slides; give the one that is meant the name slide"
         )
     return there[0] if there else None
+
+
+def _says_patient(column: str | None) -> bool:
+    """Whether a column's name is a word for patients: ``patient``, ``Patient ID``, ``case_submitter_id``."""
+    words = re.split(r"[^a-z]+", (column or "").lower())
+    return words[0] in _PATIENTS or column in _PATIENTS
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:

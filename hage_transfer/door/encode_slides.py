@@ -76,8 +76,7 @@ def encode_slides(
     settings = resolve_config(MilConfig, start, *merged(changes, given), named)
     table = given_table(labels, settings.features, "labels")
     settings = resolve_config(MilConfig, settings, *merged(None, {"data.labels": table.path}))
-    if table.text is None:
-        refuse_settings(settings, device=device, own=own)
+    refuse_settings(settings, device=device, own=own, made=None if table.text is None else table.path)
     from hage_transfer.encode.bags import Workers, encode_bags  # torch: what is wrong so far was refused without it
     from hage_transfer.encode.layouts import ToolLayout
 

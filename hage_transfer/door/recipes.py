@@ -108,7 +108,25 @@ def resolve_config(model: type[Config], config: ConfigLike, *changes: Changes) -
         ConfigError: no such recipe or file; unknown keys, each with the nearest valid one, and wrong values.
     """
     tree, where = _tree(model, config)
-    return make_config(model, tree, *changes, where=where)
+    try:
+        return make_config(model, tree, *changes, where=where)
+    except ConfigError:
+        _refuse_other_task(model, tree, where)
+        raise
+
+
+def _refuse_other_task(model: type[Settings], tree: Mapping[str, Any], where: str) -> None:
+    """Says of a config that is another task's, whole, whose it is: its keys are not wrong one by one."""
+    names = {kind: name for name, kind in TASKS.items()}
+    for other, name in names.items():
+        if other is model or model not in names:
+            continue
+        try:
+            make_config(other, tree)
+        except ConfigError:
+            continue
+        remedy = "; `tissue` and `check_labels` look at slides before work starts" if name == "mil" else ""
+        raise ConfigError(f"{where}: a config of `{name}`, and one of `{names[model]}` is wanted{remedy}")
 
 
 def _tree(model: type[Settings], config: ConfigLike) -> tuple[Mapping[str, Any], str]:

@@ -15,14 +15,14 @@ from hage_transfer.config import Settings
 from hage_transfer.data.labels import LABELS_FILE, LabelTable
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.patches import read_patch_set
-from hage_transfer.data.sections import read_sections
+from hage_transfer.data.sections import read_sections, where_images_are
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.encode.extract import ImageStream
 from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.items import encode_items
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.registry import find_weights
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import write_csv
@@ -54,6 +54,7 @@ def encode_sections(
     items = section_items(
         read_sections(config.data),
         config.features,
+        looked=where_images_are(config.data),
         size_px=config.patch.size_px,
         mpp_um_per_px=config.patch.mpp_um_per_px,
     )
@@ -114,9 +115,16 @@ def encode_patches(
 
 
 def section_items(
-    sections: Sequence[ad.AnnData], folder: Path, *, size_px: int, mpp_um_per_px: float | None
+    sections: Sequence[ad.AnnData], folder: Path, *, looked: str, size_px: int, mpp_um_per_px: float | None
 ) -> list[Item]:
     """One item per section that has an image; the others are named in the log.
+
+    Args:
+        sections: as read.
+        folder: of the feature files.
+        looked: where images were looked for, for the message.
+        size_px: side of a patch that the encoder sees.
+        mpp_um_per_px: resolution that it sees; None: the image's own.
 
     Raises:
         DataError: no section has an image.
@@ -124,7 +132,9 @@ def section_items(
     names = [section.uns["section"]["name"] for section in sections]
     without = [name for name, section in zip(names, sections, strict=True) if not section.uns["section"]["image_path"]]
     if len(without) == len(sections):
-        raise DataError(f"none of the sections has an image ({', '.join(names)}), so there is nothing to encode")
+        raise DataError(
+            f"none of the sections has an image ({some(names)}), so there is nothing to encode; looked for {looked}"
+        )
     if without:
         log.warning("no image of sections %s: they are not encoded", ", ".join(without))
     return [

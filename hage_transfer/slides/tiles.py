@@ -81,9 +81,15 @@ def cut_tiles(slide: Slide, tissue: TissueMask, settings: SlideSetSettings) -> T
         most = f"the most tissue in one is {share.max():.2f}" if len(coords) else "the slide is smaller than a tile"
         raise DataError(
             f"{slide.path}: none of {len(coords)} tiles of {kind} has a share of "
-            f"tissue of {least:g} or more ({most}); see data.min_tissue"
+            f"tissue of {least:g} or more ({most}); {_remedy(settings)}"
         )
     return TileGrid(coords[kept], sizes, tile_px, mpp)
+
+
+def _remedy(settings: SlideSetSettings) -> str:
+    if settings.tissue.method == "clam":
+        return "CLAM's mask wants glass around the tissue: where tissue fills the image, set data.tissue.method=auto"
+    return "look at its outline (`tissue`), and set data.min_tissue=... lower if that is right"
 
 
 def grid_coords(

@@ -24,20 +24,30 @@ class SectionLayout:
         find: settings -> every section and where it is, in the layout's order.
         read: settings, name, where -> the section.
         default: names -> the ones to read where the user names none.
+        images: where a section's image is looked for, below the root.
     """
 
     find: Callable[[SectionsSettings], dict[str, Path]]
     read: Callable[[SectionsSettings, str, Path], RawSection]
     default: Callable[[list[str]], list[str]] = list
+    images: str = "a section's image beside its file"
 
 
 LAYOUTS = {
-    "her2st": SectionLayout(her2st.find, her2st.read, her2st.default),
-    "gse144240": SectionLayout(gse144240.find, gse144240.read, gse144240.default),
-    "space_ranger": SectionLayout(space_ranger.find, space_ranger.read),
-    "anndata": SectionLayout(anndata_files.find, anndata_files.read),
-    "hest": SectionLayout(anndata_files.find, anndata_files.read),
-    "xenium": SectionLayout(xenium.find, xenium.read),
+    "her2st": SectionLayout(her2st.find, her2st.read, her2st.default, "ST-imgs/<patient>/<section>/<image>"),
+    "gse144240": SectionLayout(gse144240.find, gse144240.read, gse144240.default, "*_<section>.jpg at any depth"),
+    "space_ranger": SectionLayout(
+        space_ranger.find,
+        space_ranger.read,
+        images="the full-resolution image in a section's folder (tissue_*_image of spatial/ are reduced copies)",
+    ),
+    "anndata": SectionLayout(
+        anndata_files.find, anndata_files.read, images="<section>.<ending> beside the h5ad, or what uns names"
+    ),
+    "hest": SectionLayout(anndata_files.find, anndata_files.read, images="wsis/<section>.tif beside st/"),
+    "xenium": SectionLayout(
+        xenium.find, xenium.read, images="an H&E image in a section's folder; morphology images are passed over"
+    ),
     "spatialdata": SectionLayout(spatialdata_zarr.find, spatialdata_zarr.read),
 }
 
@@ -50,6 +60,11 @@ def _layout(name: str) -> SectionLayout:
     if not isinstance(found, SectionLayout):
         raise DataError(f"data.layout = {name}: its entry point gives a {type(found).__name__}, not a SectionLayout")
     return found
+
+
+def where_images_are(settings: SectionsSettings) -> str:
+    """Where a layout's images are looked for, in words."""
+    return f"{_layout(settings.layout).images} of {settings.root} (data.layout={settings.layout})"
 
 
 def section_names(settings: SectionsSettings) -> list[str]:
