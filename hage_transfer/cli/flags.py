@@ -36,12 +36,13 @@ _COMMANDS = {
     "encode_slides": "encode slides",
     "encode_*": "encode",
     "check_labels": "labels check",
+    "compare_systems": "compare",
     "explain": "heatmap",
     "make_labels": "labels make",
     **{
         name: name
         for name in (
-            "apply", "compare", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
+            "apply", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
             "tissue", "view",
         )
     },

@@ -71,9 +71,9 @@ def predict(
     """
     given = [encoders] if isinstance(encoders, str | os.PathLike) else list(encoders)
     folders = find_encoder_directories([os.fspath(one) for one in given])
-    recipe = run_of(folders[0]) / CONFIG_FILE if config is None else config
-    if config is not None or (features is None and Path(recipe).is_file()):
-        refuse_settings(resolve_config(PretrainConfig, recipe, changes), own=True)
+    recorded = run_of(folders[0]) / CONFIG_FILE
+    if config is not None or (features is None and recorded.is_file()):
+        refuse_settings(resolve_config(PretrainConfig, recorded if config is None else config, changes), own=True)
     refuse_device(device)
     refuse_absent("features", features)
     refuse_absent("slides", slides)

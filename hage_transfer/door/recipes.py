@@ -117,7 +117,7 @@ def resolve_config(model: type[Config], config: ConfigLike, *changes: Changes) -
 
 def _refuse_other_task(model: type[Settings], tree: Mapping[str, Any], where: str) -> None:
     """Says of a config that is another task's, whole, whose it is: its keys are not wrong one by one."""
-    names = {kind: name for name, kind in TASKS.items()}
+    names = {kind: "compare_systems" if name == "compare" else name for name, kind in TASKS.items()}
     for other, name in names.items():
         if other is model or model not in names:
             continue
