@@ -64,7 +64,7 @@ COMMANDS = {
 """Names, and a line each for ``hage --help``, which loads none of them."""
 
 
-_BEGIN_ANEW = ("doctor", "genes", "labels", "patches", "power", "recipes", "report", "share", "view")
+_BEGIN_ANEW = ("doctor", "genes", "labels", "patches", "power", "recipes", "report", "robustness", "share", "view")
 """Commands of seconds; all others keep what is done, and do what is left when they are called again."""
 
 

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import hage_transfer as ht
-from hage_transfer.cli import options
+from hage_transfer.cli import options, printed
 
 
 def register(app: typer.Typer) -> None:
@@ -29,15 +27,15 @@ def robustness(
     """Say whether features of slides or patches lie near others of their class, or of their centre."""
     named = dict(one.split("=", 1) for one in of if "=" in one)
     found = ht.robustness(named or of[0], by=by, labels=labels, k=k, out=out, device=device)
-    console = Console()
-    console.print(found.caption(), markup=False, highlight=False, soft_wrap=True)
-    table = Table("source", "index", "95% by patient", "class / centre", "less the first", **options.STYLE)
+    console = printed.console()
+    console.print(found.caption(), highlight=False)
+    table = printed.table("source", "index", "95% by patient", "class / centre", "less the first")
     for row in found.rows:
         less = _number(row.get("difference"), "+z.3f"), _interval(row.get("difference_low"), row.get("difference_high"))
         cells = _number(row["index"]), _interval(row["low"], row["high"]), _number(row["ratio"]), " ".join(less).strip()
         table.add_row(row["source"], *cells)
     console.print(table)
-    console.print(f"table: {found.path}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"table: {found.path}", highlight=False)
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

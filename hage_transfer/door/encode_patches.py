@@ -52,7 +52,7 @@ def encode_patches(
     table = given_table(manifest, settings.features, "manifest")
     settings = resolve_config(ProbeConfig, settings, *merged(None, {"data.manifest": table.path}))
     table.write()
-    refuse_settings(settings, device=device, own=own)
+    refuse_settings(settings, device=device, trains=False, own=own)
     from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
     from hage_transfer.running.devices import resolve_device
 

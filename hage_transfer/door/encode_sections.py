@@ -62,7 +62,7 @@ def encode_sections(
         "features": out,
     }
     settings = resolve_config(PretrainConfig, {} if config is None else config, *merged(changes, given), named)
-    refuse_settings(settings, device=device, own=own)
+    refuse_settings(settings, device=device, trains=False, own=own)
     from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
     from hage_transfer.running.devices import resolve_device
 

@@ -76,7 +76,8 @@ def encode_slides(
     settings = resolve_config(MilConfig, start, *merged(changes, given), named)
     table = given_table(labels, settings.features, "labels")
     settings = resolve_config(MilConfig, settings, *merged(None, {"data.labels": table.path}))
-    refuse_settings(settings, device=device, own=own, made=None if table.text is None else table.path)
+    made = None if table.text is None else table.path
+    refuse_settings(settings, device=device, trains=False, own=own, made=made)
     from hage_transfer.encode.bags import Workers, encode_bags  # torch: what is wrong so far was refused without it
     from hage_transfer.encode.layouts import ToolLayout
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hage_transfer.config import Changes
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.door.recipes import resolve_config
-from hage_transfer.door.refused import refuse_absent, refuse_device, refuse_settings
+from hage_transfer.door.refused import refuse_absent, refuse_device
 from hage_transfer.encode.sources import find_encoder_directories, run_of
 from hage_transfer.errors import ConfigError
 from hage_transfer.pretrain.config import PretrainConfig
@@ -73,7 +73,8 @@ def predict(
     folders = find_encoder_directories([os.fspath(one) for one in given])
     recorded = run_of(folders[0]) / CONFIG_FILE
     if config is not None or (features is None and recorded.is_file()):
-        refuse_settings(resolve_config(PretrainConfig, recorded if config is None else config, changes), own=True)
+        found = resolve_config(PretrainConfig, recorded if config is None else config, changes)
+        refuse_absent("the sections; set data.root=...", found.data.root)
     refuse_device(device)
     refuse_absent("features", features)
     refuse_absent("slides", slides)

@@ -9,14 +9,14 @@ from hage_transfer.config import EncoderSettings, Settings
 from hage_transfer.encoders.specs import check_known, is_onnx_file
 from hage_transfer.errors import ConfigError, DataError
 
-_FOLDER, _FILE = (Path.is_dir, "no such folder"), (Path.exists, "no such file")
+_FILE = (Path.exists, "no such file")
 _IMAGES: Mapping[str, tuple[Callable[[Path], bool], str]] = {
-    "data.root": _FOLDER,
+    "data.root": (Path.exists, "no such file or folder"),
     "data.manifest": (Path.exists, "no such manifest"),
     "encoder.weights": _FILE,
 }
+_TABLE: Mapping[str, tuple[Callable[[Path], bool], str]] = {"data.labels": (Path.exists, "no such label table")}
 _OTHERS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
-    "data.labels": (Path.exists, "no such label table"),
     "genes.embeddings": (Path.exists, "no such file of gene embeddings"),
     "genes.names": (Path.exists, "no such table of gene names"),
     "genes.panel": (Path.exists, "no such panel file"),
@@ -28,7 +28,13 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def refuse_settings(
-    settings: Settings, *, device: str = "auto", images: bool = True, own: object = None, made: Path | None = None
+    settings: Settings,
+    *,
+    device: str = "auto",
+    images: bool = True,
+    trains: bool = True,
+    own: object = None,
+    made: Path | None = None,
 ) -> None:
     """Refuses a config whose paths and names are of nothing, all at once.
 
@@ -36,6 +42,7 @@ def refuse_settings(
         settings: of any task.
         device: to be run on.
         images: whether the config's own images (or features) are read, and by its encoder.
+        trains: whether genes, splits and targets are read, too.
         own: an encoder of the caller's, in place of the config's.
         made: a file of the config that the call itself will write.
 
@@ -45,7 +52,7 @@ def refuse_settings(
         ConfigError: a word that is no device.
     """
     refuse_device(device)
-    wanted = {**(_IMAGES if images else {}), **_OTHERS}
+    wanted = {**(_IMAGES if images else {}), **_TABLE, **(_OTHERS if trains else {})}
     named = {key: _value(settings, key) for key in wanted}
     paths = {key: path for key, path in named.items() if isinstance(path, Path) and path != made}
     absent = {key: path for key, path in paths.items() if not wanted[key][0](path)}

@@ -287,7 +287,7 @@ def test_a_slide_without_an_image_fails_and_the_others_are_done(made, tmp_path):
     [
         (("--source", "hagel"), "has no such source; nearest: hage"),
         (("--slide", "s99"), "has no such slide; nearest: s9"),
-        (("--slides", "nowhere"), "--slides nowhere: no such folder"),
+        (("--slides", "nowhere"), "nowhere: no such file or folder; wanted slides"),
         (("--deciding", "1.5"), "a share between 0 and 1"),
         (("--encoder", "nowhere/*"), "--encoder nowhere/*: no such directory"),
     ],
@@ -305,7 +305,7 @@ def test_what_is_no_mil_run_is_refused_with_a_remedy(made, tmp_path, capsys):
         assert run(["heatmap", str(folder)]) == 2
         return " ".join(capsys.readouterr().err.split())
 
-    assert "no such folder" in message(tmp_path / "nowhere")
+    assert "wanted a run of `hage mil`" in message(tmp_path / "nowhere")
     assert "is no run directory" in message(made / "bags")
     old = tmp_path / "old"
     old.mkdir()

@@ -64,7 +64,7 @@ def test_mil_command_run_again_gives_the_same_results(mil_config, tmp_path):
         ("split.folds=13", "13 folds need 13 groups, there are 12"),
         ("positive=benign", "the labels are normal, tumour"),
         ("sources={hage: {encoder: nowhere/trial_*}}", "nowhere/trial_*: no such directory"),
-        ("data.root=nowhere", "nowhere: no such folder of feature files"),
+        ("data.root=nowhere", "data.root = nowhere: no such file or folder"),
         ("data.labels=nowhere.csv", "nowhere.csv: no such label table"),
         ("train.epoch=3", "nearest valid key: train.epochs"),
     ],

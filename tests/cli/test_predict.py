@@ -289,7 +289,7 @@ CASES = {
         ["predict", "--features", "features", "--encoder", "away", "--out", "p"],
         r"away: lies in no pretraining run.* give a config",
     ),
-    "run whose data have moved": (None, ["predict", *ENCODER, "--out", "p"], r"no such folder; set data.root"),
+    "run whose data have moved": (None, ["predict", *ENCODER, "--out", "p"], r"wanted the sections; --set data.root"),
     "no out": (None, ["predict", "pretrain.yaml", *ENCODER], r"--encoder .*--out"),
     "slide without its picture": (None, [*SLIDES, *ENCODER, "--slides", "images"], r"slide s1: no such file"),
 }

@@ -89,5 +89,5 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, name, overwrite):
 
 
 def test_every_command_is_tried_or_takes_no_time():
-    quick = {"doctor", "genes", "labels", "patches", "recipes", "view"}
+    quick = {"doctor", "genes", "labels", "patches", "recipes", "robustness", "view"}
     assert set(ARGUMENTS) | quick == set(COMMANDS)
