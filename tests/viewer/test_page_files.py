@@ -1,7 +1,7 @@
 import hashlib
 import re
 
-from hage_transfer.viewer.page_files import LIBRARY, read_page_files
+from hage_transfer.viewer.page_files import INDEX, LIBRARY, read_page_files
 
 SHA256 = {
     "vendor/openseadragon.min.js": "14d587cd3ee7c4861f1a41077ce642029364a21029956ba635bd8fb1202cf9ad",
@@ -24,3 +24,9 @@ def test_page_names_no_other_place():
                 url for url in re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s\"']*", text) if "w3.org" not in url
             ]
             assert not outside, name
+
+
+def test_modules_are_named_at_the_start_so_that_none_waits_for_another():
+    files = read_page_files()
+    named = set(re.findall(r'(?:href|src)="/assets/(\w+\.js)"', files[INDEX].content.decode()))
+    assert named == {name for name in files if re.fullmatch(r"\w+\.js", name)}
