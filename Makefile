@@ -22,7 +22,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_examples.py tests/test_shapes.py
+	$(BIN)/python -m pytest -q tests/test_examples.py tests/test_shapes.py tests/docs/test_site.py tests/docs/test_links.py
+
+reference: $(STAMP)
+	$(BIN)/python docs/hooks/pages.py
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/run.py --cases 10000

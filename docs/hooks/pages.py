@@ -1,4 +1,4 @@
-"""mkdocs hooks: the pages of commands and of config keys are written from the program itself."""
+"""The reference pages of commands and of config keys, written from the program: `python docs/hooks/pages.py`."""
 
 import types
 import typing
@@ -9,16 +9,24 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-GENERATED = {"<!-- commands -->": "commands", "<!-- config keys -->": "config_keys"}
-"""Marks in a page, and the function here whose text takes their place."""
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+MARK = "\n<!-- written by docs/hooks/pages.py; what follows is the program's own text -->\n"
+"""Ends what is written by hand at the top of a generated page."""
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fills the marks of generated pages; mkdocs calls it for every page."""
-    for mark, function in GENERATED.items():
-        if mark in markdown:
-            markdown = markdown.replace(mark, globals()[function]())
-    return markdown
+def main() -> None:
+    """Writes both pages."""
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")
+
+
+def written() -> dict[Path, str]:
+    """Each generated page as it should be."""
+    parts = {REFERENCE / "cli.md": commands, REFERENCE / "config.md": config_keys}
+    return {
+        path: f"{path.read_text(encoding='utf-8').partition(MARK)[0]}{MARK}\n{function()}\n"
+        for path, function in parts.items()
+    }
 
 
 def commands() -> str:
@@ -129,3 +137,7 @@ def _escaped(text: str) -> str:
         number: part.replace("<", "&lt;").replace("[", "\\[") for number, part in enumerate(parts) if not number % 2
     }
     return "`".join(plain.get(number, part) for number, part in enumerate(parts))
+
+
+if __name__ == "__main__":
+    main()
