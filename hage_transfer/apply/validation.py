@@ -87,8 +87,8 @@ def subgroup_rows(cohort: Cohort, column: str) -> list[dict[str, Any]]:
             raise ConfigError(f"subgroups={column}: {len(np.unique(values))} values that are no numbers; group them")
         quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
         order = np.argsort(numbers.to_numpy(), kind="stable")
-        ends = numbers.groupby(quarters).agg(["min", "max"])
-        values = np.array([f"{ends['min'][one]:g} to {ends['max'][one]:g}" for one in quarters])
+        around = numbers.groupby(quarters).agg(["min", "max"])
+        values = np.array([f"{around['min'][one]:g} to {around['max'][one]:g}" for one in quarters])
     rows = []
     for value in dict.fromkeys(values[order]):
         part = cohort.take(values == value)
