@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hage_transfer.apply.cohort import FeatureSpace, StainSpace
+from hage_transfer.apply.facts import faults_of
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.compare.records import FINAL
 from hage_transfer.config import file_sha256
@@ -235,6 +236,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         Path(name).is_absolute() or ".." in Path(name).parts for name in facts["files_sha256"]
     ):
         raise DataError(f"{path}: files_sha256 does not name files of this folder; copy it again")
+    faults = faults_of(facts)
+    if faults:
+        raise DataError(f"{path}: {faults}; it was changed since it was written: copy the classifier directory again")
     return facts
 
 

@@ -180,7 +180,7 @@ def _from_slides(classifier: Classifier, place: Path, out: Path, how: How) -> Pi
     table = out / "given_slides.csv"
     write_csv(table, ["slide", "mpp"], rows)
     recipe = classifier.facts["reading"]["data"]
-    mpp = how.slide_mpp_um_per_px or recipe["slide_mpp_um_per_px"]
+    mpp = how.slide_mpp_um_per_px or recipe.get("slide_mpp_um_per_px")
     data = make_config(
         SlideSetSettings, {**recipe, "root": root, "labels": table, "slide_mpp_um_per_px": mpp}, where=str(classifier)
     )
@@ -202,7 +202,7 @@ def _from_images(classifier: Classifier, place: Path, out: Path, how: How) -> Pi
     if not images:
         raise DataError(f"{place}: holds no image ({', '.join(sorted(IMAGE_ENDINGS))}) and no feature file")
     is_probe = classifier.task == "probe"
-    tile_px = classifier.facts["reading"]["data"]["tile_px"]
+    tile_px = classifier.facts["reading"]["data"].get("tile_px")
     failures: dict[str, HageError] = {}
     good = []
     for image in images:

@@ -167,7 +167,7 @@ def _warnings(cohort: Cohort, scores: Scores, counts: Mapping[str, int], trained
     if len(np.unique(cohort.groups)) < MIN_GROUPS:
         found.append("too few patients for an interval")
     elif (n_patients := len(np.unique(cohort.groups))) < _FEW_PATIENTS:
-        found.append(f"{n_patients} patients: intervals of so few are too short (88% in place of 95% with 7)")
+        found.append(f"{n_patients} patients: 95% intervals of so few are too short (88% in truth where there are 7)")
     share = float(cohort.doubtful.mean())
     if share > 0.2:
         found.append(

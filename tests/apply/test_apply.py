@@ -10,6 +10,7 @@ import torch
 
 import hage_transfer as ht
 from hage_transfer.apply import score as module
+from hage_transfer.apply.facts import faults_of
 from hage_transfer.apply.looked import COLUMNS
 from hage_transfer.cli.main import run as hage
 from hage_transfer.config import file_sha256
@@ -302,3 +303,30 @@ def test_a_look_by_a_directory_of_an_earlier_version_says_what_it_lacks(made, wr
     (moved / "classifier.json").write_text(json.dumps(facts))
     health = ht.look(moved, write_bags(tmp_path / "new", NEW, seed=1), out=tmp_path / "out")
     assert "um per px: not compared" in health.not_known[0]
+
+
+EDITS = {
+    "licence": "MIT",
+    "classes": ["x", "y"],
+    "positive": "zzz",
+    "trials": [["/etc"], [None]],
+    "task": "other",
+    "features": None,
+    "calibration": {"method": "platt", "curves": [{"slope": 1.0}]},
+    "reading": {"of": "slides"},
+    "files_sha256": {},
+    "final": "yes",
+}
+
+
+def test_facts_that_were_edited_are_refused_by_the_name_of_their_key(made, tmp_path):
+    moved = made.moved(tmp_path / "moved")
+    facts = json.loads((moved / "classifier.json").read_text())
+    assert faults_of(facts) == ""
+    for key, value in EDITS.items():
+        (moved / "classifier.json").write_text(json.dumps(facts | {key: value}))
+        with pytest.raises(ht.DataError, match={"files_sha256": "trials", "classes": "positive"}.get(key, key)):
+            ht.load_classifier(moved)
+    (moved / "classifier.json").write_text(json.dumps(facts | {"trials": facts["trials"][:1]}))
+    with pytest.raises(ht.DataError, match="1 are listed, and there are weights of 2"):
+        ht.load_classifier(moved)
