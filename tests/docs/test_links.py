@@ -1,5 +1,6 @@
 """Links of the pages as GitHub shows them: each leads to a file, and to a heading of it where one is named."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -41,3 +42,15 @@ def test_every_how_to_is_reached_from_the_first_page(start: str) -> None:
         near = {(page.parent / link.partition("#")[0]).resolve() for link in links(page)}
         new += [one for one in near if one.suffix == ".md" and one.exists() and one not in {*reached, *new}]
     assert set((ROOT / "docs" / "how-to").glob("*.md")) <= reached
+
+
+def named_objects() -> list[str]:
+    """What the pages of the library name, for mkdocstrings to fill in."""
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    return [one for page in pages for one in re.findall(r"^::: (\S+)", page.read_text(encoding="utf-8"), re.M)]
+
+
+@pytest.mark.parametrize("name", named_objects())
+def test_objects_that_reference_pages_name_are_there(name: str) -> None:
+    path = f"hage_transfer.{name.removeprefix('hage_transfer.')}"
+    assert pkgutil.resolve_name(path) is not None
