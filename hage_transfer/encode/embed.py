@@ -14,7 +14,7 @@ from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import open_encoder
 from hage_transfer.models.stored_encoder import StoredEncoder
-from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.running.atomic import TEMPORARY_MARK, remove_partial_of
 from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
@@ -78,6 +78,7 @@ def _embed_file(
     if not overwrite and _is_current(path, target, sha256):
         return False
     target.unlink(missing_ok=True)
+    remove_partial_of(target)
     try:
         embedded = embed_features(read_features(path), model(), folder=encoder, device=device)
     except HageError as error:

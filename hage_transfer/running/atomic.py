@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import itertools
 import json
@@ -111,6 +112,13 @@ def refused(path: Path) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def remove_partial_of(path: Path) -> None:
+    """Removes what killed processes left beside a file that they wrote."""
+    for leftover in path.parent.glob(f"{TEMPORARY_MARK}*-{glob.escape(path.name)}*"):
+        if not _is_being_written(leftover):
+            leftover.unlink(missing_ok=True)
 
 
 def _is_being_written(temporary: Path) -> bool:

@@ -137,7 +137,8 @@ def killed_after(pid: int, seconds: float) -> bool:
 def made(out: Path) -> dict[str, bytes]:
     """Every file below a folder, times and the folder's own name aside."""
     found = {}
-    for path in sorted(one for one in out.rglob("*") if one.is_file() and one.name not in ("filler", "log.txt")):
+    left_out = re.compile(r"filler|log\.txt|events\.out\.tfevents.*")  # the last names process and time
+    for path in sorted(one for one in out.rglob("*") if one.is_file() and not left_out.fullmatch(one.name)):
         data = path.read_bytes().replace(str(out).encode(), b"OUT")
         found[str(path.relative_to(out))] = TIMES.sub("", data.decode("latin-1")).encode("latin-1")
     return found
@@ -206,7 +207,7 @@ def one(name: str, line: list[str], root: Path, *, kills: int, full: int) -> int
         differ = [path for path in {*right, *found} if path not in unsteady and right.get(path) != found.get(path)]
         if differ or codes != [0] or "a traceback" in log.read_text():
             wrong += 1
-            print(f"  {name} at {share:.0%}: exit {codes}, differ {differ[:5]} {log.read_text()[-1500:]}", flush=True)
+            print(f"  {name} at {share:.0%}: exit {codes}, differ {differ[:5]} {log.read_text()[-500:]}", flush=True)
     print(
         f"| {name} | {seconds:.2f} | {hit} of {kills} | {hit_full} of {full} | {len(right) - len(unsteady)} | "
         f"{wrong} | {', '.join(unsteady[:4])} |",

@@ -8,6 +8,7 @@ from hage_transfer.running.atomic import (
     atomic_folder,
     atomic_path,
     remove_partial,
+    remove_partial_of,
     temporary_path,
     write_csv,
     write_json,
@@ -59,6 +60,9 @@ def test_what_another_process_writes_just_now_is_left_alone(tmp_path):
     for path in paths.values():
         path.write_text("half")
     remove_partial(tmp_path)
+    assert {name for name, path in paths.items() if path.exists()} == {"mine", "elsewhere"}
+    for name in names:
+        remove_partial_of(tmp_path / f"{name}.h5")
     assert {name for name, path in paths.items() if path.exists()} == {"mine", "elsewhere"}
     os.utime(paths["elsewhere"], (0, 0))
     remove_partial(tmp_path)

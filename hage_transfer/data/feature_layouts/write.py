@@ -21,7 +21,7 @@ from hage_transfer.data.feature_layouts.opened import (
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor, write_tensor
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError, DataError
-from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.running.atomic import remove_partial_of
 
 LAYOUTS = ("hage", "clam", "trident", "pt")
 CONVERTED_FROM = "converted_from"
@@ -88,8 +88,7 @@ def write_layout(
     stamp = config_sha256({"source": source.stamp, "layout": layout, "beside": plan.beside, "grid": asdict(plan.grid)})
     left = _left(source, plan, stamp, overwrite=overwrite)
     for path in left:
-        for leftover in path.parent.glob(f"{TEMPORARY_MARK}*-{path.name}*"):
-            leftover.unlink(missing_ok=True)
+        remove_partial_of(path)
         if path.suffix == ".pt":
             dtype = np.dtype(np.float32) if layout == "clam" else source.dtype
             path.parent.mkdir(parents=True, exist_ok=True)

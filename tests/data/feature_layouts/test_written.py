@@ -207,7 +207,7 @@ def test_a_write_that_breaks_off_leaves_nothing_half_written(tmp_path, monkeypat
 
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path, own):
-    leftover = tmp_path / "out" / f"{TEMPORARY_MARK}0123456789ab-s1.h5"
+    leftover = tmp_path / "out" / f"{TEMPORARY_MARK}left-s1.h5"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half")
     write_layout(open_features(own), "hage", leftover.parent)
