@@ -76,8 +76,10 @@ def test_a_folder_of_another_run_is_refused_before_its_table_is_replaced(small):
 
 @pytest.mark.parametrize("folds", [2, 60])
 def test_folds_of_slides_are_laid_once_and_before_any_is_encoded(small, monkeypatch, folds):
-    from hage_transfer.door import mil as door
+    from hage_transfer.door import mil_run as door
     from hage_transfer.mil import plan
+
+    (small.root / "slides").mkdir(exist_ok=True)
 
     laid, mil_folds = [], plan.mil_folds
 
@@ -91,7 +93,7 @@ def test_folds_of_slides_are_laid_once_and_before_any_is_encoded(small, monkeypa
 
     monkeypatch.setattr(plan, "mil_folds", lay)
     monkeypatch.setattr(door, "encode_bags", encode)
-    data = {"layout": "slides", "root": "slides", "labels": small.root / "labels.csv"}
+    data = {"layout": "slides", "root": small.root / "slides", "labels": small.root / "labels.csv"}
     keys = small.mil | {"data": data, "features": "made", "split": {"folds": folds}}
     if folds == 2:
         assert ht.mil(keys, out="run").frame().equals(ht.mil(small.mil, out="there").frame())
