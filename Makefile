@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo demo-locked test check fuzz kills lock audit coverage format clean
+.PHONY: demo demo-locked test check reference fuzz kills lock audit coverage format clean
 
 demo: $(STAMP)
 	$(BIN)/hage demo --out runs/demo --jobs 2

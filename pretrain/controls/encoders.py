@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hage_transfer.errors import DataError
 from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.config import PretrainConfig
@@ -71,7 +72,15 @@ def whitened(features: Float32[np.ndarray, "spot feature"], *, width: int) -> Li
     Args:
         features: of the training spots.
         width: components at most; there are no more than features, or than spots less one.
+
+    Raises:
+        DataError: the features of all spots are the same.
     """
+    if not np.ptp(features, axis=0).any():
+        raise DataError(
+            f"control pca: the features of all {len(features)} training spots are the same, so they have no principal "
+            "component; look at the images (`encode_sections` drew where the spots lie), or set controls=none"
+        )
     first = standardised(features)
     scale = first.weight.double().numpy()
     pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver="full")

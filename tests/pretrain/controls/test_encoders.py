@@ -10,6 +10,7 @@ import torch
 
 from hage_transfer import open_encoder
 from hage_transfer.compare.results import Results
+from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import read_card
 from hage_transfer.pretrain import train
 from hage_transfer.pretrain.config import PretrainConfig
@@ -112,6 +113,11 @@ def test_shuffled_expression_leaves_its_image_and_nothing_else(data):
         assert moved > 0.9
     order = [np.flatnonzero((data.train.counts == row).all(1))[0] for row in shuffled.counts[:5]]
     np.testing.assert_array_equal(shuffled.target[:5], data.train.target[order])
+
+
+def test_features_that_do_not_vary_have_no_principal_component():
+    with pytest.raises(DataError, match=r"control pca: the features of all 5 training spots are the same"):
+        whitened(np.ones((5, 3), dtype=np.float32), width=2)
 
 
 @pytest.mark.parametrize(("width", "kept"), [(64, 5), (3, 3)])
