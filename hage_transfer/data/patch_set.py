@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -16,13 +17,13 @@ class PatchSource:
 
     Attributes:
         key: the image's path relative to the root, or the part's name.
-        stamp: changes when the file does (its size, and its hash or time of change).
+        path: of its file.
         rows: places of its patches in the set, in the order in which ``read`` gives them.
         read: opens it and yields its patches from one of them on (0: all).
     """
 
     key: str
-    stamp: str
+    path: Path
     rows: range
     read: Callable[[int], Iterator[UInt8[np.ndarray, "height width 3"]]]
 

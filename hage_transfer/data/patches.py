@@ -19,7 +19,6 @@ from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.data.pcam import read_pcam
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
-from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slides.reader import open_picture
 
 log = logging.getLogger(__name__)
@@ -94,11 +93,11 @@ def _of_images(settings: PatchSetSettings, labels_needed: bool) -> PatchSet:
     sources = tuple(
         PatchSource(
             key=image.key,
-            stamp=file_stamp(image.path),
+            path=image.path,
             rows=range(int(start), int(start) + count),
-            read=partial(_read_patches, image.path, grid, tile_px),
+            read=partial(_read_patches, image.path, size, grid, tile_px),
         )
-        for image, grid, start, count in zip(images, grids, starts, counts, strict=False)
+        for image, size, grid, start, count in zip(images, sizes, grids, starts, counts, strict=False)
     )
     sides = {side for size in sizes for side in size}
     return PatchSet(
@@ -113,8 +112,15 @@ def _of_images(settings: PatchSetSettings, labels_needed: bool) -> PatchSet:
     )
 
 
-def _read_patches(path: Path, grid: np.ndarray | None, tile_px: int | None, first: int) -> Iterator[np.ndarray]:
+def _read_patches(
+    path: Path, size: tuple[int, int], grid: np.ndarray | None, tile_px: int | None, first: int
+) -> Iterator[np.ndarray]:
     with open_picture(path) as image:
+        if (image.width_px, image.height_px) != size:
+            raise DataError(
+                f"{path}: {image.width_px} x {image.height_px} px, and {size[0]} x {size[1]} px when the set was read: "
+                "it was replaced; run the same command again"
+            )
         if grid is None or tile_px is None:
             yield image.read_region(0, 0, level=0, width_px=image.width_px, height_px=image.height_px)
             return

@@ -15,7 +15,6 @@ from hage_transfer.damage import reading
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.patch_set import PatchSet, PatchSource
 from hage_transfer.errors import DataError
-from hage_transfer.running.file_stamp import file_stamp
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def read_pcam(root: Path) -> PatchSet:
         count, side = _check_images(_path(root, split, "x.h5"))
         labels.append(_read_labels(_path(root, split, "y.h5"), count))
         path = _path(root, split, "x.h5")
-        sources.append(PatchSource(split, file_stamp(path), range(start, start + count), partial(_read, path)))
+        sources.append(PatchSource(split, path, range(start, start + count), partial(_read, path, count)))
         start += count
     keys = np.array([f"{source.key}/{index}" for source in sources for index in range(len(source.rows))])
     return PatchSet(
@@ -85,9 +84,11 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _read(path: Path, first: int) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
+def _read(path: Path, count: int, first: int) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
     with _dataset(path, "x") as images:
-        for start in range(first, len(images), _BLOCK):
+        if len(images) != count:
+            raise DataError(f"{path}: {len(images)} patches where {count} were; it was replaced: run the command again")
+        for start in range(first, count, _BLOCK):
             with reading(path, f"damaged at patch {start}", remedy="fetch it again"):
                 block = images[start : start + _BLOCK]
             yield from block

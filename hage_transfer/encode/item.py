@@ -52,4 +52,4 @@ class Item:
     path: Path
     inputs: Callable[[], Mapping[str, Any]]
     open: Callable[[], AbstractContextManager[OpenItem]]
-    glance: Callable[[], str] = str
+    glance: Callable[[], str]

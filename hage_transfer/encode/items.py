@@ -11,7 +11,7 @@ from hage_transfer.data.synthetic import is_synthetic
 from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.item import Item
 from hage_transfer.encode.status import Outcome, StatusBook
-from hage_transfer.encode.worker import Worker
+from hage_transfer.encode.worker import Worker, locks_of
 from hage_transfer.encoders.around import AveragedViews, CentreAndSurround
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import transform_of
@@ -20,6 +20,7 @@ from hage_transfer.encoders.registry import find_weights, load_encoder, runtime_
 from hage_transfer.encoders.specs import is_onnx_file
 from hage_transfer.errors import ConfigError, DataError, InputError, some
 from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.locks import leave, locked, try_lock
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def encode_items(
     if len(left) < len(items):
         log.info("%d of %d feature files are there already and are kept", len(items) - len(left), len(items))
     told = ImageProgress(progress, total=len(items), kept=len(items) - len(left))
+    _clear(items, book)
     if not left:
         return [Outcome(slide=item.name, status="done") for item in items]
     device = resolve_device(device)
@@ -95,7 +97,23 @@ def encode_items(
         waits=waits,
     )
     done = {outcome.slide: outcome for outcome in worker.run()}
+    _clear(items, book)
     return [done.get(item.name, Outcome(slide=item.name, status="done")) for item in items]
+
+
+def _clear(items: Sequence[Item], book: StatusBook | None) -> None:
+    """Removes what a worker left that was killed between its last write and its end: the lock, the journal."""
+    folders = {locks_of(item, book) for item in items}
+    with_lock = {folder: locked(folder, [item.name for item in items]) for folder in folders}
+    for item in items:
+        folder, journal = locks_of(item, book), journal_path(item.path)
+        if item.path.is_file() and (item.name in with_lock[folder] or journal.exists()):
+            lock = try_lock(folder, item.name)
+            if lock is not None:  # else its holder lives, and does it
+                with lock:
+                    journal.unlink(missing_ok=True)
+    for folder in folders:
+        leave(folder)
 
 
 def open_encoder(settings: EncoderSettings, *, device: str, own: FrozenEncoder | None = None) -> FrozenEncoder:

@@ -196,13 +196,18 @@ def patch_set_item(patches: PatchSet, folder: Path) -> Item:
         images = ImageStream(len(patches), patches.images)
         yield _opened(patches, images, patches.keys, patches.coords)
 
-    inputs = {
-        "keys": _hash("\n".join(patches.keys.tolist()).encode()),
-        "images": _hash("\n".join(source.stamp for source in patches.sources).encode()),
-        "patch_px": patches.patch_px,
-        "reading": READING,
-    }
-    return Item(patches.name, folder / FEATURES_FILE, lambda: inputs, rows)
+    def of_all(told: Callable[[Path], str]) -> str:
+        return _hash("\n".join(told(source.path) for source in patches.sources).encode())
+
+    def inputs() -> dict[str, Any]:
+        return {
+            "keys": _hash("\n".join(patches.keys.tolist()).encode()),
+            "images": of_all(file_stamp),
+            "patch_px": patches.patch_px,
+            "reading": READING,
+        }
+
+    return Item(patches.name, folder / FEATURES_FILE, inputs, rows, lambda: of_all(glance))
 
 
 def image_bag_items(patches: PatchSet, folder: Path) -> list[Item]:
@@ -233,8 +238,11 @@ def _image_bag_item(patches: PatchSet, source: PatchSource, path: Path) -> Item:
         images = ImageStream(len(source.rows), source.read)
         yield _opened(patches, images, patches.keys[places], coords)
 
-    inputs: dict[str, Any] = {"image": source.stamp, "keys": _hash("\n".join(patches.keys[places].tolist()).encode())}
-    return Item(path.stem, path, lambda: {**inputs, "patch_px": patches.patch_px, "reading": READING}, rows)
+    def inputs() -> dict[str, Any]:
+        keys = _hash("\n".join(patches.keys[places].tolist()).encode())
+        return {"image": file_stamp(source.path), "keys": keys, "patch_px": patches.patch_px, "reading": READING}
+
+    return Item(path.stem, path, inputs, rows, lambda: glance(source.path))
 
 
 def _opened(patches: PatchSet, images: ImageStream, keys: np.ndarray, coords: np.ndarray | None) -> OpenItem:

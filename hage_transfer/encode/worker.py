@@ -117,7 +117,7 @@ class Worker:
             for work in self._works:  # interrupted: their journals stay for the next run
                 work.journal.close()
                 work.lock.release()
-            for folder in {self._locks(item) for item in self._items}:
+            for folder in {locks_of(item, self._book) for item in self._items}:
                 leave(folder)
         return list(self._outcomes.values())
 
@@ -139,7 +139,7 @@ class Worker:
 
     def _open(self, item: Item, *, wait: bool = False) -> Opened[_Work] | None:
         """An item that is free and not done; None with an outcome where there is nothing to do, without where held."""
-        locks = self._locks(item)
+        locks = locks_of(item, self._book)
         lock = wait_for_lock(locks, item.name, told="waiting for its features") if wait else try_lock(locks, item.name)
         if lock is None:
             return None
@@ -305,7 +305,7 @@ class Worker:
             self._error = DataError(f"{item.name}: {reason}")
 
     def _leave_to_holder(self, item: Item) -> None:
-        owner = holder(self._locks(item), item.name)
+        owner = holder(locks_of(item, self._book), item.name)
         who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
         self._end(Outcome(slide=item.name, status="running elsewhere", reason=who))
         if self._book is None:
@@ -325,8 +325,10 @@ class Worker:
             self._book.write()
             self._table_written = time.monotonic()
 
-    def _locks(self, item: Item) -> Path:
-        return item.path.parent / "locks" if self._book is None else self._book.locks
+
+def locks_of(item: Item, book: StatusBook | None) -> Path:
+    """Folder of an item's lock."""
+    return item.path.parent / "locks" if book is None else book.locks
 
 
 def _reason(error: InputError | OSError) -> str:

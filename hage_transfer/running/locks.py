@@ -14,6 +14,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -176,6 +177,15 @@ def holder(folder: Path, name: str) -> Owner | None:
     """Who holds a lock; None where it is free or its file says nothing (yet)."""
     generations = _generations(folder, name)
     return _owner(_path(folder, name, max(generations))) if generations else None
+
+
+def locked(folder: Path, names: Iterable[str]) -> set[str]:
+    """Those of ``names`` that have a lock, of the living or of the dead."""
+    try:
+        stems = {entry.rsplit(".", 2)[0] for entry in os.listdir(folder)}  # noqa: PTH208 - names alone, many times
+    except FileNotFoundError:
+        return set()
+    return {name for name in names if _stem(name) in stems}
 
 
 def leave(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import anndata as ad
 import h5py
@@ -12,6 +13,7 @@ from hage_transfer.cli.main import run
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data import pcam
 from hage_transfer.data.feature_file import read_features
+from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.encode import sections_and_patches
 from hage_transfer.encode.bags import encode_bags
 from hage_transfer.encode.sections_and_patches import encode_patches, encode_sections
@@ -20,6 +22,8 @@ from hage_transfer.errors import ConfigError, DataError, ItemsFailedError, Weigh
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
+from hage_transfer.running.locks import try_lock
+from hage_transfer.slides.slide import Slide
 
 HOW = {"device": "cpu", "overwrite": False}
 
@@ -164,6 +168,87 @@ def test_encode_bags_does_what_is_left(mil_config):
     assert all(path.stat().st_mtime_ns == time for path, time in files.items() if path != gone)
 
 
+def encode(kind, config):
+    encode_patches(config, **HOW) if kind == "patches" else encode_bags(config, **HOW)
+
+
+def written(config):
+    """Every file below the features, aside from what tells seconds."""
+    files = [path for path in config.features.rglob("*") if path.is_file() and "status" not in str(path)]
+    return {str(path.relative_to(config.features)): path.read_bytes() for path in files}
+
+
+KINDS = pytest.mark.parametrize("kind", ["patches", "bags"])
+
+
+@KINDS
+def test_what_a_worker_left_that_was_killed_after_its_last_write_is_removed(request, kind):
+    config = request.getfixturevalue("probe_config" if kind == "patches" else "mil_config")
+    encode(kind, config)
+    before = written(config)
+    done = next(path for path in config.features.rglob("*.h5"))
+    name = str(config.data.root) if kind == "patches" else done.stem
+    journal_path(done).write_bytes(b"rows")
+    gone = try_lock(config.features / "locks", name)
+    (lock,) = (config.features / "locks").iterdir()
+    alive = lock.read_text()
+    encode(kind, config)  # of a worker that lives
+    assert lock.read_text() == alive
+    assert journal_path(done).exists()
+    gone._stop.set()
+    lock.write_text(alive.replace(f'"pid": {os.getpid()}', f'"pid": {2**22 + 1}'))
+    encode(kind, config)
+    assert written(config) == before
+    assert not (config.features / "locks").exists()
+
+
+def replacing(monkeypatch, path, *, times, size=(64, 64)):
+    """Writes another image in place of one while it is read, so many times; how often it was read."""
+    read, seen = Slide.read_region, []
+
+    def reading(self, *args, **kwargs):
+        found = read(self, *args, **kwargs)
+        if self.path == path:
+            seen.append(found)
+            if len(seen) <= times:
+                save_noise(path, seed=90 + len(seen), size=size)
+        return found
+
+    monkeypatch.setattr(Slide, "read_region", reading)
+    return seen
+
+
+@KINDS
+def test_an_image_that_is_replaced_while_it_is_encoded_is_done_again(request, monkeypatch, caplog, kind):
+    config = request.getfixturevalue("probe_config" if kind == "patches" else "mil_config")
+    image = config.data.root / "a" / "0.png"
+    seen = replacing(monkeypatch, image, times=1)
+    encode(kind, config)
+    assert len(seen) >= 2
+    assert "was replaced while it was encoded; it is encoded again" in caplog.text
+    found = written(config)
+    monkeypatch.undo()
+    encode(kind, config)  # what is stamped is the image that is there
+    again = config.model_copy(update={"features": config.features.with_name("again")})
+    encode(kind, again)
+    assert written(again) == found
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("times", "size", "said"),
+    [(99, (64, 64), "changed 3 times"), (1, (96, 64), "96 x 64 px, and 64 x 64 px when the set was read")],
+    ids=["never rests", "of another size"],
+)
+def test_an_image_that_cannot_be_done_again_is_named(request, monkeypatch, kind, times, size, said):
+    config = request.getfixturevalue("probe_config" if kind == "patches" else "mil_config")
+    replacing(monkeypatch, config.data.root / "a" / "0.png", times=times, size=size)
+    with pytest.raises(DataError if kind == "patches" else ItemsFailedError, match=said):
+        encode(kind, config)
+    assert not list(config.features.rglob("*.h5.unfinished"))
+    assert len(list(config.features.rglob("*.h5"))) == (0 if kind == "patches" else 2)
+
+
 def test_encode_bags_refuses_two_images_of_one_name(mil_config):
     save_noise(mil_config.data.root / "b" / "0.png")
     with pytest.raises(DataError, match=r"a/0\.png, b/0\.png: one name, 0, for 2 bags"):
@@ -283,7 +368,7 @@ def test_encode_patches_of_pcam_streams_and_resumes(tmp_path, monkeypatch, stopp
     with stopped_at_third_batch():
         encode_patches(stopped, **HOW)
     first = []
-    monkeypatch.setattr(pcam, "_read", lambda path, start, read=pcam._read: first.append(start) or read(path, start))
+    monkeypatch.setattr(pcam, "_read", lambda *given, read=pcam._read: first.append(given[-1]) or read(*given))
     encode_patches(stopped, **HOW)
     assert first == [16]
     assert (stopped.features / "features.h5").read_bytes() == (whole.features / "features.h5").read_bytes()

@@ -29,11 +29,14 @@ import yaml
 from PIL import Image
 
 HERE = Path(__file__).resolve()
+FILLER = "filler"
+JOB = re.compile(r"(?<=-)[0-9a-f]{16}(?=\.)")  # in names of jobs, of when their inputs were written
 TIMES = re.compile(r'"(seconds|time)": [0-9.e+-]+')
 
 
 def bench(root: Path) -> None:
     """The small data set of the tests of commands, three slides, and runs for the commands that read runs."""
+    sys.path.insert(0, str(HERE.parents[1] / "plugins"))  # of helpers that tests share
     spec = importlib.util.spec_from_file_location("bench", HERE.parents[1] / "cli" / "conftest.py")
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
@@ -122,25 +125,40 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def killed_after(pid: int, seconds: float) -> bool:
-    """Kills a process at its moment; whether it was there to be killed."""
+def killed_after(pid: int, seconds: float, disk: Path | None) -> bool:
+    """Kills a process at its moment; whether it was there to be killed, and ``disk`` (if any) was full then."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
         time.sleep(0.002)
+    if disk is not None:
+        fill(disk)
+        time.sleep(0.005)  # in which it may run into it
+        fill(disk)  # what it gave up meanwhile
+    full = disk is None or os.statvfs(disk).f_bavail == 0
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    return ended(pid) == -signal.SIGKILL
+    return ended(pid) == -signal.SIGKILL and full
+
+
+def fill(disk: Path) -> None:
+    """Takes all the room that is left on a file system."""
+    while left := os.statvfs(disk).f_bavail * 4096:
+        with (disk / FILLER).open("ab") as file, contextlib.suppress(OSError):  # less by now
+            os.posix_fallocate(file.fileno(), file.tell(), left)
 
 
 def made(out: Path) -> dict[str, bytes]:
     """Every file below a folder, times and the folder's own name aside."""
     found = {}
-    left_out = re.compile(r"filler|log\.txt|events\.out\.tfevents.*")  # the last names process and time
+    left_out = re.compile(r"log\.txt|events\.out\.tfevents.*")  # the last names process and time
     for path in sorted(one for one in out.rglob("*") if one.is_file() and not left_out.fullmatch(one.name)):
         data = path.read_bytes().replace(str(out).encode(), b"OUT")
-        found[str(path.relative_to(out))] = TIMES.sub("", data.decode("latin-1")).encode("latin-1")
+        name = JOB.sub("", str(path.relative_to(out)))
+        while name in found:
+            name += ", another"
+        found[name] = TIMES.sub("", data.decode("latin-1")).encode("latin-1")
     return found
 
 
@@ -169,9 +187,9 @@ def main() -> int:
 
 def one(name: str, line: list[str], root: Path, *, kills: int, full: int) -> int:
     """Kills one command so often, and prints a line of the table; the number of runs that differ."""
-    whole, again, log = root / "whole", root / "again", root / "log"
-    seconds = np.inf  # of the fastest undisturbed run: the machine may be busy
-    for out in (whole, again):
+    out, log = root / "out", root / "log"
+    seconds, whole = np.inf, []  # of the fastest undisturbed run: the machine may be busy
+    for _ in range(2):
         shutil.rmtree(out, ignore_errors=True)
         log.write_text("")
         begun = time.monotonic()
@@ -180,28 +198,27 @@ def one(name: str, line: list[str], root: Path, *, kills: int, full: int) -> int
         if code != 0:
             print(f"  {name}: exit {code}: {log.read_text()[-1500:]}", flush=True)
             return 1
-    right, second = made(whole), made(again)
+        whole.append(made(out))
+    right, second = whole
     unsteady = sorted(path for path in right if right[path] != second.get(path))
     hit = hit_full = wrong = 0
     for number in range(kills + full):
-        out, is_full = root / "killed", number >= kills
+        is_full = number >= kills
         share = (number - kills + 0.5) / full if is_full else (number + 0.5) / kills
         log.write_text("")
         with contextlib.ExitStack() as stack:
-            filler = None
-            for _ in range(5):  # it may have ended before its moment
-                for path in out.glob("*") if is_full else [out]:
-                    shutil.rmtree(path, ignore_errors=True)
-                if is_full and filler is None:
-                    shutil.rmtree(out, ignore_errors=True)
-                    filler = stack.enter_context(full_disk(out, 0.5 * sum(map(len, right.values()))))
+            shutil.rmtree(out, ignore_errors=True)
+            if is_full:
+                stack.enter_context(small_disk(out))
+            for attempt in range(5):  # it may have ended before its moment, or by the full disk
+                empty(out)
                 begun = time.monotonic()
-                if killed_after(start(line, out, log), share * seconds):
+                moment = share * seconds * (0.9**attempt if is_full else 1)
+                if killed_after(start(line, out, log), moment, out if is_full else None):
                     hit, hit_full = hit + (not is_full), hit_full + is_full
                     break
-                seconds = min(seconds, time.monotonic() - begun)
-            if filler is not None:
-                filler.unlink()
+                seconds = seconds if is_full else min(seconds, time.monotonic() - begun)
+            (out / FILLER).unlink(missing_ok=True)
             codes = [ended(start(line, out, log))]
             found = made(out)
         differ = [path for path in {*right, *found} if path not in unsteady and right.get(path) != found.get(path)]
@@ -216,16 +233,19 @@ def one(name: str, line: list[str], root: Path, *, kills: int, full: int) -> int
     return wrong
 
 
+def empty(folder: Path) -> None:
+    """Removes what is in a folder, which may be a file system of its own."""
+    for path in folder.glob("*"):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
 @contextlib.contextmanager
-def full_disk(folder: Path, n_bytes: float):
-    """A file system of its own with so much room left; what fills it."""
+def small_disk(folder: Path):
+    """A file system of its own."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], check=True)
     try:
-        filler = folder / "filler"
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(4096, os.statvfs(folder).f_bavail * 4096 - int(n_bytes)))
-        yield filler
+        yield
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
