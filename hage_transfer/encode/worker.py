@@ -87,7 +87,9 @@ class Worker:
         self._replaced: list[Item] = []
         self._begun: Counter[str] = Counter()
         self._waits = waits or book is None
-        self._standing = Standing(items[0].path.parent if book is None else book.folder)
+        folder = items[0].path.parent if book is None else book.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._standing = Standing(folder)
         self._outcomes: dict[str, Outcome] = {}
         self._error: InputError | None = None
 
@@ -236,6 +238,7 @@ class Worker:
     def _finish(self, work: _Work) -> None:
         item, rows, encoder = work.item, work.rows, self._encoder
         if not work.lock.held():
+            self._standing.check()  # its lock went with the folder
             work.journal.close()
             self._leave_to_holder(item)
             self._let_go(work)

@@ -6,7 +6,7 @@ full disk and Ctrl-C end the loop, and the next call does what is left.
 
 import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hage_transfer.errors import HageError, reason
 from hage_transfer.running.failures import end_items
 from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.jobs import run_jobs
+from hage_transfer.running.locks import leave
 from hage_transfer.running.progress import Progress, Shown
 from hage_transfer.running.run_directory import Standing
 
@@ -42,7 +43,7 @@ class Items:
         self.results: dict[str, Any] = {}
         self.failures: dict[str, HageError] = {}
         self._folder, self._what, self._total, self._progress = folder, what, total, progress
-        self._ended, self._standing = 0, Standing(folder)
+        self._ended, self._standing, self._made = 0, Standing(folder), False
 
     def run(
         self, jobs: Sequence[Job], *, n_jobs: int = 1, engine: Engine = "processes", address: str | None = None
@@ -52,6 +53,10 @@ class Items:
         Returns:
             What the functions of those that were run returned, in the order of ``jobs``.
         """
+        self._made = self._made or not self._folder.exists()
+        with suppress(OSError):  # told by the first job that writes there
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._standing = Standing(self._folder)
         for job in jobs:
             if job.is_done:
                 self.keep(job.name)
@@ -86,6 +91,8 @@ class Items:
     def finish(self, done: object = None) -> None:
         """Ends the list; ``done`` and errors as ``end_items`` and ``Standing.check``."""
         self._standing.check()
+        if self._made:
+            leave(self._folder)  # where nothing came of any
         end_items(self.failures, total=self._total, what=self._what, folder=self._folder, done=done)
 
     def _end(self, name: str, *, kept: bool = False) -> None:
