@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from hage_transfer.mil.kinds import check_kind, is_installed
 from hage_transfer.mil.models import MILOutput, build_model
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import (
     FACTS,
     build_fitting,
@@ -37,7 +39,7 @@ class FoldModel:
         model: in eval mode.
         mean: taken from every tile's features.
         std: by which they are then divided.
-        classes: names, in the order of the logits.
+        classes: names, in the order of the logits: the classes, or a target's outputs.
         source: named feature source.
         trial: from 0, also where the source has one trial.
         fold: name; the slides of its test part were kept from training.
@@ -74,6 +76,13 @@ class FoldModel:
         if getattr(self.model, "needs_coords", False) and coords is not None:
             return self.model(scaled[None], mask, coords[None].to(scaled.device))
         return self.model(scaled[None], mask)
+
+    def scores(self, logits: Float[Tensor, "bag output"]) -> Float[np.ndarray, "bag score"]:
+        """Class probabilities, or scores of the target, of what it put out."""
+        outputs, target = logits.double().cpu(), target_of(self.meta.get("target"))
+        if target is None:
+            return outputs.softmax(dim=1).numpy()
+        return target.scores(outputs.numpy(), tuple(self.meta["fitted"]))
 
 
 def model_path(run: Path, *, source: str, trial: int, fold: str) -> Path:

@@ -40,10 +40,10 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
     rows = [{"slide": name, "label": labels[name], "group": groups[name]} for name in scored.names]
     write_csv(table, ["slide", "label", "group"], rows)
     folds = [model.fold for model in classifier.models_of(0, final=how.final)]  # type: ignore[union-attr]
-    shown = [f"probability_{name}" for name in classifier.classes]
+    shown = list(classifier.score_names)
     write_csv(
         run / "predictions.csv",
-        ["source", "trial", "slide", "fold", "label", "predicted", *shown],
+        ["source", "trial", "slide", "fold", "label", *(["predicted"] if classifier.target is None else []), *shown],
         [
             {
                 "source": classifier.source,
@@ -51,7 +51,7 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
                 "slide": name,
                 "fold": fold,
                 "label": labels[name],
-                "predicted": classifier.classes[int(of_model[unit].argmax())],
+                **({} if classifier.target else {"predicted": classifier.classes[int(of_model[unit].argmax())]}),
                 **dict(zip(shown, of_model[unit].round(9).tolist(), strict=True)),
             }
             for trial, of_trial in enumerate(scored.probabilities)
@@ -69,11 +69,12 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
 def _labels(names: Sequence[str], table: Path | None) -> tuple[dict[str, str], dict[str, str]]:
     """True labels and patients where the caller's table has them."""
     labels, groups = dict.fromkeys(names, UNLABELLED), {name: name for name in names}
-    if table is not None and has_labels(table):
-        found = read_labels(table)
+    if table is not None:
+        named = has_labels(table)
+        found = read_labels(table, labels_needed=named)
         place = {key: row for row, key in enumerate(found.keys.tolist())}
         for name, key in match_names(names, found.keys.tolist()).items():
-            labels[name] = str(found.labels[place[key]])
+            labels[name] = str(found.labels[place[key]]) if named else UNLABELLED
             groups[name] = name if found.groups is None else str(found.groups[place[key]])
     return labels, groups
 
@@ -92,6 +93,7 @@ def _config(classifier: Classifier, folder: Path, table: Path) -> MilConfig:
         "train": {"repeats": len(trials)},
         "model": {"kind": classifier.facts["kind"]},
         "sources": parts,
+        "target": classifier.facts.get("target_settings") or {},
     }
     return make_config(MilConfig, tree)
 

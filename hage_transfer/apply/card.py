@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from hage_transfer.apply.classifier import what_of
 from hage_transfer.models.model_card import forbids_derivatives, hub_licence, is_known_licence
 
 _LIMITS = """## Limits
@@ -12,6 +13,11 @@ _LIMITS = """## Limits
 For research, not for diagnosis. Its probabilities are those of patients, tissue, stain and scanner like the training
 cohort's; `doubt` in `scores.csv` says where a slide is not like them. Thresholds and calibration hold for the training
 cohort's share of classes; where yours differs, set the operating point anew."""
+_VALUE_LIMITS = """## Limits
+
+For research, not for diagnosis. Its predictions are those of patients, tissue, stain and scanner like the training
+cohort's; `doubt` in `scores.csv` says where a slide is not like them. They have no operating point and no calibration
+beside the training rows' own: validate them (`labels=`) where you mean to use them."""
 _HELD_OUT = """## Held-out results
 
 Of single models, on patients that did not train them.
@@ -30,12 +36,12 @@ def classifier_card(facts: Mapping[str, Any]) -> str:
     """
     matter = {"library_name": "hage-transfer", **hub_licence(facts["licence"]["licence"], facts["licence"]["encoder"])}
     parts = [
-        f"# {' / '.join(facts['classes'])}: {facts['kind']} on {facts['features']['encoder']}",
+        f"# {what_of(facts)}: {facts['kind']} on {facts['features']['encoder']}",
         _usage(facts),
         _training(facts),
         _scores(facts),
         _licence(facts),
-        _LIMITS,
+        _LIMITS if facts["calibration"] else _VALUE_LIMITS,
     ]
     return f"---\n{yaml.safe_dump(matter | {'tags': list(TAGS)}, sort_keys=False)}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -64,6 +70,8 @@ def _reading(facts: Mapping[str, Any]) -> str:
 def _training(facts: Mapping[str, Any]) -> str:
     cohort, calibration = facts["cohort"], facts["calibration"]
     counts = ", ".join(f"{number} {name}" for name, number in cohort["labels"].items())
+    if "values" in cohort:
+        counts = ", ".join(f"{name} {number:.4g}" for name, number in cohort["values"].items())
     groups = "no groups" if cohort["groups"] is None else f"{cohort['groups']} groups (patients)"
     rows = {
         "units": f"{cohort['units']} ({counts}), {groups}",
@@ -71,10 +79,11 @@ def _training(facts: Mapping[str, Any]) -> str:
         "models": f"{facts['models']} of {len(facts['trials'])} trials"
         + (", and one of all units a trial" if facts["final"] else ""),
         "folds": f"{facts['split']['mode']}, kept together by {facts['split']['by']}",
-        "calibration": f"{calibration['method']} on {calibration['rows']} out-of-fold probabilities",
-        "thresholds": ", ".join(f"{name}: {value:.3g}" for name, value in facts["thresholds"].items())
-        or "highest probability",
     }
+    if calibration is not None:
+        thresholds = ", ".join(f"{name}: {value:.3g}" for name, value in facts["thresholds"].items())
+        rows["calibration"] = f"{calibration['method']} on {calibration['rows']} out-of-fold probabilities"
+        rows["thresholds"] = thresholds or "highest probability"
     return "## Trained on\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows.items())
 
 

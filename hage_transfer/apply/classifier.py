@@ -20,6 +20,8 @@ from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.mil.kinds import OWN_PREFIX
 from hage_transfer.mil.own_class import MakeClassifier, check_own, code_sha256
+from hage_transfer.targets.base import Target
+from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import read_tensors, refuse_not_finite
 
 if TYPE_CHECKING:
@@ -105,6 +107,21 @@ class Classifier(os.PathLike[str]):
         name = self.facts["positive"]
         return None if name is None else self.classes.index(name)
 
+    @property
+    def target(self) -> Target | None:
+        """What is predicted in place of classes; None of classes."""
+        return target_of(self.facts.get("target"))
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Columns of its scores, in their order."""
+        return score_names(self.facts)
+
+    @property
+    def n_main(self) -> int:
+        """Of its scores, the first, by whose spread its models disagree."""
+        return n_main(self.facts)
+
     @cached_property
     def sha256(self) -> str:
         """Changes with anything in the folder."""
@@ -114,9 +131,9 @@ class Classifier(os.PathLike[str]):
     def training(self) -> "pd.DataFrame":
         """Training units, without their names.
 
-        Columns: ``label``, ``group`` (a number), ``probability_<class>`` out of fold (mean over trials; empty where
-        never tested), ``spread`` over trials, ``tile_distance``, ``stain_distance``, and ``looked.COLUMNS``, which a
-        directory of an earlier version lacks.
+        Columns: ``label`` (of a target its stratum), ``group`` (a number), ``probability_<class>`` (or the target's
+        scores) out of fold (mean over trials; empty where never tested), ``spread`` over trials, ``tile_distance``,
+        ``stain_distance``, and ``looked.COLUMNS``, which a directory of an earlier version lacks.
         """
         import pandas as pd
 
@@ -150,7 +167,7 @@ class Classifier(os.PathLike[str]):
     def probabilities(
         self, features: Features, *, final: bool = False, device: str = "cpu"
     ) -> Float[np.ndarray, "trial fold unit class"]:
-        """Class probabilities by every model of a bag (one unit), or of patches (a unit each).
+        """Class probabilities (or a target's scores) by every model of a bag (one unit), or of patches (a unit each).
 
         Args:
             features: as the frozen encoder gives them.
@@ -197,20 +214,40 @@ class Classifier(os.PathLike[str]):
             return np.concatenate([one.scores(rows) for one in models]).astype(np.float64)
         tiles = torch.from_numpy(rows)
         places = None if coords is None else torch.from_numpy(np.asarray(coords, dtype=np.int64))
-        outputs = [one(tiles, places).logits.cpu().double().softmax(dim=1).numpy() for one in models]
-        return np.stack(outputs)
+        return np.stack([one.scores(one(tiles, places).logits) for one in models])
 
     def __repr__(self) -> str:
         facts = self.facts
         scores = ", ".join(f"{name} {one['mean']:.3f}" for name, one in facts.get("held_out", {}).items())
         return (
-            f"Classifier {self.source} ({facts['kind']}) of {' / '.join(self.classes)}, {facts['models']} models on "
+            f"Classifier {self.source} ({facts['kind']}) of {what_of(facts)}, {facts['models']} models on "
             f"{facts['features']['encoder']}; held out: {scores or 'unknown'}; {self.folder}"
         )
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return f"<p>{escape(repr(self))}</p>"
+
+
+def score_names(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of the scores of what ``classifier.json`` or ``apply.json`` describes."""
+    target = target_of(facts.get("target"))
+    return target.score_names if target is not None else tuple(f"probability_{name}" for name in facts["classes"])
+
+
+def n_main(facts: Mapping[str, Any]) -> int:
+    """How many scores, the first, models disagree by."""
+    target = target_of(facts.get("target"))
+    return len(score_names(facts) if target is None else target.main_scores)
+
+
+def what_of(facts: Mapping[str, Any]) -> str:
+    """What a classifier tells, in a few words: its classes, or the kind of its target and the columns it learnt."""
+    if not facts.get("target"):
+        return " / ".join(facts["classes"])
+    tree = facts["target_settings"]
+    columns = tree.get("columns") or [tree[name] for name in ("column", "time") if name in tree]
+    return f"{facts['target']['kind']} ({', '.join(columns)})"
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from hage_transfer.apply.calibration import calibrated
-from hage_transfer.apply.classifier import Classifier
+from hage_transfer.apply.classifier import Classifier, what_of
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.errors import ConfigError
 
@@ -33,6 +33,7 @@ class Scored:
         tiles: of each unit.
         tile_distance: from the training tiles; NaN where there is no summary.
         stain_distance: from the training slides' stain; NaN where pixels were not read.
+        n_main: of the scores, the first, by whose spread models disagree; None: all.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Scored:
     tiles: np.ndarray
     tile_distance: Float[np.ndarray, " unit"]
     stain_distance: Float[np.ndarray, " unit"]
+    n_main: int | None = None
 
     @property
     def mean(self) -> Float[np.ndarray, "unit class"]:
@@ -51,7 +53,7 @@ class Scored:
         """Std over trials, mean over folds, as that of training units; NaN with one trial."""
         if len(self.probabilities) < 2:
             return np.full(len(self.names), np.nan)
-        return np.asarray(self.probabilities.std(axis=0).max(axis=2).mean(axis=0))
+        return np.asarray(self.probabilities[..., : self.n_main].std(axis=0).max(axis=2).mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,12 @@ class Rules:
         Raises:
             ConfigError: an operating point of more than two classes, or a share out of range.
         """
+        if classifier.target is not None:
+            if point.kind != "youden" or abstain is not None:
+                said = f"operating_point={point}" if point.kind != "youden" else f"abstain={abstain:g}"
+                what = what_of(classifier.facts)
+                raise ConfigError(f"{said}: is of classes, and {classifier.folder} predicts {what}; leave it out")
+            return cls(point, None, None)
         if abstain is not None and not 0 <= abstain < 1:
             raise ConfigError(f"abstain={abstain:g}: a share of 0 to below 1, for example 0.1")
         if classifier.positive is None:
@@ -109,6 +117,26 @@ def decided(classifier: Classifier, scored: Scored, rules: Rules) -> pd.DataFram
     call = rules.called(mean, positive)
     shown = call if positive is None else np.full(len(call), positive)
     at = np.arange(len(call)), shown
+    every, doubts = scored.probabilities.reshape(-1, *mean.shape), doubt_columns(classifier, scored)
+    table = pd.DataFrame(
+        {
+            "slide" if classifier.task == "mil" else "key": scored.names,
+            "probability": mean[at],
+            "spread": every[:, at[0], at[1]].std(axis=0),
+            "call": np.array(classifier.classes, dtype=object)[call],
+            "calibrated": fitted[at],
+            "abstained": _abstained(classifier, rules, fitted, call, doubts["doubt"].to_numpy()),
+        }
+    ).join(doubts)
+    for place, name in enumerate(classifier.classes):
+        table[f"probability_{name}"] = mean[:, place]
+    for place, name in enumerate(classifier.classes if positive is None else ()):
+        table[f"calibrated_{name}"] = fitted[:, place]
+    return table
+
+
+def doubt_columns(classifier: Classifier, scored: Scored) -> pd.DataFrame:
+    """How far units lie from the training cohort, why, and among which of its units; what they are scored by."""
     away = pd.DataFrame(
         {
             "spread": scored.spread_over_trials,
@@ -118,30 +146,12 @@ def decided(classifier: Classifier, scored: Scored, rules: Rules) -> pd.DataFram
     )
     training = classifier.training[list(REASONS)]
     doubt, ratios = _doubt(away, training)
-    every = scored.probabilities.reshape(-1, *mean.shape)
-    table = pd.DataFrame(
-        {
-            "slide" if classifier.task == "mil" else "key": scored.names,
-            "probability": mean[at],
-            "spread": every[:, at[0], at[1]].std(axis=0),
-            "call": np.array(classifier.classes, dtype=object)[call],
-            "calibrated": fitted[at],
-            "abstained": _abstained(classifier, rules, fitted, call, doubt),
-            "doubt": doubt,
-            "doubtful": doubt > 1,
-            "why": _why(ratios, doubt),
-        }
-    )
-    for name in ("tile_distance", "stain_distance"):
-        table[name] = away[name]
+    table = pd.DataFrame({"doubt": doubt, "doubtful": doubt > 1, "why": _why(ratios, doubt)})
+    table = table.join(away[["tile_distance", "stain_distance"]])
     for name in REASONS:
-        table[f"{name.removesuffix('_distance')}_quantile"] = _quantile(away[name], training[name])
-    table["tiles"], table["models"] = scored.tiles, len(every)
-    for place, name in enumerate(classifier.classes):
-        table[f"probability_{name}"] = mean[:, place]
-    for place, name in enumerate(classifier.classes if positive is None else ()):
-        table[f"calibrated_{name}"] = fitted[:, place]
-    return table
+        table[f"{name.removesuffix('_distance')}_quantile"] = quantile(away[name], training[name])
+    n_trials, n_folds = scored.probabilities.shape[:2]
+    return table.assign(tiles=scored.tiles, models=n_trials * n_folds)
 
 
 def _tested(classifier: Classifier) -> pd.DataFrame:
@@ -170,7 +180,7 @@ def _why(ratios: pd.DataFrame, doubt: np.ndarray) -> list[str]:
     return ["; ".join(REASONS[str(name)] for name, value in row.items() if value > 1) for _, row in ratios.iterrows()]
 
 
-def _quantile(values: pd.Series, training: pd.Series) -> np.ndarray:
+def quantile(values: pd.Series, training: pd.Series) -> np.ndarray:
     """Share of training units that lie as near or nearer; NaN where either is not known."""
     there = np.sort(training.dropna().to_numpy())
     if not len(there):

@@ -13,7 +13,7 @@ from hage_transfer.apply.scores import Scores
 from hage_transfer.compare.auc_bootstrap import auc_draws
 from hage_transfer.compare.bootstrap import MIN_GROUPS, cluster_bootstrap
 from hage_transfer.compare.classification import calibration_error, classification_metrics
-from hage_transfer.data.labels import key_column, read_labels
+from hage_transfer.data.labels import LabelTable, key_column, read_labels
 from hage_transfer.errors import DataError, nearest, some
 from hage_transfer.slide_names import match_names, slide_name
 
@@ -72,22 +72,12 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
     other = sorted(set(labels.labels.tolist()) - set(classes))
     if other:
         raise DataError(f"{path}: label {some(other, 3)} is none of the classifier's classes ({', '.join(classes)})")
-    frame = scores.frame()
-    names = match_names(frame.iloc[:, 0].tolist(), labels.keys.tolist())
-    frame = frame[frame.iloc[:, 0].isin(list(names))].reset_index(drop=True)
-    if not len(frame):
-        first = str(scores.frame().iloc[0, 0])
-        near = some(nearest(first, labels.keys.tolist())) or "none"
-        raise DataError(
-            f"{path}: labels none of the {len(scores)} that were scored (first: {first}; nearest label: {near})"
-        )
-    place = {key: row for row, key in enumerate(labels.keys.tolist())}
-    rows = np.array([place[names[name]] for name in frame.iloc[:, 0]])
+    frame, rows = matched(scores, labels, path)
     groups = labels.keys if labels.groups is None else labels.groups
     positive = scores.facts["positive"]
     at = None if positive is None else classes.index(positive)
     return Cohort(
-        table=_columns(path, labels.keys[rows].tolist()),
+        table=columns_of(path, labels.keys[rows].tolist()),
         labels=np.array([classes.index(label) for label in labels.labels[rows].tolist()]),
         groups=np.unique(groups[rows], return_inverse=True)[1],
         probabilities=frame[[f"probability_{name}" for name in classes]].to_numpy(dtype=np.float64),
@@ -99,7 +89,27 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
     )
 
 
-def _columns(path: Path, keys: list[str]) -> pd.DataFrame:
+def matched(scores: Scores, labels: LabelTable, path: Path) -> tuple[pd.DataFrame, Int[np.ndarray, " unit"]]:
+    """The scored units that a label table has, and their rows in it.
+
+    Raises:
+        DataError: it has none.
+    """
+    frame = scores.frame()
+    names = match_names(frame.iloc[:, 0].tolist(), labels.keys.tolist())
+    frame = frame[frame.iloc[:, 0].isin(list(names))].reset_index(drop=True)
+    if not len(frame):
+        first = str(scores.frame().iloc[0, 0])
+        near = some(nearest(first, labels.keys.tolist())) or "none"
+        raise DataError(
+            f"{path}: labels none of the {len(scores)} that were scored (first: {first}; nearest label: {near})"
+        )
+    place = {key: row for row, key in enumerate(labels.keys.tolist())}
+    return frame, np.array([place[names[name]] for name in frame.iloc[:, 0]])
+
+
+def columns_of(path: Path, keys: list[str]) -> pd.DataFrame:
+    """The table's own columns, of some rows by their keys."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=lambda name: str(name).strip())
     key = key_column(path, list(table.columns)) or ""
     names = table[key].str.strip()

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,11 @@ from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.sharing import own_files
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import atomic_folder, write_json, write_text
+from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import save_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +77,6 @@ def leave_classifiers(run: FinishedRun) -> None:
     A source of which no directory can be made (columns of two frozen encoders side by side) is told in the log.
     """
     root = run.folder / form.FOLDER
-    if run.config.target.kind != "classes":
-        log.info("a target of kind %s leaves no classifier directory", run.config.target.kind)
-        return
     repeats = run.config.train.repeats if isinstance(run.config, MilConfig) else 1
     cohorts: dict[Path, Cohort] = {}
     for name, trials in source_origins(run.config.sources, repeats=repeats).items():
@@ -111,17 +112,28 @@ def _write(
     with atomic_folder(out) as temporary:
         folders = _copy_encoders(trials, temporary)
         n_models = _copy_models(run, name, len(trials), temporary)
-        table = training_table(run.folder / "predictions.csv", name, run.labels, cohort)
+        said = _said(run)
+        columns = form.score_names(said)
+        table = training_table(
+            run.folder / "predictions.csv", name, run.labels, cohort, columns, n_main=form.n_main(said)
+        )
         table.to_csv(temporary / form.TRAINING_FILE, index=False, float_format="%.8g")
         tensors = cohort.tensors()
         if tensors:
             save_tensors(temporary / form.COHORT_FILE, tensors)
-        facts = _facts(run, name, base, cohort, table) | {
-            "trials": [[None if one.encoder is None else folders[one.encoder] for one in parts] for parts in trials],
-            "models": n_models,
-            "final": run.config.train.final,
-            "made_of": made,
-        }
+        facts = (
+            _facts(run, name, base, cohort)
+            | said
+            | _of_classes(run, table)
+            | {
+                "trials": [
+                    [None if one.encoder is None else folders[one.encoder] for one in parts] for parts in trials
+                ],
+                "models": n_models,
+                "final": run.config.train.final,
+                "made_of": made,
+            }
+        )
         facts["files_sha256"] = {
             path.relative_to(temporary).as_posix(): file_sha256(path)
             for path in sorted(temporary.rglob("*"))
@@ -154,31 +166,45 @@ def _copy_models(run: FinishedRun, name: str, n_trials: int, out: Path) -> int:
     return len(list((out / form.MODELS).glob("*/*.safetensors")))
 
 
-def _facts(run: FinishedRun, name: str, base: Path, cohort: Cohort, table: Any) -> dict[str, Any]:
-    labels, results = run.labels, run.results
-    positive = results.meta["positive"]
+def _said(run: FinishedRun) -> dict[str, Any]:
+    """What is told: classes, or a target and the columns that it was read from."""
+    target = run.results.meta.get("target")
+    if target is None:
+        return {"classes": list(run.labels.classes), "positive": run.results.meta["positive"], "target": None}
+    settings = run.config.target.model_dump(mode="json", exclude={"table"})
+    return {"classes": [], "positive": None, "target": target, "target_settings": settings}
+
+
+def _of_classes(run: FinishedRun, table: "pd.DataFrame") -> dict[str, Any]:
+    """Calibration and thresholds by out-of-fold probabilities; none of a target beyond classes."""
+    if run.results.meta.get("target"):
+        return {"calibration": None, "thresholds": {}}
+    labels, positive = run.labels, run.results.meta["positive"]
     place = None if positive is None else labels.classes.index(positive)
     tested = table[table[f"probability_{labels.classes[0]}"].notna()]
     scores = tested[[f"probability_{one}" for one in labels.classes]].to_numpy(dtype=np.float64)
     places = np.searchsorted(np.array(labels.classes), tested["label"].to_numpy(dtype=str))
     points = {} if place is None else {p: _threshold(p, scores[:, place], places == place) for p in WHOLE_POINTS}
+    return {"calibration": fit_calibration(scores, places, positive=place), "thresholds": points}
+
+
+def _facts(run: FinishedRun, name: str, base: Path, cohort: Cohort) -> dict[str, Any]:
+    labels, results = run.labels, run.results
+    target = target_of(results.meta.get("target"))
+    values = {} if target is None or labels.values is None else {"values": target.summary(labels.values)}
     header = _header(base)
     kind = run.config.model.kind if isinstance(run.config, MilConfig) else "linear"
     return {
         "schema_version": form.SCHEMA_VERSION,
         "task": run.task,
         "source": name,
-        "classes": list(labels.classes),
-        "positive": positive,
         "kind": kind,
         "code_sha256": None if run.own is None else code_sha256(run.own),
         "reading": _reading(run.config, is_own=base == run.frozen),
         "features": {name: value for name, value in asdict(header.meta).items() if name not in _OF_ONE_SLIDE}
         | {"width": header.shape[1], "magnification": header.magnification},
         "licence": {"encoder": header.meta.encoder, "licence": header.meta.encoder_licence},
-        "calibration": fit_calibration(scores, places, positive=place),
-        "thresholds": points,
-        "cohort": cohort.facts(labels),
+        "cohort": cohort.facts(labels) | values,
         "held_out": _held_out(results, name),
         "split": {"mode": results.meta["split"], "by": results.meta["folds_by"]},
     }
@@ -227,6 +253,7 @@ def _made_of(run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]]) 
             "encoders": [[None if o.encoder is None else encoder_sha256(o.encoder) for o in parts] for parts in trials],
             "predictions": file_sha256(run.folder / "predictions.csv"),
             "groups": None if run.labels.groups is None else run.labels.groups.tolist(),
+            "target": run.config.target.model_dump(mode="json", exclude={"table"}),
         }
     )
 

@@ -16,6 +16,9 @@ from hage_transfer.apply.score import read_scored, score_jobs
 from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
 from hage_transfer.apply.validation import compare_pair, validate
 from hage_transfer.apply.validation_page import write_validation
+from hage_transfer.apply.valued import valued
+from hage_transfer.apply.valued_cohort import ValueCohort, validate_values
+from hage_transfer.apply.valued_page import write_values
 from hage_transfer.compare.results import Results
 from hage_transfer.config import Settings
 from hage_transfer.errors import ConfigError
@@ -94,8 +97,8 @@ def apply_classifier(
     if not done:
         items.finish()
         raise ConfigError(f"{given}: nothing is encoded yet; run it again once other workers are done")
-    scored = read_scored(done)
-    table = decided(classifier, scored, rules)
+    scored = read_scored(done, classifier.n_main)
+    table = decided(classifier, scored, rules) if classifier.target is None else valued(classifier, scored)
     with wait_for_lock(out.path / LOCKS, SCORES_FILE):  # workers may end together
         out.results_path.unlink(missing_ok=True)  # of other scores
         with atomic_path(out.path / SCORES_FILE) as temporary:
@@ -116,6 +119,13 @@ def apply_classifier(
 def _validate(scores: Scores, classifier: Classifier, wanted: Wanted) -> None:
     """Writes the external validation beside the scores."""
     labels = wanted.labels or Path()
+    if classifier.target is not None:
+        with_truth, others = ValueCohort.read(scores, labels), [Scores.read(folder) for folder in wanted.against]
+        trained = classifier.facts["cohort"]
+        found = validate_values(scores, with_truth, labels, subgroups=wanted.subgroups, others=others, trained=trained)
+        predictions = with_truth.predictions(classifier.source)
+        write_values(scores.folder, found, classifier.source, classifier.target, predictions)
+        return
     cohort = labelled_cohort(scores, labels)
     results = validate(scores, cohort, subgroups=wanted.subgroups, trained=classifier.facts["cohort"])
     pairs = []
@@ -136,10 +146,12 @@ def _facts(classifier: Classifier, rules: Rules, how: How) -> dict[str, object]:
         "source": classifier.source,
         "classes": list(classifier.classes),
         "positive": classifier.facts["positive"],
+        "target": classifier.facts.get("target"),
+        "target_settings": classifier.facts.get("target_settings"),
         "operating_point": str(rules.point) if rules.threshold is not None else "highest probability",
         "threshold": rules.threshold,
         "abstain": rules.abstain,
-        "calibration": classifier.facts["calibration"]["method"],
+        "calibration": (classifier.facts["calibration"] or {}).get("method"),
         "models": "trained on all patients" if how.final else "of the folds",
     }
 

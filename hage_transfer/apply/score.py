@@ -154,8 +154,8 @@ def checked_features(classifier: Classifier, path: Path, given: Given) -> Featur
     return replace(features, meta=replace(features.meta, encoder=classifier.facts["features"]["encoder"]))
 
 
-def read_scored(jobs: list[Job]) -> Scored:
-    """What jobs left, in their order.
+def read_scored(jobs: list[Job], n_main: int) -> Scored:
+    """What jobs left, in their order; by the spread of the first ``n_main`` scores models disagree.
 
     Raises:
         DataError: a file that is damaged.
@@ -173,6 +173,7 @@ def read_scored(jobs: list[Job]) -> Scored:
         tiles=np.array(joined("tiles"), dtype=np.int64),
         tile_distance=np.array(joined("tile_distance"), dtype=np.float64),
         stain_distance=np.array(joined("stain_distance"), dtype=np.float64),
+        n_main=n_main,
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import DataError
 from hage_transfer.running.failures import read_failures
+from hage_transfer.targets.make import target_of
 
 SCORES_FILE, FACTS_FILE, AS_RUN = "scores.csv", "apply.json", "as_run"
 _SHOWN = ("probability", "spread", "call", "calibrated", "doubt", "doubtful", "why")
@@ -65,7 +66,16 @@ class Scores(os.PathLike[str]):
 
     def table(self) -> pd.DataFrame:
         """What matters most, by slide or patch."""
-        return self._table.set_index(self._table.columns[0])[list(_SHOWN)]
+        return self._table.set_index(self._table.columns[0])[self.shown]
+
+    @property
+    def shown(self) -> list[str]:
+        """Columns that matter most."""
+        target = target_of(self.facts.get("target"))
+        if target is None:
+            return list(_SHOWN)
+        call = ["call"] if "call" in self._table.columns else []
+        return [*target.main_scores, "spread", *call, "doubt", "doubtful", "why"]
 
     @property
     def failures(self) -> dict[str, str]:
@@ -93,13 +103,19 @@ class Scores(os.PathLike[str]):
     def caption(self) -> str:
         """Which classifier called how many of what, and how."""
         facts, table = self.facts, self._table
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        doubtful = f"{int(table['doubtful'].sum())} doubtful"
+        target = target_of(facts.get("target"))
+        if target is not None:
+            medians = ", ".join(f"median {name} {table[name].median():.3g}" for name in target.main_scores)
+            of = f"{len(table)} scored by {facts['source']} ({target.kind})"
+            return f"{self.folder}: {of}: {medians}; {doubtful}{failed}"
         counts = ", ".join(f"{number} {name}" for name, number in table["call"].value_counts().items())
         at = facts["operating_point"]
         at += "" if facts["threshold"] is None else f", {facts['positive']} from {facts['threshold']:.3g} on"
-        failed = f", {len(self.failures)} failed" if self.failures else ""
         return (
-            f"{self.folder}: {len(table)} scored by {facts['source']} ({at}): {counts}; {int(table['doubtful'].sum())} "
-            f"doubtful, {int(table['abstained'].sum())} abstained{failed}; calibration: {facts['calibration']}"
+            f"{self.folder}: {len(table)} scored by {facts['source']} ({at}): {counts}; {doubtful}, "
+            f"{int(table['abstained'].sum())} abstained{failed}; calibration: {facts['calibration']}"
         )
 
 

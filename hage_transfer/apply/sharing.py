@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hage_transfer.apply.checks import licence_card
-from hage_transfer.apply.classifier import CARD_FILE, FACTS_FILE, Classifier, read_facts
+from hage_transfer.apply.classifier import CARD_FILE, FACTS_FILE, Classifier, read_facts, what_of
 from hage_transfer.errors import SharingError
 from hage_transfer.models.sharing import check_licence, check_repository, push_files
 
@@ -28,5 +28,5 @@ def push_classifier(folder: Path, repo_id: str, *, private: bool, allow_derivati
     """Uploads a classifier directory; result and errors as ``push_encoder``."""
     names = check_classifier_upload(folder, repo_id, allow_derivative=allow_derivative)
     facts = read_facts(folder)
-    message = f"Classifier of {' / '.join(facts['classes'])} on {facts['features']['encoder']}"
+    message = f"Classifier of {what_of(facts)} on {facts['features']['encoder']}"
     return push_files(folder, names, repo_id, private=private, message=message)

@@ -1,5 +1,6 @@
 """``training.csv`` of a classifier directory: what every training unit scored out of fold, and how far it lies."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,17 @@ from hage_transfer.apply.training_cohort import Cohort
 from hage_transfer.data.labels import LabelTable
 
 
-def training_table(predictions: Path, source: str, labels: LabelTable, cohort: Cohort) -> pd.DataFrame:
+def training_table(
+    predictions: Path, source: str, labels: LabelTable, cohort: Cohort, columns: Sequence[str], *, n_main: int
+) -> pd.DataFrame:
     """Units without their names, in the order of the label table; columns as ``Classifier.training`` says.
 
-    Probabilities are means over trials (and over the folds that tested a unit, where several did); ``spread`` is the
-    std over trials of the positive class, or of the class that varies most, mean over folds; empty with one trial.
+    Scores (``columns``) are means over trials (and over the folds that tested a unit, where several did); ``spread`` is
+    the std over trials of that of the first ``n_main`` which varies most, mean over folds; empty with one trial.
     """
     found = pd.read_csv(predictions, dtype=str, keep_default_na=False)
     found = found[found["source"] == source]
-    columns = [f"probability_{name}" for name in labels.classes]
+    columns = list(columns)
     found[columns] = found[columns].astype(np.float64)
     by_unit = found.groupby(labels.key_column)[columns].mean()
     groups = labels.keys if labels.groups is None else labels.groups
@@ -26,7 +29,7 @@ def training_table(predictions: Path, source: str, labels: LabelTable, cohort: C
     table[columns] = by_unit.reindex(labels.keys).to_numpy()
     table["spread"] = np.nan
     if found["trial"].nunique() > 1:
-        of_trials = found.groupby([labels.key_column, "fold"])[columns].std(ddof=0).max(axis=1)
+        of_trials = found.groupby([labels.key_column, "fold"])[columns[:n_main]].std(ddof=0).max(axis=1)
         table["spread"] = of_trials.groupby(level=0).mean().reindex(labels.keys).to_numpy()
     for name in ("tile_distances", "stain_distances"):
         column = np.full(len(labels), np.nan)

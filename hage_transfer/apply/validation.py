@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from hage_transfer.apply.labelled import (
     EXTERNAL,
@@ -22,6 +23,8 @@ from hage_transfer.compare.results import Results
 from hage_transfer.errors import ConfigError, DataError
 
 TASK = "apply"
+DOUBTFUL_SHARE = 0.2
+"""Of the units, beyond which the page warns."""
 _MOST_VALUES, _BINS, _FEW_PATIENTS = 8, 10, 12
 _OWN_COLUMNS = {"slide", "slide_id", "image_id", "key", "label", "target", "group", "case_id", "mpp"}
 
@@ -69,29 +72,10 @@ def validate(scores: Scores, cohort: Cohort, *, subgroups: Sequence[str], traine
 
 
 def subgroup_rows(cohort: Cohort, column: str) -> list[dict[str, Any]]:
-    """Metrics of the units of each value of a column; numbers of many values go into quarters.
-
-    Raises:
-        ConfigError: no such column, or too many values that are no numbers.
-    """
-    there = [name for name in cohort.table.columns if name not in _OWN_COLUMNS]
-    if column not in there:
-        raise ConfigError(
-            f"subgroups={column}: the label table has no such column; it has {', '.join(there) or 'none'}"
-        )
-    values = cohort.table[column].to_numpy(dtype=str)
-    order = np.argsort(values, kind="stable")
-    if len(np.unique(values)) > _MOST_VALUES:
-        numbers = pd.to_numeric(pd.Series(values), errors="coerce")
-        if numbers.isna().any():
-            raise ConfigError(f"subgroups={column}: {len(np.unique(values))} values that are no numbers; group them")
-        quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
-        order = np.argsort(numbers.to_numpy(), kind="stable")
-        around = numbers.groupby(quarters).agg(["min", "max"])
-        values = np.array([f"{around['min'][one]:g} to {around['max'][one]:g}" for one in quarters])
+    """Metrics of the units of each value of a column; errors as ``subgroups_of``."""
     rows = []
-    for value in dict.fromkeys(values[order]):
-        part = cohort.take(values == value)
+    for value, place in subgroups_of(cohort.table, column):
+        part = cohort.take(place)
         found = measured(part)
         shown = {name: found.get(name) for name in ("auc", "accuracy", "sensitivity", "specificity")}
         ends = interval_of("auc", part) if found["auc"] is not None else {"low": None, "high": None}
@@ -109,6 +93,30 @@ def subgroup_rows(cohort: Cohort, column: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def subgroups_of(table: pd.DataFrame, column: str) -> list[tuple[str, Bool[np.ndarray, " unit"]]]:
+    """Values of a column of the label table, and the units of each; numbers of many values go into quarters.
+
+    Raises:
+        ConfigError: no such column, or too many values that are no numbers.
+    """
+    there = [name for name in table.columns if name not in _OWN_COLUMNS]
+    if column not in there:
+        raise ConfigError(
+            f"subgroups={column}: the label table has no such column; it has {', '.join(there) or 'none'}"
+        )
+    values = table[column].to_numpy(dtype=str)
+    order = np.argsort(values, kind="stable")
+    if len(np.unique(values)) > _MOST_VALUES:
+        numbers = pd.to_numeric(pd.Series(values), errors="coerce")
+        if numbers.isna().any():
+            raise ConfigError(f"subgroups={column}: {len(np.unique(values))} values that are no numbers; group them")
+        quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
+        order = np.argsort(numbers.to_numpy(), kind="stable")
+        around = numbers.groupby(quarters).agg(["min", "max"])
+        values = np.array([f"{around['min'][one]:g} to {around['max'][one]:g}" for one in quarters])
+    return [(value, values == value) for value in dict.fromkeys(values[order])]
 
 
 def reliability(cohort: Cohort) -> list[dict[str, Any]]:
@@ -169,7 +177,7 @@ def _warnings(cohort: Cohort, scores: Scores, counts: Mapping[str, int], trained
     elif (n_patients := len(np.unique(cohort.groups))) < _FEW_PATIENTS:
         found.append(f"{n_patients} patients: 95% intervals of so few are too short (88% in truth where there are 7)")
     share = float(cohort.doubtful.mean())
-    if share > 0.2:
+    if share > DOUBTFUL_SHARE:
         found.append(
             f"{share:.0%} of these are doubtful (5% of units like training's would be): another population, stain or "
             "scanner"

@@ -36,7 +36,7 @@ _NAMES = {
 }
 _CURVES = {"platt": "Platt's curve", "isotonic": "an isotonic curve"}
 _POINTS = {"youden": "highest sensitivity + specificity (Youden)"}
-TABLES = ("intervals", "subgroups", "reliability", "decision_curve", "pairs")
+TABLES = ("intervals", "subgroups", "reliability", "decision_curve", "pairs", "horizons", "per_label")
 
 
 @dataclass(frozen=True)
@@ -50,33 +50,34 @@ class _OnNewPatients(Answer):
 
 
 def write_validation(out: Path, results: Results, source: str) -> None:
-    """Writes ``results.json``, a csv of every table that has rows, and the page."""
-    results.save(out / RESULTS_FILE)
-    for name in TABLES:
-        write_rows(out / f"{name}.csv", results.meta.get(name, []))
-    page = _page(out, results, source)
-    write_text(out / "report.md", render_markdown(page))
-    write_text(out / "report.html", render_html(page))
-
-
-def _page(out: Path, results: Results, source: str) -> Page:
+    """Writes the validation of a classifier of classes; see ``write_page``."""
     meta = results.meta
     found = {row["metric"]: row for row in meta["intervals"]}
     auc = found["auc"]
     interval = "" if auc["low"] is None else f" (95% by patient {auc['low']:.3f} to {auc['high']:.3f})"
     value = "not defined" if auc["value"] is None else f"{auc['value']:.3f}"
     sentence = f"{source}: AUC {value}{interval} over {meta['rows']} {meta['units']} of {meta['groups']} patients."
+    sections = [_numbers(meta), _calibration(meta), _subgroups(meta), pairs_section(meta)]
+    write_page(out, results, sentence, sections)
+
+
+def write_page(out: Path, results: Results, sentence: str, sections: Sequence[Section | None]) -> None:
+    """Writes ``results.json``, a csv of every table that has rows, and the page that says ``sentence`` first."""
+    results.save(out / RESULTS_FILE)
+    for name in TABLES:
+        write_rows(out / f"{name}.csv", results.meta.get(name, []))
     environment = json.loads((out / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     run = Run(out, "apply", results, (out / CONFIG_FILE).read_text(encoding="utf-8"), environment)
-    sections = [_numbers(meta), _calibration(meta), _subgroups(meta), _pairs(meta)]
-    return Page(
+    page = Page(
         title="External validation",
         question="What is the classifier worth on patients of another place?",
         answer=_OnNewPatients("not judged", sentence, ()),
         sections=tuple(section for section in sections if section is not None),
-        warnings=tuple(meta["warnings"]),
+        warnings=tuple(results.meta["warnings"]),
         reproduction=(reproduction_of(run),),
     )
+    write_text(out / "report.md", render_markdown(page))
+    write_text(out / "report.html", render_html(page))
 
 
 def _numbers(meta: Mapping[str, Any]) -> Section:
@@ -179,7 +180,8 @@ def _subgroups(meta: Mapping[str, Any]) -> Section | None:
     return Section(title="Subgroups", anchor="subgroups", tables=(table,))
 
 
-def _pairs(meta: Mapping[str, Any]) -> Section | None:
+def pairs_section(meta: Mapping[str, Any]) -> Section | None:
+    """Differences from other applications; None where there are none."""
     rows = meta.get("pairs", [])
     if not rows:
         return None

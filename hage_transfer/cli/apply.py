@@ -9,7 +9,7 @@ from rich.console import Console
 import hage_transfer as ht
 from hage_transfer.cli import options, printed
 
-_SHOWN, _MOST = ("probability", "spread", "call", "calibrated", "doubt", "why"), 20
+_MOST = 20
 _LOOKED = (
     "labels", "source", "out", "encoder_name", "encoder_sha256", "jobs", "engine", "address", "overwrite",
 )  # fmt: skip
@@ -85,10 +85,11 @@ def show_scores(scores: Any, console: Console) -> None:
     if scores is None:
         return
     frame = scores.frame()
-    table = printed.table(frame.columns[0], *_SHOWN)
-    for row in frame.head(_MOST).itertuples(index=False):
-        cells = [getattr(row, name) for name in _SHOWN]
-        table.add_row(row[0], *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells))
+    names = [name for name in scores.shown if name != "doubtful"]
+    table = printed.table(frame.columns[0], *names)
+    for row in frame.head(_MOST).to_dict("records"):
+        cells = [row[name] for name in names]
+        table.add_row(row[frame.columns[0]], *(f"{one:.3f}" if isinstance(one, float) else str(one) for one in cells))
     console.print(table)
     left = f" ({len(frame) - _MOST} more rows)" if len(frame) > _MOST else ""
     console.print(f"{scores.caption()}{left}", highlight=False)

@@ -83,11 +83,11 @@ class ValueScoring:
             key_column=labels.key_column,
             keys=labels.keys.tolist(),
             test_rows=self.tested.folds,
-            columns=self._columns,
+            columns=self.columns,
         )
         records = scored_records(predictions, task=task, folds=folds, measure=self.measure)
         claims = self._claims(predictions, records)
-        tables = {**claims, "horizons": self._horizons(predictions), "per_label": self._per_label(predictions)}
+        tables = {**claims, "horizons": self.horizons(predictions), "per_label": self.per_label(predictions)}
         for name, rows in tables.items():
             write_rows(folder / f"{name}.csv", rows)
         as_one, together = trials_as_one(predictions), dict[str, Any]()
@@ -102,11 +102,12 @@ class ValueScoring:
             "trials_as_one": together,
             "horizons": tables["horizons"],
             **claims,
-            "warnings": [*self.tested.meta(positive=None)["warnings"], *self._at_chance(claims["intervals"])],
+            "warnings": [*self.tested.meta(positive=None)["warnings"], *self.at_chance(claims["intervals"])],
         }
         return Results(records, meta)
 
-    def _columns(self, rows: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
+    def columns(self, rows: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
+        """What `predictions.csv` says of some rows: truth, call and scores."""
         labels = self.tested.labels
         values = labels.values[rows]  # type: ignore[index]
         label = values[:, 0] if self.target.kind == "regression" else labels.labels[rows]
@@ -117,9 +118,9 @@ class ValueScoring:
         names = list(dict.fromkeys(prediction.source for prediction in predictions))
         baseline = BASELINE if BASELINE in names else names[0]
         tests = fold_tests(records, self.target.metrics, self.tested.sizes, sources=names, baseline=baseline)
-        return {"intervals": [self._interval(predictions, name) for name in names], "paired_tests": tests}
+        return {"intervals": [self.interval(predictions, name) for name in names], "paired_tests": tests}
 
-    def _interval(self, predictions: Sequence[OutOfFold], source: str) -> dict[str, Any]:
+    def interval(self, predictions: Sequence[OutOfFold], source: str) -> dict[str, Any]:
         """The main metric's mean over folds and trials, with its 95% interval over units drawn again."""
         trials = [one.probabilities for one in predictions if one.source == source]
         rows = np.concatenate(list(self.tested.folds.values()))
@@ -130,20 +131,26 @@ class ValueScoring:
         found |= {"n_units": n_units, "method": None, "reason": None}
         if n_units < MIN_GROUPS:
             return found | {"reason": f"{n_units} {unit}s; an interval needs {MIN_GROUPS}"}
-        places = {name: place for place, name in enumerate(np.unique(self.units(rows)).tolist())}
-        drawn = np.random.default_rng(0).multinomial(n_units, np.full(n_units, 1 / n_units), size=N_RESAMPLES)
-        draws = []
-        for fold, of_fold in self.tested.folds.items():
-            own = drawn[:, [places[name] for name in np.unique(self.units(of_fold)).tolist()]]
-            draws += [self.target.resampled(*self.judged(fold, one), own) for one in trials]
-        known = np.isfinite(draws)
-        means = np.where(known, draws, 0.0).sum(axis=0)[known.any(axis=0)] / known.sum(axis=0)[known.any(axis=0)]
+        draws = self.draws(trials)
+        means = draws[np.isfinite(draws)]
         if len(means) < N_RESAMPLES / 2:
             return found | {"reason": "not defined in most draws: too few units or events, or too many to pair"}
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
         return found | {"low": low, "high": high, "method": f"bootstrap by {unit}"}
 
-    def _at_chance(self, intervals: Sequence[Mapping[str, Any]]) -> list[str]:
+    def draws(self, trials: Sequence[Float[np.ndarray, "row score"]]) -> Float[np.ndarray, " resample"]:
+        """The main metric's mean over folds and trials of units drawn again, the same units for any scores."""
+        names = np.unique(self.units(np.concatenate(list(self.tested.folds.values()))))
+        drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=N_RESAMPLES)
+        found = []
+        for fold, of_fold in self.tested.folds.items():
+            own = drawn[:, np.searchsorted(names, np.unique(self.units(of_fold)))]
+            found += [self.target.resampled(*self.judged(fold, one), own) for one in trials]
+        known = np.isfinite(found)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(known, found, 0.0).sum(axis=0) / known.sum(axis=0))
+
+    def at_chance(self, intervals: Sequence[Mapping[str, Any]]) -> list[str]:
         """Sources that score no better than one that knows nothing."""
         chance, found = self.target.chance, []
         for row in intervals:
@@ -157,7 +164,7 @@ class ValueScoring:
             log.warning("%s", line)
         return found
 
-    def _horizons(self, predictions: Sequence[OutOfFold]) -> list[dict[str, Any]]:
+    def horizons(self, predictions: Sequence[OutOfFold]) -> list[dict[str, Any]]:
         """AUC and Brier score by horizon, of every source, trial and fold of a survival target."""
         if self.target.kind != "survival":
             return []
@@ -169,7 +176,7 @@ class ValueScoring:
             for row in horizon_rows(*self.judged(fold, one.probabilities), times, training=self.trained(fold))
         ]
 
-    def _per_label(self, predictions: Sequence[OutOfFold]) -> list[dict[str, Any]]:
+    def per_label(self, predictions: Sequence[OutOfFold]) -> list[dict[str, Any]]:
         """AUC and average precision of every label, of every source, trial and fold of a target of several labels."""
         if not isinstance(self.target, MultiLabel):
             return []

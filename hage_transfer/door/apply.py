@@ -99,10 +99,12 @@ def apply(
     if not Path(classifier).is_dir():
         refuse_no_repository(os.fspath(classifier), what="classifier", maker="mil")
     from hage_transfer.apply.checks import check_terms  # torch: what is wrong so far was refused without it
+    from hage_transfer.apply.classifier import what_of
     from hage_transfer.apply.inputs import How
     from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
+    from hage_transfer.apply.valued_cohort import has_truth
     from hage_transfer.door.load_classifier import load_classifier
-    from hage_transfer.encode.bags import Workers, has_labels
+    from hage_transfer.encode.bags import Workers
     from hage_transfer.running.devices import resolve_device
 
     chosen = load_classifier(classifier, source=source, model=model)
@@ -131,12 +133,13 @@ def apply(
         wanted = Wanted(
             point,
             abstain,
-            labels=table.path if table.path is not None and has_labels(table.path) else None,
+            labels=table.path if table.path is not None and has_truth(table.path, chosen.facts) else None,
             subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
             against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
         )
         if (wanted.subgroups or wanted.against) and wanted.labels is None:
-            raise ConfigError("subgroups= and against= speak of true labels; give labels= with a column label")
+            wanted_columns = "a column label" if chosen.target is None else what_of(chosen.facts)
+            raise ConfigError(f"subgroups= and against= speak of true labels; give labels= with {wanted_columns}")
         return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
 
 

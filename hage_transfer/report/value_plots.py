@@ -8,6 +8,7 @@ import pandas as pd
 from hage_transfer.report.plots import INK, Plot, colour, draw_svg, shortened
 from hage_transfer.report.probe_plots import confusion_plot, learning_curve_plot
 from hage_transfer.report.runs import Run
+from hage_transfer.targets.base import Target
 from hage_transfer.targets.make import target_of
 from hage_transfer.targets.ordinal import Ordinal
 
@@ -22,14 +23,20 @@ _MOST_DOTS = 1500
 def value_plots(run: Run, predictions: pd.DataFrame) -> list[Plot]:
     """One a source, behind the curve of few labels where there is one."""
     target, curve = target_of(run.meta["target"]), learning_curve_plot(run)
-    found = [] if curve is None else [curve]
+    plots = [] if target is None else source_plots(target, predictions)
+    return plots if curve is None else [curve, *plots]
+
+
+def source_plots(target: Target, predictions: pd.DataFrame) -> list[Plot]:
+    """One a source; none of several labels."""
+    found = []
     for name in dict.fromkeys(predictions["source"].astype(str)):
         rows = predictions[predictions["source"] == name]
         if isinstance(target, Ordinal):
             found.append(confusion_plot(target.grades, predictions, name))
-        elif target is not None and target.kind == "survival":
+        elif target.kind == "survival":
             found.append(survival_plot(name, by_slide(rows)))
-        elif target is not None and target.kind == "regression":
+        elif target.kind == "regression":
             found.append(scatter_plot(name, by_slide(rows.assign(label=rows["label"].astype(float)))))
     return found
 
@@ -82,7 +89,7 @@ def survival_plot(source: str, rows: pd.DataFrame) -> Plot:
     )
     at_risk = "; ".join(f"{name} {', '.join(map(str, counts))}" for name, counts in left.items())
     alt = (
-        f"Kaplan-Meier curves of {source}, above and below the median out-of-fold risk of each fold; log-rank p "
+        f"Kaplan-Meier curves of {source}, above and below the median risk of each fold; log-rank p "
         f"{_p(p_value)}; at risk at times {', '.join(f'{tick:.3g}' for tick in ticks)}: {at_risk}"
     )
     return Plot(f"Survival by risk, {shortened(source)}", draw_svg(draw, inches=_INCHES), alt, data)
@@ -99,7 +106,7 @@ def scatter_plot(source: str, rows: pd.DataFrame) -> Plot:
         axes.plot(true[shown], said[shown], "o", ms=2.6, color=colour(0), alpha=0.5, mec="none")
         slope, start = np.polyfit(true, said, 1)
         axes.plot(ends, [slope * end + start for end in ends], "-", color=INK, lw=1)
-        axes.set(xlabel="True", ylabel="Predicted out of fold")
+        axes.set(xlabel="True", ylabel="Predicted")
 
     alt = f"Predicted against true of {source}, {len(true)} rows of all folds; dotted: equal; line: least squares"
     return Plot(f"Predicted and true, {shortened(source)}", draw_svg(draw), alt, rows[["fold", "label", "predicted"]])

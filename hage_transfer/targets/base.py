@@ -43,6 +43,11 @@ class Target(ABC):
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores, as `predictions.csv` has them."""
 
+    @property
+    def main_scores(self) -> tuple[str, ...]:
+        """Scores of one scale, by whose spread models disagree: all of them, or the one that says most."""
+        return self.score_names
+
     def fit(self, values: Float[np.ndarray, "train value"]) -> Fitted:
         """What is taken of the training rows before there is a network."""
         return ()
@@ -88,6 +93,10 @@ class Target(ABC):
         self, values: np.ndarray, scores: np.ndarray, weights: Int[np.ndarray, "draw unit"]
     ) -> Float[np.ndarray, " draw"]:
         """The main metric of units drawn again, as often as ``weights`` says; NaN where it is not defined."""
+
+    @abstractmethod
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """A cohort's values in a few numbers."""
 
     @abstractmethod
     def columns(self, values: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:

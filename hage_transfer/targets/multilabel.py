@@ -90,6 +90,12 @@ class MultiLabel(Target):
             there = np.isfinite(found)
             return np.where(there, found, 0.0).sum(axis=0) / there.sum(axis=0)
 
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """Rows that have each label, and of how many it is known."""
+        counts = {name: values[:, place] for place, name in enumerate(self.names)}
+        found = {name: float(np.nansum(one)) for name, one in counts.items()}
+        return found | {f"{name} known": float((~np.isnan(one)).sum()) for name, one in counts.items()}
+
     def columns(self, values: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
         """Every label as the table has it."""
         return {f"label_{name}": values[:, place] for place, name in enumerate(self.names)}

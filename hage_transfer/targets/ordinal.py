@@ -86,6 +86,10 @@ class Ordinal(Target):
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 - (apart * table).sum(axis=(1, 2)) / (apart * by_chance).sum(axis=(1, 2))
 
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """Rows of each grade."""
+        return {name: float((values[:, 0] == place).sum()) for place, name in enumerate(self.grades)}
+
     def columns(self, values: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
         """The median grade."""
         return {"predicted": np.array(self.grades, dtype=object)[self.called(scores)]}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from hage_transfer.csv_table import as_number, csv_table, is_missing
 from hage_transfer.data.labels import GROUP_COLUMNS, KEY_COLUMNS, LabelTable, key_column, read_labels
@@ -60,23 +61,35 @@ def with_target(labels: LabelTable, settings: ValueSettings, path: Path) -> tupl
             group with several values of survival; all censored; all values equal.
         ConfigError: scikit-survival is missing.
     """
+    path = settings.table or path
+    labels, values = read_values(labels, settings, path)
+    target, values = make_target(settings, values, path)
+    labels = replace(labels, values=values, needed=(EVENT,) if settings.kind == "survival" else ())
+    if settings.kind == "survival":
+        one_value_a_group(labels, path)
+    return replace(labels, labels=strata(labels, target, path)), target
+
+
+def read_values(
+    labels: LabelTable, settings: ValueSettings, path: Path
+) -> tuple[LabelTable, Float[np.ndarray, "row value"]]:
+    """Rows that have a value, and what the cells say; errors as ``with_target``."""
     if isinstance(settings, SurvivalSettings):
         check_installed()
-    path = settings.table or path
     columns, read = _columns(settings)
     found = _read(path, columns, read, labels, may_miss=settings.missing == "drop")
     rows = np.flatnonzero([one is not None for one in found])
     if len(rows) < len(labels):
         log.warning("%s: %d of %d rows have no value and are left out", path, len(labels) - len(rows), len(labels))
         labels = labels.take(rows)
-    values = np.array([one for one in found if one is not None], dtype=np.float64)
-    if not len(values):
+    if not len(rows):
         raise DataError(f"{path}: no row has a value in {', '.join(columns)}; look at target.* and the table")
-    target, values = make_target(settings, values, path)
-    labels = replace(labels, values=values, needed=(EVENT,) if settings.kind == "survival" else ())
-    if settings.kind == "survival":
-        _one_value_a_group(labels, path)
-    return replace(labels, labels=strata(labels, target, path)), target
+    return labels, np.array([one for one in found if one is not None], dtype=np.float64)
+
+
+def value_columns(settings: ValueSettings) -> list[str]:
+    """Columns of a table that a target's values are read from."""
+    return _columns(settings)[0]
 
 
 def refuse_numbers(labels: LabelTable, where: Path | str) -> None:
@@ -219,7 +232,8 @@ def _grade(settings: OrdinalSettings, cell: str) -> float:
     return float(settings.order.index(cell))
 
 
-def _one_value_a_group(labels: LabelTable, path: Path) -> None:
+def one_value_a_group(labels: LabelTable, path: Path) -> None:
+    """Raises DataError where a group has several values."""
     if labels.groups is None or labels.values is None:
         return
     seen: dict[str, tuple[float, ...]] = {}

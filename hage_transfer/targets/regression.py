@@ -78,6 +78,10 @@ class Regression(Target):
             spread = [share @ one**2 - mean**2 for one, mean in zip((true, said), means, strict=True)]
             return both / np.sqrt(np.clip(spread[0] * spread[1], 0, None))
 
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """Mean, standard deviation and ends."""
+        return {"mean": values.mean(), "std": values.std(), "lowest": values.min(), "highest": values.max()}
+
     def columns(self, values: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
         """None: the label is the number."""
         return {}

@@ -33,6 +33,11 @@ class _Survival(Target):
         """Risk, then survival at each horizon."""
         return ("risk", *(f"survival_{time:.6g}" for time in self.horizons))
 
+    @property
+    def main_scores(self) -> tuple[str, ...]:
+        """The risk."""
+        return ("risk",)
+
     def measure(self, values: np.ndarray, scores: np.ndarray, *, training: np.ndarray) -> dict[str, float | None]:
         """See ``survival_metrics``."""
         return survival_metrics(values, scores, self.horizons, training=training)
@@ -40,6 +45,13 @@ class _Survival(Target):
     def resampled(self, values: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Harrell's C of every draw from one table of pairs."""
         return concordance_draws(values, scores[:, 0], weights)
+
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """Events, those censored, and the median time of each."""
+        seen = values[:, 1] > 0
+        times = {"events": values[seen, 0], "censored": values[~seen, 0]}
+        medians = {f"median time of {name}": float(np.median(found)) for name, found in times.items() if len(found)}
+        return {name: float(len(found)) for name, found in times.items()} | medians
 
     def columns(self, values: np.ndarray, scores: np.ndarray) -> Mapping[str, np.ndarray]:
         """Time and event."""
@@ -80,9 +92,10 @@ class Cox(_Survival):
         return (shift, *(float(steps[time[event] <= horizon].sum()) for horizon in self.horizons))
 
     def scores(self, outputs: np.ndarray, fitted: Fitted) -> np.ndarray:
-        """Risk, and exp(-H0(t) exp(r))."""
-        hazard = np.exp(np.clip(outputs - fitted[0], -50, 50)) * np.array(fitted[1:])
-        return np.hstack([outputs, np.exp(-hazard)])
+        """Risk, from the mean of the training rows, so that folds share its zero; and exp(-H0(t) exp(r))."""
+        risk = outputs - fitted[0]
+        hazard = np.exp(np.clip(risk, -50, 50)) * np.array(fitted[1:])
+        return np.hstack([risk, np.exp(-hazard)])
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,8 @@ def test_the_published_survival_recipe_says_that_made_up_features_know_nothing(t
 
 def test_a_published_split_with_a_patient_on_two_sides_is_refused(tmp_path, real_data):
     published = real_data / "tcga_brca" / "survival"
-    (tmp_path / "splits").mkdir()
+    for name in ("splits", "features"):
+        (tmp_path / name).mkdir()
     table = pd.read_csv(published / "tcga_brca_split_0.csv", index_col=0)
     table.loc[0, "val"] = table.loc[5, "train"]
     table.to_csv(tmp_path / "splits" / "x_split_0.csv")

@@ -1,0 +1,225 @@
+"""Classifier directories of targets beyond classes: applied to new units they score as the run's models do."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from feature_meta import feature_meta
+from scipy.stats import pearsonr
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sksurv.metrics import brier_score, concordance_index_censored
+from sksurv.util import Surv
+
+import hage_transfer as ht
+from hage_transfer.cli.main import run as hage
+from hage_transfer.data.feature_file import read_features, write_features
+from hage_transfer.mil.checkpoint import fold_models
+from hage_transfer.probes.checkpoint import read_probes
+
+GRADES = ["low", "middle", "high"]
+KINDS = {
+    "cox": {"kind": "survival"},
+    "hazards": {"kind": "survival", "loss": "hazards", "bins": 3},
+    "regression": {"kind": "regression", "column": "amount"},
+    "ordinal": {"kind": "ordinal", "column": "grade", "order": GRADES},
+    "numbered": {"kind": "ordinal", "column": "number"},
+    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"], "missing": "allow"},
+}
+SMALL = {
+    "model": {"hidden_dim": 0, "attention_dim": 4, "dropout": 0},
+    "train": {"epochs": 3, "validation": 0, "repeats": 2, "final": True, "bags_per_step": 8, "learning_rate": 0.05},
+    "split": {"folds": 2},
+}
+
+
+def _cohort(folder, n_units, seed, prefix):
+    """Bags and patches of patients (two units each of the first four), and all that follows from a number each has."""
+    rng = np.random.default_rng(seed)
+    patient = np.maximum(np.arange(n_units), 4) - 4 * (np.arange(n_units) < 4)
+    patient[:4] = np.arange(4) + 4
+    truth = rng.normal(size=n_units)[patient]
+    time, end = rng.exponential(10 * np.exp(-1.5 * truth)), rng.exponential(60, size=n_units)
+    table = pd.DataFrame({"slide": [f"{prefix}{k}" for k in range(n_units)], "group": [f"p{k}" for k in patient]})
+    table["time"], table["event"] = np.minimum(time, end).round(6)[patient], (time <= end).astype(int)[patient]
+    table["amount"] = (100 + 20 * truth).round(6)
+    steps = np.digitize(truth, [-0.5, 0.5])
+    table["grade"], table["number"] = np.array(GRADES)[steps], steps + 1
+    table["er"], table["pr"] = (truth > 0).astype(float), (truth < 0.3).astype(float)
+    table.loc[9:10, "pr"] = np.nan
+    table["site"] = np.where(np.arange(n_units) % 2, "north", "south")
+    bags = [(0.3 * rng.normal(size=(5, 3)) + [value, 0, 0]).astype(np.float32) for value in truth]
+    coords = np.stack([np.arange(5) * 224, np.zeros(5, dtype=int)], axis=1)
+    for name, rows in zip(table.slide, bags, strict=True):
+        write_features(folder / "bags" / f"{name}.h5", rows, feature_meta(name), coords=coords)
+    table.to_csv(folder / "slides.csv", index=False)
+    patches = folder / "patches"
+    patches.mkdir()
+    table.rename(columns={"slide": "key"}).to_csv(patches / "labels.csv", index=False)
+    means = np.stack([rows.mean(axis=0) for rows in bags])
+    write_features(patches / "features.h5", means, feature_meta("set", mpp_um_per_px=None), keys=table.slide.tolist())
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    """Patients to train on, and new ones."""
+    root = tmp_path_factory.mktemp("cohorts")
+    _cohort(root / "old", 40, 0, "s")
+    _cohort(root / "new", 24, 1, "n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run_of(cohorts):
+    """The MIL run of a kind, made once."""
+    made = {}
+
+    def run(kind):
+        if kind not in made:
+            data = {"layout": "features", "root": cohorts / "old/bags", "labels": cohorts / "old/slides.csv"}
+            made[kind] = ht.mil({"data": data, "target": KINDS[kind], **SMALL}, out=cohorts / f"run-{kind}")
+        return made[kind]
+
+    return run
+
+
+def _alone(run, place):
+    return shutil.copytree(run.folder / "classifier/frozen", place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_moved_directory_scores_new_slides_as_the_run_s_models_do(tmp_path, cohorts, run_of, kind):
+    run = run_of(kind)
+    alone = _alone(run, tmp_path / "alone")
+    scores = ht.apply(alone, cohorts / "new/bags", out=tmp_path / "new", device="cpu")
+    names, models = list(ht.load_classifier(alone).score_names), fold_models(run.folder, source="frozen")
+    assert len(models) == 4 and len(scores) == 24 and scores["models"].eq(4).all()
+    for row in scores.frame().iloc[::5].to_dict("records"):
+        found = read_features(cohorts / "new/bags" / f"{row['slide']}.h5")
+        tiles, coords = torch.from_numpy(found.features), torch.from_numpy(found.coords)
+        every = np.stack([one.scores(one(tiles, coords).logits)[0] for one in models])
+        np.testing.assert_allclose([row[name] for name in names], every.mean(axis=0), rtol=2e-5, atol=1e-6)
+        main = every[:, :1] if "risk" in names else every
+        assert row["spread"] == pytest.approx(main.std(axis=0).max(), rel=1e-4, abs=1e-6)
+        if "ordinal" in str(KINDS[kind]):
+            middle = int(np.searchsorted(np.cumsum(every.mean(axis=0)), 0.5))
+            assert str(row["call"]) == (GRADES if kind == "ordinal" else ["1", "2", "3"])[middle]
+    assert scores["doubt"].notna().all()
+    card = (alone / "README.md").read_text()
+    assert KINDS[kind]["kind"] in card and "probability" not in card.split("## Limits")[1]
+    assert KINDS[kind]["kind"] in scores.caption() and KINDS[kind]["kind"] in repr(ht.load_classifier(alone))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_true_values_make_it_a_validation_by_the_target_s_metrics(tmp_path, cohorts, run_of, kind):
+    labels = cohorts / "new/slides.csv"
+    scores = ht.apply(run_of(kind), cohorts / "new/bags", labels=labels, subgroups="site", out=tmp_path / "new")
+    found, table = ht.read_results(tmp_path / "new"), pd.read_csv(labels)
+    joined = scores.frame().merge(table, on="slide")
+    by_patient = joined.groupby("group", sort=False).mean(numeric_only=True)
+    main = found.meta["intervals"][0]
+    if kind in ("cox", "hazards"):
+        event = by_patient.event > 0
+        assert main["metric"] == "c_index"
+        assert main["value"] == pytest.approx(concordance_index_censored(event, by_patient.time, by_patient.risk)[0])
+        truth, horizon = Surv.from_arrays(event, by_patient.time), found.meta["horizons"][0]
+        predicted = by_patient[[f"survival_{horizon['time']:.6g}"]]
+        wanted = brier_score(truth, truth, predicted, [horizon["time"]])[1][0]
+        assert horizon["brier"] == pytest.approx(wanted, abs=1e-9)
+    elif kind == "regression":
+        assert main["value"] == pytest.approx(pearsonr(by_patient.amount, by_patient.predicted).statistic)
+    elif kind == "multilabel":
+        known = by_patient.pr.notna()
+        aucs = (
+            roc_auc_score(by_patient.er, by_patient.probability_er),
+            roc_auc_score(by_patient.pr[known], by_patient.probability_pr[known]),
+        )
+        assert main["value"] == pytest.approx(np.mean(aucs)) and found.meta["per_label"][1]["known"] == known.sum()
+    else:
+        names = GRADES if kind == "ordinal" else ["1", "2", "3"]
+        shares = by_patient[[f"probability_{name}" for name in names]].to_numpy()
+        called = (1 - np.cumsum(shares, axis=1)[:, :-1] > 0.5).sum(axis=1)
+        assert main["value"] == pytest.approx(cohen_kappa_score(by_patient.number - 1, called, weights="quadratic"))
+    assert main["low"] < main["value"] < main["high"]
+    assert found.meta["groups"] == table.group.nunique() == 20
+    groups = pd.read_csv(tmp_path / "new/subgroups.csv")
+    assert groups["rows"].tolist() == [12, 12] and groups[main["metric"]].notna().all()
+    page = (tmp_path / "new/report.md").read_text()
+    assert f"{main['value']:.3f}" in page and "in training" in page
+    plots = {"survival": "Survival by risk", "regression": "Predicted and true", "ordinal": "Confusion"}
+    assert plots.get(KINDS[kind]["kind"], "By label") in page
+
+
+def test_two_survival_classifiers_are_compared_on_the_same_patients(tmp_path, cohorts, run_of, capsys):
+    bags, labels = cohorts / "new/bags", cohorts / "new/slides.csv"
+    run = run_of("cox")
+    ht.apply(run, bags, out=tmp_path / "all", final=True)
+    command = ["apply", str(run.folder), str(bags), "--labels", str(labels), "--out", str(tmp_path / "folds")]
+    assert hage([*command, "--against", str(tmp_path / "all")]) == 0
+    (pair,) = pd.read_csv(tmp_path / "folds/pairs.csv").to_dict("records")
+    assert pair["metric"] == "c_index" and pair["low"] <= pair["difference"] <= pair["high"]
+    out = capsys.readouterr().out
+    assert "risk" in out and "on new patients" in out and "calibrated" not in out
+    ht.apply(run_of("hazards"), bags, out=tmp_path / "other")
+    with pytest.raises(ht.DataError, match="learnt other targets"):
+        ht.apply(run, bags, labels=labels, against=tmp_path / "other", out=tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"operating_point": "sensitivity=0.9"}, r"operating_point=sensitivity=0.9: is of classes, .*survival \(time"),
+        ({"abstain": 0.1}, "abstain=0.1: is of classes"),
+        ({"subgroups": "site"}, r"speak of true labels; give labels= with survival \(time"),
+    ],
+)
+def test_what_is_of_classes_is_refused_by_name(tmp_path, cohorts, run_of, options, message):
+    with pytest.raises(ht.ConfigError, match=message):
+        ht.apply(run_of("cox"), cohorts / "new/bags", out=tmp_path / "new", **options)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("number", 9, "number 9 is none of the classifier's grades"),
+        ("number", "x", "line 2: number 'x' is no number"),
+        ("slide", [f"x{k}" for k in range(24)], "labels none of the 24 that were scored"),
+    ],
+)
+def test_truth_that_is_not_the_target_s_is_refused_by_name(tmp_path, cohorts, run_of, column, value, message):
+    table = pd.read_csv(cohorts / "new/slides.csv").astype({column: object})
+    table.loc[[0] if not isinstance(value, list) else slice(None), column] = value
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(ht.DataError, match=message):
+        ht.apply(run_of("numbered"), cohorts / "new/bags", labels=tmp_path / "labels.csv", out=tmp_path / "new")
+
+
+def test_an_interrupted_application_goes_on_to_the_same_bytes(tmp_path, cohorts, run_of):
+    whole = ht.apply(run_of("cox"), cohorts / "new/bags", out=tmp_path / "whole")
+    bytes_of = (whole.folder / "scores.csv").read_bytes()
+    for place, done in enumerate(sorted((whole.folder / "units").glob("*.json"))):
+        if place % 2:
+            done.unlink()
+    (whole.folder / "scores.csv").unlink()
+    ht.apply(run_of("cox"), cohorts / "new/bags", out=tmp_path / "whole")
+    assert (whole.folder / "scores.csv").read_bytes() == bytes_of
+
+
+@pytest.mark.parametrize("kind", ["cox", "hazards", "regression", "ordinal", "multilabel"])
+def test_probes_of_targets_leave_directories_that_apply(tmp_path, cohorts, kind):
+    config = {"features": cohorts / "old/patches", "target": KINDS[kind], "split": {"folds": 2}}
+    train, sources = (
+        {"min_steps": 50, "learning_rate": 0.02},
+        {"frozen": {"features": cohorts / "old/patches/features.h5"}},
+    )
+    run = ht.probe({**config, "train": train, "sources": sources}, out=tmp_path / "run")
+    alone = _alone(run, tmp_path / "alone")
+    given, labels = cohorts / "new/patches/features.h5", cohorts / "new/patches/labels.csv"
+    scores = ht.apply(alone, given, labels=labels, out=tmp_path / "new")
+    probes = read_probes(alone / "models/trial_0.safetensors").only(final=False)
+    wanted = probes.scores(read_features(given).features).mean(axis=0)
+    names = list(ht.load_classifier(alone).score_names)
+    np.testing.assert_allclose(scores.frame()[names].to_numpy(), wanted, rtol=2e-5, atol=1e-6)
+    main = ht.read_results(tmp_path / "new").meta["intervals"][0]
+    assert main["low"] < main["value"] < main["high"]
