@@ -230,7 +230,7 @@ class Worker:
             error = DataError(f"its file changed {_AGAIN + 1} times while it was encoded; run again once it is whole")
             self._settle(work.item, "failed", str(error), error=error)
         else:
-            log.warning("%s was replaced while it was encoded; it is encoded again", name)
+            log.warning("%s: an image was replaced while it was encoded; it is encoded again", name)
             self._replaced.append(work.item)
         self._let_go(work)
         return True

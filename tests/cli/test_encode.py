@@ -225,7 +225,7 @@ def test_an_image_that_is_replaced_while_it_is_encoded_is_done_again(request, mo
     seen = replacing(monkeypatch, image, times=1)
     encode(kind, config)
     assert len(seen) >= 2
-    assert "was replaced while it was encoded; it is encoded again" in caplog.text
+    assert "an image was replaced while it was encoded; it is encoded again" in caplog.text
     found = written(config)
     monkeypatch.undo()
     encode(kind, config)  # what is stamped is the image that is there

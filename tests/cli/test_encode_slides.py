@@ -315,7 +315,7 @@ def test_a_slide_that_is_replaced_while_it_is_encoded_is_done_again(slides, monk
     seen = replacing(slides, monkeypatch, times=1)
     encode_all(slides, **PLAIN)
     assert len(seen) == 2
-    assert "a was replaced while it was encoded; it is encoded again" in caplog.text
+    assert "a: an image was replaced while it was encoded; it is encoded again" in caplog.text
     assert {row["status"] for row in status_of(slides).values()} == {"done"}
     twice = bytes_of(slides)
     monkeypatch.undo()
