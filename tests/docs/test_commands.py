@@ -201,7 +201,7 @@ def test_shell_blocks_are_right_shell() -> None:
 
 
 def test_every_block_has_a_kind_that_this_test_knows() -> None:
-    odd = {str(b): b.kind for b in BLOCKS if b.kind not in ("", "bash", "sh", "python", "json", "yaml")}
+    odd = {str(b): b.kind for b in BLOCKS if b.kind not in ("", "bash", "sh", "python", "json", "yaml", "bibtex")}
     assert not odd, "give commands as bash, so that they are run"
     hidden = [str(b) for b in BLOCKS if b.kind == "" and re.search(r"^(\$ )?hage \w+ ", b.text, re.M)]
     assert not [name for name in hidden if not name.startswith("docs/index.md")], "a command in a block without a kind"

@@ -211,5 +211,5 @@ def test_meta_says_what_the_embeddings_have_read(config, tmp_path):
     assert meta["unseen"] == ["A", "B"]
     assert "have read the unseen genes' counts in the training sections" in meta["embeddings"]
     external = config.model_copy(update={"genes": config.genes.model_copy(update={"embeddings": tmp_path / "g2v.txt"})})
-    assert "external" in zero_shot_meta(genes, external)["embeddings"]
+    assert "from a file, whose counts its card or its maker knows" in zero_shot_meta(genes, external)["embeddings"]
     assert zero_shot_meta(None, config) is None
