@@ -1,4 +1,4 @@
-"""Why a slide was called: the attention of the models that tested it, and what each tile alone would be called."""
+"""Why a slide was called: the attention of the models that tested it, and what they say of each tile alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,12 @@ from hage_transfer.errors import DataError
 from hage_transfer.mil.checkpoint import FoldModel
 from hage_transfer.mil.models import TilewiseMIL
 from hage_transfer.running.run_directory import RESULTS_FILE
+from hage_transfer.targets.make import target_of
+from hage_transfer.targets.shown import Shown, shown_numbers, shown_values
 
 _TILES_AT_A_TIME = 4096
 _TOLERANCE = 2e-3
-"""Between a probability computed anew and the one in predictions.csv: other devices round otherwise."""
+"""Between a probability or score computed anew and that in predictions.csv: other devices round otherwise."""
 NEARLY_EVEN = 0.98
 EVEN, ONE_TILE = "mean", "max"
 """Kinds of pooling whose attention says little: the same for every tile; all on one."""
@@ -32,8 +34,9 @@ class HeldOutSlide:
 
     Attributes:
         name: the slide's.
-        label: its true class.
-        probabilities: (fold, trial) to the probability of each class; several folds where test folds overlap.
+        label: its true class, or what the table says of a target.
+        probabilities: (fold, trial) to the probability of each class, or to the scores of a target; several folds where
+            test folds overlap.
     """
 
     name: str
@@ -52,8 +55,8 @@ class Explanation:
 
     Attributes:
         slide: as tested.
-        classes: names, in the order of every class axis.
-        probabilities: of the slide, mean over models.
+        classes: names, in the order of every class axis: of a target, those of ``shown``.
+        probabilities: of the slide, mean over models; of a target, the numbers of ``shown``, as in the next but one.
         attention: of each tile, mean over models; sums to 1. Models with an attention for every class give that of the
             class that they predict together.
         tile_probabilities: of each tile as if it were the whole slide, mean over models; None where a model does not
@@ -61,6 +64,7 @@ class Explanation:
         agreement: Spearman correlation of attention between models, mean over pairs; NaN with one model, or where
             attention is even.
         kind: of the models (`abmil`, ...).
+        shown: numbers of a target, in place of probabilities of classes; empty for classes.
     """
 
     slide: HeldOutSlide
@@ -70,6 +74,23 @@ class Explanation:
     tile_probabilities: Float[np.ndarray, "tile class"] | None
     agreement: float
     kind: str
+    shown: tuple[Shown, ...] = ()
+
+    @property
+    def call(self) -> str:
+        """What the models say of the slide."""
+        if not self.shown:
+            return f"called {self.predicted}, p {self.probability:.2f}"
+        pairs = zip(self.shown, self.probabilities, strict=True)
+        return ", ".join(f"{one.unit} {value:.3g}" for one, value in pairs)
+
+    @property
+    def tile_columns(self) -> dict[str, Float[np.ndarray, " tile"]]:
+        """What each tile alone scores, by column; empty where this is not known."""
+        if self.tile_probabilities is None:
+            return {}
+        names = [one.name for one in self.shown] or [f"probability_{name}" for name in self.classes]
+        return dict(zip(names, self.tile_probabilities.T, strict=True))
 
     @property
     def predicted(self) -> str:
@@ -109,6 +130,9 @@ class Explanation:
             found.append(f"attention is nearly even (entropy {self.entropy:.3f} of 1): its pattern decided little")
         if self.agreement < 0.5:
             found.append(f"models disagree where to look (mean rank correlation {self.agreement:.2f})")
+        if self.shown:
+            named = " and ".join(one.name for one in self.shown)
+            return found + ([] if self.tile_columns else [f"the models score no tile on its own: no map of {named}"])
         alone = self._alone(deciding)
         if alone is not None and alone < 1 / len(self.classes):
             found.append(f"deciding tiles alone speak against the call (mean p of {self.predicted} {alone:.2f})")
@@ -132,8 +156,13 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
     path = run / "predictions.csv"
     found: dict[str, tuple[str, dict[tuple[str, int], np.ndarray]]] = {}
     with csv_table(path, absent="no such file; run `mil` to its end first") as table:
+        results = Results.load(run / RESULTS_FILE) if (run / RESULTS_FILE).is_file() else None
+        target = None if results is None else target_of(results.meta.get("target"))
         classes = [name for name in table.columns if name.startswith("probability_")]
-        missing = [name for name in ("source", "trial", "slide", "fold", "label") if name not in table.columns]
+        classes = classes if target is None else list(target.score_names)
+        missing = [
+            name for name in ("source", "trial", "slide", "fold", "label", *classes) if name not in table.columns
+        ]
         if missing or not classes:
             raise DataError(f"{path}: no column {', '.join(missing) or 'probability_<class>'}; not written by `mil`")
         n_rows = 0
@@ -143,8 +172,8 @@ def read_held_out(run: Path, source: str) -> dict[str, HeldOutSlide]:
                 _, tested = found.setdefault(row["slide"], (row["label"], {}))
                 trial, probabilities = _numbers(path, line, row, classes)
                 tested[row["fold"], trial] = probabilities
-    if (run / RESULTS_FILE).is_file():
-        check_prediction_rows(path, n_rows, Results.load(run / RESULTS_FILE).meta)
+    if results is not None:
+        check_prediction_rows(path, n_rows, results.meta)
     if not found:
         raise DataError(f"{path}: has no prediction of source {source}; run `mil` to its end first")
     return {name: HeldOutSlide(name, label, tested) for name, (label, tested) in found.items()}
@@ -167,6 +196,8 @@ def explain(
     models: Mapping[tuple[str, int], FoldModel],
     features: Mapping[int, Float[np.ndarray, "tile feature"]],
     coords: Int[np.ndarray, "tile 2"] | None = None,
+    *,
+    column: str = "value",
 ) -> Explanation:
     """Runs the models that tested a slide on its tiles.
 
@@ -175,53 +206,65 @@ def explain(
         models: of every fold that tested it and every trial.
         features: of its tiles, by trial.
         coords: where they lie, level-0 px, for models that ask.
+        column: of the table, that the models of a number predict.
 
     Raises:
         DataError: a probability is not the one that the run wrote, so features or models are others since.
     """
     attention, probabilities, of_tiles = [], [], []
     tilewise = all(isinstance(model.model, TilewiseMIL) for model in models.values())
+    first = next(iter(models.values()))
+    target = target_of(first.meta.get("target"))
     for key, written in slide.probabilities.items():
         model = models[key]
         rows = torch.from_numpy(features[key[1]])
         with torch.inference_mode():
             output = model(rows, None if coords is None else torch.from_numpy(coords))
-        now = output.logits.softmax(1)[0].double().cpu().numpy()
-        if np.abs(now - written).max() > _TOLERANCE:
+        now = model.scores(output.logits)[0]
+        is_number = target is not None and target.kind == "regression"
+        scale = model.meta["fitted"][1] if is_number else np.maximum(1, np.abs(written))
+        apart = np.abs(now - written) / scale
+        if apart.max() > _TOLERANCE:
             raise DataError(
-                f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now.max():.3f} for its class, "
-                f"predictions.csv says {written[now.argmax()]:.3f}: its features or "
-                "models are others since; run `mil` again"
+                f"{slide.name}: trial {key[1]} of fold {key[0]} now gives {now[apart.argmax()]:.4g}, predictions.csv "
+                f"says {written[apart.argmax()]:.4g}: its features or models are others since; run `mil` again"
             )
-        probabilities.append(now)
-        of_model = output.attention if output.of_classes is None else output.of_classes[0]
+        probabilities.append(_shown(model, now[None])[0])
+        of_model = output.attention if target is not None or output.of_classes is None else output.of_classes[0]
         attention.append(of_model.double().cpu().numpy())
         if tilewise:
-            of_tiles.append(_tile_probabilities(model, rows))
-    first = next(iter(models.values()))
+            of_tiles.append(_shown(model, _tile_scores(model, rows)))
+    shown = () if target is None else shown_numbers(target, column=column)
     together = np.mean(probabilities, axis=0)
     attention = [of_model[together.argmax() if len(of_model) > 1 else 0] for of_model in attention]
     mean = np.mean(attention, axis=0)
     return Explanation(
         slide=slide,
-        classes=tuple(first.classes),
+        classes=tuple(one.name for one in shown) or tuple(first.classes),
         probabilities=together,
         attention=mean / mean.sum(),
         tile_probabilities=np.mean(of_tiles, axis=0) if tilewise else None,
         agreement=_agreement(attention),
         kind=str(first.meta["model"]["kind"]),
+        shown=shown,
     )
 
 
+def _shown(model: FoldModel, scores: Float[np.ndarray, "bag score"]) -> Float[np.ndarray, "bag number"]:
+    """What of a model's scores may be averaged over models, and shown."""
+    target = target_of(model.meta.get("target"))
+    return scores if target is None else shown_values(target, scores)
+
+
 @torch.inference_mode()
-def _tile_probabilities(model: FoldModel, rows: torch.Tensor) -> Float[np.ndarray, "tile class"]:
+def _tile_scores(model: FoldModel, rows: torch.Tensor) -> Float[np.ndarray, "tile score"]:
     """Each tile as a bag of its own."""
     device = model.mean.device
     parts = []
     for start in range(0, len(rows), _TILES_AT_A_TIME):
         some = (rows[start : start + _TILES_AT_A_TIME].to(device) - model.mean) / model.std
         mask = torch.ones(len(some), 1, dtype=torch.bool, device=device)
-        parts.append(model.model(some.unsqueeze(1), mask).logits.softmax(1).double().cpu().numpy())
+        parts.append(model.scores(model.model(some.unsqueeze(1), mask).logits))
     return np.concatenate(parts)
 
 

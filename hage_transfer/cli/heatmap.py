@@ -83,10 +83,10 @@ def show_genes(rows: Sequence[Mapping[str, Any]], source: str, console: Console)
     for predicted in dict.fromkeys(row["predicted"] for row in rows):
         best = [row for row in rows if row["predicted"] == predicted][:_SHOWN]
         text = ", ".join(f"{row['gene']} {row['mean_rank_biserial']:+.2f}{_worth(row)}" for row in best)
+        where = f"source {source}, called {predicted}" if predicted else f"source {source}"
         why = f" [{best[0]['reason']}]" if best[0]["reason"] else ""
         console.print(
-            f"source {source}, called {predicted} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean "
-            f"rank-biserial: {text}{why}",
+            f"{where} ({best[0]['n_slides']} slides): genes of the deciding tiles, mean rank-biserial: {text}{why}",
             highlight=False,
         )
 

@@ -66,8 +66,10 @@ class ExplainedSlide(os.PathLike[str]):
 
     def _repr_html_(self) -> str:
         facts = self.facts
-        text = f"{self.name} ({self.source}): label {facts.get('label')}, called {facts.get('predicted')}"
-        html = f"<p>{escape(text)}, p {facts.get('probability', float('nan')):.2f}</p>"
+        names = list(facts)
+        said = names[names.index("label") : names.index("fold")] if {"label", "fold"} <= facts.keys() else []
+        text = ", ".join(f"{name} {facts[name]}" for name in said)
+        html = f"<p>{escape(f'{self.name} ({self.source}): {text}')}</p>"
         if self.picture is not None:
             data = base64.b64encode(self.picture.read_bytes()).decode()
             html += f'<img src="data:image/png;base64,{data}" style="max-width: 100%">'
@@ -125,6 +127,6 @@ class Explained(Mapping[Any, ExplainedSlide], os.PathLike[str]):
         return f"<{len(self)} explained slides of {', '.join(self.sources) or 'no source'} in {self.folder}>"
 
     def _repr_html_(self) -> str:
-        columns = ["source", "slide", "label", "predicted", "probability", "n_tiles", "cautions"]
-        shown = self.frame().reindex(columns=columns)
+        shown = self.frame()
+        shown = shown.drop(columns=["path", "fold", "mpp", "models", "n_deciding"], errors="ignore")
         return f"<p>{escape(repr(self))}</p>" + shown.to_html(index=False, float_format="{:.3f}".format)

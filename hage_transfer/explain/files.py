@@ -71,10 +71,7 @@ class ExplainedTiles:
             "percentile": self.explanation.percentile,
             "deciding": self.deciding.astype(int),
         }
-        if self.explanation.tile_probabilities is not None:
-            for place, name in enumerate(self.explanation.classes):
-                found[f"probability_{name}"] = self.explanation.tile_probabilities[:, place]
-        return found
+        return found | self.explanation.tile_columns
 
     def frame(self) -> pd.DataFrame:
         """``columns`` as a table."""

@@ -25,9 +25,9 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
     """Writes ``slides.csv`` and, where slides have gene tables, ``genes.csv``; returns the latter's rows.
 
     Effects are taken over the slides of one predicted class: what the models looked at where they said so, right or
-    wrong. Columns: mean over groups of the rank-biserial correlation of deciding tiles against the rest (and of the
-    other effects, likewise), share of slides that agree in sign, 95% interval (t over groups), sign-flip p over groups
-    and its Benjamini-Hochberg q over genes.
+    wrong; of other targets over all slides (``predicted`` is empty). Columns: mean over groups of the rank-biserial
+    correlation of deciding tiles against the rest (and of the other effects, likewise), share of slides that agree in
+    sign, 95% interval (t over groups), sign-flip p over groups and its Benjamini-Hochberg q over genes.
     """
     records = {slide: read_record(task.record) for slide, task in done.items()}
     rows = [record["row"] for record in records.values() if record is not None]
@@ -36,7 +36,8 @@ def write_over_slides(folder: Path, done: Mapping[str, SlideTask], groups: Mappi
     for row in rows:
         path = done[row["slide"]].out / GENES_FILE
         if path.is_file():
-            tables.setdefault(row["predicted"], {})[row["slide"]] = read_genes(path).set_index("gene")
+            called = row["predicted"] if "probability" in row else ""
+            tables.setdefault(called, {})[row["slide"]] = read_genes(path).set_index("gene")
     if not tables:
         (folder / GENES_FILE).unlink(missing_ok=True)
         return []

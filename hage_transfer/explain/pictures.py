@@ -1,5 +1,7 @@
-"""Pictures of an explained slide: the map, the contact sheet, and the tiles for QuPath."""
+"""Pictures of an explained slide: maps, the contact sheet, and the tiles for QuPath."""
 
+import re
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -8,11 +10,19 @@ import numpy as np
 from hage_transfer.explain.files import ExplainedTiles
 from hage_transfer.mil.heatmap_geojson import write_attention_geojson
 from hage_transfer.report.attention_contact import ContactRow, draw_contact_sheet
-from hage_transfer.report.attention_map import THUMBNAIL_PX, TilePlaces, draw_attention_map, percentile_colour
+from hage_transfer.report.attention_map import (
+    THUMBNAIL_PX,
+    Layer,
+    TilePlaces,
+    draw_attention_map,
+    limits,
+    percentile_colour,
+)
 from hage_transfer.report.thumbnail import Thumbnail
 from hage_transfer.slides.slide import Slide
 
 MAP_FILE, CONTACT_FILE, GEOJSON_FILE = "attention.png", "contact_sheet.png", "attention.geojson"
+SCORE_MAPS = "score_*.png"
 _NOTE_LETTERS = 110
 
 
@@ -32,20 +42,22 @@ def draw_pictures(
     """
     explanation = table.explanation
     order = np.argsort(-explanation.attention, kind="stable").tolist()
-    called = f"called {explanation.predicted}, p {explanation.probability:.2f}"
-    title = f"{explanation.slide.name}: label {explanation.slide.label}, {called}"
+    title = f"{explanation.slide.name}: label {explanation.slide.label}, {explanation.call}"
     notes = (_made_by(table, source), *(_short(caution) for caution in explanation.cautions(table.deciding)))
     image = slide.thumbnail(max_px=THUMBNAIL_PX)
-    draw_attention_map(
-        folder / MAP_FILE,
-        Thumbnail(image, image.shape[1] / slide.width_px),
-        places,
-        explanation.percentile,
+    draw = partial(
+        draw_attention_map,
+        picture=Thumbnail(image, image.shape[1] / slide.width_px),
+        tiles=places,
         title=title,
         notes=notes,
         mpp_um_per_px=None if slide.resolution is None else slide.resolution.mean_um_per_px,
         ranked=tuple(order[:top]) if np.ptp(explanation.attention) > 0 else (),
     )
+    draw(folder / MAP_FILE, values=explanation.percentile)
+    for one, values in zip(explanation.shown, explanation.tile_columns.values(), strict=False):
+        layer = Layer("each tile alone", one.unit, limits(values))
+        draw(folder / _score_map(explanation.shown.index(one), one.name), values=values, layer=layer)
     width, height = places.size_px
 
     def read(tile: int) -> np.ndarray:
@@ -60,14 +72,12 @@ def draw_pictures(
         groups.append(_row(table, "lowest attention", order[: -shown - 1 : -1], first=len(order), step=-1))
     note = "frame: percentile of attention; × even: attention times the number of tiles"
     if explanation.tile_probabilities is not None:
-        note += f"; alone: p of {explanation.predicted} if the tile were the whole slide"
+        place = explanation.classes.index(explanation.predicted)
+        what = explanation.shown[place].unit if explanation.shown else f"p of {explanation.predicted}"
+        note += f"; alone: {what} if the tile were the whole slide"
     draw_contact_sheet(folder / CONTACT_FILE, groups, read, title=title, subtitles=notes, note=note)
     measured = {"attention": explanation.attention, "attention percentile": explanation.percentile}
-    if explanation.tile_probabilities is not None:
-        measured |= {
-            f"probability {name}": explanation.tile_probabilities[:, place]
-            for place, name in enumerate(explanation.classes)
-        }
+    measured |= {name.replace("_", " ", 1): values for name, values in explanation.tile_columns.items()}
     write_attention_geojson(
         folder / GEOJSON_FILE,
         places.corners_px,
@@ -77,6 +87,11 @@ def draw_pictures(
         colour=percentile_colour,
         origin_px=slide.origin_px,
     )
+
+
+def _score_map(place: int, name: str) -> str:
+    """Of a file: labels are columns of a table, and may hold what a file's name may not."""
+    return f"score_{place + 1}_{re.sub(r'[^A-Za-z0-9-]+', '_', name)[:60]}.png"
 
 
 def _made_by(table: ExplainedTiles, source: str) -> str:
@@ -96,7 +111,7 @@ def _row(table: ExplainedTiles, heading: str, tiles: list[int], *, first: int, s
         lines = f"{rank}.  {_times(times)} × even"
         if explanation.tile_probabilities is not None:
             place = explanation.classes.index(explanation.predicted)
-            lines += f"\nalone {explanation.tile_probabilities[tile, place]:.2f}"
+            lines += f"\nalone {explanation.tile_probabilities[tile, place]:{'.3g' if explanation.shown else '.2f'}}"
         captions.append(lines)
     return ContactRow(heading, tiles, captions, [percentile_colour(explanation.percentile[tile]) for tile in tiles])
 

@@ -46,12 +46,8 @@ def run_heatmap(
         ItemsFailedError: some slides failed; they are in ``failures.csv`` and the rest are done.
     """
     config = open_mil_run(run)
-    if config.target.kind != "classes":
-        raise ConfigError(
-            f"{run / CONFIG_FILE}: target.kind={config.target.kind}: only slides called by class are explained; "
-            "predictions.csv has this run's values"
-        )
     check_own(config.model.kind, options.own)
+    column = getattr(config.target, "column", "")
     names = _chosen(options.sources, tuple(config.sources), "source", run)
     tested = {name: read_held_out(run, name) for name in names}
     slides = list(dict.fromkeys(slide for found in tested.values() for slide in found))
@@ -69,7 +65,7 @@ def run_heatmap(
     genes: dict[str, list[dict[str, Any]]] = {}
     with _only_writer(out):
         for source in chain([first], sources):
-            tasks = _tasks(run, source, tested[source.name], images, options, out=out)
+            tasks = _tasks(run, source, tested[source.name], images, options, out=out, column=column)
             _explain([tasks[slide] for slide in wanted[source.name]], items, jobs=jobs, overwrite=overwrite)
             done = _current(tasks, items.failures)
             if done:
@@ -138,6 +134,7 @@ def _tasks(
     options: HeatmapOptions,
     *,
     out: Path,
+    column: str,
 ) -> dict[str, SlideTask]:
     place = {slide: number for number, slide in enumerate(source.bags[0].slides)}
     missing = [slide for slide in tested if slide not in place]
@@ -152,6 +149,7 @@ def _tasks(
             image=images[slide],
             options=options,
             out=out / source.name / slide,
+            column=column,
         )
         for slide, one in tested.items()
     }

@@ -14,7 +14,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.explain.files import RECORD_FILE, ExplainedTiles, write_gene_table
 from hage_transfer.explain.genes import GeneModels, TileGenes, tile_genes
 from hage_transfer.explain.images import SlideImage, level0_mpp, tile_places
-from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, draw_pictures
+from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, SCORE_MAPS, draw_pictures
 from hage_transfer.explain.task import SCHEMA_VERSION, SlideTask
 from hage_transfer.mil.deciding_genes import deciding_tiles, directions
 from hage_transfer.mil.heatmap import explain
@@ -38,7 +38,10 @@ def explain_slide(task: SlideTask) -> None:
         DataError: features, models or the image cannot be read, or are others than when the run was made.
     """
     inputs = task.inputs_sha256()
-    for name in (RECORD_FILE, *FILES):  # of other options, perhaps: a slide has no file that this call did not make
+    for name in (
+        RECORD_FILE,
+        *_files(task.out),
+    ):  # a slide has no file that this call did not make
         (task.out / name).unlink(missing_ok=True)
     remove_partial(task.out)
     trials = sorted({trial for _, trial in task.slide.probabilities})
@@ -48,6 +51,7 @@ def explain_slide(task: SlideTask) -> None:
         task.models(),
         {trial: task.source.bags[trial].load(task.bag) for trial in trials},
         bags.coords(task.bag),
+        column=task.column,
     )
     facts = open_features(bags.paths[task.bag])
     table = ExplainedTiles(explanation, deciding_tiles(explanation.attention, share=task.options.share), facts.coords)
@@ -68,21 +72,30 @@ def explain_slide(task: SlideTask) -> None:
     record = {
         "schema_version": SCHEMA_VERSION,
         "inputs_sha256": inputs,
-        "files": [name for name in FILES if (task.out / name).is_file()],
+        "files": [name for name in _files(task.out) if (task.out / name).is_file()],
         "row": _row(task, table, mpp, cautions),
     }
     write_json(task.record, record)
 
 
+def _files(folder: Path) -> list[str]:
+    """Names that a slide's folder may hold beside its record."""
+    return [*FILES, *sorted(path.name for path in folder.glob(SCORE_MAPS))]
+
+
 def _row(task: SlideTask, table: ExplainedTiles, mpp: float | None, cautions: list[str]) -> dict[str, Any]:
     """The slide's row of slides.csv."""
     explanation = table.explanation
+    if explanation.shown:
+        pairs = zip(explanation.shown, explanation.probabilities, strict=True)
+        said: dict[str, Any] = {one.name: float(f"{value:.6g}") for one, value in pairs}
+    else:
+        said = {"predicted": explanation.predicted, "probability": round(explanation.probability, 6)}
     return {
         "slide": task.slide.name,
         "path": "" if task.image is None else str(task.image.path),
         "label": task.slide.label,
-        "predicted": explanation.predicted,
-        "probability": round(explanation.probability, 6),
+        **said,
         "fold": " ".join(task.slide.folds),
         "n_tiles": len(table),
         "mpp": "" if mpp is None else round(mpp, 6),

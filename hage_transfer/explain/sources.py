@@ -8,7 +8,7 @@ from pathlib import Path
 from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.config import FeatureSetSettings, SlideSetSettings
 from hage_transfer.data.feature_layouts import find_feature_files
-from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.encode.sources import (
     find_encoder_directories,
     find_encoders,
@@ -22,6 +22,7 @@ from hage_transfer.mil.bags import BagSet, open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.slide_names import match_names
+from hage_transfer.targets.read import read_target
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +83,13 @@ def explained_sources(
 
 def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
     if isinstance(config.data, FeatureSetSettings):
-        return config.data.root, read_labels(config.data.labels)
-    if isinstance(config.data, SlideSetSettings) and not needs_frozen(config.sources):
-        return config.features / "features", read_labels(config.data.labels)  # as `hage mil` read them
-    return config.features / "features", read_labels(config.features / "labels.csv")
+        return config.data.root, read_target(config.data.labels, config.target)[0]
+    by_class = config.target.kind == "classes"
+    if isinstance(config.data, SlideSetSettings) and not (by_class and needs_frozen(config.sources)):
+        return config.features / "features", read_target(config.data.labels, config.target)[
+            0
+        ]  # as `hage mil` read them
+    return config.features / "features", read_target(config.features / "labels.csv", config.target)[0]
 
 
 def _needed(config: MilConfig, names: Sequence[str]) -> Mapping[str, SourceSettings]:

@@ -48,6 +48,7 @@ class SlideTask:
         image: None where the run has no images.
         options: of the command.
         out: the slide's folder.
+        column: of the table, that a regression's models predict.
     """
 
     run: Path
@@ -57,6 +58,7 @@ class SlideTask:
     image: SlideImage | None
     options: HeatmapOptions
     out: Path
+    column: str = ""
 
     @property
     def name(self) -> str:

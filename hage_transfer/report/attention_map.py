@@ -1,4 +1,4 @@
-"""A slide's attention as a picture: the slide beside itself in grey under a colour for each place.
+"""A slide's attention, or its tiles' scores, as a picture: the slide beside itself in grey under colours.
 
 Attention is shown as its percentile within the slide, since its own values span orders of magnitude; where tiles
 overlap, a pixel has the mean of theirs. Colours (viridis) are even in lightness and safe for the colour-blind.
@@ -39,6 +39,31 @@ class TilePlaces:
     size_px: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What lies over the slide.
+
+    Attributes:
+        title: above it.
+        legend: what the colours are, with its unit.
+        limits: values of the first and the last colour.
+    """
+
+    title: str = "attention"
+    legend: str = "percentile of attention within the slide"
+    limits: tuple[float, float] = (0.0, 100.0)
+
+
+def limits(values: Float[np.ndarray, " tile"]) -> tuple[float, float]:
+    """Lowest and highest of a slide's tiles, set apart where all are one.
+
+    >>> limits(np.array([-0.5, 2.0])), limits(np.array([3.0]))
+    ((-0.5, 2.0), (2.5, 3.5))
+    """
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
 def percentile_colour(percentile: float) -> tuple[int, int, int]:
     """RGB of a percentile, as in the picture's legend."""
     import matplotlib as mpl
@@ -51,12 +76,13 @@ def draw_attention_map(
     path: Path,
     picture: Thumbnail,
     tiles: TilePlaces,
-    percentile: Float[np.ndarray, " tile"],
+    values: Float[np.ndarray, " tile"],
     *,
     title: str,
     notes: tuple[str, ...] = (),
     mpp_um_per_px: float | None = None,
     ranked: tuple[int, ...] = (),
+    layer: Layer | None = None,
 ) -> None:
     """Draws the map to a PNG, atomically.
 
@@ -64,11 +90,12 @@ def draw_attention_map(
         path: the file.
         picture: of the whole slide.
         tiles: where they are.
-        percentile: of each tile's attention within the slide, 0 to 100.
+        values: of each tile, in the unit of the layer.
         title: what was called, and how surely.
         notes: lines below the title.
         mpp_um_per_px: of level 0; None leaves out the scale bar.
         ranked: tiles to outline and number, the first is 1.
+        layer: what the values are; None: percentiles of attention within the slide, 0 to 100.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -76,6 +103,8 @@ def draw_attention_map(
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
+    layer = layer or Layer()
+    low, top_value = layer.limits
     window = _window(picture, tiles)
     left, right, top, bottom = window
     width, height = _panel_inches((bottom - top) / (right - left))
@@ -96,8 +125,12 @@ def draw_attention_map(
             for number in range(2)
         ]
         _show(panels[0], picture.image, picture.scale, window, title="H&E")
-        overlay = blended(picture.image, tile_means(picture.image.shape[:2], picture.scale, tiles, percentile))
-        _show(panels[1], overlay, picture.scale, window, title="attention")
+        share = 100 * (values - low) / (top_value - low)
+        overlay = blended(
+            picture.image,
+            tile_means(picture.image.shape[:2], picture.scale, tiles, share),
+        )
+        _show(panels[1], overlay, picture.scale, window, title=layer.title)
         _number(panels[1], tiles, ranked, window)
         if mpp_um_per_px is not None:
             add_scale_bar(panels[0], window, mpp_um_per_px=mpp_um_per_px)
@@ -106,8 +139,8 @@ def draw_attention_map(
             panels[0].text(0, -0.02, unknown, transform=panels[0].transAxes, va="top", fontsize=8, color="#444444")
         left_in = 2 * _GAP_INCHES + width + 0.08 * width
         bar_axes = figure.add_axes((left_in / across, 0.55 / high, 0.84 * width / across, 0.11 / high))
-        bar = figure.colorbar(ScalarMappable(Normalize(0, 100), COLOURS), cax=bar_axes, orientation="horizontal")
-        bar.set_label("percentile of attention within the slide", fontsize=8.5)
+        bar = figure.colorbar(ScalarMappable(Normalize(*layer.limits), COLOURS), cax=bar_axes, orientation="horizontal")
+        bar.set_label(layer.legend, fontsize=8.5)
         bar.ax.tick_params(labelsize=8, length=2)
         figure.text(0.5, 1 - 0.12 / high, title, ha="center", va="top", fontsize=10.5, weight="bold")
         for line, note in enumerate(notes):

@@ -57,28 +57,40 @@ def telling(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 def _picture(folder: Path, row: dict[str, str]) -> Picture:
     call = f"called {row.get('predicted')} ({_float(row.get('probability')):.2f}), is {row.get('label')}"
+    if "probability" not in row:
+        call = ", ".join((*(f"{name} {row[name]}" for name in _said(row)), f"label {row.get('label')}"))
     alt = f"Attention over slide {row['slide']} of source {folder.name}: {call}"
     path = folder / row["slide"] / "attention.png"
     return read_picture(path, title=f"{row['slide']}, {folder.name}: {call}", alt=alt)
 
 
 def _slides_table(rows: Sequence[dict[str, str]], source: str) -> Table:
+    is_called = any("probability" in row for row in rows)
+    said = ["probability"] if is_called else _said(rows[0]) if rows else []
     cells = tuple(
         (
             row["slide"],
             row.get("label", ""),
-            row.get("predicted", ""),
-            number(as_number(row.get("probability"))),
+            *((row.get("predicted", ""),) if is_called else ()),
+            *(number(as_number(row[name])) for name in said),
             row.get("fold", ""),
             number(as_number(row.get("n_tiles")), ",.0f"),
         )
         for row in rows[:MAX_ROWS]
     )
-    caption = "Probability of the predicted class, mean over trials, from the fold in which the slide was tested."
+    what = "Probability of the predicted class" if is_called else " and ".join(said)
+    caption = f"{what}, mean over trials, from the fold in which the slide was tested."
     if len(rows) > MAX_ROWS:
         caption += f" {len(rows) - MAX_ROWS} more slides are in slides.csv."
-    header = ("Slide", "Label", "Predicted", "Probability", "Fold", "Tiles")
-    return Table(caption, header, cells, text_columns=3, title=f"Slides, {source}", folded=True)
+    called = ("Predicted", "Probability") if is_called else tuple(said)
+    header = ("Slide", "Label", *called, "Fold", "Tiles")
+    return Table(caption, header, cells, text_columns=3 if is_called else 2, title=f"Slides, {source}", folded=True)
+
+
+def _said(row: dict[str, str]) -> list[str]:
+    """Columns of a target's scores: those between the label and the fold."""
+    names = list(row)
+    return names[names.index("label") + 1 : names.index("fold")] if {"label", "fold"} <= set(names) else []
 
 
 def _genes_over_slides(folder: Path) -> Table | None:

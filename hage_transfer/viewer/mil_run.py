@@ -10,9 +10,12 @@ from hage_transfer.errors import DataError
 from hage_transfer.running.run_directory import CONFIG_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
 from hage_transfer.viewer.mil_tables import (
+    PREDICTED,
     PREDICTIONS,
     PROBABILITY,
+    RISK,
     SCORES,
+    TRUTH,
     MilSlide,
     add_heatmaps,
     add_scores,
@@ -21,6 +24,7 @@ from hage_transfer.viewer.mil_tables import (
 from hage_transfer.viewer.slide_files import SlideFiles, seen_from
 
 _MOST_CLASSES = 4
+_HEADINGS = {"predicted": "Predicted", "probability": "Prob."}
 
 
 def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
@@ -36,7 +40,7 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
     config = read_yaml(run / CONFIG_FILE)
     data = config["data"] if isinstance(config.get("data"), dict) else {}
     files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))], run=run)
-    columns = {"label": "Label", "predicted": "Predicted", **_scores(classes, config.get("positive")), "fold": "Fold"}
+    columns = {**_said(config, found, classes), "fold": "Fold"}
     return _contents(run, found, files, "MIL run", columns, _tissue(config, data))
 
 
@@ -52,6 +56,21 @@ def _application(folder: Path, found: dict[str, MilSlide], classes: list[str], s
         columns = {"label": "Label", **columns}
     tissue = folder / "input" / "geojson"
     return _contents(folder, found, SlideFiles(slides, run=folder), "application to new slides", columns, tissue)
+
+
+def _said(config: Mapping[str, Any], found: Mapping[str, MilSlide], scores: list[str]) -> dict[str, str]:
+    """Columns of what a slide is and what the models say: classes, or what a target beyond classes scores."""
+    target = config["target"] if isinstance(config.get("target"), dict) else {}
+    if scores == [RISK]:
+        return {"label": "Label", **{name: str(target.get(name) or name) for name in TRUTH}, RISK: "Risk"}
+    if scores == [PREDICTED]:
+        return {"label": "Label", PREDICTED: f"Predicted {target.get('column', 'value')}"}
+    there = {name for one in found.values() for facts in one.facts.values() for name in facts}
+    called = {PREDICTED: "Predicted"} if PREDICTED in there else {}
+    if target.get("kind", "classes") != "classes":
+        named = {name: f"P({name.removeprefix(PROBABILITY)})" for name in scores[:_MOST_CLASSES]}
+        return {"label": "Label", **called, **named}
+    return {"label": "Label", PREDICTED: "Predicted", **_scores(scores, config.get("positive"))}
 
 
 def _scores(classes: list[str], positive: object) -> dict[str, str]:
@@ -76,7 +95,9 @@ def read_heatmap_folder(folder: Path, *, slides: Path | None) -> Contents:
     found: dict[str, MilSlide] = {}
     add_heatmaps(found, folder)
     files = SlideFiles(slides, run=folder)
-    columns = {"label": "Label", "predicted": "Predicted", "probability": "Prob.", "fold": "Fold"}
+    facts = [facts for one in found.values() for facts in one.facts.values()]
+    said = dict.fromkeys(name for one in facts for name in one if name not in ("label", "fold"))
+    columns = {"label": "Label", **{name: _HEADINGS.get(name, name) for name in said}, "fold": "Fold"}
     return _contents(folder, found, files, "heatmaps", columns, None)
 
 

@@ -1,6 +1,6 @@
 """What the tables of a MIL run say of its slides: `predictions.csv`, and `slides.csv` of each source's heatmaps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from hage_transfer.viewer.contents import Fact
 
 PREDICTIONS, SCORES = "predictions.csv", "scores.csv"
 PROBABILITY, UNLABELLED = "probability_", "unlabelled"
+PROBABLE = "probability"
+RISK, PREDICTED, TRUTH = "risk", "predicted", ("time", "event")
 
 
 @dataclass
@@ -31,7 +33,7 @@ class MilSlide:
 
 
 def read_predicted(path: Path) -> tuple[dict[str, MilSlide], list[str]]:
-    """Slides of `predictions.csv` and the class names; the probabilities of several trials are averaged.
+    """Slides of `predictions.csv` and columns of scores, averaged over trials: probabilities, a risk or a number.
 
     Raises:
         DataError: missing, or of a probe run.
@@ -40,18 +42,22 @@ def read_predicted(path: Path) -> tuple[dict[str, MilSlide], list[str]]:
         if "slide" not in table.columns:
             raise DataError(f"{path}: has no column slide: a probe's run has patches, not slides, to view")
         classes = [name for name in table.columns if name.startswith(PROBABILITY)]
-        if not classes:
+        numbers = [name for name in (RISK, PREDICTED) if name in table.columns]
+        scores = classes or numbers[:1]
+        if not scores:
             raise DataError(f"{path}: has no column {PROBABILITY}<class>; `mil` writes them")
         rows: dict[tuple[str, str], list[dict[str, str]]] = {}
         for _, row in table.rows:
             rows.setdefault((row["slide"], row["source"]), []).append(row)
     found: dict[str, MilSlide] = {}
     for (slide, source), trials in rows.items():
-        means = {name: sum(as_number(row[name]) or 0.0 for row in trials) / len(trials) for name in classes}
-        best = max(means, key=lambda name: means[name])
-        facts: dict[str, Fact] = {"label": trials[0]["label"], "fold": trials[0]["fold"], **means}
-        found.setdefault(slide, MilSlide()).facts[source] = facts | {"predicted": best.removeprefix(PROBABILITY)}
-    return found, classes
+        means = {name: sum(as_number(row[name]) or 0.0 for row in trials) / len(trials) for name in scores}
+        facts: dict[str, Fact] = {name: trials[0][name] for name in ("label", "fold", *TRUTH) if name in trials[0]}
+        if classes and PREDICTED in trials[0]:
+            best = max(means, key=lambda name: means[name])
+            facts[PREDICTED] = trials[0][PREDICTED] if len(trials) == 1 else best.removeprefix(PROBABILITY)
+        found.setdefault(slide, MilSlide()).facts[source] = {**facts, **means}
+    return found, scores
 
 
 def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
@@ -63,9 +69,11 @@ def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
     for source, row in _rows(folder):
         slide = found.setdefault(row["slide"], MilSlide())
         facts = slide.facts.setdefault(source, {})
-        for key in ("label", "predicted", "fold"):
+        for key in ("label", "fold"):
             facts[key] = row.get(key) or facts.get(key)
-        facts["probability"] = as_number(row.get("probability", ""))
+        for key in told(row):
+            number = None if key == PREDICTED and PROBABLE in row else as_number(row[key])
+            facts[key] = (row[key] or None) if number is None else number
         slide.path = Path(row["path"]) if row.get("path") else slide.path
         slide.mpp_um_per_px = as_number(row.get("mpp", "")) or slide.mpp_um_per_px
         tiles = folder / source / row["slide"] / H5AD_FILE
@@ -90,6 +98,12 @@ def add_scores(found: dict[str, MilSlide], path: Path) -> None:
                 facts.update(told)
                 if facts.get("label") == UNLABELLED:
                     facts["label"] = None
+
+
+def told(row: Iterable[str]) -> list[str]:
+    """Columns of `slides.csv` that say what models say: those between the label and the fold."""
+    names = list(row)
+    return names[names.index("label") + 1 : names.index("fold")] if {"label", "fold"} <= set(names) else []
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

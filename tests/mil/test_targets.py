@@ -81,8 +81,6 @@ def test_targets_are_found_and_kept_in_models(tmp_path, cohort, kind, metric, le
     scores = target.scores(outputs.double().numpy(), models[0].meta["fitted"])[0]
     written = [float(rows[place][name]) for name in target.score_names]
     np.testing.assert_allclose(scores, written, rtol=1e-3)
-    with pytest.raises(ht.ConfigError, match=f"config.yaml: target.kind={KINDS[kind]['kind']}: only slides called"):
-        ht.explain(found)
 
 
 def test_cox_finds_the_hazard_as_scikit_survival_does_on_the_covariate_itself(tmp_path, cohort):

@@ -7,13 +7,15 @@ import { quantiles } from './raster.js';
 
 const by = (id) => document.querySelector(id);
 const UNITS = { attention: 'share of the slide’s attention; all tiles sum to 1', percentile: 'percentile among the slide’s tiles', deciding: '1: one of the deciding tiles' };
+const ALONE = { log_hazard: 'log hazard from the training mean', risk: 'risk: minus the intervals survived', expected_grade: 'expected grade, the lowest is 0', predicted: 'predicted value' };
 const FIXED = ['percentile', 'deciding'];
 const known = new Map();
 
 /** In what a layer is measured; `tiles` as the server described them. */
 export function unitOf(kind, key, tiles) {
   if (kind !== 'column') return tiles.unit || 'predicted expression, no unit recorded';
-  return UNITS[key] ?? (key.startsWith('probability') ? 'probability, of the tile on its own' : '');
+  const alone = ALONE[key] ?? (key.startsWith('probability') ? 'probability' : '');
+  return UNITS[key] ?? (alone && `${alone}, of the tile on its own`);
 }
 
 export class Legend {

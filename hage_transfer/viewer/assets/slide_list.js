@@ -20,7 +20,7 @@ export class SlideList {
     this.run = run;
     this.choose = choose;
     this.source = run.sources[0];
-    const score = Object.keys(run.columns).find((key) => key.startsWith('probability'));
+    const score = Object.keys(run.columns).find((key) => key.startsWith('probability') || key === 'risk');
     this.sorted = { key: score ?? null, down: Boolean(score) };
     this.chosen = null;
     this.search = document.querySelector('#search');
