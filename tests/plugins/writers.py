@@ -202,14 +202,16 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 AS = {
     "hage_transfer/apply/leave:_write": "hage_transfer/models/checkpoint:write_encoder",
     "hage_transfer/apply/run:apply_classifier": "hage_transfer/explain/files:write_table",
+    "hage_transfer/apply/look:look_before": "hage_transfer/explain/files:write_table",
     "hage_transfer/demo/sections:_write_section": "hage_transfer/slides/outline:write_picture",
+    "hage_transfer/door/robustness:robustness": "hage_transfer/explain/files:write_table",
     "hage_transfer/encode/section_check:_checked": "hage_transfer/report/maps:save",
     "hage_transfer/pretrain/genes:fold_genes": "hage_transfer/pretrain/trial_files:write_trained",
     "hage_transfer/pretrain/train:_write_predictions": "hage_transfer/pretrain/trial_files:write_trained",
     "hage_transfer/probes/jobs:run_probe_job": "hage_transfer/pretrain/pixels:cached_patches",
     "hage_transfer/mil/progress_file:save_if_due": "hage_transfer/mil/checkpoint:save_fold_model",
     "hage_transfer/report/pdf:write_pdf": "hage_transfer/running/atomic:write_text",
-    "hage_transfer/viewer/overview_cache:cached_overview": "hage_transfer/report/maps:save",
+    "hage_transfer/viewer/overview_pyramid:_keep": "hage_transfer/report/maps:save",
 }
 """Writers at the end of long work, and the one that writes as they do; `tests/kills/run.py` fills the disk of both."""
 SLOW = {name for name in WRITERS if ":draw" in name}

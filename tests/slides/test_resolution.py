@@ -90,7 +90,7 @@ def test_slide_table_reads_mpp_where_it_is_given(tmp_path, column):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name\na\n", "has a column slide or slide_id, one of them; this has name"),
+        ("name\na\n", "has a column slide or slide_id or image_id, one of them; this has name"),
         ("slide,slide_id\na,b\n", "one of them; this has slide, slide_id"),
         ("slide\n", "without rows"),
         ("slide,mpp\na,fine\n", "line 2: mpp fine is no level-0 resolution"),
