@@ -113,31 +113,12 @@ def _refuse_broken_heaps(path: Path) -> None:
             start = max(_HEAD_BYTES, size - _TAIL_BYTES)
             file.seek(start)
             parts.append((start, file.read()))
-    collections = []
     for start, data in parts:
         place = data.find(_COLLECTION)
         while place >= 0:
-            collections.append(start + place)
             if not _is_walked(data, place):
                 raise DataError(f"{path}: damaged where its text lies (byte {start + place}); copy or make it again")
             place = data.find(_COLLECTION, place + 1)
-    for start, data in parts:
-        for place in _too_long(data, collections, size):
-            raise DataError(f"{path}: damaged where a text's length lies (byte {start + place}); copy or make it again")
-
-
-def _too_long(data: bytes, collections: list[int], size: int) -> Iterator[int]:
-    """Places of references to text (length, its collection, its number there) whose length is past the file's size.
-
-    HDF5 takes memory for what an attribute declares before it looks for the text. Up to ``_ALWAYS_BYTES`` it may: other
-    messages refer to collections too, behind words that are no length.
-    """
-    most = max(size, _ALWAYS_BYTES)
-    for shift in range(4):
-        words = np.frombuffer(data, "<u4", count=max(0, len(data) - shift) // 4, offset=min(shift, len(data)))
-        for place in np.flatnonzero((words[:-3] > most) & (words[2:-1] <= size >> 32)):
-            if int(words[place + 1]) + (int(words[place + 2]) << 32) in collections:
-                yield shift + 4 * int(place)
 
 
 def _is_walked(data: bytes, place: int) -> bool:

@@ -1,8 +1,5 @@
 """H5 files of strangers: what a file does not hold itself is never read, and what it declares is held to its bytes."""
 
-import re
-import struct
-
 import h5py
 import numpy as np
 import pytest
@@ -172,23 +169,8 @@ def test_text_whose_lengths_are_past_the_file_takes_no_memory(own):
         file.seek(offset)
         file.write((2_000_000_000).to_bytes(4, "little"))
     for read in (open_features, read_features):
-        with pytest.raises(DataError, match=r"keys declare more text than the file holds|where a text's length lies"):
+        with pytest.raises(DataError, match="keys declare more text than the file holds"):
             read(own)
-
-
-@pytest.mark.parametrize("name", ["source", "encoder", "config_sha256"])
-def test_an_attribute_whose_length_is_past_the_file_takes_no_memory(own, name):
-    data = bytearray(own.read_bytes())
-    reference = struct.pack("<IQ", len(getattr(META, name)), data.index(b"GCOL"))
-    places = [match.start() for match in re.finditer(re.escape(reference), data)]
-    assert places
-    for place in places:
-        spoiled = bytearray(data)
-        spoiled[place : place + 4] = (2_000_000_000).to_bytes(4, "little")
-        own.write_bytes(spoiled)
-        for read in (open_features, read_features, read_header):
-            with pytest.raises(DataError, match="damaged where a text's length lies"):
-                read(own)
 
 
 def test_text_that_hdf5_would_walk_through_without_end_is_refused(own):
