@@ -49,5 +49,5 @@ def test_recipes_are_found_by_name_where_no_checkout_is(wheel, tmp_path):
     assert "tcga_brca" in listed.stdout
     told = hage("mil", "tcga_brca", "--set", "data.root=none", "--set", "data.labels=none.csv")
     assert told.returncode == 2
-    assert "selected.json: no such file" in told.stderr  # what the recipe itself names
+    assert "data.root = none: no such file or folder" in told.stderr  # so the recipe was found
     assert "no such config" not in told.stderr
