@@ -13,7 +13,6 @@ import pandas as pd
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import DataError
 from hage_transfer.running.failures import read_failures
-from hage_transfer.targets.make import target_of
 
 SCORES_FILE, FACTS_FILE, AS_RUN = "scores.csv", "apply.json", "as_run"
 _SHOWN = ("probability", "spread", "call", "calibrated", "doubt", "doubtful", "why")
@@ -71,6 +70,8 @@ class Scores(os.PathLike[str]):
     @property
     def shown(self) -> list[str]:
         """Columns that matter most."""
+        from hage_transfer.targets.make import target_of  # scikit-learn: the door is opened without it
+
         target = target_of(self.facts.get("target"))
         if target is None:
             return list(_SHOWN)
@@ -105,6 +106,8 @@ class Scores(os.PathLike[str]):
         facts, table = self.facts, self._table
         failed = f", {len(self.failures)} failed" if self.failures else ""
         doubtful = f"{int(table['doubtful'].sum())} doubtful"
+        from hage_transfer.targets.make import target_of
+
         target = target_of(facts.get("target"))
         if target is not None:
             medians = ", ".join(f"median {name} {table[name].median():.3g}" for name in target.main_scores)
