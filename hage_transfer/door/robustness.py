@@ -11,7 +11,7 @@ import pandas as pd
 
 from hage_transfer.compare.robustness import MOST_K, Counts, Units, best_k, ends, index_draws, nearest
 from hage_transfer.csv_table import csv_table
-from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.data.labels import LabelTable, key_column, read_labels
 from hage_transfer.door.given import PathLike, path_of
 from hage_transfer.door.read_results import read_results
 from hage_transfer.encode.sections_and_patches import FEATURES_FILE
@@ -165,7 +165,7 @@ def _column(path: Path, by: str, table: LabelTable) -> np.ndarray:
         if by not in opened.columns:
             near = some(nearest_names(by, opened.columns)) or "none"
             raise ConfigError(f"by={by}: {path} has no such column; nearest: {near}; say which with by=...")
-        key = next((name for name in ("key", "slide", "slide_id", "path") if name in opened.columns), None)
+        key = key_column(path, opened.columns) or ("path" if "path" in opened.columns else None)
         if key is None:
             raise DataError(f"{path}: no column slide, key or path that says whose {by} it is")
         own = {_plain(row[key] or "", key): (row[by] or "").strip() for _, row in opened.rows}
@@ -177,7 +177,7 @@ def _column(path: Path, by: str, table: LabelTable) -> np.ndarray:
 
 
 def _plain(cell: str, column: str) -> str:
-    return slide_name(cell.strip()) if column in ("slide", "slide_id") else cell.strip()
+    return cell.strip() if column in ("key", "path") else slide_name(cell.strip())
 
 
 def _rows(counts: Mapping[str, Counts], units: Units) -> list[dict[str, Any]]:

@@ -5,12 +5,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import target_kinds
 import torch
 from feature_meta import feature_meta
 from scipy.stats import pearsonr
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sksurv.metrics import brier_score, concordance_index_censored
 from sksurv.util import Surv
+from target_kinds import GRADES
 
 import hage_transfer as ht
 from hage_transfer.cli.main import run as hage
@@ -18,15 +20,7 @@ from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.mil.checkpoint import fold_models
 from hage_transfer.probes.checkpoint import read_probes
 
-GRADES = ["low", "middle", "high"]
-KINDS = {
-    "cox": {"kind": "survival"},
-    "hazards": {"kind": "survival", "loss": "hazards", "bins": 3},
-    "regression": {"kind": "regression", "column": "amount"},
-    "ordinal": {"kind": "ordinal", "column": "grade", "order": GRADES},
-    "numbered": {"kind": "ordinal", "column": "number"},
-    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"], "missing": "allow"},
-}
+KINDS = {**target_kinds.KINDS, "numbered": {"kind": "ordinal", "column": "number"}}
 SMALL = {
     "model": {"hidden_dim": 0, "attention_dim": 4, "dropout": 0},
     "train": {"epochs": 3, "validation": 0, "repeats": 2, "final": True, "bags_per_step": 8, "learning_rate": 0.05},

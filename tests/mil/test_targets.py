@@ -10,6 +10,7 @@ import torch
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
+from target_kinds import KINDS
 
 import hage_transfer as ht
 from hage_transfer.data.feature_file import read_features
@@ -20,13 +21,6 @@ from hage_transfer.targets.make import target_of
 SMALL = {
     "model": {"hidden_dim": 0, "attention_dim": 4, "dropout": 0},
     "train": {"epochs": 12, "min_epochs": 8, "patience": 4, "bags_per_step": 4, "learning_rate": 0.01},
-}
-KINDS = {
-    "cox": {"kind": "survival"},
-    "hazards": {"kind": "survival", "loss": "hazards", "bins": 3},
-    "regression": {"kind": "regression", "column": "amount"},
-    "ordinal": {"kind": "ordinal", "column": "grade", "order": ["low", "middle", "high"]},
-    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"], "missing": "allow"},
 }
 
 

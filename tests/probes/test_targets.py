@@ -11,6 +11,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
+from target_kinds import KINDS
 
 import hage_transfer as ht
 from hage_transfer.data.feature_file import write_features
@@ -23,13 +24,6 @@ from hage_transfer.targets.regression import Regression
 from hage_transfer.targets.survival import Cox
 
 N = 120
-KINDS = {
-    "cox": {"kind": "survival"},
-    "hazards": {"kind": "survival", "loss": "hazards", "bins": 3},
-    "regression": {"kind": "regression", "column": "amount"},
-    "ordinal": {"kind": "ordinal", "column": "grade", "order": ["low", "middle", "high"]},
-    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"], "missing": "allow"},
-}
 LEAST = {"cox": 0.7, "hazards": 0.7, "regression": 0.9, "ordinal": 0.7, "multilabel": 0.9}
 
 
