@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
-from hage_transfer.data.patches import file_stamp
+from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.errors import DataError
 from hage_transfer.slides.reader import open_picture, open_slide
 
