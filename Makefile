@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo demo-locked test check reference fuzz kills lock audit coverage format clean
+.PHONY: demo demo-locked test test-all check check-style check-types check-tests reference fuzz kills lock audit coverage format clean
 
 demo: $(STAMP)
 	$(BIN)/hage demo --out runs/demo --jobs 2
@@ -14,14 +14,26 @@ demo-locked:
 	.venv-locked/bin/python -m pip install --quiet --no-deps .
 	.venv-locked/bin/hage demo --out runs/demo-locked --jobs 2
 
+# What CI runs is `make test-all`; `make test` leaves out what is marked slow.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 test: check
-	$(BIN)/python -m pytest -q -n 2
+	$(PYTEST) -m 'not slow'
+
+test-all: check
+	$(PYTEST)
 
 check: $(STAMP)
+	$(MAKE) --jobs 2 --output-sync check-types check-tests check-style
+
+check-style:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+
+check-types:
 	$(BIN)/mypy
+
+check-tests:
 	$(BIN)/python -m pytest -q tests/test_examples.py tests/test_shapes.py tests/docs/test_site.py tests/docs/test_links.py
 
 reference: $(STAMP)
@@ -42,7 +54,7 @@ audit:
 	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement requirements-demo.lock
 
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""What a classifier is worth: accuracy, AUC, recall, F1, calibration; on scikit-learn and torchmetrics.
+"""What a classifier is worth: accuracy, AUC, recall, F1, calibration; on scikit-learn.
 
 With two classes, AUC, recall and F1 speak of the positive class: the one that the config names, else the last in
 sorted order of the names (of `benign, malignant` the second, of `0, 1` the one). With more, AUC is the mean over
@@ -90,14 +90,10 @@ def calibration_error(
     >>> round(calibration_error(np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]])), 3)
     0.1
     """
-    import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    shares = torch.from_numpy(np.ascontiguousarray(probabilities, dtype=np.float64))
-    found = multiclass_calibration_error(
-        shares.clamp(0, 1), torch.from_numpy(labels), num_classes=shares.shape[1], n_bins=CALIBRATION_BINS
-    )
-    return finite(float(found))
+    confidence = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), confidence, side="right")
+    return finite(np.abs(np.bincount(bins, weights=gap)).sum() / len(labels))
 
 
 def per_class_rows(
