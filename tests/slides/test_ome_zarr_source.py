@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import zarr
 
-from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.errors import DataError
+from hage_transfer.running.file_stamp import file_stamp
 from hage_transfer.slides.reader import open_picture, open_slide
 
 RGB = np.random.default_rng(0).integers(0, 255, (3, 300, 500), dtype=np.uint8)
