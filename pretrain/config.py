@@ -142,6 +142,11 @@ class ModelSettings(Settings):
         description="add so much of what the patient's other training sections measured at a spot's place, sections "
         "laid over each other by image; in the predictions of the run, not in exported encoders (ours; 0: off)",
     )
+    exports: tuple[Literal["residual", "whitened"], ...] = Field(
+        (),
+        description="encoder directories for transfer beside the plain one. residual: [x, g(x)], the frozen x kept, "
+        "all standardised; whitened: components of g(x), uncorrelated, of unit variance over the training spots (ours)",
+    )
     gene_informed: bool = Field(True, description="False: no cross-attention to genes (Table 2, rows I and II)")
     predictor: Literal["mlp", "gene_conditioned"] = Field(
         "mlp", description="mlp (paper), or y_j = <h(z), W g_j> + b_j, in which a gene's identity matters (ours)"

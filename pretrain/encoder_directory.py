@@ -19,6 +19,7 @@ from hage_transfer.pretrain.calibration import fit_lines
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
+from hage_transfer.pretrain.exports import write_exports
 from hage_transfer.pretrain.methods.base import Method, Trained
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.ridges import BAGGED_BAR, BAR
@@ -108,6 +109,7 @@ def write_encoder_directory(
         kind=config.model.predictor,
     )
     model.save_pretrained(folder, card=card)
+    write_exports(folder, module.encoder, data, config.model.exports, card=card)
 
 
 def write_system_directory(

@@ -148,7 +148,7 @@ def find_encoder_directories(patterns: Sequence[str]) -> list[Path]:
 
 def run_of(encoder: Path) -> Path:
     """The pretraining run that an encoder directory lies in, if it lies in one."""
-    return encoder.parents[2] if encoder.parent.parent.name == "encoders" else encoder.parent
+    return encoder.parents[2] if encoder.parent.parent.name.startswith("encoders") else encoder.parent
 
 
 def check_sources(sources: Mapping[str, SourceSettings]) -> None:

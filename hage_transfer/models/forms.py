@@ -7,6 +7,7 @@ import os
 
 from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
+from hage_transfer.models.derived import DerivedEncoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.models.projection import ProjectionEncoder
@@ -15,6 +16,7 @@ from hage_transfer.models.stored_encoder import StoredEncoder
 
 _CLASSES: tuple[type[StoredEncoder], ...] = (
     GeneInformedEncoder,
+    DerivedEncoder,
     LinearEncoder,
     ProjectionEncoder,
     HisToGeneEncoder,

@@ -13,6 +13,7 @@ from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import DataError
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.checkpoint import HASHES, read_card
+from hage_transfer.models.derived import DerivedEncoder
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import FORMS
 from hage_transfer.models.linear import LinearEncoder
@@ -32,6 +33,9 @@ def make(form: str):
         torch.manual_seed(0)
         if form == "linear":
             return LinearEncoder(torch.randn(6, 4), mean=torch.randn(6), bias=torch.randn(4))
+        if form == "derived":
+            plain = GeneInformedEncoder(torch.randn(3, 5), feature_dim=6, embed_dim=4, n_heads=2)
+            return DerivedEncoder(plain, LinearEncoder(torch.randn(4, 2)), LinearEncoder(torch.randn(6, 2))).eval()
         images = Standardise(torch.randn(9, 6) * torch.tensor([1.0, 2, 3, 4, 5, 0]))
         sizes = {"n_positions": 3, "depth": 1, "n_heads": 2}
         if form == "projection":

@@ -15,10 +15,11 @@ from hage_transfer.models.checkpoint import read_card
 from hage_transfer.pretrain import train
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.about import ABOUT, CHEAP
-from hage_transfer.pretrain.controls.encoders import predicted_expression, standardised, untrained, whitened
+from hage_transfer.pretrain.controls.encoders import predicted_expression, untrained
 from hage_transfer.pretrain.controls.shuffled import shuffle_expression
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
+from hage_transfer.pretrain.linear_maps import standardised, whitened
 from hage_transfer.pretrain.ridges import BAR, RIDGES
 from hage_transfer.pretrain.run import pretrain
 from hage_transfer.running.run_directory import RunDirectory

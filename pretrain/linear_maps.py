@@ -1,0 +1,50 @@
+"""Linear maps of features that are fitted on spots: to unit variance, and to uncorrelated components of it."""
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from hage_transfer.errors import DataError
+from hage_transfer.models.linear import LinearEncoder
+
+_LEAST_VARIANCE = 1e-6
+
+
+def standardised(features: Float32[np.ndarray, "spot feature"]) -> LinearEncoder:
+    """Each feature to mean 0 and variance 1 over the spots; a constant one to 0."""
+    scaler = StandardScaler().fit(features)
+    return linear(np.diag(np.where(scaler.var_ > 0, 1 / scaler.scale_, 0.0)), mean=scaler.mean_)
+
+
+def whitened(features: Float32[np.ndarray, "spot feature"], *, width: int) -> LinearEncoder:
+    """Principal components of the standardised features, each of variance 1 over the spots.
+
+    Components that vary less than a millionth of the first are left out: rounding, made large.
+
+    Args:
+        features: of the training spots.
+        width: components at most; there are no more than features, or than spots less one.
+
+    Raises:
+        DataError: the features of all spots are the same.
+    """
+    if not np.ptp(features, axis=0).any():
+        raise DataError(
+            f"control pca: the features of all {len(features)} training spots are the same, so they have no principal "
+            "component; look at the images (`encode_sections` drew where the spots lie), or set controls=none"
+        )
+    first = standardised(features)
+    scale = first.weight.double().numpy()
+    pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver="full")
+    pca.fit((features - first.mean.numpy()) @ scale)
+    kept = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]
+    weight = scale @ (pca.components_[kept] / np.sqrt(pca.explained_variance_[kept])[:, None]).T
+    return linear(weight, mean=first.mean.numpy())
+
+
+def linear(weight: np.ndarray, *, mean: np.ndarray, bias: np.ndarray | None = None) -> LinearEncoder:
+    """Of arrays; see ``LinearEncoder``."""
+    to = torch.from_numpy
+    return LinearEncoder(to(weight), mean=to(mean), bias=None if bias is None else to(bias)).eval()
