@@ -36,21 +36,16 @@ class DerivedEncoder(StoredEncoder):
 
     @classmethod
     def build(cls, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        """Of the heads that the card states; every width is that of the tensors."""
-        prefix, n_heads = "encoder.", card["n_heads"]
-        if type(n_heads) is not int or n_heads < 1:
-            raise ValueError(f"n_heads {n_heads!r}, wanted a whole number above 0")
+        """Of the sizes that the card states, with the genes of the tensors."""
+        prefix = "encoder."
+        sizes: dict[str, Any] = {name: card.get(name) for name in ("n_heads", "inner_dim", "kept_dim")}
+        wrong = [f"{name} {size!r}" for name, size in sizes.items() if type(size) is not int or size < 0]
+        if wrong or not sizes["n_heads"]:
+            raise ValueError(f"{', '.join(wrong) or 'n_heads 0'}, wanted whole numbers, n_heads above 0")
         inner = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
-        embed_dim = inner["project_features.bias"].shape[0]
-        encoder = GeneInformedEncoder.build({**card, "embed_dim": embed_dim}, inner)
-        head = LinearEncoder(torch.zeros(tuple(tensors["head.weight"].shape)))
-        kept = tensors.get("kept.weight")
-        found = cls(encoder, head, None if kept is None else LinearEncoder(torch.zeros(tuple(kept.shape))))
-        if found.embed_dim != card["embed_dim"]:
-            raise ValueError(
-                f"embed_dim {card['embed_dim']}, and its tensors do not fit it: they give {found.embed_dim}"
-            )
-        return found
+        encoder = GeneInformedEncoder.build({**card, "embed_dim": sizes["inner_dim"]}, inner)
+        kept = LinearEncoder(torch.zeros(card["feature_dim"], sizes["kept_dim"])) if sizes["kept_dim"] else None
+        return cls(encoder, LinearEncoder(torch.zeros(sizes["inner_dim"], card["embed_dim"] - sizes["kept_dim"])), kept)
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
         """Frozen features, scaled, where they are kept; then embeddings through the map."""
@@ -59,4 +54,6 @@ class DerivedEncoder(StoredEncoder):
 
     def sizes(self) -> dict[str, int]:
         """What ``config.json`` must say for ``build``."""
-        return {**super().sizes(), "n_heads": self.encoder.n_heads}
+        kept_dim = 0 if self.kept is None else self.kept.embed_dim
+        inner = {"n_heads": self.encoder.n_heads, "inner_dim": self.encoder.embed_dim, "kept_dim": kept_dim}
+        return {**super().sizes(), **inner}
