@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header
 from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, nearest, some
 from hage_transfer.running.file_stamp import written
@@ -103,7 +103,7 @@ class BagSet:
         if not is_own_file(path):
             return open_features(path).read().features[tiles]
         try:
-            with h5py.File(path, "r") as file:
+            with open_h5(path) as file:
                 rows: np.ndarray = file["features"][tiles]
         except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
             raise DataError(f"{path}: cannot be read any more ({error}); run again once it is there") from None

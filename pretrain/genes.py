@@ -23,6 +23,7 @@ from hage_transfer.data.gene_embeddings import (
 from hage_transfer.data.gene_name_table import read_gene_names
 from hage_transfer.data.gene_names import GeneNames, carried_names, rename_to_current
 from hage_transfer.data.genes import Panel, select_panel
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
@@ -154,7 +155,7 @@ def fold_genes(
     """
     path = folder / "genes.h5"
     if path.exists():
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             if file.attrs.get("inputs_sha256") == sha256:
                 return FoldGenes(tuple(file["symbols"].asstr()[...]), file["vectors"][...], str(file.attrs["source"]))
     names = read_names(settings)

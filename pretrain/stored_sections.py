@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anndata
 from anndata import AnnData
 
+from hage_transfer.data.h5_file import read_h5ad
 from hage_transfer.data.h5_writing import write_h5ad
 
 
@@ -23,7 +23,7 @@ class StoredSections(Mapping[str, AnnData]):
     folder: Path
 
     def __getitem__(self, name: str) -> AnnData:
-        return anndata.read_h5ad(self.paths[name])
+        return read_h5ad(self.paths[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)

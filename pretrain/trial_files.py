@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.pretrain.growing_array import mapped
 from hage_transfer.pretrain.methods.base import Trained
@@ -55,7 +56,7 @@ class TrialSummary:
     @classmethod
     def load(cls, path: Path) -> "TrialSummary":
         """Reads it from the trial's prediction file without the predictions."""
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             return _summary(file)
 
 
@@ -70,7 +71,7 @@ class TrialPredictions:
     @classmethod
     def load(cls, path: Path) -> "TrialPredictions":
         """Reads the file that a trial wrote as its last act; its predictions are mapped, not held in memory."""
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             return cls(mapped(file["train"]), mapped(file["test"]), _summary(file))
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hage_transfer.data.feature_file import read_meta
+from hage_transfer.data.h5_file import open_h5, text_rows
 from hage_transfer.errors import DataError
 
 CHUNK_ROWS = 2048
@@ -108,7 +109,7 @@ def open_rows(paths: Sequence[Path], keys: np.ndarray, *, memory_gib: float) -> 
         datasets, places = [], []
         for path in paths:
             read_meta(path)
-            file = stack.enter_context(h5py.File(path, "r"))
+            file = stack.enter_context(open_h5(path))
             datasets.append(file["features"])
             places.append(_places(file, keys, path=path))
         size = sum(dataset.size * dataset.dtype.itemsize for dataset in datasets)
@@ -125,7 +126,7 @@ def _places(file: h5py.File, keys: np.ndarray, *, path: Path) -> Int[np.ndarray,
         raise DataError(f"{path}: has no keys, so its rows cannot be matched to labels; encode the patches again")
     if h5py.check_string_dtype(file["keys"].dtype) is None:
         raise DataError(f"{path}: its keys are {file['keys'].dtype}, wanted text; encode the patches again")
-    own = file["keys"].asstr()[...]
+    own = text_rows(path, file["keys"])
     n_rows = len(file["features"])
     if len(own) != n_rows:
         raise DataError(f"{path}: {len(own)} keys for {n_rows} rows of features; encode the patches again")

@@ -140,22 +140,18 @@ def _npy(path: Path) -> GeneEmbeddings:
 
 
 def _varm(path: Path, key: str) -> GeneEmbeddings:
-    import anndata as ad
+    from hage_transfer.data.sections.h5ad import open_h5ad
 
-    try:
-        table = ad.read_h5ad(path, backed="r")
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an h5ad ({error})") from None
-    try:
-        there = list(table.varm)
-        if key not in there and (key or len(there) != 1):
+    with open_h5ad(path) as table:
+        there = table.keys("varm")
+        name = key or (there[0] if len(there) == 1 else "")
+        matrix = table.array("varm", name) if name in there else None
+        if matrix is None:
             raise DataError(
                 f"{path}: varm has {some(there) or 'nothing'}{f', no {key}' if key else ''}; name one as "
                 f"{path.name}{VARM_SEPARATOR}KEY"
             )
-        return _checked(path, table.var_names.tolist(), np.asarray(table.varm[key or there[0]]))
-    finally:
-        table.file.close()
+        return _checked(path, table.index("var").tolist(), matrix)
 
 
 def _checked(path: Path, genes: Sequence[str], matrix: Float[np.ndarray, "gene number"]) -> GeneEmbeddings:

@@ -4,36 +4,47 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from hage_transfer.damage import reading
+from hage_transfer.data.h5_texts import check_attributes, check_values
 from hage_transfer.errors import DataError
 from hage_transfer.running.memory import available_bytes
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _PACKED, _ALWAYS_BYTES = 64, 1 << 26
 _GIB = 1 << 30
-_COLLECTION, _HEAD_BYTES, _TAIL_BYTES = b"GCOL\x01\x00\x00\x00", 1 << 18, 1 << 20
-_REFERENCE = np.dtype([("length", "<u4"), ("place", "V12")])
+_DEFLATED = 1100  # bytes that zlib can make of one, of what is all alike
 
 
 @contextmanager
-def open_h5(path: Path, *, absent: str = "no such file") -> Iterator[h5py.File]:
+def open_h5(
+    path: Path,
+    *,
+    absent: str = "no such file",
+    what: str = "cannot be read as h5",
+    remedy: str = "copy or make it again",
+) -> Iterator[h5py.File]:
     """Opens an h5 file for reading; what h5py raises while it is read becomes one message.
 
     Args:
         path: of the file.
         absent: what the message says where there is none.
+        what: it says where it cannot be read.
+        remedy: what to do then.
 
     Raises:
         DataError: missing, not h5, or damaged where it is read.
     """
     if not path.is_file():
         raise DataError(f"{path}: {absent}")
-    _refuse_broken_heaps(path)
-    with reading(path, "cannot be read as h5", remedy="copy or make it again"), h5py.File(path, "r") as file:
+    with reading(path, what, remedy=remedy), h5py.File(path, "r") as file:
+        check_attributes(path, file)
         yield file
 
 
@@ -57,13 +68,69 @@ def stored_dataset(path: Path, file: h5py.File, name: str, *, kinds: str) -> h5p
     found = file[name]
     if not isinstance(found, h5py.Dataset):
         raise DataError(f"{path}: {name} is a group, wanted a dataset; make the file again")
+    _refuse_elsewhere(path, name, found)
+    _check_type(path, name, found, kinds)
+    _check_stored(path, name, found)
+    return found
+
+
+def check_below(path: Path, node: h5py.Group | h5py.Dataset) -> None:
+    """Looks at all values at and below a node that a library is to read: in this file, and no more than it holds.
+
+    Raises:
+        DataError: a link to another file, values in other files, more declared than is stored or than fits into memory,
+            or text that is damaged.
+    """
+    found: list[h5py.Group | h5py.Dataset] = [node]
+    if isinstance(node, h5py.Group):
+        node.visititems(lambda _, below: found.append(below))
+    for one in found:
+        if isinstance(one, h5py.Group):
+            for name in one:
+                refuse_external(path, one, name)
+        elif isinstance(one, h5py.Dataset) and one.shape is not None:
+            _refuse_elsewhere(path, one.name.lstrip("/"), one)
+            _check_declared(path, one.name.lstrip("/"), one, packed=_DEFLATED)
+            check_memory(path, math.prod(one.shape) * one.dtype.itemsize, what=one.name.lstrip("/"), remedy="")
+            check_values(path, one)
+
+
+def read_h5ad(path: Path, *, what: str = "cannot be read as AnnData", remedy: str = "") -> "AnnData":
+    """Reads a whole h5ad file.
+
+    Args:
+        path: of the file.
+        what: a message says where it cannot be read.
+        remedy: what to do then.
+
+    Raises:
+        DataError: see ``open_h5`` and ``check_below``, or not in AnnData's form.
+    """
+    import anndata
+    from anndata._io.specs.registry import IORegistryError
+
+    with open_h5(path, what=what, remedy=remedy) as file:
+        check_below(path, file)
+    with reading(path, what, IORegistryError, remedy=remedy):
+        return anndata.read_h5ad(path)
+
+
+def refuse_external(path: Path, group: h5py.Group, name: str) -> None:
+    """Refuses a link to another file.
+
+    Raises:
+        DataError: it is one.
+    """
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        raise DataError(f"{path}: {name} is a link to {link.filename}, not data of this file; copy the data into it")
+
+
+def _refuse_elsewhere(path: Path, name: str, found: h5py.Dataset) -> None:
     if found.external or found.is_virtual:
         raise DataError(
             f"{path}: {name} lies in other files than this one, which are not opened; copy the data into it"
         )
-    _check_type(path, name, found, kinds)
-    _check_stored(path, name, found)
-    return found
 
 
 def text_rows(path: Path, found: h5py.Dataset) -> np.ndarray:
@@ -72,7 +139,7 @@ def text_rows(path: Path, found: h5py.Dataset) -> np.ndarray:
     Raises:
         DataError: bytes that are no UTF-8, or lengths that the file does not hold.
     """
-    _check_lengths(path, found)
+    check_values(path, found)
     try:
         values: np.ndarray = found.asstr()[...]
     except UnicodeDecodeError as error:
@@ -86,7 +153,7 @@ def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if not (value is None or value == "None")}
 
 
-def check_memory(path: Path, n_bytes: int) -> None:
+def check_memory(path: Path, n_bytes: int, *, what: str = "its rows", remedy: str = ", or cut larger tiles") -> None:
     """Refuses what does not fit into the memory that is free.
 
     Raises:
@@ -95,44 +162,9 @@ def check_memory(path: Path, n_bytes: int) -> None:
     free = available_bytes()
     if free is not None and n_bytes > free:
         raise DataError(
-            f"{path}: its rows take {n_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free; use a "
-            "machine with more, or cut larger tiles"
+            f"{path}: {what} take {n_bytes / _GIB:.1f} GiB, and {free / _GIB:.1f} GiB of memory are free; use a "
+            f"machine with more{remedy}"
         )
-
-
-def _refuse_broken_heaps(path: Path) -> None:
-    """Refuses a file whose text lies in a collection that HDF5 would walk through without end.
-
-    A free part of no length does not move it on. Collections are sought where small metadata lie: at both ends of a
-    file.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        parts = [(0, file.read(_HEAD_BYTES))]
-        if size > _HEAD_BYTES:
-            start = max(_HEAD_BYTES, size - _TAIL_BYTES)
-            file.seek(start)
-            parts.append((start, file.read()))
-    for start, data in parts:
-        place = data.find(_COLLECTION)
-        while place >= 0:
-            if not _is_walked(data, place):
-                raise DataError(f"{path}: damaged where its text lies (byte {start + place}); copy or make it again")
-            place = data.find(_COLLECTION, place + 1)
-
-
-def _is_walked(data: bytes, place: int) -> bool:
-    """Whether each object of a collection ends behind its beginning: index, count, length of 8 bytes, then the text."""
-    if place + 16 > len(data):
-        return True
-    end = place + int.from_bytes(data[place + 8 : place + 16], "little")
-    at = place + 16
-    while at + 16 <= min(end, len(data)):
-        index, length = int.from_bytes(data[at : at + 2], "little"), int.from_bytes(data[at + 8 : at + 16], "little")
-        if index == 0:
-            return length >= 16
-        at += 16 + (length + 7) // 8 * 8
-    return True
 
 
 def _check_type(path: Path, name: str, found: h5py.Dataset, kinds: str) -> None:
@@ -144,42 +176,28 @@ def _check_type(path: Path, name: str, found: h5py.Dataset, kinds: str) -> None:
 
 
 def _check_stored(path: Path, name: str, found: h5py.Dataset) -> None:
-    """Declared size against the bytes that the file holds: what is not there would be read as zeros, or fill memory."""
+    """What is not there would be read as zeros."""
     if found.shape is None:
         raise DataError(f"{path}: {name} holds no values (a null dataspace); make the file again")
+    _check_declared(path, name, found, packed=_PACKED, whole=True)
+    if found.chunks is not None and found.size:
+        sides = zip(found.shape, found.chunks, strict=True)
+        written, places = found.id.get_num_chunks(), math.prod(-(-side // step) for side, step in sides)
+        if written < places:
+            raise DataError(f"{path}: {written} of {places} pieces of {name} were written; make the file again")
+
+
+def _check_declared(path: Path, name: str, found: h5py.Dataset, *, packed: int, whole: bool = False) -> None:
+    """Declared size against the bytes that the file holds, of which one may stand for ``packed``."""
     declared = math.prod(found.shape) * found.dtype.itemsize
     stored = found.id.get_storage_size()
-    chunks, places = found.chunks, 1
-    largest = declared
-    if chunks is not None:
-        largest = max(declared, math.prod(chunks) * found.dtype.itemsize)
-        places = math.prod(-(-side // step) for side, step in zip(found.shape, chunks, strict=True))
-    if stored > path.stat().st_size or (declared and not stored) or largest > max(_ALWAYS_BYTES, _PACKED * stored):
+    largest = max(declared, 0 if found.chunks is None else math.prod(found.chunks) * found.dtype.itemsize)
+    nothing = whole and declared and not stored
+    if stored > path.stat().st_size or nothing or largest > max(_ALWAYS_BYTES, packed * stored):
         raise DataError(
             f"{path}: {name} declares shape {found.shape}, {largest:,} bytes, and the file holds {stored:,} of them; "
             "is it whole? make it again"
         )
-    if chunks is not None and declared and found.id.get_num_chunks() < places:
-        raise DataError(
-            f"{path}: {found.id.get_num_chunks()} of {places} pieces of {name} were written; make the file again"
-        )
-
-
-def _check_lengths(path: Path, found: h5py.Dataset) -> None:
-    """Refuses text of any length whose lengths together are past the file's size: HDF5 would take memory for them.
-
-    Each value is stored as its length and where it lies (16 bytes); what is packed otherwise goes unchecked.
-    """
-    offset, count = found.id.get_offset(), math.prod(found.shape)
-    stored = found.id.get_storage_size()
-    info = h5py.check_string_dtype(found.dtype)
-    if info is None or info.length is not None or not count or stored != count * _REFERENCE.itemsize or offset is None:
-        return
-    with path.open("rb") as file:
-        file.seek(offset)
-        lengths = np.frombuffer(file.read(stored), _REFERENCE)["length"]
-    if int(lengths.sum(dtype=np.uint64)) > path.stat().st_size:
-        raise DataError(f"{path}: {found.name.lstrip('/')} declare more text than the file holds; make it again")
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from hage_transfer.data.feature_file import read_features, read_meta, write_features
+from hage_transfer.data.h5_file import check_below, open_h5
 from hage_transfer.errors import DataError, HageError
 from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.embedding import embed_features
@@ -97,7 +97,9 @@ def _is_current(path: Path, target: Path, sha256: str) -> bool:
         getattr(features, name) != getattr(embeddings, name) for name in ("source", "config_sha256")
     ):
         return False
-    with h5py.File(path, "r") as before, h5py.File(target, "r") as after:
+    with open_h5(path) as before, open_h5(target) as after:
+        check_below(path, before)
+        check_below(target, after)
         return len(before["features"]) == len(after["features"]) and all(
             name in after and np.array_equal(before[name][...], after[name][...])
             for name in ("keys", "coords")

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from anndata import AnnData, read_h5ad
 
+from hage_transfer.data.h5_file import read_h5ad
 from hage_transfer.explain.files import RECORD_FILE, read_genes
 from hage_transfer.explain.over_slides import COLUMNS
 from hage_transfer.explain.pictures import MAP_FILE
 from hage_transfer.explain.task import read_record
 from hage_transfer.running.run_directory import GENES_FILE, H5AD_FILE, TILES_FILE
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _SHOWN = 10
 
@@ -54,7 +57,7 @@ class ExplainedSlide(os.PathLike[str]):
         return read_genes(self.folder / GENES_FILE)
 
     @property
-    def expression(self) -> AnnData:
+    def expression(self) -> "AnnData":
         """Tiles by genes: predicted expression, with the columns of ``tiles``."""
         return read_h5ad(self.folder / H5AD_FILE)
 

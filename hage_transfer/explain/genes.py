@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -15,6 +14,7 @@ from jaxtyping import Float, Float32
 from hage_transfer.compare.genes import gene_pcc, mean_over_defined
 from hage_transfer.compare.results import Results
 from hage_transfer.data.feature_layouts import open_features
+from hage_transfer.data.h5_file import read_h5ad
 from hage_transfer.encode.sources import run_of
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import ExpressionEnsemble
@@ -141,7 +141,7 @@ def _heldout(run: Path, fold: str, genes: Sequence[str]) -> Float[np.ndarray, " 
     path = run / "predictions" / f"{fold}.h5ad"
     if not path.is_file():
         return None
-    prediction = ad.read_h5ad(path)
+    prediction = read_h5ad(path, what="cannot be read as predictions", remedy="run the pretraining again")
     place = {gene: column for column, gene in enumerate(prediction.var_names)}
     columns = np.array([place.get(gene, -1) for gene in genes])
     sections = prediction.obs["section"].to_numpy()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hage_transfer.compare.genes import gene_pcc
 from hage_transfer.data.expression import UNITS
-from hage_transfer.errors import DataError
+from hage_transfer.data.h5_file import read_h5ad
 from hage_transfer.report.cells import Number, Table
 from hage_transfer.report.layout import Section
 from hage_transfer.report.maps import MANY
@@ -86,12 +86,7 @@ def predict_section(folder: PredictFolder, anchor: str) -> Section:
 
 
 def _sections(path: Path) -> Iterator[tuple[str, "AnnData"]]:
-    import anndata as ad
-
-    try:
-        prediction = ad.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as predictions ({error}); run the pretraining again") from None
+    prediction = read_h5ad(path, what="cannot be read as predictions", remedy="run the pretraining again")
     if "target" not in prediction.layers or "spatial" not in prediction.obsm or "section" not in prediction.obs:
         return
     for name in dict.fromkeys(prediction.obs["section"].astype(str)):

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32
 
 from hage_transfer.compare.genes import gene_pcc
+from hage_transfer.data.h5_file import open_h5, read_h5ad, text_rows
 from hage_transfer.data.h5_writing import write_h5ad
 from hage_transfer.errors import DataError
 from hage_transfer.models.ensemble import Expression
@@ -105,10 +105,7 @@ def read_prediction(path: Path) -> ad.AnnData:
     Raises:
         DataError: missing, or no such file.
     """
-    try:
-        prediction = ad.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a prediction ({error}); predict it again") from None
+    prediction = read_h5ad(path, what="cannot be read as a prediction", remedy="predict it again")
     if "hage" not in prediction.uns:
         raise DataError(f'{path}: has no uns["hage"], so `predict` did not write it')
     return prediction
@@ -119,10 +116,10 @@ def inputs_sha256(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             stored = file.get("uns/hage/inputs_sha256")
-            return None if stored is None else str(stored.asstr()[()])
-    except OSError:
+            return None if stored is None else str(text_rows(path, stored))
+    except DataError:
         return None
 
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float32
 
 from hage_transfer.compare.records import Record
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.module import HageModule
@@ -84,7 +85,7 @@ def attention_records(trials: Sequence[Path], *, fold: str, source: str = "hage"
     """
     records = []
     for number, path in enumerate(trials):
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             uses = {name: tuple(table[...].tolist()) for name, table in file.get(GROUP, {}).items()}
         scores = {name: {"attention_entropy": use[0], "attention_spread": use[1]} for name, use in uses.items()}
         records += section_rows(scores, source=source, fold=fold, trial=number)

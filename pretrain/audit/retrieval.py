@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hage_transfer.compare.records import Record
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
@@ -85,7 +86,7 @@ def retrieval_records(trials: Sequence[Path], *, fold: str, source: str = "hage"
     records = []
     for number, path in enumerate(trials):
         by_section: dict[str, dict[str, float]] = {}
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             for name, table in file[GROUP].items():
                 by_section[name] = {}
                 for k, share, chance in table[...].tolist():

@@ -27,6 +27,7 @@ from jaxtyping import Float, Float32, Int
 
 from hage_transfer.compare.genes import gene_pcc, pcc_mean
 from hage_transfer.compare.records import Record
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.models.expression import GeneConditionedPredictor
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.gene_controls import controlled
@@ -116,7 +117,7 @@ def zero_shot_records(trials: Sequence[Path], data: FoldData, *, prefix: str = "
         return []
     records = []
     for number, path in enumerate(trials):
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             predictions = {name: table[...] for name, table in file.get(GROUP, {}).items()}
         for name, prediction in predictions.items():
             scores = _scores(prediction, data, data.unseen.test_target)

@@ -1,10 +1,14 @@
 """H5 files of strangers: what a file does not hold itself is never read, and what it declares is held to its bytes."""
 
+import re
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 from feature_meta import feature_meta
 
+import hage_transfer
 from hage_transfer.data.feature_file import read_features, read_header, write_features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
@@ -169,7 +173,7 @@ def test_text_whose_lengths_are_past_the_file_takes_no_memory(own):
         file.seek(offset)
         file.write((2_000_000_000).to_bytes(4, "little"))
     for read in (open_features, read_features):
-        with pytest.raises(DataError, match="keys declare more text than the file holds"):
+        with pytest.raises(DataError, match="keys declares more text than the file holds"):
             read(own)
 
 
@@ -181,5 +185,18 @@ def test_text_that_hdf5_would_walk_through_without_end_is_refused(own):
     data[place + 8 : place + 16] = bytes(8)
     own.write_bytes(data)
     for read in (open_features, read_features, read_header):
-        with pytest.raises(DataError, match="damaged where its text lies"):
+        with pytest.raises(DataError, match="damaged where that lies"):
             read(own)
+
+
+def test_h5_files_are_opened_with_care_everywhere():
+    opened = re.compile(r"h5py\.File\(|h5py\.h5f\.open|\b(ad|anndata|sc|scanpy)\.read_\w*h5ad|import .*\bread_h5ad\b")
+    folder = Path(hage_transfer.__file__).parent
+    sources = {path for part in (folder, *folder.iterdir()) if part.is_dir() for path in part.rglob("*.py")}
+    found = {
+        str(path.relative_to(folder)): line
+        for path in sources
+        for line in path.read_text().splitlines()
+        if opened.search(line) and "hage_transfer.data.h5_file import" not in line
+    }
+    assert set(found) == {"data/h5_file.py"}, found  # h5_writing's `_NewFile` is a class of its own

@@ -1,6 +1,8 @@
 """Damage to files, by a seeded generator: bytes as disks spoil them, texts as people do, h5 as other programs write."""
 
 import random
+import re
+import struct
 
 import h5py
 import numpy as np
@@ -141,3 +143,30 @@ def of_h5(rng: random.Random, path) -> None:
         elif fault == 7:
             values = rng.choice((np.nan, np.inf, -1.0, 0.5, 1e30))
             file[name] = np.full((7, rng.choice((2, 4))), values, rng.choice(("f4", "f8")))
+
+
+def of_lengths(rng: random.Random, data: bytes) -> bytes:
+    """One to three lengths that HDF5 takes memory or steps by: of texts, their collections, types, shapes, messages."""
+    out = bytearray(data)
+    collections = [match.start() for match in re.finditer(b"GCOL\x01", data)]
+    fields = [(place + 8, "Q") for place in collections]
+    for place in collections:  # lengths (and numbers) of the texts in it, and of its free part
+        at, end = place + 16, place + int.from_bytes(data[place + 8 : place + 16], "little")
+        while at + 16 <= min(end, len(data)):
+            number, length = struct.unpack_from("<H6xQ", data, at)
+            fields += [(at, "H"), (at + 8, "Q")]
+            at += 16 + (length + 7) // 8 * 8 if number else len(data)
+        for match in re.finditer(re.escape(struct.pack("<Q", place)), data):  # references: length, collection, number
+            fields += [(match.start() - 4, "I")] * 4 + [(match.start(), "Q"), (match.start() + 8, "I")]
+    for match in re.finditer(rb"[\x10-\x1a\x30-\x3a].{3}", data, re.DOTALL):  # types: class and bits, then a size
+        if 0 < int.from_bytes(data[match.end() : match.end() + 4], "little") < 10_000:
+            fields.append((match.end(), "I"))
+    for match in re.finditer(rb"[\x01\x02][\x01-\x03][\x00\x01]", data):  # shapes
+        fields += [(match.start() + 4, "Q"), (match.start() + 8, "Q")]
+    for _ in range(rng.randint(1, 3)):
+        place, form = rng.choice(fields)
+        largest = 2 ** (8 * struct.calcsize(form)) - 1
+        few = (0, 1, 15, 16, 255, 4096, 65_535, len(data), 10**6, 10**9, 2**31 - 1, 4 * 10**9, 2**40, 2**63, largest)
+        if 0 <= place <= len(out) - struct.calcsize(form):
+            struct.pack_into(f"<{form}", out, place, min(rng.choice(few), largest))
+    return bytes(out)

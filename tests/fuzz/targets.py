@@ -9,21 +9,27 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 import tifffile
 import torch
 import yaml
+from anndata import AnnData
 from PIL import Image
 
 import hage_transfer
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
-from hage_transfer.config import load_config
+from hage_transfer.config import SectionsSettings, load_config
 from hage_transfer.data.feature_file import FeatureMeta, read_features, write_features
 from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.data.gene2vec import read_gene2vec
+from hage_transfer.data.h5_file import check_below, open_h5, read_h5ad
 from hage_transfer.data.labels import read_labels
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.published_table import Columns, write_label_table
+from hage_transfer.data.sections import read_sections
+from hage_transfer.data.sections.matrix_10x import read_matrix
 from hage_transfer.encoders.weights import read_state
 from hage_transfer.mil.checkpoint import FoldModel, read_fold_model, save_fold_model
 from hage_transfer.mil.config import MilConfig
@@ -106,6 +112,48 @@ def clam_h5(folder: Path) -> Path:
         file["coords"] = COORDS
         file["coords"].attrs["patch_size"] = 256
     return folder / "s.h5"
+
+
+def words_h5(folder: Path) -> Path:
+    """Text everywhere: packed, in pieces, in attributes of all objects, of fixed lengths too."""
+    with h5py.File(clam_h5(folder), "r+") as file:
+        words = [f"word {row}" for row in range(7)]
+        file.create_dataset("keys", data=words, dtype=h5py.string_dtype(), chunks=(3,))
+        for node in (file, file["features"], file["coords"]):
+            node.attrs["encoder"], node.attrs["fixed"], node.attrs["words"] = "uni", np.bytes_(b"x" * 50), words
+    return folder / "s.h5"
+
+
+def section(folder: Path) -> Path:
+    """A small section as AnnData: counts, positions, text in obs and uns."""
+    obs = pd.DataFrame(
+        {"patient": ["p"] * 7, "kind": pd.Categorical(list("ababaab"))}, index=[f"s{k}" for k in range(7)]
+    )
+    uns = {"section": {"mpp_um_per_px": 0.5, "image_path": ""}, "words": np.array(["a", "bb"], dtype=object)}
+    counts = sp.csr_matrix(np.arange(28).reshape(7, 4) % 5)
+    table = AnnData(counts, obs, pd.DataFrame(index=list("ABCD")), uns=uns, obsm={"spatial": COORDS})
+    table.write_h5ad(folder / "s.h5ad")
+    return folder / "s.h5ad"
+
+
+def ten_x(folder: Path) -> Path:
+    """A matrix as Space Ranger writes it."""
+    counts = sp.csc_matrix(np.arange(28).reshape(4, 7) % 5)
+    with h5py.File(folder / "m.h5", "w") as file:
+        for name, values in (
+            *((name, getattr(counts, name)) for name in ("data", "indices", "indptr")),
+            *(("shape", counts.shape), ("barcodes", np.array([f"s{k}" for k in range(7)], "S"))),
+            *((f"features/{name}", np.array(list("ABCD"), "S")) for name in ("id", "name", "genome")),
+            ("features/feature_type", np.array(["Gene Expression"] * 4, "S")),
+        ):
+            file.create_dataset(f"matrix/{name}", data=values, chunks=True, compression="gzip")
+    return folder / "m.h5"
+
+
+def sections(folder: Path) -> None:
+    for one in read_sections(SectionsSettings(layout="anndata", root=folder)):
+        one.X.sum()
+    read_h5ad(folder / "s.h5ad")
 
 
 def tensor(folder: Path) -> Path:
@@ -227,6 +275,14 @@ def of(mutations) -> dict[str, Target]:
         open_features(path).read()
         read_features(path)
 
+    def features_of_others(path: Path) -> None:
+        open_features(path).read()
+        with open_h5(path) as file:
+            check_below(path, file)
+            for node in (file, *file.values()):
+                dict(node.attrs)
+            file["keys"].asstr()[...]
+
     return {
         "config of mil": Target(written("c.yaml", recipe("mil")), text, lambda f: load_config(MilConfig, f / "c.yaml")),
         "config of probes": Target(
@@ -245,6 +301,12 @@ def of(mutations) -> dict[str, Target]:
         "own h5, rewritten": Target(own_h5, h5, lambda f: features(f / "s.h5")),
         "CLAM's h5": Target(clam_h5, bits, lambda f: open_features(f / "s.h5").read()),
         "CLAM's h5, rewritten": Target(clam_h5, h5, lambda f: open_features(f / "s.h5").read()),
+        "h5, lengths": Target(words_h5, by(mutations.of_lengths), lambda f: features_of_others(f / "s.h5")),
+        "own h5, lengths": Target(own_h5, by(mutations.of_lengths), lambda f: features(f / "s.h5")),
+        "h5ad": Target(section, bits, sections),
+        "h5ad, lengths": Target(section, by(mutations.of_lengths), sections),
+        "10x h5": Target(ten_x, bits, lambda f: read_matrix(f / "m.h5")),
+        "10x h5, lengths": Target(ten_x, by(mutations.of_lengths), lambda f: read_matrix(f / "m.h5")),
         "tensor": Target(tensor, bits, lambda f: open_features(f / "s.pt").read()),
         "array": Target(array, bits, lambda f: open_features(f / "s.npy").read()),
         "frozen weights": Target(state, bits, lambda f: read_state(f / "s.pt")),

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from hage_transfer.config import config_sha256
@@ -19,6 +18,7 @@ from hage_transfer.data.feature_layouts.opened import (
     source_of,
 )
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor, write_tensor
+from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.running.atomic import remove_partial_of
@@ -210,9 +210,9 @@ def _is_current(path: Path, source: FeatureSource, stamp: str) -> bool:
 
 def _stamp_of(path: Path) -> str:
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             return str(file.attrs.get(CONVERTED_FROM, ""))
-    except OSError:
+    except DataError:
         return ""
 
 

@@ -19,6 +19,7 @@ from anndata._io.specs.registry import IORegistryError
 from anndata.io import read_elem
 
 from hage_transfer.damage import reading
+from hage_transfer.data.h5_file import check_below, open_h5, refuse_external
 from hage_transfer.errors import DataError
 
 _MISSING = -1
@@ -35,7 +36,7 @@ class H5adFile:
     def element(self, key: str) -> Any:
         """The element at a path such as ``uns/spatial``; None where there is none."""
         with self._faults(key):
-            return read_elem(self.root[key]) if key in self.root else None
+            return read_elem(self._checked(key)) if self._has(key) else None
 
     def keys(self, key: str) -> list[str]:
         """Names in a group, or of the columns of a table of anndata 0.6; [] where there is neither."""
@@ -55,25 +56,27 @@ class H5adFile:
         with self._faults(table):
             node = self.root[table]
             if isinstance(node, h5py.Dataset):
-                names = node[()][next(name for name in node.dtype.names if name in ("index", "_index"))]
+                names = self._checked(table)[()][next(name for name in node.dtype.names if name in ("index", "_index"))]
             else:
-                names = read_elem(node[node.attrs.get("_index", "_index")])
+                names = read_elem(self._checked(f"{table}/{node.attrs.get('_index', '_index')}"))
             return pd.Index([_text(name) for name in np.asarray(names)])
 
     def column(self, table: str, name: str) -> pd.Series | None:
         """A column of a table; None where there is none."""
         with self._faults(f"{table}/{name}"):
-            node = self.root[table]
+            node, key = self.root[table], f"{table}/{name}"
             if isinstance(node, h5py.Dataset):
                 if name not in node.dtype.names:
                     return None
-                values = self._legacy_categories(name, np.asarray(node[name]))
-            elif name not in node:
+                values = self._legacy_categories(name, np.asarray(self._checked(table)[name]))
+            elif not self._has(key):
                 return None
             elif "categories" in node[name].attrs:  # anndata 0.7: codes that refer to a list beside them
-                values = _of_codes(node[name][()], read_elem(self.root[node[name].attrs["categories"]]))
+                values = _of_codes(
+                    self._checked(key)[()], read_elem(self._checked(self.root[node[name].attrs["categories"]].name))
+                )
             else:
-                values = read_elem(node[name])
+                values = read_elem(self._checked(key))
             column = pd.Series(values)
         if len(column) != len(self.index(table)):
             raise DataError(
@@ -86,9 +89,9 @@ class H5adFile:
     def matrix(self, key: str, shape: tuple[int, int]) -> sp.csr_matrix | None:
         """A matrix as csr; None where there is none, or an empty one (``X=None``)."""
         with self._faults(key):
-            if key not in self.root:
+            if not self._has(key):
                 return None
-            found = read_elem(self.root[key])
+            found = read_elem(self._checked(key))
             if found is None or getattr(found, "shape", None) == ():
                 return None
             matrix = sp.csr_matrix(found)
@@ -101,11 +104,9 @@ class H5adFile:
         """An array of a mapping such as ``obsm``; None where there is none."""
         with self._faults(f"{group}/{name}"):
             node = self.root.get(group)
-            if node is None:
-                return None
             if isinstance(node, h5py.Dataset):
-                return np.asarray(node[name]) if name in (node.dtype.names or ()) else None
-            return np.asarray(read_elem(node[name])) if name in node else None
+                return np.asarray(self._checked(group)[name]) if name in (node.dtype.names or ()) else None
+            return np.asarray(read_elem(self._checked(f"{group}/{name}"))) if self._has(f"{group}/{name}") else None
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Shape of an array, which is not read; None where there is none."""
@@ -123,7 +124,26 @@ class H5adFile:
         key = f"uns/{name}_categories"
         if key not in self.root or not np.issubdtype(values.dtype, np.integer):
             return [_text(value) for value in values] if values.dtype.kind in "SO" else values
-        return _of_codes(values, self.root[key][()])
+        return _of_codes(values, self._checked(key)[()])
+
+    def _has(self, key: str) -> bool:
+        """Whether there is such an element; a link to another file on the way to it is refused, not followed."""
+        node, parts = self.root, key.strip("/").split("/")
+        for place, part in enumerate(parts):
+            refuse_external(self.path, node, part)
+            if part not in node:
+                return False
+            node = node[part]
+            if not isinstance(node, h5py.Group):
+                return place == len(parts) - 1
+        return True
+
+    def _checked(self, key: str) -> Any:
+        """A node whose values are all there, and which may be read."""
+        if not self._has(key):
+            raise KeyError(key)
+        check_below(self.path, self.root[key])
+        return self.root[key]
 
     @contextmanager
     def _faults(self, key: str) -> Iterator[None]:
@@ -141,9 +161,7 @@ def open_h5ad(path: Path) -> Iterator[H5adFile]:
     Raises:
         DataError: not HDF5, or without ``obs`` and ``var``.
     """
-    with reading(path, "cannot be read as AnnData"):
-        file = h5py.File(path, "r")
-    with file:
+    with open_h5(path, what="cannot be read as AnnData", remedy="") as file:
         missing = [key for key in ("obs", "var") if key not in file]
         if missing:
             raise DataError(f"{path}: cannot be read as AnnData: no {' and '.join(missing)} in it")

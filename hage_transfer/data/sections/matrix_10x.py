@@ -12,12 +12,14 @@ import scipy.io
 import scipy.sparse as sp
 
 from hage_transfer.damage import reading
+from hage_transfer.data.h5_file import check_below, open_h5
 from hage_transfer.data.sections.gene_columns import GeneColumns, gene_names_of, merge_symbols
 from hage_transfer.data.sections.tables import read_bytes, read_table
 from hage_transfer.errors import DataError, some
 
 _DATASETS = frozenset({"data", "indices", "indptr", "shape", "barcodes"})
 _NEW_FEATURES, _OLD_FEATURES = frozenset({"id", "name", "feature_type"}), frozenset({"genes", "gene_names"})
+_WHAT = "cannot be read as a 10x matrix, as Space Ranger writes it"
 GENES_TYPE = "Gene Expression"
 MTX, BARCODES, FEATURES = "matrix.mtx", "barcodes.tsv", ("features.tsv", "genes.tsv")
 
@@ -71,8 +73,7 @@ def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
 def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
     import scanpy as sc
 
-    what = "cannot be read as a 10x matrix, as Space Ranger writes it"
-    with reading(path, what, RuntimeWarning), warnings.catch_warnings():
+    with reading(path, _WHAT, RuntimeWarning), warnings.catch_warnings():
         _check_datasets(path)
         warnings.simplefilter("error", RuntimeWarning)  # indices that are no whole numbers
         warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
@@ -90,7 +91,8 @@ def _check_datasets(path: Path) -> None:
         if isinstance(node, h5py.Dataset):
             names.add(name.rpartition("/")[2])
 
-    with h5py.File(path, "r") as file:
+    with open_h5(path, what=_WHAT, remedy="") as file:
+        check_below(path, file)
         is_old = "matrix" not in file  # Cell Ranger 2: a group for each genome
         (file if is_old else file["matrix"]).visititems(note)
     missing = (_DATASETS | (_OLD_FEATURES if is_old else _NEW_FEATURES)) - names
