@@ -146,7 +146,7 @@ def test_card_goes_with_the_file_and_says_what_was_read(tmp_path):
         ("sets.csv", "gene,a\nA,0.5\n", "columns a hold other values than 0 and 1"),
         ("sets.tsv", "", "cannot be read as a table"),
         ("v.npy", "text", "cannot be read as an array"),
-        ("v.h5ad", "text", "cannot be read as an h5ad"),
+        ("v.h5ad", "text", "cannot be read as AnnData"),
     ],
 )
 def test_a_wrong_file_is_one_message_that_names_it(name, content, message, tmp_path):
