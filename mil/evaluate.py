@@ -36,6 +36,7 @@ from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import RunPart
 
 Trial = tuple[str, int | None, BagSet]
 
@@ -67,16 +68,7 @@ def evaluate_mil(
         ItemsFailedError: some jobs failed; where all did, the first error.
     """
     config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
-    check_own(config.model.kind, own)
-    opened = plan.open(list(dict.fromkeys(folders for trials_of in sources.values() for folders in trials_of)))
-    trials: list[Trial] = [
-        (name, None if len(paths) == 1 else k, opened[folders])
-        for name, paths in sources.items()
-        for k, folders in enumerate(paths)
-    ]
-    jobs = [_job(plan, trial, out=run.path, device=device, own=own) for trial in trials]
-    for job, (name, number, _) in zip(jobs, trials, strict=True):
-        redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=[fold.name for fold in folds])
+    trials, jobs = _jobs(plan, sources, run=run, device=device, own=own)
     run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
     found = [read_job(job.made) for job in jobs]
     if config.train.final:
@@ -121,16 +113,62 @@ def evaluate_mil(
         ),
     )
     if config.null:
-        bags = opened[baseline_trials(sources)[0]]
-        results = with_null(results, _of_copies(plan, bags, run, device, n_jobs, progress))
+        plain, files, inside = _copies(plan, sources, run)
+        of_copies = evaluate_mil(plain, files, run=inside, device=device, n_jobs=n_jobs, progress=progress)
+        results = with_null(results, of_copies)
     results.save(run.results_path)
     return results
 
 
-def _of_copies(
-    plan: MilPlan, bags: BagSet, run: RunDirectory, device: str, n_jobs: int, progress: Progress | None
-) -> Results:
-    """What copies of a source that carry the same information score, each with a seed of its own."""
+def evaluate_mil_part(
+    plan: MilPlan,
+    sources: Mapping[str, Sequence[tuple[Path, ...]]],
+    *,
+    part: RunPart,
+    device: str = "cpu",
+    n_jobs: int = 1,
+    own: MakeClassifier | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Trains a part of what ``evaluate_mil`` trains; that gathers it. Arguments and errors as there."""
+    mine = part.shard.part(_jobs(plan, sources, run=part.run, device=device, own=own)[1])
+    copies: list[Job] = []
+    if plan.config.null:
+        plain, files, inside = _copies(plan, sources, part.run)
+        copies = part.shard.part(_jobs(plain, files, run=inside, device=device, own=own)[1])
+    part.do([*mine, *copies], n_jobs=n_jobs, progress=progress)
+    if plan.config.train.final:
+        finals = final_jobs(mine, [read_job(job.made) for job in mine])
+        part.do(finals, n_jobs=n_jobs, progress=progress)
+
+
+def _jobs(
+    plan: MilPlan,
+    sources: Mapping[str, Sequence[tuple[Path, ...]]],
+    *,
+    run: RunDirectory,
+    device: str,
+    own: MakeClassifier | None,
+) -> tuple[list[Trial], list[Job]]:
+    """Every source and trial, and the job of each."""
+    check_own(plan.config.model.kind, own)
+    opened = plan.open(list(dict.fromkeys(folders for trials_of in sources.values() for folders in trials_of)))
+    trials: list[Trial] = [
+        (name, None if len(paths) == 1 else k, opened[folders])
+        for name, paths in sources.items()
+        for k, folders in enumerate(paths)
+    ]
+    jobs = [_job(plan, trial, out=run.path, device=device, own=own) for trial in trials]
+    folds = [fold.name for fold in plan.folds]
+    for job, (name, number, _) in zip(jobs, trials, strict=True):
+        redo_without_models(job.made, run.path, source=name, trial=number or 0, folds=folds)
+    return trials, jobs
+
+
+def _copies(
+    plan: MilPlan, sources: Mapping[str, Sequence[tuple[Path, ...]]], run: RunDirectory
+) -> tuple[MilPlan, dict[str, list[tuple[Path, ...]]], RunDirectory]:
+    """Copies of a source that carry the same information, each with a seed of its own, as a comparison by itself."""
     config = plan.config
     plain, stamped = (
         config.model_copy(
@@ -138,13 +176,12 @@ def _of_copies(
         )
         for repeats in (config.null, 2)
     )
+    baseline = baseline_trials(sources)[0]
+    bags = plan.open([baseline])[baseline]
     paths = (bags.parts or (bags,))[0].paths
     written = write_copies(paths, run.path / NULL, copies=config.null, seed=config.seed)
     inside = RunDirectory.open(run.path / NULL / "run", stamped)  # of any number: more copies keep those there are
-    copies = {COPY: [(files[0].parent,) for files in written]}
-    return evaluate_mil(
-        replace(plan, config=plain), copies, run=inside, device=device, n_jobs=n_jobs, progress=progress
-    )
+    return replace(plan, config=plain), {COPY: [(files[0].parent,) for files in written]}, inside
 
 
 def _job(plan: MilPlan, trial: Trial, *, out: Path, device: str, own: MakeClassifier | None) -> Job:

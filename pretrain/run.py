@@ -40,8 +40,10 @@ from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import RunPart
 
 log = logging.getLogger(__name__)
+_Trial = tuple[FoldInputs, Contender, int]
 
 
 def pretrain(
@@ -73,24 +75,9 @@ def pretrain(
         InputError: the data or the config is wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
-    folds = [fold_inputs(inputs, fold, config, run=run.path) for fold in inputs.folds]
-    entrants = contenders(config, own)
-    for fold in folds:
-        _forget_other_inputs(run.path, fold)
+    folds, entrants = _folds(inputs, config, run.path), contenders(config, own)
     trials, after = (
-        [
-            Job(
-                f"{fold.fold.name} {contender.source} trial {trial}",
-                _trial_paths(run.path, fold, contender, trial).predictions,
-                _run_trial,
-                (fold, contender, run.path, trial, device),
-                gpus=1 if device.startswith("cuda") else 0,
-            )
-            for fold in folds
-            for contender in entrants
-            if contender.shuffled is shuffled
-            for trial in range(contender.trials)
-        ]
+        [_trial_job(run.path, one, device) for one in _trials(folds, entrants) if one[1].shuffled is shuffled]
         for shuffled in (False, True)
     )
     scores = [
@@ -125,6 +112,56 @@ def pretrain(
         publish_encoder(run.path, summaries)
     remove_stored(run.path)
     return results
+
+
+def pretrain_part(
+    config: PretrainConfig,
+    inputs: Inputs,
+    part: RunPart,
+    *,
+    device: str,
+    n_jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
+    own: Mapping[str, Method] = MappingProxyType({}),
+    progress: Progress | None = None,
+) -> None:
+    """A part of the trials; arguments and errors as ``pretrain``, which scores the folds when all parts are done.
+
+    Trials are dealt system by system, so that each part has its share of the long ones. Where HAGE is trained on
+    shuffled expression too, the part that has a trial of HAGE trains its shuffled twin, which needs its epochs.
+    """
+    path = part.run.path
+    folds, entrants = _folds(inputs, config, path), contenders(config, own)
+    listed = sorted(_trials(folds, entrants), key=lambda one: entrants.index(one[1]))
+    mine = part.shard.part([one for one in listed if not one[1].shuffled])
+    leaders = [(fold.fold.name, trial) for fold, contender, trial in mine if contender.source == HAGE]
+    twins = [one for one in listed if one[1].shuffled and (one[0].fold.name, one[2]) in leaders]
+    for ones in (mine, twins):
+        jobs = [_trial_job(path, one, device) for one in ones]
+        part.do(jobs, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+
+
+def _folds(inputs: Inputs, config: PretrainConfig, run: Path) -> list[FoldInputs]:
+    folds = [fold_inputs(inputs, fold, config, run=run) for fold in inputs.folds]
+    for fold in folds:
+        _forget_other_inputs(run, fold)
+    return folds
+
+
+def _trials(folds: Sequence[FoldInputs], entrants: Sequence[Contender]) -> list[_Trial]:
+    return [(fold, one, trial) for fold in folds for one in entrants for trial in range(one.trials)]
+
+
+def _trial_job(run: Path, one: _Trial, device: str) -> Job:
+    fold, contender, trial = one
+    return Job(
+        f"{fold.fold.name} {contender.source} trial {trial}",
+        _trial_paths(run, fold, contender, trial).predictions,
+        _run_trial,
+        (fold, contender, run, trial, device),
+        gpus=1 if device.startswith("cuda") else 0,
+    )
 
 
 def _forget_other_inputs(run: Path, inputs: FoldInputs) -> None:

@@ -40,6 +40,7 @@ from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Job
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import RunPart
 
 Trials = Sequence[tuple[Path, ...]]
 
@@ -103,20 +104,8 @@ def evaluate_probes(
         ItemsFailedError: some jobs failed; where all did, the first error.
     """
     config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
-    heads = _heads(config, folds, labels)
-    trials = [
-        (name, None if len(paths) == 1 else k, files)
-        for name, paths in sources.items()
-        for k, files in enumerate(paths)
-    ]
-    classifiers = [LINEAR, *config.cross_checks.classifiers]
-    jobs = {
-        (classifier, name, trial): _job(plan, heads, classifier, name, trial, files, run=run, device=device)
-        for classifier in classifiers
-        for name, trial, files in trials
-    }
-    for job in jobs.values():
-        redo_without_models(*job.arguments)
+    heads, classifiers = _heads(config, folds, labels), [LINEAR, *config.cross_checks.classifiers]
+    trials, jobs = _jobs(plan, sources, run=run, device=device)
     run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
     tested = TestedRows.of(labels, folds)
     raw = {place: read_job(job.made) for place, job in jobs.items()}
@@ -162,10 +151,29 @@ def evaluate_probes(
     chosen = _validation_records(plan, predictions[LINEAR])  # of an official split alone
     results = Results([*results.records, *chosen], results.meta)
     if config.null:
-        baseline = baseline_trials(sources)[0][0]
-        results = with_null(results, _of_copies(plan, baseline, run, device, n_jobs, progress))
+        plain, copies, inside = _copies(plan, sources, run)
+        of_copies = evaluate_probes(plain, copies, run=inside, device=device, n_jobs=n_jobs, progress=progress)
+        results = with_null(results, of_copies)
     results.save(run.results_path)
     return results
+
+
+def evaluate_probes_part(
+    plan: ProbePlan,
+    sources: Mapping[str, Trials],
+    *,
+    part: RunPart,
+    device: str = "cpu",
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Trains a part of what ``evaluate_probes`` trains; that gathers it. Arguments and errors as there."""
+    mine = part.shard.part(list(_jobs(plan, sources, run=part.run, device=device)[1].values()))
+    copies: list[Job] = []
+    if plan.config.null:
+        plain, files, inside = _copies(plan, sources, part.run)
+        copies = part.shard.part(list(_jobs(plain, files, run=inside, device=device)[1].values()))
+    part.do([*mine, *copies], n_jobs=n_jobs, progress=progress)
 
 
 def _class_metrics(
@@ -175,11 +183,31 @@ def _class_metrics(
     return classification_metrics(tested.labels.class_indices[rows], shares[rows], positive=positive)
 
 
-def _of_copies(
-    plan: ProbePlan, path: Path, run: RunDirectory, device: str, n_jobs: int, progress: Progress | None
-) -> Results:
-    """What copies of a feature file that carry the same information score."""
-    config = plan.config
+def _jobs(
+    plan: ProbePlan, sources: Mapping[str, Trials], *, run: RunDirectory, device: str
+) -> tuple[list[tuple[str, int | None, tuple[Path, ...]]], dict[tuple[str, str, int | None], Job]]:
+    """Every source and trial with its files, and a job for each classifier on each."""
+    heads = _heads(plan.config, plan.folds, plan.labels)
+    trials = [
+        (name, None if len(paths) == 1 else k, files)
+        for name, paths in sources.items()
+        for k, files in enumerate(paths)
+    ]
+    jobs = {
+        (classifier, name, trial): _job(plan, heads, classifier, name, trial, files, run=run, device=device)
+        for classifier in (LINEAR, *plan.config.cross_checks.classifiers)
+        for name, trial, files in trials
+    }
+    for job in jobs.values():
+        redo_without_models(*job.arguments)
+    return trials, jobs
+
+
+def _copies(
+    plan: ProbePlan, sources: Mapping[str, Trials], run: RunDirectory
+) -> tuple[ProbePlan, dict[str, Trials], RunDirectory]:
+    """Copies of a feature file that carry the same information, as a comparison by itself."""
+    config, path = plan.config, baseline_trials(sources)[0][0]
     plain = config.model_copy(
         update={
             "null": 0,
@@ -189,10 +217,7 @@ def _of_copies(
         }
     )
     copies = [(files[0],) for files in write_copies([path], run.path / NULL, copies=config.null, seed=config.seed)]
-    inside = RunDirectory.open(run.path / NULL / "run", plain)
-    return evaluate_probes(
-        replace(plan, config=plain), {COPY: copies}, run=inside, device=device, n_jobs=n_jobs, progress=progress
-    )
+    return replace(plan, config=plain), {COPY: copies}, RunDirectory.open(run.path / NULL / "run", plain)
 
 
 def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:

@@ -49,7 +49,7 @@ def apply(
     jobs: options.Jobs = 1,
     engine: options.Engine = "processes",
     address: options.Address = None,
-    shard: Annotated[str | None, typer.Option(metavar="I/N", help="This command's part of the slides.")] = None,
+    shard: options.Shard = None,
     overwrite: options.Overwrite = False,
     look: Annotated[
         bool, typer.Option("--look", help="Score nothing: say which slides are unlike the training slides.")

@@ -8,10 +8,6 @@ import hage_transfer as ht
 from hage_transfer.cli import options
 from hage_transfer.cli.groups import Group
 
-Shard = Annotated[
-    str | None, typer.Option(metavar="I/N", help="This worker's part of the slides (job arrays); 1/4 to 4/4.")
-]
-
 OtherLayout = Annotated[
     Literal["clam", "trident"] | None,
     typer.Option("--layout", help="Write features/<slide>.h5 and also this tool's folders, in <features>/<layout>/."),
@@ -78,7 +74,7 @@ def slides_command(
     changes: options.Set = None,
     device: options.Device = "auto",
     mpp: options.Mpp = None,
-    shard: Shard = None,
+    shard: options.Shard = None,
     jobs: options.Jobs = 1,
     engine: options.Engine = "processes",
     address: options.Address = None,

@@ -17,10 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 @options.run_command
-def mil(run: dict[str, Any], *, null: options.Null = None, controls: options.Controls = None) -> None:
+def mil(
+    run: dict[str, Any], *, shard: options.Shard = None, null: options.Null = None, controls: options.Controls = None
+) -> None:
     """Compare slide feature sources with AB-MIL on the same folds and seeds."""
-    results = ht.mil(**run, null=null, controls=controls)
+    results = ht.mil(**run, shard=shard, null=null, controls=controls)
     console = printed.console()
+    if not results.records:  # a part of a job array
+        console.print(repr(results))
+        return
     show_table(results, console)
     show_quoted(results.meta["quoted"], console)
     show_differences(results, console)

@@ -20,6 +20,14 @@ Encoder = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.", min=0)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="This command's part of the work, beside others of a job array; for a run, the same command without "
+        "--shard then gathers the results.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(help="Independent jobs at a time.", min=1)]
 Engine = Annotated[
     Literal["processes", "ray"], typer.Option(help="Where jobs run: processes of this machine, or a Ray cluster.")

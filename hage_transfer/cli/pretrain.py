@@ -26,12 +26,17 @@ def pretrain(
         typer.Option(help="YAML of named variants of HAGE, an ablation or a grid, or the name of a recipe of them."),
     ] = None,
     controls: options.Controls = None,
+    shard: options.Shard = None,
     engine: options.Engine = "processes",
     address: options.Address = None,
 ) -> None:
     """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
-    results = ht.pretrain(**run, methods=methods, variants=variants, controls=controls, engine=engine, address=address)
+    own = {"shard": shard, "engine": engine, "address": address}
+    results = ht.pretrain(**run, methods=methods, variants=variants, controls=controls, **own)
     console = printed.console()
+    if not results.records:  # a part of a job array
+        console.print(repr(results))
+        return
     show_gene_table(results, console)
     show_paired_differences(results, console)
     best = results.folder / "encoder"

@@ -21,12 +21,16 @@ def probe(
     select: Annotated[
         bool, typer.Option("--select", help="Write which encoder did best to selected.json, for `hage mil`.")
     ] = False,
+    shard: options.Shard = None,
     null: options.Null = None,
     controls: options.Controls = None,
 ) -> None:
     """Compare patch feature sources with the linear probe on the same folds and seeds."""
-    results = ht.probe(**run, select=select, null=null, controls=controls)
+    results = ht.probe(**run, select=select, shard=shard, null=null, controls=controls)
     console = printed.console()
+    if not results.records:  # a part of a job array
+        console.print(repr(results))
+        return
     show_table(results, console)
     show_cross_checks(results, console)
     show_curve(results, console)

@@ -12,7 +12,7 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
 from hage_transfer.door.refused import refuse_settings
-from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.run_results import PartOfRun, RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.control_sources import with_controls
@@ -21,6 +21,7 @@ from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import Shard
 
 
 def mil(
@@ -38,6 +39,7 @@ def mil(
     null: int | None = None,
     controls: bool | PathLike | None = None,
     device: str = "auto",
+    shard: str | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -66,6 +68,8 @@ def mil(
         controls: encoders that no gene taught, as sources: True: those of the pretraining run that the first encoder
             lies in, or the folder of a run; False: none; None: none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        shard: ``i/n``: this call's part of the trainings, beside others of a job array, as a ``PartOfRun``; a call
+            without one then gathers what all have done.
         jobs: at a time.
         overwrite: delete an earlier run there first.
         progress: called with (done, total, name) as jobs end.
@@ -75,6 +79,7 @@ def mil(
         ItemsFailedError: some trainings failed; they are in ``failures.csv``.
     """
     folder = Path("runs") / f"mil-{recipe_stem(config, 'run')}" if out is None else Path(out)
+    mine = None if shard is None else Shard.parse(shard, overwrite=overwrite)
     table = given_table(labels, folder, "labels")
     named, own = encoder_of(encoder)
     classifier = _own_classifier(model)
@@ -101,7 +106,7 @@ def mil(
         read_labels(labels)  # before it is written
     from hage_transfer.door.mil_run import run_mil  # torch: what is wrong so far was refused without it
 
-    run_mil(
+    part = run_mil(
         settings,
         folder,
         table,
@@ -109,10 +114,13 @@ def mil(
         own=own,
         classifier=classifier,
         device=device,
+        shard=mine,
         jobs=jobs,
         overwrite=overwrite,
         progress=progress,
     )
+    if part is not None:
+        return PartOfRun.of(part)
     return replace(RunResults.read(folder), model=classifier)
 
 

@@ -13,11 +13,12 @@ from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER
 from hage_transfer.encode.sources import needs_frozen, resolve_sources, side_by_side
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.mil.config import MilConfig
-from hage_transfer.mil.evaluate import evaluate_mil
+from hage_transfer.mil.evaluate import evaluate_mil, evaluate_mil_part
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.shards import RunPart, Shard, open_part
 from hage_transfer.targets.read import read_target
 
 
@@ -30,10 +31,11 @@ def run_mil(
     own: FrozenEncoder | None,
     classifier: MakeClassifier | None,
     device: str,
+    shard: Shard | None,
     jobs: int,
     overwrite: bool,
     progress: Progress | None,
-) -> None:
+) -> RunPart | None:
     """Encodes, embeds, trains, tests, and leaves the classifiers; arguments and errors as ``mil``.
 
     Args:
@@ -44,6 +46,7 @@ def run_mil(
         own: an encoder of the caller's.
         classifier: a bag classifier of the caller's.
         device: see ``resolve_device``.
+        shard: what to do of the trainings, and to leave the rest and the results; returned when done.
         jobs: at a time.
         overwrite: delete an earlier run there first.
         progress: called with (done, total, name) as jobs end.
@@ -51,16 +54,26 @@ def run_mil(
     resolved = resolve_device(device)
     table.write()
     plan, frozen = _plan(config, own=own, device=resolved, progress=progress)
-    with open_run(folder, config, overwrite=overwrite) as run, shown("mil", progress) as tell:
+
+    def trials(tell: Progress) -> dict[str, list[tuple[Path, ...]]]:
         table.write()
         paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=tell)
-        trials = side_by_side(sources, paths, repeats=config.train.repeats)
-        results = evaluate_mil(plan, trials, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        return side_by_side(sources, paths, repeats=config.train.repeats)
+
+    if shard is not None:
+        with open_part(folder, config, shard) as part, shown(f"mil {shard}", progress) as tell:
+            made = trials(tell)
+            evaluate_mil_part(plan, made, part=part, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        return part
+    with open_run(folder, config, overwrite=overwrite) as run, shown("mil", progress) as tell:
+        made = trials(tell)
+        results = evaluate_mil(plan, made, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
         leave_classifiers(
             FinishedRun(
                 folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results, own=classifier
             )
         )
+    return None
 
 
 def _plan(

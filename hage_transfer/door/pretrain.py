@@ -8,13 +8,14 @@ from hage_transfer.config import Changes, read_yaml
 from hage_transfer.door.given import ConfigLike, PathLike, merged
 from hage_transfer.door.recipes import find_recipe, recipe_stem, resolve_config
 from hage_transfer.door.refused import refuse_settings
-from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.run_results import PartOfRun, RunResults
 from hage_transfer.door.tables import given_genes
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.pretrain.config import METHOD_NAMES, PretrainConfig
 from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, open_run, shown
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import Shard, open_part
 
 if TYPE_CHECKING:
     from hage_transfer.pretrain.methods.base import Method
@@ -35,6 +36,7 @@ def pretrain(
     out: PathLike | None = None,
     seed: int | None = None,
     device: str = "auto",
+    shard: str | None = None,
     jobs: int = 1,
     engine: Engine = "processes",
     address: str | None = None,
@@ -60,6 +62,8 @@ def pretrain(
         out: run directory; None: ``runs/<name of the config>``.
         seed: of the trials.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        shard: ``i/n``: this call's part of the trials, beside others of a job array; a call without one then scores
+            the folds and gathers what all have done.
         jobs: at a time.
         engine: where they run.
         address: of a Ray cluster.
@@ -67,13 +71,15 @@ def pretrain(
         progress: called with (done, total, name) as jobs end.
 
     Returns:
-        The table of all methods; ``encoders`` are the encoder directories, one a held-out unit and trial.
+        The table of all methods; ``encoders`` are the encoder directories, one a held-out unit and trial. With a
+        ``shard`` a ``PartOfRun``, which has no numbers yet.
 
     Raises:
         InputError: the data, the features or the config are wrong.
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
     folder = Path("runs") / recipe_stem(config, "pretrain") if out is None else Path(out)
+    mine = None if shard is None else Shard.parse(shard, overwrite=overwrite)
     names, own = _methods(methods)
     genes, table = given_genes(gene_embeddings, folder)
     given = {
@@ -101,6 +107,21 @@ def pretrain(
     if engine == "ray" and ":" in resolved:
         raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
     inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
+    if mine is not None:
+        with open_part(folder, settings, mine) as part, shown(f"pretrain {mine}", progress) as tell:
+            table.write()
+            pretrain_run.pretrain_part(
+                settings,
+                inputs,
+                part,
+                device=resolved,
+                n_jobs=jobs,
+                engine=engine,
+                address=address,
+                own=own,
+                progress=tell,
+            )
+        return PartOfRun.of(part)
     with open_run(folder, settings, overwrite=overwrite) as run, shown("pretrain", progress) as tell:
         table.write()
         pretrain_run.pretrain(

@@ -9,7 +9,7 @@ from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
 from hage_transfer.door.refused import refuse_settings
-from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.run_results import PartOfRun, RunResults
 from hage_transfer.door.sources import sources_of
 from hage_transfer.door.tables import given_table
 from hage_transfer.encode.control_sources import with_controls
@@ -17,6 +17,7 @@ from hage_transfer.encode.sources import candidates, check_sources, needs_frozen
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
+from hage_transfer.running.shards import Shard
 
 
 def probe(
@@ -34,6 +35,7 @@ def probe(
     controls: bool | PathLike | None = None,
     select: bool = False,
     device: str = "auto",
+    shard: str | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -61,6 +63,8 @@ def probe(
             lies in, or the folder of a run; False: none; None: those that are there.
         select: write which encoder did best to ``selected.json``, which ``mil`` takes.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        shard: ``i/n``: this call's part of the trainings, beside others of a job array, as a ``PartOfRun``; a call
+            without one then gathers what all have done.
         jobs: at a time.
         overwrite: delete an earlier run there first.
         progress: called with (done, total, name) as jobs end.
@@ -70,6 +74,7 @@ def probe(
         ItemsFailedError: some probes failed; they are in ``failures.csv``.
     """
     folder = Path("runs") / f"probe-{recipe_stem(config, 'run')}" if out is None else Path(out)
+    mine = None if shard is None else Shard.parse(shard, overwrite=overwrite)
     table = given_table(manifest, folder, "manifest")
     named, own = encoder_of(encoder)
     given = {
@@ -89,7 +94,7 @@ def probe(
     RunDirectory.check(folder, settings, overwrite=overwrite)
     from hage_transfer.door.probe_run import run_probe  # torch: what is wrong so far was refused without it
 
-    run_probe(
+    part = run_probe(
         settings,
         folder,
         table,
@@ -97,8 +102,11 @@ def probe(
         encoders=encoders,
         own=own,
         device=device,
+        shard=mine,
         jobs=jobs,
         overwrite=overwrite,
         progress=progress,
     )
+    if part is not None:
+        return PartOfRun.of(part)
     return RunResults.read(folder)

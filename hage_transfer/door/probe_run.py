@@ -12,11 +12,12 @@ from hage_transfer.encode.selection import select as write_selection
 from hage_transfer.encode.sources import needs_frozen, resolve_sources, side_by_side
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.probes.evaluate import evaluate_probes
+from hage_transfer.probes.evaluate import evaluate_probes, evaluate_probes_part
 from hage_transfer.probes.folds import read_parts
 from hage_transfer.probes.plan import plan_probe
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.shards import RunPart, Shard, open_part
 
 
 def run_probe(
@@ -28,10 +29,11 @@ def run_probe(
     encoders: Sequence[tuple[str, int | None, Path]],
     own: FrozenEncoder | None,
     device: str,
+    shard: Shard | None,
     jobs: int,
     overwrite: bool,
     progress: Progress | None,
-) -> None:
+) -> RunPart | None:
     """Encodes, embeds, trains, tests, and leaves the classifiers; errors as ``probe``.
 
     Args:
@@ -42,6 +44,7 @@ def run_probe(
         encoders: source, trial and directory of those to select from; none: nothing is selected.
         own: an encoder of the caller's.
         device: see ``resolve_device``.
+        shard: what to do of the trainings, and to leave the rest and the results; returned when done.
         jobs: at a time.
         overwrite: delete an earlier run there first.
         progress: called with (done, total, name) as jobs end.
@@ -63,13 +66,21 @@ def run_probe(
         )
     labels = read_labels(config.features / LABELS_FILE, labels_needed=config.target.kind == "classes")
     plan = plan_probe(config, labels)
-    with open_run(folder, config, overwrite=overwrite) as run, shown("probe", progress) as tell:
+    frozen = config.features / FEATURES_FILE
+
+    def trials(tell: Progress) -> dict[str, list[tuple[Path, ...]]]:
         table.write()
-        frozen = config.features / FEATURES_FILE
         paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=tell)
-        trials = side_by_side(sources, paths)
-        results = evaluate_probes(plan, trials, run=run, device=resolved, n_jobs=jobs, progress=tell)
+        return side_by_side(sources, paths)
+
+    if shard is not None:
+        with open_part(folder, config, shard) as part, shown(f"probe {shard}", progress) as tell:
+            evaluate_probes_part(plan, trials(tell), part=part, device=resolved, n_jobs=jobs, progress=tell)
+        return part
+    with open_run(folder, config, overwrite=overwrite) as run, shown("probe", progress) as tell:
+        results = evaluate_probes(plan, trials(tell), run=run, device=resolved, n_jobs=jobs, progress=tell)
         leave_classifiers(FinishedRun(folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results))
     if encoders:
         metric = config.select_by if plan.target is None else plan.target.metrics[0]
         write_selection(results, encoders, metric=metric, run=folder)
+    return None

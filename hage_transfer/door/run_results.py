@@ -1,6 +1,7 @@
 """What a run leaves behind: its results, its folder, and what else a notebook wants of it."""
 
 import csv
+import html
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hage_transfer.apply.scores import Scores
+    from hage_transfer.running.shards import RunPart
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,3 +120,30 @@ class RunResults(Results):
         axes.set_ylabel(wanted)
         axes.set_title(self._caption(), fontsize="small")
         return figure
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PartOfRun(RunResults):
+    """What one task of a job array leaves: its part of a run's jobs, without numbers.
+
+    Attributes:
+        shard: which part, ``i/n``.
+        n_jobs: that are done of it.
+    """
+
+    shard: str
+    n_jobs: int
+
+    @classmethod
+    def of(cls, part: "RunPart") -> "PartOfRun":
+        """Of a part that is done."""
+        return cls([], {}, folder=part.run.path, shard=str(part.shard), n_jobs=part.n_jobs)
+
+    def __repr__(self) -> str:
+        return (
+            f"shard {self.shard}: its {self.n_jobs} jobs are done; when all shards are, the same without a shard "
+            f"gathers the results in {self.folder}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"

@@ -20,7 +20,7 @@ from hage_transfer.encode.sections_and_patches import (
     refuse_manifest_at,
     write_labels,
 )
-from hage_transfer.encode.slide_items import GEOJSON, part, slide_items
+from hage_transfer.encode.slide_items import GEOJSON, slide_items
 from hage_transfer.encode.status import Outcome, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.registry import find_weights
@@ -32,6 +32,7 @@ from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.locks import leave, try_lock
 from hage_transfer.running.progress import Progress, shown
+from hage_transfer.running.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def _items(config: MilConfig, shard: str | None) -> tuple[list[Item], list[Item]
         raise ConfigError("data.layout pcam: single patches make no bags; use `probe`")
 
     items = image_bag_items(read_patch_set(config.data, labels_needed=config.target.kind == "classes"), config.features)
-    return items, part(items, shard)
+    return items, items if shard is None else Shard.parse(shard).part(items)
 
 
 def _write_table(config: MilConfig, items: list[Item], book: StatusBook, *, labels_needed: bool) -> None:

@@ -1,7 +1,6 @@
 """The slides of a table as items of `hage encode slides`: tissue, pictures, tiles, and which of them are whose."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from hage_transfer.encode.extract import ImageStream
 from hage_transfer.encode.item import Item, OpenItem
 from hage_transfer.encode.sections_and_patches import FEATURES_FOLDER, refuse_doubles
 from hage_transfer.encode.status import remove_leftovers
-from hage_transfer.errors import ConfigError, DataError, some
+from hage_transfer.errors import DataError, some
 from hage_transfer.running.file_stamp import file_stamp, glance
+from hage_transfer.running.shards import Shard
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide, refuse_one_slide_twice, slide_stamp
 from hage_transfer.slides.geojson import is_edited
@@ -71,7 +71,7 @@ def slide_items(settings: SlideSetSettings, folder: Path, *, shard: str | None =
         _slide_item(row, path, settings, folder / FEATURES_FOLDER / f"{name}.h5", folder)
         for (row, path), name in zip(listed, names, strict=True)
     ]
-    return items, part(items, shard)
+    return items, items if shard is None else Shard.parse(shard).part(items)
 
 
 def _slide_item(row: SlideRow, found: Path | DataError, settings: SlideSetSettings, out: Path, folder: Path) -> Item:
@@ -124,17 +124,3 @@ def _show(slide: Slide, looked: Looked, settings: SlideSetSettings, folder: Path
     remove_leftovers(picture, geojson)
     kept = settings.tissue.method == "geojson" or (geojson.is_file() and is_edited(geojson))
     show(slide, looked, picture=picture, geojson=None if kept else geojson)
-
-
-def part(items: Sequence[Item], shard: str | None) -> list[Item]:
-    """Every n-th item from the i-th on, where ``shard`` is ``i/n``; all where it is None.
-
-    Raises:
-        ConfigError: a shard of another form.
-    """
-    if shard is None:
-        return list(items)
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"shard={shard}: wanted i/n with i from 1 to n, for example 3/8")
-    return list(items[int(match[1]) - 1 :: int(match[2])])

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hage_transfer.config import Settings
 from hage_transfer.errors import HageError
-from hage_transfer.running.run_directory import RunDirectory, alone_in
+from hage_transfer.running.run_directory import RunDirectory, alone_in, wait_for_parts
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,8 @@ def open_run(folder: Path, config: Settings, *, overwrite: bool, alone: bool = T
         alone: False: other workers are at work in it too, each at a part of the list.
     """
     with alone_in(folder) if alone else nullcontext():
+        if alone:
+            wait_for_parts(folder)
         run = RunDirectory.open(folder, config, overwrite=overwrite)
         with run_log(run):
             yield run

@@ -29,6 +29,8 @@ CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE = "config.yaml", "environment.json", "lo
 RESULTS_FILE = "results.json"
 LOCKS = "locks"
 """Of a run: whoever is at work in it; gone when no one is."""
+PARTS_FOLDER, PART_LOCK = "shards", "shard-"
+"""Of a run that tasks of an array share: ``failures.csv`` of each, and how the names of their locks begin."""
 SYNTHETIC = "made_with.json"
 """Beside or in a folder of data that `hage demo` made."""
 GIVEN = "given_"
@@ -99,6 +101,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
         leave(folder / LOCKS)
         leave(folder)
+
+
+def wait_for_parts(folder: Path) -> None:
+    """Until no task of an array is at work in a run; failures that they left are for whoever waits to meet again."""
+    locks = folder / LOCKS
+    names = {path.name.rsplit(".", 2)[0] for path in locks.glob(f"{PART_LOCK}*")}
+    for name in sorted(names):
+        wait_for_lock(locks, name, told="waiting for it to end").release()
+    shutil.rmtree(folder / PARTS_FOLDER, ignore_errors=True)
 
 
 @dataclass(frozen=True)
