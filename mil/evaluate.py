@@ -34,6 +34,7 @@ from hage_transfer.mil.own_class import MakeClassifier, check_own
 from hage_transfer.mil.plan import MilPlan
 from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Job
+from hage_transfer.running.process_engine import kept_workers
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import RunPart
@@ -41,6 +42,7 @@ from hage_transfer.running.shards import RunPart
 Trial = tuple[str, int | None, BagSet]
 
 
+@kept_workers()
 def evaluate_mil(
     plan: MilPlan,
     sources: Mapping[str, Sequence[tuple[Path, ...]]],

@@ -38,6 +38,7 @@ from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, Trial
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Engine, Job
+from hage_transfer.running.process_engine import kept_workers
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import RunPart
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 _Trial = tuple[FoldInputs, Contender, int]
 
 
+@kept_workers()
 def pretrain(
     config: PretrainConfig,
     inputs: Inputs,

@@ -19,6 +19,7 @@ from hage_transfer.door.refused import refuse_device
 from hage_transfer.door.report import ReportPage, report
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.errors import ConfigError
+from hage_transfer.running.process_engine import kept_workers
 from hage_transfer.running.progress import Progress
 from hage_transfer.running.run_directory import SYNTHETIC
 
@@ -45,6 +46,7 @@ class DemoRuns:
         return "".join(part._repr_html_() for part in (self.pretrain, self.probe, self.mil, self.report))
 
 
+@kept_workers()
 def demo(
     out: PathLike = "runs/demo",
     *,

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from hage_transfer.errors import ConfigError, DataError, reason
 from hage_transfer.running.job import Job
 from hage_transfer.running.jobs import run_jobs
+from hage_transfer.running.process_engine import kept_workers
 
 
 def touch(path: Path) -> None:
@@ -50,6 +52,16 @@ def slow_touch(path: Path) -> None:
 def die_when_done(path: Path) -> None:
     touch(path)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_end(pid: int) -> None:
+    """Of a worker, which loky takes leave of."""
+    deadline = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            time.sleep(0.01)
+        pytest.fail(f"worker {pid} still runs")
 
 
 def jobs(folder: Path, *functions: object) -> list[Job]:
@@ -114,6 +126,23 @@ def ray():
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
+
+
+def test_lists_of_one_call_share_a_worker_that_ends_with_it_and_a_killed_one_is_replaced():
+    def worker() -> int:
+        (one,) = run_jobs([Job("a", None, os.getpid, ())], n_jobs=2)
+        return one.result
+
+    with kept_workers():
+        first = worker()
+        with kept_workers():
+            assert worker() == first
+        os.kill(first, signal.SIGKILL)
+        wait_for_end(first)
+        second = worker()
+        assert second != first
+        assert worker() == second
+    wait_for_end(second)
 
 
 @pytest.mark.slow
