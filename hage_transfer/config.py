@@ -58,6 +58,10 @@ class EncoderSettings(Settings):
         None, description="of an ONNX file, where no json of its name beside it has these keys"
     )
     weights: Path | None = Field(None, description="local weights file, instead of the hub")
+    adapter: Path | None = Field(
+        None,
+        description="directory of an adapter of it (LoRA), as `hage pretrain` leaves with image_encoder.adapt",
+    )
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
     batch_size: int = Field(
         64, gt=0, description="images that the device is given at a time, and that a run resumes at"

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, describe_faults
 from hage_transfer.extensions import check_named
+from hage_transfer.pretrain.image_settings import ImageEncoderSettings, PatchSettings, PixelSettings
 
 METHOD_NAMES = (
     "hage",
@@ -68,26 +69,8 @@ def is_taken(name: str) -> bool:
     return name in RESERVED or name.endswith("_averaged") or "zero_shot" in name
 
 
-VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control")
+VARIANT_KEYS = ("model.", "loss.", "clusters.", "train.", "genes.control", "image_encoder.")
 """What a variant may change: all that leaves a fold's arrays as they are."""
-
-
-class PatchSettings(Settings):
-    """The patch around each spot. The paper: 224 px centred on the spot, at the image's own resolution."""
-
-    size_px: int = Field(224, gt=0, description="side of the square the encoder is given, in pixels it sees")
-    mpp_um_per_px: float | None = Field(None, gt=0, description="resample to this resolution; None: the image's own")
-
-
-class PixelSettings(Settings):
-    """Image networks of the systems on pixels (`stnet_pixels`, ...), which train on patches in place of features."""
-
-    network: str = Field("resnet18", description="of timm, by name (densenet121, resnet50); HisToGene has its own")
-    weights: Path | None = Field(None, description="local weights file of that network; None: random weights")
-    size_px: int = Field(224, ge=16, description="side that the patch is shrunk to")
-    cache: Path = Field(Path("features/pixels"), description="folder of the patches, one file a section")
-    turns: bool = Field(True, description="turn and flip patches at random while training")
-    learning_rate: float | None = Field(None, gt=0, description="None: each system's published one")
 
 
 class ContextSettings(Settings):
@@ -225,6 +208,7 @@ class PretrainConfig(Settings):
     encoder: EncoderSettings = EncoderSettings()
     context: ContextSettings = ContextSettings()
     pixels: PixelSettings = PixelSettings()
+    image_encoder: ImageEncoderSettings = ImageEncoderSettings()
     genes: GeneSettings = GeneSettings()
     preset: Literal["spot_log10", "spot_ln", "gene_log10"] = Field("spot_log10", description="normalisation")
     heg_from: Literal["train", "test"] = Field(
@@ -263,6 +247,21 @@ class PretrainConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _adapted_images_are_single_patches(self) -> "PretrainConfig":
+        encoder = self.encoder
+        if self.image_encoder.adapt == "none":
+            return self
+        wanted = {
+            "controls none (they stand on frozen features; a run without adapt makes them)": self.controls == "none",
+            "encoder.surround false, encoder.views 1": not encoder.surround and encoder.views == 1,
+            "encoder.adapter left out": encoder.adapter is None,
+            "no context": not (self.context.neighbours or self.context.standardise),
+        }
+        if not all(wanted.values()):
+            raise ValueError(f"image_encoder.adapt lora wants {'; '.join(k for k, v in wanted.items() if not v)}")
+        return self
+
+    @model_validator(mode="after")
     def _variants_hold(self) -> "PretrainConfig":
         for name in self.variants:
             if is_taken(name):
@@ -270,13 +269,18 @@ class PretrainConfig(Settings):
             self.variant(name)
         return self
 
+    @property
+    def adapts(self) -> bool:
+        """Whether HAGE or a variant of it trains adapters of the image encoder."""
+        return any(one.image_encoder.adapt != "none" for one in (self, *map(self.variant, self.variants)))
+
     def variant(self, name: str) -> "PretrainConfig":
         """This config with the changes of one variant.
 
         Raises:
             ValueError: a key that a variant may not change, an unknown key or a wrong value.
         """
-        tree = self.model_dump(mode="python", exclude={"variants", "methods", "controls"})
+        tree = {**self.model_dump(mode="python", exclude={"variants", "methods"}), "controls": "none"}
         for key, value in self.variants[name].items():
             if not key.startswith(VARIANT_KEYS):
                 raise ValueError(

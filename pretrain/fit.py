@@ -23,7 +23,7 @@ VALIDATION_PCC = "validation/pcc"
 
 
 class BestEpoch(Callback):
-    """Keeps in memory the weights of the epoch with the best validation PCC, and the curve of every logged term.
+    """Keeps in memory the trained weights of the epoch of best validation PCC, and the curve of every logged term.
 
     Args:
         last: keep the weights of the last epoch instead.
@@ -44,7 +44,9 @@ class BestEpoch(Callback):
         score = float(trainer.callback_metrics[VALIDATION_PCC])
         if self._last or score > self.score:
             self.score, self.epoch = score, trainer.current_epoch
-            self.state = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+            frozen = {name for name, one in pl_module.named_parameters() if not one.requires_grad}
+            state = pl_module.state_dict().items()
+            self.state = {name: value.detach().cpu().clone() for name, value in state if name not in frozen}
 
 
 def fit(

@@ -14,6 +14,7 @@ from anndata import AnnData
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.pretrain.adapted_images import check_adaptable
 from hage_transfer.pretrain.config import PIXEL_NAMES, PretrainConfig
 from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
 from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
@@ -97,8 +98,12 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     folds = tuple(leave_out_folds(patients, config.split))
     for fold in folds:
         _check_trainable(config, fold, {name: section.n_obs for name, section in sections.items()})
-    if set(config.methods) & set(PIXEL_NAMES):
+    on_pixels = set(config.methods) & set(PIXEL_NAMES)
+    if on_pixels:
         image_network(config.pixels)  # its faults, before patches are cut
+    if config.adapts:
+        check_adaptable(config, next(iter(metas.values())))
+    if on_pixels or config.adapts:
         attach_patches(list(sections.values()), config.patch, config.pixels)
     return Inputs(sections, metas, folds)
 

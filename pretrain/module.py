@@ -1,13 +1,13 @@
 """HAGE as one Lightning module: the three networks, the loss of Eq. 3 and the optimiser of the paper."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
@@ -17,6 +17,9 @@ from hage_transfer.pretrain.fit import VALIDATION_PCC
 from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.spot_batches import Batch
+
+Seen = Float[Tensor, "batch feature"] | UInt8[Tensor, "batch side side 3"]
+"""What a spot is told by: frozen features, or its patch."""
 
 
 class Embedded(NamedTuple):
@@ -39,6 +42,8 @@ class HageModule(lightning.LightningModule):
         predictor: which expression predictor.
         gene_vectors: embeddings of the panel's genes, for a gene-conditioned predictor.
         bank: gives centroids over the whole training split; None: they are taken over the batch.
+        images: from patches to the frozen encoder's features, with adapters that train; None: batches hold features.
+        images_rate: learning rate of the adapters.
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class HageModule(lightning.LightningModule):
         predictor: PredictorKind = "mlp",
         gene_vectors: Float[Tensor, "gene gene_dim"] | None = None,
         bank: CentroidBank | None = None,
+        images: nn.Module | None = None,
+        images_rate: float = 1e-3,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -60,16 +67,21 @@ class HageModule(lightning.LightningModule):
         )
         self.loss, self.train_settings = loss, train
         self.n_genes, self.bank = n_genes, bank
+        self.images, self.images_rate = images, images_rate
         self._validation = RunningPcc()
         self._sums, self._n_spots = torch.zeros(()), 0
 
-    def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch gene"]:
+    def forward(self, features: Seen) -> Float[Tensor, "batch gene"]:
         """Predicted expression, whose scale per gene is arbitrary (Eq. 2 ignores scale and shift)."""
-        return self.predictor(self.encoder(features))
+        return self.predictor(self.see(features))
+
+    def see(self, features: Seen) -> Float[Tensor, "batch embed"]:
+        """Gene-informed embeddings, of patches where the image encoder is adapted."""
+        return self.encoder(features if self.images is None else self.images(features))
 
     def embed(self, batch: Batch) -> Embedded:
         """The batch through the three networks."""
-        image, expression = self.encoder(batch.features), self.expression(batch.target)
+        image, expression = self.see(batch.features), self.expression(batch.target)
         return Embedded(image, expression, self.predictor(image), batch)
 
     def terms(self, embedded: Embedded) -> dict[str, Tensor]:
@@ -134,8 +146,10 @@ class HageModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with StepLR, as the paper."""
         settings = self.train_settings
-        optimiser = torch.optim.Adam(
-            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        named = [(name, one) for name, one in self.named_parameters() if one.requires_grad]
+        adapters = [one for name, one in named if name.startswith("images.")]
+        groups: list[dict[str, Any]] = [{"params": [one for name, one in named if not name.startswith("images.")]}]
+        groups += [{"params": adapters, "lr": self.images_rate}] if adapters else []
+        optimiser = torch.optim.Adam(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=settings.step_size, gamma=settings.gamma)
         return {"optimizer": optimiser, "lr_scheduler": schedule}

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
@@ -18,14 +18,14 @@ class Batch(NamedTuple):
     """Spots of a batch, row by row.
 
     Attributes:
-        features: of the frozen encoder.
+        features: of the frozen encoder; patches where it is adapted.
         target: normalised expression.
         cluster: of each training spot; 0 in validation.
         section: number of each spot's section.
         spot: position in the training (or validation) split.
     """
 
-    features: Float[Tensor, "batch feature"]
+    features: Float[Tensor, "batch feature"] | UInt8[Tensor, "batch side side 3"]
     target: Float[Tensor, "batch gene"]
     cluster: Int[Tensor, " batch"]
     section: Int[Tensor, " batch"]

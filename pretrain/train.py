@@ -14,6 +14,7 @@ from hage_transfer.data.gene_vectors import whitened
 from hage_transfer.data.h5_writing import new_h5
 from hage_transfer.errors import ConfigError
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.pretrain.adapted_images import AdaptedImages, adapted_images, encoded_anew
 from hage_transfer.pretrain.audit.attention_use import write_attention_use
 from hage_transfer.pretrain.audit.retrieval import write_retrieval
 from hage_transfer.pretrain.centroid_bank import CentroidBank
@@ -29,6 +30,7 @@ from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
+from hage_transfer.pretrain.methods.images import shown_as_patches
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.serial_sections import add_serial
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
@@ -84,9 +86,11 @@ def _train_trial(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         clusters = _clusters(data, config, rows, seed=seed)
-        module = _build(data, config, rows, clusters)
-        train = SpotDataset(data.train, rows, clusters)
-        validation = SpotDataset(data.train, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
+        images = adapted_images(config, device=device)
+        module = _build(data, config, rows, clusters, images)
+        seen = data.train if images is None else shown_as_patches(data.train)
+        train = SpotDataset(seen, rows, clusters)
+        validation = SpotDataset(seen, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
         best = fit(
             module,
             training_batches(train, batch_size=config.train.batch_size, seed=seed),
@@ -101,7 +105,9 @@ def _train_trial(
             f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "
             f"lower train.learning_rate (now {config.train.learning_rate:g})"
         )
-    module.load_state_dict(best.state)
+    module.load_state_dict(best.state, strict=images is None)
+    if images is not None:
+        data, module.images = encoded_anew(images.to(device), data, paths.encoder, config, trial=trial), None
     module = module.to("cpu").eval()
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
     predicted = predict(module, data.train.features, scratch=paths.predictions.parent)
@@ -149,7 +155,11 @@ def new_encoder(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " 
 
 
 def _build(
-    data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"], clusters: Int[np.ndarray, " train"]
+    data: FoldData,
+    config: PretrainConfig,
+    rows: Int[np.ndarray, " train"],
+    clusters: Int[np.ndarray, " train"],
+    images: AdaptedImages | None,
 ) -> HageModule:
     encoder = new_encoder(data, config, rows)
     over_dataset = config.clusters.centroids == "dataset"
@@ -161,6 +171,8 @@ def _build(
         predictor=config.model.predictor,
         gene_vectors=torch.from_numpy(data.gene_vectors),
         bank=CentroidBank(torch.from_numpy(clusters), embed_dim=encoder.embed_dim) if over_dataset else None,
+        images=images,
+        images_rate=config.image_encoder.learning_rate,
     )
 
 

@@ -14,6 +14,7 @@ _IMAGES: Mapping[str, tuple[Callable[[Path], bool], str]] = {
     "data.root": (Path.exists, "no such file or folder"),
     "data.manifest": (Path.exists, "no such manifest"),
     "encoder.weights": _FILE,
+    "encoder.adapter": (Path.is_dir, "no such adapter directory"),
 }
 _TABLE: Mapping[str, tuple[Callable[[Path], bool], str]] = {"data.labels": (Path.exists, "no such label table")}
 _OTHERS: Mapping[str, tuple[Callable[[Path], bool], str]] = {

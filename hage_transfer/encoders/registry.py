@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hage_transfer.config import EncoderSettings
 from hage_transfer.encoders import embedded, hub_models, onnx_file
+from hage_transfer.encoders.adapter import adapted, find_adapter
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.specs import SPECS, TIMM_PREFIX, check_known, encoder_names, is_onnx_file, spec_of
@@ -69,8 +70,12 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
 
     Raises:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
+        DataError: an adapter that is not there, damaged, or of other weights.
     """
     check_name(settings.name)
+    if settings.adapter is not None:
+        base = find_weights(_unadapted(settings))
+        return WeightsFile(base.path, find_adapter(settings.adapter).adapted_sha256(base.sha256))
     if is_onnx_file(settings.name):
         return onnx_file.find_weights(settings)
     if settings.transform is not None:
@@ -92,9 +97,12 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
 
     Raises:
         WeightsError: unknown name; weights that cannot be had or do not fit the architecture.
-        ConfigError: no such device on this machine.
+        ConfigError: no such device on this machine; an adapter, and the encoder has no layers to adapt.
+        DataError: as ``find_weights``.
     """
     where = resolve_device(device)
+    if settings.adapter is not None:
+        return adapted(load_encoder(_unadapted(settings), device=where), find_adapter(settings.adapter))
     weights, spec = find_weights(settings), spec_of(settings.name)
     if is_onnx_file(settings.name):
         return onnx_file.load(settings, weights, device=where)
@@ -109,6 +117,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
 
 def runtime_of(settings: EncoderSettings, *, device: str) -> str:
     """``onnx`` or ``torch``: what runs an encoder where the config leaves it open."""
+    if settings.adapter is not None:
+        return "torch"
     if settings.runtime != "auto":
         return settings.runtime
     if settings.name != embedded.NAME or device != "cpu" or settings.precision != "float32":
@@ -116,6 +126,10 @@ def runtime_of(settings: EncoderSettings, *, device: str) -> str:
     from hage_transfer.encoders import embedded_onnx
 
     return "onnx" if embedded_onnx.is_installed() else "torch"
+
+
+def _unadapted(settings: EncoderSettings) -> EncoderSettings:
+    return settings.model_copy(update={"adapter": None, "runtime": "torch"})
 
 
 def _by_onnx(settings: EncoderSettings, weights: WeightsFile, device: str) -> FrozenEncoder:

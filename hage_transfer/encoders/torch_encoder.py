@@ -87,17 +87,25 @@ class TorchEncoder:
 
         return wait
 
-    def _encode(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch feature"]:
+    @property
+    def module(self) -> nn.Module:
+        """The network; it is not trained here."""
+        return self._module
+
+    def features(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch feature"]:
+        """Features on the device, float32; with gradients where they are on and the network's layers want them."""
         with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
             if self._device.type == "cuda":
                 # float32 means float32: cuDNN would otherwise round a convolution's input to 10 bits
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
             pixels = preprocess(images.to(self._device, non_blocking=True), self._preprocessing)
             if self.precision != "float32":
                 stack.enter_context(torch.autocast(self._device.type, dtype=_DTYPES[self.precision]))
-            output = self._forward(self._module, pixels.contiguous(memory_format=self._layout))
-            return output.float()
+            return self._forward(self._module, pixels.contiguous(memory_format=self._layout)).float()
+
+    @torch.inference_mode()
+    def _encode(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch feature"]:
+        return self.features(images)
 
 
 @contextmanager

@@ -57,11 +57,17 @@ class Pixels(nn.Module):
     def forward(self, patches: UInt8[Tensor, "batch side side 3"]) -> Float[Tensor, "batch 3 side side"]:
         """Scaled patches."""
         if self.turned and self.training:
-            drawn, patches = torch.randint(TURNS, (len(patches),)), patches.clone()
-            for turn in range(1, TURNS):
-                rows = (drawn == turn).nonzero()[:, 0].to(patches.device)
-                patches[rows] = turned(patches[rows], turn)
+            patches = randomly_turned(patches)
         return (patches.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+
+
+def randomly_turned(patches: UInt8[Tensor, "batch side side 3"]) -> UInt8[Tensor, "batch side side 3"]:
+    """Each patch after a turn that torch's generator draws."""
+    drawn, patches = torch.randint(TURNS, (len(patches),)), patches.clone()
+    for turn in range(1, TURNS):
+        rows = (drawn == turn).nonzero()[:, 0].to(patches.device)
+        patches[rows] = turned(patches[rows], turn)
+    return patches
 
 
 def turned(patches: UInt8[Tensor, "batch side side 3"], turn: int) -> UInt8[Tensor, "batch side side 3"]:
@@ -118,12 +124,12 @@ def on_pixels(method: Method, *, learning_rate: float, reference: str) -> Method
 
 def _fit_on_pixels(task: Task, *, method: Method, learning_rate: float, **given: Any) -> Trained:
     data = task.data
-    shown = replace(data, train=_shown(data.train), test=_shown(data.test))
+    shown = replace(data, train=shown_as_patches(data.train), test=shown_as_patches(data.test))
     rate = task.config.pixels.learning_rate or learning_rate
     return method.fit(replace(task, data=shown, pixels=True), **{"learning_rate": rate, **given})
 
 
-def _shown(spots: Spots) -> Spots:
+def shown_as_patches(spots: Spots) -> Spots:
     """Spots whose features are their patches."""
     if spots.patches is None:
         raise ValueError("the spots have no patches")
