@@ -70,7 +70,7 @@ class AdaptedImages(nn.Module):
         """The adapters, by PEFT's names."""
         from peft import get_peft_model_state_dict
 
-        return dict(get_peft_model_state_dict(self.network))  # type: ignore[arg-type]
+        return dict(get_peft_model_state_dict(self.network))
 
 
 def last_layers(encoder: TorchEncoder, *, blocks: int) -> list[str]:

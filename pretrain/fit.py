@@ -80,6 +80,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # a frozen encoder is, on purpose
         trainer = lightning.Trainer(
             **_placement(device),
             max_epochs=fixed_epochs or settings.epochs,

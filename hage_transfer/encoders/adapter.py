@@ -78,7 +78,7 @@ def find_adapter(folder: Path) -> Adapter:
         raise DataError(f"encoder.adapter = {folder}: no adapter directory ({CONFIG_FILE}, {WEIGHTS_FILE})") from None
     except BoundsError as error:
         raise DataError(f"{path}: not valid JSON: {error}; {_REMEDY}") from None
-    wanted = {"frozen_encoder": str, "frozen_encoder_sha256": str, "rank": int, "alpha": (int, float)}
+    wanted: dict[str, Any] = {"frozen_encoder": str, "frozen_encoder_sha256": str, "rank": int, "alpha": (int, float)}
     wrong = [key for key, kind in wanted.items() if not isinstance(card, dict) or not isinstance(card.get(key), kind)]
     if wrong or card["rank"] < 1 or card.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"{path}: is no card of an adapter of this version ({some(wrong) or 'rank'}); {_REMEDY}")

@@ -21,7 +21,7 @@ PREDICTOR_FILE = "predictor.safetensors"
 HASHES = "files_sha256"
 SCHEMA_VERSION = 1
 _SIZES = ("feature_dim", "embed_dim")
-_HAGE = "hage"
+_HAGE, _ADAPTER = "hage", "lora"
 
 
 def write_encoder(
@@ -93,6 +93,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: is no encoder directory: {CONFIG_FILE} is missing") from None
     except BoundsError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from None
+    if isinstance(card, dict) and form_of(card) == _ADAPTER:
+        raise DataError(
+            f"{folder}: holds an adapter of the image encoder {card.get('frozen_encoder')}, which reads images; encode "
+            "with encoder.adapter set to it, and embed what that gives by the gene-informed encoder trained with it"
+        )
     missing = [key for key in _sizes(card) if not isinstance(card, dict) or type(card.get(key)) is not int]
     if missing:
         raise DataError(f"{path}: {', '.join(missing)} missing; not written by `pretrain`")

@@ -21,6 +21,7 @@ from hage_transfer.data.feature_layouts import write_layout
 from hage_transfer.data.feature_layouts.tensor_file import write_tensor
 from hage_transfer.data.h5_writing import write_h5ad
 from hage_transfer.demo import patches, sections, slides
+from hage_transfer.encoders.adapter import save_adapter
 from hage_transfer.explain import files
 from hage_transfer.explain.genes import TileGenes
 from hage_transfer.mil.checkpoint import FoldModel, save_fold_model
@@ -98,6 +99,11 @@ def probes(folder: Path) -> None:
 def encoder(folder: Path) -> None:
     card = {"frozen_encoder": "uni", "panel": ["A"], "preset": "spot_log10", "feature_dim": 16, "embed_dim": 16}
     write_encoder(folder / "encoders" / "f" / "trial_0", tensors={"a": torch.from_numpy(ROWS)}, card=card)
+
+
+def adapter(folder: Path) -> None:
+    card = {"frozen_encoder": "uni", "frozen_encoder_sha256": "abc", "rank": 1, "alpha": 1}
+    save_adapter(folder / "adapter", {"a.lora_A.weight": torch.from_numpy(ROWS)}, card=card)
 
 
 def published(folder: Path) -> None:
@@ -184,6 +190,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "hage_transfer/explain/files:write_csv": lambda out: tiles().write_csv(out / "tiles.csv"),
     "hage_transfer/explain/files:write_h5ad": explained,
     "hage_transfer/models/checkpoint:write_encoder": encoder,
+    "hage_transfer/encoders/adapter:save_adapter": adapter,
     "hage_transfer/report/attention_contact:draw_contact_sheet": contact_sheet,
     "hage_transfer/report/attention_map:draw_attention_map": attention_map,
     "hage_transfer/report/maps:save": sheet,
