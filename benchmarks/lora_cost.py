@@ -1,4 +1,4 @@
-"""Time and memory of an adapted image encoder, a batch forward and backward on one thread: python benchmarks/lora_cost.py
+"""Time and memory of an adapted image encoder, forward and backward on one thread: `python benchmarks/lora_cost.py`.
 
 Prints milliseconds of processor time an image and the process's peak memory, for pieces of 4 (as on a CPU) and of 16.
 """
@@ -35,7 +35,7 @@ def main() -> None:
         forward, backward = (1e3 * part / images for part in (middle - start, time.process_time() - middle))
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         n_trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
-        print(  # noqa: T201
+        print(
             f"pieces of {piece}: {forward:.1f} ms forward, {backward:.1f} ms backward an image, peak {peak_mib} MiB, "
             f"{n_trained} trained numbers"
         )
