@@ -24,7 +24,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     slide = shown_slide(demo)
     if not (demo / "mil" / "heatmaps" / "frozen" / slide).is_dir():
-        ht.explain(demo / "mil", sources=["frozen"], slides=[slide])
+        ht.explain(demo / "mil", source="frozen", slides=[slide])
     with sync_playwright() as playwright, ht.view(demo / "mil", slides=demo / "data" / "slides") as viewer:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page(viewport=dict(zip(("width", "height"), REPORT_CROP_PX, strict=True)))

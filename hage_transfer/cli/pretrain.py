@@ -31,8 +31,8 @@ def pretrain(
     address: options.Address = None,
 ) -> None:
     """Train HAGE on ST sections, leaving out each patient (or section) in turn; writes encoder directories."""
-    own = {"shard": shard, "engine": engine, "address": address}
-    results = ht.pretrain(**run, methods=methods, variants=variants, controls=controls, **own)
+    given = run | {"methods": methods, "variants": variants, "controls": controls}
+    results = ht.pretrain(**given, shard=shard, engine=engine, address=address)
     console = printed.console()
     if not results.records:  # a part of a job array
         console.print(repr(results))
