@@ -53,7 +53,7 @@ class Words:
             reached = ' tabindex="0" role="button"' if alone else ""
             return f'<span class="term"{reached} aria-describedby="{anchor(word)}">{match[0]}</span>'
 
-        return Markup(_pattern().sub(marked, str(escape(text))))
+        return Markup(re.sub(r"`([^`<]+)`", r"<code>\1</code>", _pattern().sub(marked, str(escape(text)))))
 
 
 def anchor(word: str) -> str:
