@@ -114,10 +114,10 @@ class ModelSettings(Settings):
     embed_dim: int = Field(1024, gt=0, description="d")
     n_heads: int = Field(8, gt=0, description="of the attention to genes")
     feature_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the frozen features while training")
-    attention: Literal["scaled", "cosine"] = Field(
+    attention: Literal["scaled", "cosine", "sparse"] = Field(
         "scaled",
         description="to genes. scaled: as the paper, even in practice; cosine: unit queries and keys, a learned "
-        "temperature, gene vectors whitened (ours)",
+        "temperature, gene vectors whitened; sparse: that with 1.5-entmax, most genes at exactly 0 (both ours)",
     )
     serial: float = Field(
         0.0,

@@ -140,15 +140,14 @@ def _clusters(
 
 def new_encoder(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> GeneInformedEncoder:
     """The encoder of a trial before its first step, features scaled by the training ``rows``; torch's seed decides."""
-    cosine = config.model.attention == "cosine"
-    genes = whitened(data.gene_vectors) if cosine else data.gene_vectors
+    genes = data.gene_vectors if config.model.attention == "scaled" else whitened(data.gene_vectors)
     encoder = GeneInformedEncoder(
         torch.from_numpy(genes) if config.model.gene_informed else None,
         feature_dim=data.train.features.shape[1],
         embed_dim=config.model.embed_dim,
         n_heads=config.model.n_heads,
         feature_dropout=config.model.feature_dropout,
-        cosine_attention=cosine,
+        attention=config.model.attention,
     )
     encoder.set_feature_scale(*feature_scale(data.train.features, rows))
     return encoder

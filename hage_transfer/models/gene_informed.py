@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hage_transfer.models.gene_attention import GeneAttention
+from hage_transfer.models.gene_attention import AttentionKind, GeneAttention
 from hage_transfer.models.stored_encoder import StoredEncoder
 
 
@@ -24,7 +24,7 @@ class GeneInformedEncoder(StoredEncoder):
         embed_dim: width d of the embeddings (paper: 1024).
         n_heads: attention heads (not given in the paper; ours: 8).
         feature_dropout: share of features dropped while training (ours; 0 as in the paper).
-        cosine_attention: see ``GeneAttention`` (ours; not as in the paper).
+        attention: ``kind`` of ``GeneAttention`` (the paper: ``scaled``).
 
     >>> genes = torch.randn(5, 200, generator=torch.Generator().manual_seed(0))
     >>> encoder = GeneInformedEncoder(genes, feature_dim=352, embed_dim=64)
@@ -45,7 +45,7 @@ class GeneInformedEncoder(StoredEncoder):
         embed_dim: int = 1024,
         n_heads: int = 8,
         feature_dropout: float = 0.0,
-        cosine_attention: bool = False,
+        attention: AttentionKind = "scaled",
     ) -> None:
         super().__init__(feature_dim=feature_dim, embed_dim=embed_dim)
         self.n_heads = n_heads
@@ -56,7 +56,7 @@ class GeneInformedEncoder(StoredEncoder):
         self.project_features = nn.Linear(feature_dim, embed_dim)
         if gene_embeddings is not None:
             self.attention = GeneAttention(
-                embed_dim, gene_dim=gene_embeddings.shape[1], n_heads=n_heads, cosine=cosine_attention
+                embed_dim, gene_dim=gene_embeddings.shape[1], n_heads=n_heads, kind=attention
             )
         self.refine = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim))
 
@@ -90,7 +90,8 @@ class GeneInformedEncoder(StoredEncoder):
         if genes is not None and (genes.ndim != 2 or not genes.is_floating_point()):
             raise ValueError(f"gene_embeddings of shape {tuple(genes.shape)} {genes.dtype}, wanted (genes, numbers)")
         sizes = {name: card[name] for name in ("feature_dim", "embed_dim", "n_heads")}
-        return cls(genes, **sizes, cosine_attention="attention.log_scale" in tensors)
+        kind: AttentionKind = "cosine" if "attention.log_scale" in tensors else "scaled"
+        return cls(genes, **sizes, attention="sparse" if "attention.is_sparse" in tensors else kind)
 
     def sizes(self) -> dict[str, int]:
         """What ``config.json`` must say for ``build``."""

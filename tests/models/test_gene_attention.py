@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from hage_transfer.models.entmax import entmax15
 from hage_transfer.models.gene_attention import GeneAttention
 
 
@@ -77,7 +78,7 @@ def cosine():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         genes, patches = torch.randn(400, 20, dtype=torch.float64), torch.randn(12, 64, dtype=torch.float64)
-        return GeneAttention(64, gene_dim=20, n_heads=2, cosine=True).double(), patches, genes
+        return GeneAttention(64, gene_dim=20, n_heads=2, kind="cosine").double(), patches, genes
 
 
 def entropy(weights):
@@ -108,3 +109,49 @@ def test_cosine_weights_reproduce_the_output(cosine):
     value = attention.value(attention.project_genes(genes)).unflatten(1, (2, -1))
     gathered = torch.einsum("bhg,ghd->bhd", attention.weights(patches, genes), value).flatten(1)
     torch.testing.assert_close(attention.output(gathered), attention(patches, genes))
+
+
+def test_sparse_attention_gives_most_genes_nothing_and_its_weights_reproduce_the_output(cosine):
+    soft, patches, genes = cosine
+    attention = GeneAttention(64, gene_dim=20, n_heads=2, kind="sparse").double()
+    attention.load_state_dict({**soft.state_dict(), "is_sparse": torch.ones(1, dtype=torch.bool)})
+    with torch.no_grad():
+        attention.log_scale.add_(1.5)
+    weights = attention.weights(patches, genes)
+    assert (weights == 0).double().mean() > 0.5
+    np.testing.assert_allclose(weights.detach().sum(-1), 1)
+    value = attention.value(attention.project_genes(genes)).unflatten(1, (2, -1))
+    gathered = torch.einsum("bhg,ghd->bhd", weights, value).flatten(1)
+    torch.testing.assert_close(attention.output(gathered), attention(patches, genes))
+    attention(patches, genes).sum().backward()
+    assert attention.log_scale.grad.isfinite().all()
+
+
+def bisected(scores: np.ndarray) -> np.ndarray:
+    """1.5-entmax of one row by its definition: the threshold at which the weights sum to 1."""
+    low, high = scores.max() / 2 - 1, scores.max() / 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (np.maximum(scores / 2 - middle, 0) ** 2).sum() > 1 else (low, middle)
+    return np.maximum(scores / 2 - low, 0) ** 2
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 5.0, 100.0])
+def test_entmax_is_what_its_definition_says(scale):
+    scores = scale * np.random.default_rng(0).normal(size=(6, 31))
+    found = entmax15(torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(found, [bisected(row) for row in scores], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.1, 2.0, 8.0])
+def test_entmax_s_gradient_is_that_of_small_differences(scale):
+    scores = scale * torch.randn(4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(entmax15, scores.requires_grad_())
+
+
+def test_entmax_of_equal_scores_is_even_with_a_finite_gradient():
+    scores = torch.zeros(2, 5, requires_grad=True)
+    even = entmax15(scores)
+    torch.testing.assert_close(even, torch.full((2, 5), 0.2))
+    even.square().sum().backward()
+    assert scores.grad.isfinite().all()

@@ -136,10 +136,9 @@ def test_a_config_of_odd_sizes_or_of_a_later_version_is_refused(encoder, tmp_pat
         GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
 
 
-def test_a_round_trip_keeps_a_cosine_attention(tmp_path):
-    encoder = GeneInformedEncoder(
-        torch.randn(3, 6), feature_dim=5, embed_dim=8, n_heads=2, cosine_attention=True
-    ).eval()
+@pytest.mark.parametrize("kind", ["cosine", "sparse"])
+def test_a_round_trip_keeps_an_attention_of_our_own(tmp_path, kind):
+    encoder = GeneInformedEncoder(torch.randn(3, 6), feature_dim=5, embed_dim=8, n_heads=2, attention=kind).eval()
     encoder.save_pretrained(tmp_path / "encoder", card=CARD)
     again = GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
     features = torch.randn(4, 5)
