@@ -24,6 +24,8 @@ METHOD_NAMES = (
 PIXELS_SUFFIX = "_pixels"
 PIXEL_NAMES = tuple(f"{name}{PIXELS_SUFFIX}" for name in ("stnet", "histogene", "bleep", "mclstexp"))
 """Systems whose image network trains on patches; asked for by name, `all` leaves them out."""
+STYLE_NAMES = ("triplex_style", "deepspot_style", "stpath_style")
+"""Heads after later systems than the paper's; asked for by name, `all` leaves them out."""
 SYSTEM_NAMES = METHOD_NAMES[:-2]
 """Those that leave encoders: HAGE and the paper's systems; the last two are references."""
 RENAMED = {"hist2st": "hist2st_graph", "thitogene": "thitogene_graph"}
@@ -44,7 +46,7 @@ def _method_name(name: str) -> str:
         raise ValueError(
             f"was renamed: it is a graph head on frozen features, not the published system; write {RENAMED[name]}"
         )
-    return check_named(name, (*METHOD_NAMES, *PIXEL_NAMES), "pretraining")
+    return check_named(name, (*METHOD_NAMES, *STYLE_NAMES, *PIXEL_NAMES), "pretraining")
 
 
 MethodName = Annotated[str, AfterValidator(_method_name)]
@@ -52,6 +54,7 @@ BASELINE_NAMES = ("ridge", "reduced_rank_ridge", "kernel_ridge", "ridge_context"
 BAGGED_NAMES = ("bagged_ridge", "bagged_reduced_rank_ridge")
 RESERVED = (
     *METHOD_NAMES,
+    *STYLE_NAMES,
     *PIXEL_NAMES,
     *BASELINE_NAMES,
     *BAGGED_NAMES,

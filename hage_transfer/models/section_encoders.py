@@ -95,14 +95,19 @@ class HisToGeneEncoder(StoredEncoder):
         features: Tensor,
         grid: Int[Tensor, "spot 2"] | None = None,
         neighbours: Int[Tensor, "spot neighbour"] | None = None,
+        added: Tensor | None = None,
     ) -> Float[Tensor, "spot embed"]:
-        """Embeddings of the spots of one section; without places, of patches that are each a section of its own."""
+        """Embeddings of the spots of one section; without places, of patches that are each a section of its own.
+
+        ``added`` (spot, embed), or one for all, goes onto the tokens before the spots see each other.
+        """
         alone = grid is None or neighbours is None
         if grid is None or neighbours is None:
             grid = torch.zeros((len(features), 2), dtype=torch.int64, device=features.device)
             neighbours = torch.arange(len(features), device=features.device)[:, None]
         tokens, (x, y) = self.embed_features(features), self.positions.parts(grid)
         tokens = torch.cat([tokens, x, y], dim=1) if self.beside else tokens + x + y
+        tokens = tokens if added is None else tokens + added
         spots = self.transformer(tokens[:, None] if alone else tokens[None]).flatten(0, 1)
         return self.over_graph(self.norm(spots), neighbours)
 

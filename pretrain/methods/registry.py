@@ -1,4 +1,4 @@
-"""The compared systems by name, in the order of the paper's Table 1, then the references."""
+"""The compared systems by name, in the order of the paper's Table 1, then the references, then later systems."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from hage_transfer.errors import ConfigError
 from hage_transfer.extensions import load_extension
 from hage_transfer.pretrain.config import OWN_PREFIX
-from hage_transfer.pretrain.methods import bleep, knn, mclstexp, pca_ridge, section_heads, stnet
+from hage_transfer.pretrain.methods import bleep, knn, mclstexp, neighbourhood_heads, pca_ridge, section_heads, stnet
 from hage_transfer.pretrain.methods.base import Method
 from hage_transfer.pretrain.methods.images import on_pixels
 from hage_transfer.pretrain.methods.own import given_method
@@ -20,6 +20,7 @@ METHODS: dict[str, Method] = {
         mclstexp.METHOD,
         pca_ridge.METHOD,
         knn.METHOD,
+        *neighbourhood_heads.METHODS,
         on_pixels(stnet.METHOD, learning_rate=1e-5, reference="image network trained"),
         on_pixels(section_heads.METHODS[0], learning_rate=1e-4, reference="linear embedding of the pixels"),
         on_pixels(bleep.METHOD, learning_rate=1e-3, reference="image network trained"),

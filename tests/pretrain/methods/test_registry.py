@@ -17,7 +17,7 @@ from hage_transfer.errors import ConfigError
 from hage_transfer.models.embedding import embed_features
 from hage_transfer.models.forms import open_encoder
 from hage_transfer.models.stored_encoder import StoredEncoder
-from hage_transfer.pretrain.config import METHOD_NAMES, PIXEL_NAMES, RENAMED, PretrainConfig
+from hage_transfer.pretrain.config import METHOD_NAMES, PIXEL_NAMES, RENAMED, STYLE_NAMES, PretrainConfig
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.encoder_directory import write_system_directory
 from hage_transfer.pretrain.methods.base import Task, Trained
@@ -25,11 +25,13 @@ from hage_transfer.pretrain.methods.registry import METHODS
 from hage_transfer.pretrain.methods.score import section_pcc
 
 EPOCHS = {"stnet": 15, "bleep": 15, "mclstexp": 15, "histogene": 8, "hist2st_graph": 8, "thitogene_graph": 6}
+EPOCHS |= dict.fromkeys(STYLE_NAMES, 8)
 SMALL = {"width": 32, "depth": 1, "n_heads": 2}  # of section heads, for the sake of time
 SIZES: dict[str, dict[str, float]] = {
     "histogene": {**SMALL, "learning_rate": 3e-3},
     "hist2st_graph": {**SMALL, "learning_rate": 5e-3, "graph_depth": 2, "dropout": 0.0},
     "thitogene_graph": {**SMALL, "learning_rate": 5e-3, "graph_heads": 2, "graph_width": 32, "dropout": 0.0},
+    **{name: {**SMALL, "learning_rate": 3e-3, "dropout": 0.0} for name in STYLE_NAMES},
 }
 ON_FEATURES = [name for name in METHODS if name not in PIXEL_NAMES]  # the others: test_pixels.py
 STOCHASTIC = [name for name in ON_FEATURES if METHODS[name].stochastic]
@@ -63,7 +65,7 @@ def assert_same(one: Trained, other: Trained) -> None:
 
 
 def test_registry_names_each_method_as_its_key_says():
-    assert list(METHODS) == [*METHOD_NAMES[1:], *PIXEL_NAMES]
+    assert list(METHODS) == [*METHOD_NAMES[1:], *STYLE_NAMES, *PIXEL_NAMES]
     assert all(method.name == name and method.reference for name, method in METHODS.items())
     assert all(("feature-level" in METHODS[name].title) == METHODS[name].stochastic for name in ON_FEATURES)
     assert all("pixel-level" in METHODS[name].title for name in PIXEL_NAMES)

@@ -10,6 +10,7 @@ from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods import section_heads
 from hage_transfer.pretrain.methods.base import Task
 from hage_transfer.pretrain.methods.batches import SpotBatch, lay_sections, section_loader
+from hage_transfer.pretrain.methods.neighbourhood_heads import DeepSpotStyle, STPathStyle, TriplexStyle
 from hage_transfer.pretrain.methods.regression import ExpressionNetwork
 from hage_transfer.pretrain.methods.section_heads import (
     Hist2STStyle,
@@ -27,6 +28,8 @@ HEADS: dict[str, Callable[[], ExpressionNetwork]] = {
     "thitogene_graph": lambda: THItoGeneStyle(
         GraphAttentionEncoder(IMAGES, 8, **SIZES, beside=4, graph_heads=2, graph_width=8), 20
     ),
+    "triplex_style": lambda: TriplexStyle(HisToGeneEncoder(IMAGES, 8, **SIZES), 20),
+    "deepspot_style": lambda: DeepSpotStyle(HisToGeneEncoder(IMAGES, 8, **SIZES), 20),
 }
 
 
@@ -76,3 +79,48 @@ def test_thitogene_style_is_as_deep_as_published_for_the_panel(
     task = make_task()
     fit_thitogene_style(replace(task, data=replace(task.data, genes=("G",) * n_genes)))
     assert given["depth"] == depth
+
+
+@pytest.fixture
+def stpath():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield STPathStyle(HisToGeneEncoder(IMAGES, 8, **SIZES), 20)
+
+
+def test_stpath_style_hides_every_spot_that_does_not_train_and_shows_only_others(stpath: STPathStyle, batch: SpotBatch):
+    hidden = torch.stack([stpath._drawn(batch.scored) for _ in range(50)])
+    assert hidden[:, ~batch.scored].all()
+    assert 0.6 < hidden[:, batch.scored].double().mean() < 0.95
+    assert (hidden & batch.scored).any(1).all()
+
+
+def test_stpath_style_reads_no_expression_of_hidden_spots(stpath, batch, monkeypatch):
+    monkeypatch.setattr(stpath, "_drawn", lambda scored: ~scored | (torch.arange(len(scored)) < 12))
+    context = ~batch.scored
+    target = batch.target.clone()
+    target[context] = 1e3  # of validation and test spots
+    assert stpath.losses(batch)["mse"] == stpath.losses(batch._replace(target=target))["mse"]
+    shown = batch.scored & (torch.arange(24) >= 12)
+    target = batch.target.clone()
+    target[shown] += 5
+    assert stpath.losses(batch)["mse"] != stpath.losses(batch._replace(target=target))["mse"]
+
+
+def test_triplex_style_views_learn_towards_the_target_and_the_fused(batch: SpotBatch):
+    network = HEADS["triplex_style"]().eval()
+    network.towards_fused = 0.0
+    plain = network.losses(batch)["views"].item()
+    parts, target = network.tokens(batch.inputs), batch.target[batch.scored]
+    errors = [
+        (view(part.mean(1))[batch.scored] - target).square().mean().item()
+        for view, part in zip(network.views, parts, strict=True)
+    ]
+    assert plain == pytest.approx(sum(errors), rel=1e-5)
+    network.towards_fused = 1.0
+    fused = network(batch.inputs)[batch.scored]
+    towards = [
+        (view(part.mean(1))[batch.scored] - fused).square().mean().item()
+        for view, part in zip(network.views, parts, strict=True)
+    ]
+    assert network.losses(batch)["views"].item() == pytest.approx(sum(towards), rel=1e-5)
