@@ -1,6 +1,9 @@
 """A classifier of 20 demo slides on 10 new ones, half of them stained otherwise: accuracy, doubt, equality of inputs.
 
-    python benchmarks/apply_new_slides.py --out runs/apply-bench [--side 1792] [--seeds 5] [--kills 10]
+    hage demo --out runs/demo
+    python benchmarks/apply_new_slides.py --out runs/apply-bench [--encoders 'runs/demo/pretrain/encoders/*/trial_*']
+
+Twenty slides teach the frozen features' classifier nothing; with ``--encoders`` the source is gene-informed.
 
 Prints, over sets of slides: AUC held out and on the new slides that are stained alike, with their difference, and AUC
 of doubt for the shifted stain; of the first set: the largest difference of scores from slides, from their features and
@@ -23,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 import hage_transfer as ht
 from hage_transfer.demo.files import FULL
-from hage_transfer.demo.slides import write_pyramid, write_slides
+from hage_transfer.demo.slides import ACTIVATION, write_pyramid, write_slides
 
 SHIFT = (1.35, 0.80, 1.25)
 """Factors of the optical density in red, green and blue: another stain and scanner."""
@@ -36,11 +39,15 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=FULL.slide_px)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--encoders", help="pattern of encoder directories; without it the features are frozen ones")
+    parser.add_argument("--activation", type=float, nargs=2, default=ACTIVATION["activated"],
+                        help="share of the tumour with the programme on, in the slides labelled so")  # fmt: skip
     given = parser.parse_args()
+    ACTIVATION["activated"] = tuple(given.activation)
     rows = []
     for seed in range(given.seeds):
         out = given.out / f"seed_{seed}"
-        directory, frame, row = train_and_apply(out, side_px=given.side, seed=seed)
+        directory, frame, row = train_and_apply(out, side_px=given.side, seed=seed, encoders=given.encoders)
         rows.append(row)
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.3f}" for name, value in row.items()), flush=True)
         if seed == 0:
@@ -54,25 +61,28 @@ def main() -> None:
     print(f"new slides stained alike less held out: {less.mean():+.3f} ± {margin:.3f} (95%, over {len(less)} sets)")
 
 
-def train_and_apply(out: Path, *, side_px: int, seed: int) -> tuple[Path, pd.DataFrame, dict[str, float]]:
+def train_and_apply(
+    out: Path, *, side_px: int, seed: int, encoders: str | None
+) -> tuple[Path, pd.DataFrame, dict[str, float]]:
     """Trains on 20 slides, moves the classifier away and scores the other 10 by it."""
     labels = make_slides(out / "slides", side_px=side_px, seed=seed)
     split_slides(out, labels, n_train=20)
+    source = "frozen" if encoders is None else "hage"
     run = ht.mil(
         "demo/mil",
         root=out / "train",
         labels=labels.head(20),
         features=out / "features",
-        sources={"frozen": {}},
+        sources={source: {} if encoders is None else {"encoder": encoders}},
         changes={"train.repeats": 3, "encoder.batch_size": 16},
         out=out / "mil",
     )
-    directory = Path(shutil.copytree(run.folder / "classifier" / "frozen", out / "moved", dirs_exist_ok=True))
+    directory = Path(shutil.copytree(run.folder / "classifier" / source, out / "moved", dirs_exist_ok=True))
     scores = ht.apply(directory, out / "new", out=out / "from_slides")
     frame = scores.frame().set_index("slide")
     shifted = frame.index.isin([f"slide_{number:03d}" for number in range(25, 30)])
     truth = labels.set_index("slide")["label"].reindex(frame.index) == "activated"
-    row = {"held out": float(run.value(source="frozen", metric="auc", trial=None, fold="mean", split="test") or np.nan)}
+    row = {"held out": float(run.value(source=source, metric="auc", trial=None, fold="mean", split="test") or np.nan)}
     for name, chosen in (("stained alike", ~shifted), ("shifted", shifted)):
         row[name] = float(roc_auc_score(truth[chosen], frame["probability"][chosen]))
     for name in ("doubt", "tile_distance", "stain_distance", "spread"):

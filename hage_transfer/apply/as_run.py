@@ -20,9 +20,12 @@ from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE
 from hage_transfer.slide_names import match_names
 
 UNLABELLED = "unlabelled"
+Truth = Mapping[str, Mapping[str, Any]]
 
 
-def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mapping[str, Path], how: How) -> None:
+def write_as_run(
+    out: Path, classifier: Classifier, scored: Scored, files: Mapping[str, Path], how: How, *, truth: Truth | None
+) -> None:
     """Writes the folder: config, weights, and every model's probability of every slide as a prediction.
 
     Args:
@@ -31,11 +34,14 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
         scored: slides, by every model.
         files: feature file of each.
         how: they were scored.
+        truth: of a target beyond classes, where the caller's table has it: columns of each slide, ``label`` first.
     """
     run = out / AS_RUN
     shutil.rmtree(run / MODELS, ignore_errors=True)
     shutil.copytree(classifier.folder / (FINAL if how.final else MODELS), run / MODELS / classifier.source)
     labels, groups = _labels(scored.names, how.table)
+    labels |= {name: str(of_slide["label"]) for name, of_slide in (truth or {}).items()}
+    more = list(dict.fromkeys(column for of_slide in (truth or {}).values() for column in of_slide))[1:]
     table = run / "labels.csv"
     rows = [{"slide": name, "label": labels[name], "group": groups[name]} for name in scored.names]
     write_csv(table, ["slide", "label", "group"], rows)
@@ -43,7 +49,7 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
     shown = list(classifier.score_names)
     write_csv(
         run / "predictions.csv",
-        ["source", "trial", "slide", "fold", "label", *(["predicted"] if classifier.target is None else []), *shown],
+        ["source", "trial", "slide", "fold", "label", *more, *([] if classifier.target else ["predicted"]), *shown],
         [
             {
                 "source": classifier.source,
@@ -51,6 +57,7 @@ def write_as_run(out: Path, classifier: Classifier, scored: Scored, files: Mappi
                 "slide": name,
                 "fold": fold,
                 "label": labels[name],
+                **{column: (truth or {}).get(name, {}).get(column, "") for column in more},
                 **({} if classifier.target else {"predicted": classifier.classes[int(of_model[unit].argmax())]}),
                 **dict(zip(shown, of_model[unit].round(9).tolist(), strict=True)),
             }

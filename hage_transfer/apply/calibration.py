@@ -47,13 +47,23 @@ def calibrated(
     """Probabilities by the curves; rows sum to 1."""
     curves: Sequence[Mapping[str, Any]] = fitted["curves"]
     if positive is not None:
-        of_positive = _at(probabilities[:, positive], curves[0])
+        of_positive = at_curve(probabilities[:, positive], curves[0])
         found = np.empty_like(probabilities)
         found[:, positive], found[:, 1 - positive] = of_positive, 1 - of_positive
         return found
-    found = np.stack([_at(probabilities[:, place], curve) for place, curve in enumerate(curves)], axis=1)
+    found = np.stack([at_curve(probabilities[:, place], curve) for place, curve in enumerate(curves)], axis=1)
     total = found.sum(axis=1, keepdims=True)
     return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / found.shape[1])
+
+
+def fit_labels(probabilities: Float[np.ndarray, "row label"], values: Float[np.ndarray, "row label"]) -> dict[str, Any]:
+    """A curve a label, of labels that do not exclude each other; values are 1, 0, or NaN where nobody looked."""
+    known = ~np.isnan(values)
+    method: Method = "isotonic" if known.sum(axis=0).min() >= MIN_ISOTONIC else "platt"
+    fit = _isotonic if method == "isotonic" else _platt
+    pairs = zip(probabilities.T, values.T, known.T, strict=True)
+    curves = [fit(shares[there], labels[there] > 0.5) for shares, labels, there in pairs]
+    return {"method": method, "rows": len(values), "curves": curves}
 
 
 def log_odds(probabilities: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
@@ -80,7 +90,8 @@ def _isotonic(scores: np.ndarray, is_class: np.ndarray) -> dict[str, Any]:
     return {"x": found.X_thresholds_.tolist(), "y": found.y_thresholds_.tolist()}
 
 
-def _at(scores: np.ndarray, curve: Mapping[str, Any]) -> np.ndarray:
+def at_curve(scores: Float[np.ndarray, " row"], curve: Mapping[str, Any]) -> Float[np.ndarray, " row"]:
+    """Probabilities by one curve."""
     if "slope" in curve:
         return np.asarray(expit(curve["slope"] * log_odds(scores) + curve["intercept"]))
     return np.interp(scores, curve["x"], curve["y"])

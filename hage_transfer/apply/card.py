@@ -16,8 +16,8 @@ cohort's share of classes; where yours differs, set the operating point anew."""
 _VALUE_LIMITS = """## Limits
 
 For research, not for diagnosis. Its predictions are those of patients, tissue, stain and scanner like the training
-cohort's; `doubt` in `scores.csv` says where a slide is not like them. They have no operating point and no calibration
-beside the training rows' own: validate them (`labels=`) where you mean to use them."""
+cohort's; `doubt` in `scores.csv` says where a slide is not like them. They have no operating point; their calibration
+is the training cohort's own: validate them (`labels=`) where you mean to use them."""
 _HELD_OUT = """## Held-out results
 
 Of single models, on patients that did not train them.
@@ -41,7 +41,7 @@ def classifier_card(facts: Mapping[str, Any]) -> str:
         _training(facts),
         _scores(facts),
         _licence(facts),
-        _LIMITS if facts["calibration"] else _VALUE_LIMITS,
+        _VALUE_LIMITS if facts.get("target") else _LIMITS,
     ]
     return f"---\n{yaml.safe_dump(matter | {'tags': list(TAGS)}, sort_keys=False)}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -82,9 +82,18 @@ def _training(facts: Mapping[str, Any]) -> str:
     }
     if calibration is not None:
         thresholds = ", ".join(f"{name}: {value:.3g}" for name, value in facts["thresholds"].items())
-        rows["calibration"] = f"{calibration['method']} on {calibration['rows']} out-of-fold probabilities"
-        rows["thresholds"] = thresholds or "highest probability"
+        rows["calibration"] = f"{calibration['method']} on {calibration['rows']} out-of-fold scores" + _found(
+            calibration
+        )
+        rows |= {} if facts.get("target") else {"thresholds": thresholds or "highest probability"}
     return "## Trained on\n\n| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+
+
+def _found(calibration: Mapping[str, Any]) -> str:
+    """What the calibration of a number or of survival is in numbers, where it is one."""
+    known = {name: calibration.get(name) for name in ("slope", "intercept", "observed_to_expected")}
+    shown = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in known.items() if value is not None]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def _scores(facts: Mapping[str, Any]) -> str:

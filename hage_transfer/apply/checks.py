@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.apply.classifier import FOLDER, Classifier
+from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_layouts import FeatureSource
 from hage_transfer.data.feature_layouts.recorded import is_unknown
 from hage_transfer.errors import DataError
 from hage_transfer.models.sharing import check_licence
-from hage_transfer.running.run_directory import RESULTS_FILE
 
 _SAME_SCALE = 0.01
 
@@ -18,14 +18,19 @@ _SAME_SCALE = 0.01
 def check_terms(classifier: Classifier, *, allowed: bool) -> None:
     """Refuses a directory whose frozen encoder's licence forbids derivatives or is not known, unless ``allowed``.
 
-    A directory that still lies in the run that made it is its maker's own.
+    A directory that still lies in the run that made it, whose predictions it names by hash, is its maker's own.
 
     Raises:
         SharingError: see above.
     """
-    beside_its_run = classifier.folder.parent.name == FOLDER and (classifier.folder.parents[1] / RESULTS_FILE).is_file()
-    if not beside_its_run:
+    if not _lies_in_its_run(classifier):
         check_licence(licence_card(classifier.facts), folder=classifier.folder, allow_derivative=allowed, act="applied")
+
+
+def _lies_in_its_run(classifier: Classifier) -> bool:
+    folder, named = classifier.folder.absolute(), classifier.facts.get("predictions_sha256")
+    predictions = folder.parents[1] / "predictions.csv" if folder.parent.name == FOLDER else None
+    return predictions is not None and predictions.is_file() and file_sha256(predictions) == named
 
 
 def licence_card(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class _Curve(_Part):
 
 class _Calibration(_Part):
     method: str
-    curves: list[_Curve]
+    curves: list[_Curve] = []
+    slope: float | None = None
+    intercept: float | None = None
 
 
 class Facts(_Part):

@@ -16,9 +16,11 @@ from hage_transfer.apply.looked import COLUMNS
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.training_cohort import Cohort, cohort_of
 from hage_transfer.apply.training_table import training_table
+from hage_transfer.apply.value_calibration import fit_values
 from hage_transfer.bounded import read_json
 from hage_transfer.compare.records import FINAL, MEAN, STD
 from hage_transfer.compare.results import Results
+from hage_transfer.compare.value_scoring import judged_units
 from hage_transfer.config import PatchSetSettings, SlideSetSettings, config_sha256, file_sha256
 from hage_transfer.data.feature_layouts import find_feature_files
 from hage_transfer.data.labels import LabelTable
@@ -31,6 +33,7 @@ from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.sharing import own_files
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import atomic_folder, write_json, write_text
+from hage_transfer.targets.base import by_unit
 from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import save_tensors
 
@@ -124,7 +127,7 @@ def _write(
         facts = (
             _facts(run, name, base, cohort)
             | said
-            | _of_classes(run, table)
+            | _calibrated(run, table)
             | {
                 "trials": [
                     [None if one.encoder is None else folders[one.encoder] for one in parts] for parts in trials
@@ -132,6 +135,7 @@ def _write(
                 "models": n_models,
                 "final": run.config.train.final,
                 "made_of": made,
+                "predictions_sha256": file_sha256(run.folder / "predictions.csv"),
             }
         )
         facts["files_sha256"] = {
@@ -175,11 +179,18 @@ def _said(run: FinishedRun) -> dict[str, Any]:
     return {"classes": [], "positive": None, "target": target, "target_settings": settings}
 
 
-def _of_classes(run: FinishedRun, table: "pd.DataFrame") -> dict[str, Any]:
-    """Calibration and thresholds by out-of-fold probabilities; none of a target beyond classes."""
-    if run.results.meta.get("target"):
-        return {"calibration": None, "thresholds": {}}
-    labels, positive = run.labels, run.results.meta["positive"]
+def _calibrated(run: FinishedRun, table: "pd.DataFrame") -> dict[str, Any]:
+    """Calibration and thresholds by out-of-fold scores; of a target beyond classes there is no threshold."""
+    labels, target = run.labels, target_of(run.results.meta.get("target"))
+    if target is not None and labels.values is not None:
+        scores = table[list(target.score_names)].to_numpy(dtype=np.float64)
+        tested = np.isfinite(scores).all(axis=1)
+        units = judged_units(labels)[tested]
+        return {
+            "calibration": fit_values(target, *by_unit(labels.values[tested], scores[tested], units)),
+            "thresholds": {},
+        }
+    positive = run.results.meta["positive"]
     place = None if positive is None else labels.classes.index(positive)
     tested = table[table[f"probability_{labels.classes[0]}"].notna()]
     scores = tested[[f"probability_{one}" for one in labels.classes]].to_numpy(dtype=np.float64)
@@ -249,6 +260,7 @@ def _made_of(run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]]) 
         {
             "schema": form.SCHEMA_VERSION,
             "looked": COLUMNS,
+            "names_its_predictions": True,
             "models": {path.relative_to(run.folder).as_posix(): file_sha256(path) for path in sorted(models)},
             "encoders": [[None if o.encoder is None else encoder_sha256(o.encoder) for o in parts] for parts in trials],
             "predictions": file_sha256(run.folder / "predictions.csv"),

@@ -95,7 +95,10 @@ def _units(classifier: Classifier, place: Path, out: Path, how: How) -> tuple[li
     files: Mapping[str, Path | Pixels] = given_files(classifier, place)
     failures: Mapping[str, HageError] = {}
     if files and classifier.task == "probe":
-        raise DataError(f"{place}: are features of patches, of which nothing but their scores can be looked at")
+        raise DataError(
+            f"{place}: are features of patches: a look compares pictures (stain, um per px), which they do not have; "
+            "give the images, or apply the classifier: tile_distance in scores.csv says how far each is from training's"
+        )
     if not files:
         check_reading(classifier, place)
         found = find_pictures(classifier, place, out, how)

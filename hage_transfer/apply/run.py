@@ -10,7 +10,7 @@ from hage_transfer.apply.as_run import write_as_run
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Rules, decided
 from hage_transfer.apply.inputs import How, find_inputs
-from hage_transfer.apply.labelled import labelled_cohort
+from hage_transfer.apply.labelled import Cohort, labelled_cohort
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.score import read_scored, score_jobs
 from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
@@ -106,32 +106,35 @@ def apply_classifier(
         write_json(
             out.path / FACTS_FILE, _facts(classifier, rules, how) | {"slides": str(given) if inputs.pixels else None}
         )
-        if classifier.task == "mil":
-            write_as_run(out.path, classifier, scored, inputs.files, how)
         scores = Scores.read(out.path)
+        cohort = None if wanted.labels is None else _with_truth(scores, classifier, wanted.labels)
+        if classifier.task == "mil":
+            truth = cohort.truth() if isinstance(cohort, ValueCohort) else None
+            write_as_run(out.path, classifier, scored, inputs.files, how, truth=truth)
     leave(out.path / LOCKS)
-    if wanted.labels is not None:
-        _validate(scores, classifier, wanted)
+    if cohort is not None:
+        _validate(scores, classifier, wanted, cohort)
     items.finish(scores)
     return scores
 
 
-def _validate(scores: Scores, classifier: Classifier, wanted: Wanted) -> None:
+def _with_truth(scores: Scores, classifier: Classifier, labels: Path) -> Cohort | ValueCohort:
+    return labelled_cohort(scores, labels) if classifier.target is None else ValueCohort.read(scores, labels)
+
+
+def _validate(scores: Scores, classifier: Classifier, wanted: Wanted, cohort: Cohort | ValueCohort) -> None:
     """Writes the external validation beside the scores."""
-    labels = wanted.labels or Path()
-    if classifier.target is not None:
-        with_truth, others = ValueCohort.read(scores, labels), [Scores.read(folder) for folder in wanted.against]
-        trained = classifier.facts["cohort"]
-        found = validate_values(scores, with_truth, labels, subgroups=wanted.subgroups, others=others, trained=trained)
-        predictions = with_truth.predictions(classifier.source)
-        write_values(scores.folder, found, classifier.source, classifier.target, predictions)
+    labels, trained = wanted.labels or Path(), classifier.facts["cohort"]
+    others = [Scores.read(folder) for folder in wanted.against]
+    if isinstance(cohort, ValueCohort):
+        found = validate_values(scores, cohort, labels, subgroups=wanted.subgroups, others=others, trained=trained)
+        predictions = cohort.predictions(classifier.source)
+        write_values(scores.folder, found, classifier.source, cohort.target, predictions)
         return
-    cohort = labelled_cohort(scores, labels)
-    results = validate(scores, cohort, subgroups=wanted.subgroups, trained=classifier.facts["cohort"])
+    results = validate(scores, cohort, subgroups=wanted.subgroups, trained=trained)
     pairs = []
-    for folder in wanted.against:
-        other = Scores.read(folder)
-        names = classifier.source, f"{other.facts['source']} ({folder.name})"
+    for other in others:
+        names = classifier.source, f"{other.facts['source']} ({other.folder.name})"
         pairs += compare_pair(cohort, labelled_cohort(other, labels), names)
     whole = Results(results.records, {**results.meta, "pairs": pairs})
     write_validation(scores.folder, whole, classifier.source)

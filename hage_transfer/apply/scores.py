@@ -76,7 +76,8 @@ class Scores(os.PathLike[str]):
         if target is None:
             return list(_SHOWN)
         call = ["call"] if "call" in self._table.columns else []
-        return [*target.main_scores, "spread", *call, "doubt", "doubtful", "why"]
+        fitted = ["calibrated"] if "calibrated" in self._table.columns else []
+        return [*target.main_scores, *fitted, "spread", *call, "doubt", "doubtful", "why"]
 
     @property
     def failures(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from hage_transfer.apply.labelled import (
     EXTERNAL,
@@ -124,6 +124,11 @@ def reliability(cohort: Cohort) -> list[dict[str, Any]]:
     place = cohort.positive
     scores = cohort.fitted.max(axis=1) if place is None else cohort.fitted[:, place]
     truth = cohort.fitted.argmax(axis=1) == cohort.labels if place is None else cohort.labels == place
+    return reliability_bins(scores, truth)
+
+
+def reliability_bins(scores: Float[np.ndarray, " unit"], truth: Bool[np.ndarray, " unit"]) -> list[dict[str, Any]]:
+    """Mean probability, share of what is true and rows of each of ten equal bins that holds any."""
     bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
     return [
         {

@@ -23,7 +23,7 @@ from hage_transfer.running.run_directory import CONFIG_FILE, ENVIRONMENT_FILE, R
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NAMES = {
+NAMES = {
     "auc": "AUC",
     "accuracy": "Accuracy at the threshold",
     "recall": "Recall",
@@ -82,7 +82,7 @@ def write_page(out: Path, results: Results, sentence: str, sections: Sequence[Se
 
 def _numbers(meta: Mapping[str, Any]) -> Section:
     rows = [
-        (_NAMES[row["metric"]], *(number(row[key]) for key in ("value", "low", "high")))
+        (NAMES[row["metric"]], *(number(row[key]) for key in ("value", "low", "high")))
         for row in meta["intervals"]
         if row["metric"] != "recall" or meta["positive"] is None  # else it is the sensitivity
     ]
@@ -113,28 +113,32 @@ def _numbers(meta: Mapping[str, Any]) -> Section:
 
 def _calibration(meta: Mapping[str, Any]) -> Section:
     bins, curve = meta["reliability"], meta["decision_curve"]
-    plots = [_reliability_plot(bins)] + ([_decision_plot(curve)] if curve else [])
+    points = [(one["probability"], one["share"], one["rows"]) for one in bins]
+    plots = [reliability_plot(points)] + ([_decision_plot(curve)] if curve else [])
     curve_name = _CURVES.get(meta["calibration"], meta["calibration"])
     text = f"Fitted probabilities are the raw ones by {curve_name} through the training cohort's out-of-fold scores."
     return Section(title="Can its probabilities be believed", anchor="calibration", text=(text,), plots=tuple(plots))
 
 
-def _reliability_plot(bins: Sequence[Mapping[str, Any]]) -> Plot:
+def reliability_plot(
+    points: Sequence[tuple[float, float, int]],
+    *,
+    title: str = "Reliability",
+    axes_names: tuple[str, str] = ("fitted probability", "share of positives"),
+    alt: str = "Share of positives by the fitted probability, in ten bins; the numbers are units. On the dotted line "
+    "both agree.",
+) -> Plot:
+    """What was said, what was seen, and of how many, as dots of a square from 0 to 1."""
+
     def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], ":", color="#777777", lw=1)
-        axes.plot([one["probability"] for one in bins], [one["share"] for one in bins], "-o", color="#0072B2", ms=4)
-        for one in bins:
-            axes.annotate(
-                str(one["rows"]), (one["probability"], one["share"]), (3, -9), textcoords="offset points", fontsize=7
-            )
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="fitted probability", ylabel="share of positives")
+        said, seen, numbers = zip(*points, strict=True)
+        axes.plot(said, seen, "-o", color="#0072B2", ms=4)
+        for place in zip(said, seen, numbers, strict=True):
+            axes.annotate(str(place[2]), place[:2], (3, -9), textcoords="offset points", fontsize=7)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=axes_names[0], ylabel=axes_names[1])
 
-    return Plot(
-        "Reliability",
-        draw_svg(draw),
-        "Share of positives by the fitted probability, in ten bins; the numbers are units. On the dotted line both "
-        "agree.",
-    )
+    return Plot(title, draw_svg(draw), alt)
 
 
 def _decision_plot(curve: Sequence[Mapping[str, Any]]) -> Plot:

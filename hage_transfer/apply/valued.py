@@ -5,6 +5,7 @@ import pandas as pd
 
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Scored, doubt_columns
+from hage_transfer.apply.value_calibration import calibrated_values
 from hage_transfer.errors import ConfigError
 from hage_transfer.targets.ordinal import Ordinal
 
@@ -23,6 +24,8 @@ def valued(classifier: Classifier, scored: Scored) -> pd.DataFrame:
     table = pd.DataFrame({"slide" if classifier.task == "mil" else "key": scored.names})
     table[list(target.score_names)] = mean
     table["spread"] = every.std(axis=0).max(axis=1)
+    for name, values in calibrated_values(target, mean, classifier.facts["calibration"]).items():
+        table[name] = values
     if isinstance(target, Ordinal):
         table["call"] = np.array(target.grades, dtype=object)[target.called(mean)]
     return table.join(doubt_columns(classifier, scored))

@@ -1,5 +1,6 @@
 """External validation of a target beyond classes: the target's metrics on labelled new patients, as runs have them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +13,8 @@ from pydantic import TypeAdapter
 
 from hage_transfer.apply.labelled import EXTERNAL, columns_of, ends_of, matched
 from hage_transfer.apply.scores import Scores
-from hage_transfer.apply.validation import DOUBTFUL_SHARE, TASK, subgroups_of
+from hage_transfer.apply.validation import DOUBTFUL_SHARE, TASK, reliability_bins, subgroups_of
+from hage_transfer.apply.value_calibration import agreement, calibrated_names, known_labels, survival_groups
 from hage_transfer.compare.bootstrap import MIN_GROUPS
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.records import MEAN, Record
@@ -21,7 +23,7 @@ from hage_transfer.compare.split_sizes import SplitSizes
 from hage_transfer.compare.tested_rows import TestedRows
 from hage_transfer.compare.value_scoring import ValueScoring
 from hage_transfer.csv_table import csv_table
-from hage_transfer.data.labels import LabelTable, read_labels
+from hage_transfer.data.labels import GROUP_COLUMNS, KEY_COLUMNS, LabelTable, read_labels
 from hage_transfer.encode.bags import has_labels
 from hage_transfer.errors import DataError
 from hage_transfer.targets.base import Target
@@ -31,16 +33,27 @@ from hage_transfer.targets.read import one_value_a_group, read_values, value_col
 from hage_transfer.targets.settings import OrdinalSettings, TargetSettings, ValueSettings
 from hage_transfer.targets.strata import strata
 
+log = logging.getLogger(__name__)
+
 _RESAMPLES = 199
-"""For metrics beside the main one."""
+"""For numbers beside the main metric."""
 
 
 def has_truth(path: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether a table has what a classifier learnt: a column of labels, or one of its target's."""
-    if not facts.get("target"):
-        return has_labels(path)
+    """Whether a table has what a classifier learnt: a column of labels, or one of its target's; tells where it has not.
+
+    A table of slides and their um per px alone is none of truth.
+    """
+    wanted = value_columns(_settings(facts)) if facts.get("target") else ["label"]
     with csv_table(path, absent="no such slide table") as table:
-        return any(name in table.columns for name in value_columns(_settings(facts)))
+        columns = list(table.columns)
+    found = any(name in columns for name in wanted) if facts.get("target") else has_labels(path)
+    others = [name for name in columns if name not in (*KEY_COLUMNS, *GROUP_COLUMNS, "mpp")]
+    if not found and others:
+        log.warning(
+            "%s: has no column %s, so nothing is validated (it has %s)", path, " or ".join(wanted), ", ".join(columns)
+        )
+    return found
 
 
 class ValueCohort:
@@ -57,6 +70,8 @@ class ValueCohort:
         """
         self.frame, self.table, self.labels, self.target = frame, table, labels, target
         self.scores = frame[list(target.score_names)].to_numpy(dtype=np.float64)
+        names = [name for name in calibrated_names(target) if name in frame]
+        self.fitted = frame[names].to_numpy(dtype=np.float64) if names else None
 
     @classmethod
     def read(cls, scores: Scores, path: Path) -> "ValueCohort":
@@ -104,13 +119,27 @@ class ValueCohort:
         name = self.labels.key_column
         return pd.DataFrame({"source": source, "trial": 0, name: self.labels.keys, "fold": EXTERNAL, **columns})
 
+    def truth(self) -> dict[str, dict[str, Any]]:
+        """What is true of each unit that was scored: ``label``, and of survival time and event."""
+        columns = self.scoring.columns(np.arange(len(self.labels)), self.scores)
+        kept = {name: columns[name] for name in ("label", "time", "event") if name in columns}
+        rows = pd.DataFrame(kept).to_dict("records")
+        return dict(zip(self.frame.iloc[:, 0], rows, strict=True))  # type: ignore[arg-type]
+
     def measured(self) -> dict[str, float | None]:
         """The target's metrics."""
         return self.scoring.measure(EXTERNAL, self.scores)
 
+    @cached_property
+    def judged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Values, scores and calibrated numbers of patients, or of rows where rows are judged."""
+        fitted = None if self.fitted is None else self.scoring.judged(EXTERNAL, self.fitted)[1]
+        return *self.scoring.judged(EXTERNAL, self.scores), fitted
+
     def intervals(self) -> list[dict[str, Any]]:
-        """Every metric with its 95% interval, units drawn again; none of fewer than three."""
+        """Every metric and what calibration says, with 95% intervals, units drawn again; none of fewer than three."""
         values, drawn = self.measured(), self._drawn() if self.n_units >= MIN_GROUPS else {}
+        values |= agreement(self.target, *self.judged)
         nothing = {"low": None, "high": None}
         return [
             {"metric": name, "value": value, **(ends_of(drawn[name]) if name in drawn else nothing)}
@@ -118,14 +147,15 @@ class ValueCohort:
         ]
 
     def _drawn(self) -> dict[str, np.ndarray]:
-        main, *others = self.target.metrics
-        values, scores = self.scoring.judged(EXTERNAL, self.scores)
+        values, scores, fitted = self.judged
         generator, found = np.random.default_rng(0), []
-        for _ in range(_RESAMPLES if others else 0):
+        for _ in range(_RESAMPLES):
             units = generator.choice(len(values), len(values))
-            found.append(self.target.measure(values[units], scores[units], training=values))
-        by_name = {name: np.array([one[name] for one in found], dtype=np.float64) for name in others}
-        return {main: self.scoring.draws([self.scores]), **by_name}
+            of_draw = values[units], scores[units]
+            of_fitted = agreement(self.target, *of_draw, None if fitted is None else fitted[units])
+            found.append(self.target.measure(*of_draw, training=values) | of_fitted)
+        by_name = {name: np.array([one[name] for one in found], dtype=np.float64) for name in found[0]}
+        return {**by_name, self.target.metrics[0]: self.scoring.draws([self.scores])}
 
 
 def validate_values(
@@ -173,10 +203,27 @@ def validate_values(
         "subgroups": [row for column in subgroups for row in _subgroup_rows(cohort, column)],
         "horizons": scoring.horizons(own),
         "per_label": scoring.per_label(own),
+        "calibration": scores.facts["calibration"],
+        **_observed(cohort),
         "pairs": [row for other in others for row in _pair(cohort, source, other, path)],
         "warnings": [*_warnings(cohort, len(scores)), *scoring.at_chance([main])],
     }
     return Results(records, meta)
+
+
+def _observed(cohort: ValueCohort) -> dict[str, list[dict[str, Any]]]:
+    """Predicted beside observed: of groups of survival, of bins of the (calibrated) probability of a grade or label."""
+    values, scores, fitted = cohort.judged
+    if cohort.target.kind == "survival":
+        return {"reliability": survival_groups(cohort.target, values, scores)}
+    shares = scores if fitted is None else fitted
+    return {
+        "reliability": [
+            {"label": name, **row}
+            for place, (name, known, true) in enumerate(known_labels(cohort.target, values))
+            for row in reliability_bins(shares[known, place], true[known])
+        ]
+    }
 
 
 def _subgroup_rows(cohort: ValueCohort, column: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hage_transfer.apply.validation_page import pairs_section, write_page
+from hage_transfer.apply.validation_page import NAMES, pairs_section, reliability_plot, write_page
 from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.results import Results
 from hage_transfer.report.cells import Table, number
@@ -14,7 +14,21 @@ from hage_transfer.report.layout import Section
 from hage_transfer.report.value_plots import source_plots
 from hage_transfer.targets.base import Target
 
-_HEADERS = {"brier": "Brier score", "left": "still followed"}
+_HEADERS = {"brier": "Brier score", "left": "still followed", "predicted": "survive, predicted", "observed": "observed"}
+_NAMES = METRIC_NAMES | {
+    **{name: NAMES[name] for name in ("slope", "intercept", "calibration_error", "calibration_error_raw")},
+    "observed_to_expected": "Events observed over expected (1 is right)",
+}
+_MOST_PLOTS = 6
+_SAID = {
+    "regression": "Slope and intercept are those of the true number by the predicted one (least squares); below a "
+    "slope of 1 predictions lie further apart than the truth. `calibrated` in `scores.csv` is by the line of the "
+    "training cohort's out-of-fold predictions.",
+    "survival": "Slope: log hazard by the predicted one; below 1 predictions lie further apart than the truth. It and "
+    "the events are of the middle horizon, observed survival is Kaplan and Meier's; patients are grouped by what was "
+    "predicted.",
+}
+_CURVES = "Fitted probabilities are the raw ones by curves through the training cohort's out-of-fold scores."
 
 
 def write_values(out: Path, results: Results, source: str, target: Target, predictions: pd.DataFrame) -> None:
@@ -35,7 +49,23 @@ def write_values(out: Path, results: Results, source: str, target: Target, predi
         ),
         plots=tuple(source_plots(target, predictions)),
     )
-    write_page(out, results, sentence, [numbers, _subgroups(meta), pairs_section(meta)])
+    write_page(out, results, sentence, [numbers, _calibration(meta, target), _subgroups(meta), pairs_section(meta)])
+
+
+def _calibration(meta: Mapping[str, Any], target: Target) -> Section:
+    """What was predicted beside what was seen."""
+    plots, rows = [], meta["reliability"]
+    if target.kind == "survival" and rows:
+        points = [(row["predicted"], row["observed"], row["rows"]) for row in rows]
+        title, names = f"Survival to {rows[0]['time']:g}", ("predicted", "observed")
+        alt = f"Observed by predicted share without an event by {rows[0]['time']:g}; the numbers are patients."
+        plots = [reliability_plot(points, title=title, axes_names=names, alt=alt)]
+    for label in list(dict.fromkeys(row["label"] for row in rows if "label" in row))[:_MOST_PLOTS]:
+        points = [(row["probability"], row["share"], row["rows"]) for row in rows if row["label"] == label]
+        names, alt = ("fitted probability", "share"), f"Share of {label} by its fitted probability, in ten bins."
+        plots.append(reliability_plot(points, title=f"Reliability, {label}", axes_names=names, alt=alt))
+    text = _SAID.get(target.kind, _CURVES if meta["calibration"] else "The classifier directory has no calibration.")
+    return Section(title="Can it be believed", anchor="calibration", text=(text,), plots=tuple(plots))
 
 
 def _numbers(meta: Mapping[str, Any]) -> Table:
@@ -44,7 +74,7 @@ def _numbers(meta: Mapping[str, Any]) -> Table:
         "three patients. What censoring weighs (IPCW, AUC over time, Brier score) is by this cohort's own.",
         header=("measure", "value", "low", "high"),
         rows=tuple(
-            (METRIC_NAMES.get(row["metric"], row["metric"]), *(number(row[key]) for key in ("value", "low", "high")))
+            (_NAMES.get(row["metric"], row["metric"]), *(number(row[key]) for key in ("value", "low", "high")))
             for row in meta["intervals"]
         ),
         title="Numbers",

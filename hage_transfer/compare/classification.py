@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, recall_score, roc_auc_score
 
 from hage_transfer.compare.records import finite
@@ -94,6 +94,19 @@ def calibration_error(
     gap = (probabilities.argmax(axis=1) == labels) - confidence
     bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), confidence, side="right")
     return finite(np.abs(np.bincount(bins, weights=gap)).sum() / len(labels))
+
+
+def binary_calibration_error(truth: Bool[np.ndarray, " row"], probabilities: Float[np.ndarray, " row"]) -> float:
+    """Expected calibration error of the probability of one label, 15 equal bins.
+
+    >>> round(binary_calibration_error(np.array([False, True]), np.array([0.1, 0.9])), 3)
+    0.1
+    """
+    import torch
+    from torchmetrics.functional.classification import binary_calibration_error as of_one
+
+    shares = torch.from_numpy(np.clip(probabilities, 0, 1))
+    return float(of_one(shares, torch.from_numpy(truth.astype(int)), n_bins=CALIBRATION_BINS))
 
 
 def per_class_rows(

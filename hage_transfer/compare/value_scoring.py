@@ -16,6 +16,7 @@ from hage_transfer.compare.out_of_fold import PREDICTION_ROWS, OutOfFold, scored
 from hage_transfer.compare.records import Record, mean_of_defined
 from hage_transfer.compare.results import BASELINE, Results
 from hage_transfer.compare.tested_rows import TestedRows
+from hage_transfer.data.labels import LabelTable
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.targets.base import Target, by_unit
 from hage_transfer.targets.multilabel import MultiLabel
@@ -45,19 +46,12 @@ class ValueScoring:
     @property
     def by_group(self) -> bool:
         """Whether groups are judged."""
-        labels = self.tested.whole
-        if labels.groups is None:
-            return False
-        return len(np.unique(labels.groups)) == len(
-            set(zip(labels.groups.tolist(), _texts(labels.values), strict=True))
-        )
+        return _by_group(self.tested.whole)
 
     def units(self, rows: Int[np.ndarray, " row"], *, whole: bool = False) -> Int[np.ndarray, " row"]:
         """What rows belong to, as numbers that are the same in every fold."""
         labels = self.tested.whole if whole else self.tested.labels
-        if not self.by_group:
-            return np.unique(labels.keys, return_inverse=True)[1][rows]
-        return np.unique(labels.groups, return_inverse=True)[1][rows]  # type: ignore[call-overload]
+        return _numbered(labels, by_group=self.by_group)[rows]
 
     def judged(self, fold: str, scores: Float[np.ndarray, "row score"]) -> tuple[np.ndarray, np.ndarray]:
         """Values and scores of a fold's units."""
@@ -186,6 +180,23 @@ class ValueScoring:
             for fold in self.tested.folds
             for row in self.target.by_label(*self.judged(fold, one.probabilities))
         ]
+
+
+def judged_units(labels: LabelTable) -> Int[np.ndarray, " row"]:
+    """What each row of a table belongs to, as numbers: its group where groups are judged, else itself."""
+    return _numbered(labels, by_group=_by_group(labels))
+
+
+def _by_group(labels: LabelTable) -> bool:
+    if labels.groups is None:
+        return False
+    pairs = set(zip(labels.groups.tolist(), _texts(labels.values), strict=True))
+    return len(np.unique(labels.groups)) == len(pairs)
+
+
+def _numbered(labels: LabelTable, *, by_group: bool) -> Int[np.ndarray, " row"]:
+    names = labels.groups if by_group and labels.groups is not None else labels.keys
+    return np.unique(names, return_inverse=True)[1]
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -82,8 +82,8 @@ class Ordinal(Target):
         table = (weights @ cells).reshape(-1, n, n)
         apart = np.subtract.outer(np.arange(n), np.arange(n)) ** 2
         by_chance = table.sum(axis=2, keepdims=True) * table.sum(axis=1, keepdims=True)
-        by_chance = by_chance / table.sum(axis=(1, 2), keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
+            by_chance = by_chance / table.sum(axis=(1, 2), keepdims=True)
             return 1 - (apart * table).sum(axis=(1, 2)) / (apart * by_chance).sum(axis=(1, 2))
 
     def summary(self, values: np.ndarray) -> dict[str, float]:

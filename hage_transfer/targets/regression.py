@@ -70,10 +70,10 @@ class Regression(Target):
 
     def resampled(self, values: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Pearson's correlation of every draw."""
-        share = weights / weights.sum(axis=1, keepdims=True)
         true, said = (one - one.mean() for one in (values[:, 0], scores[:, 0]))
-        means = share @ true, share @ said
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # a fold of few units may have none in a draw
+            share = weights / weights.sum(axis=1, keepdims=True)
+            means = share @ true, share @ said
             both = share @ (true * said) - means[0] * means[1]
             spread = [share @ one**2 - mean**2 for one, mean in zip((true, said), means, strict=True)]
             return both / np.sqrt(np.clip(spread[0] * spread[1], 0, None))

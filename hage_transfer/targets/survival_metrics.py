@@ -70,7 +70,7 @@ def survival_metrics(
 def horizon_rows(
     values: np.ndarray, scores: np.ndarray, horizons: Sequence[float], *, training: np.ndarray
 ) -> list[dict[str, Any]]:
-    """AUC and Brier score at every horizon that is inside both follow-ups."""
+    """AUC, Brier score, and the share that survives (predicted, observed) at each horizon inside both follow-ups."""
     from sksurv import metrics
 
     kept, tau = inside(values, horizons, training)
@@ -83,9 +83,19 @@ def horizon_rows(
         brier = metrics.brier_score(train, test, scores[:, [1 + place]], [time])[1][0]
         has_case = bool(((values[:, 1] > 0) & (values[:, 0] <= time)).any())
         auc = metrics.cumulative_dynamic_auc(train, test, scores[:, 0], [time])[0][0] if has_case else None
-        at_risk = int((values[:, 0] > time).sum())
-        rows.append({"time": time, "brier": float(brier), "auc": None if auc is None else float(auc), "left": at_risk})
+        row = {"time": time, "brier": float(brier), "auc": None if auc is None else float(auc)}
+        both = {"predicted": float(scores[:, 1 + place].mean()), "observed": survival_at(values, time)}
+        rows.append({**row, **both, "left": int((values[:, 0] > time).sum())})
     return rows
+
+
+def survival_at(values: Float[np.ndarray, "unit 2"], time: float) -> float:
+    """Kaplan and Meier's share that has no event by a time."""
+    from sksurv.nonparametric import kaplan_meier_estimator
+
+    steps, shares = kaplan_meier_estimator(values[:, 1] > 0, values[:, 0])
+    place = int(np.searchsorted(steps, time, side="right"))
+    return float(shares[place - 1]) if place else 1.0
 
 
 def inside(values: np.ndarray, horizons: Sequence[float], training: np.ndarray) -> tuple[np.ndarray, float]:

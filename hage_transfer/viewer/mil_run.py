@@ -10,6 +10,8 @@ from hage_transfer.errors import DataError
 from hage_transfer.running.run_directory import CONFIG_FILE, HEATMAPS_FOLDER, SLIDES_FILE
 from hage_transfer.viewer.contents import Contents, ListedSlide, by_name
 from hage_transfer.viewer.mil_tables import (
+    CALLS,
+    GRADE,
     PREDICTED,
     PREDICTIONS,
     PROBABILITY,
@@ -17,13 +19,14 @@ from hage_transfer.viewer.mil_tables import (
     SCORES,
     TRUTH,
     MilSlide,
+    add_expected_grade,
     add_heatmaps,
     add_scores,
     read_predicted,
 )
 from hage_transfer.viewer.slide_files import SlideFiles, seen_from
 
-_MOST_CLASSES = 4
+_MOST_CLASSES, CLASSES = 4, "classes"
 _HEADINGS = {"predicted": "Predicted", "probability": "Prob."}
 
 
@@ -33,44 +36,69 @@ def read_mil_run(run: Path, *, slides: Path | None) -> Contents:
     Raises:
         DataError: a probe run, or a table that is not in its form.
     """
-    found, classes = read_predicted(run / PREDICTIONS)
+    found, scores = read_predicted(run / PREDICTIONS)
     add_heatmaps(found, run / HEATMAPS_FOLDER)
-    if run.name == "as_run" and (run.parent / SCORES).is_file():
-        return _application(run.parent, found, classes, slides)
     config = read_yaml(run / CONFIG_FILE)
+    target = config["target"] if isinstance(config.get("target"), dict) else {}
+    if run.name == "as_run" and (run.parent / SCORES).is_file():
+        return _application(run.parent, found, scores, target, slides)
     data = config["data"] if isinstance(config.get("data"), dict) else {}
     files = SlideFiles(slides, [] if data.get("layout") == "features" else [Path(data.get("root", "."))], run=run)
-    columns = {**_said(config, found, classes), "fold": "Fold"}
-    return _contents(run, found, files, "MIL run", columns, _tissue(config, data))
+    columns = {"label": "Label", **_said(target, found, scores, config.get("positive")), "fold": "Fold"}
+    return _contents(run, found, files, f"MIL run{_of(target)}", columns, _tissue(config, data))
 
 
-def _application(folder: Path, found: dict[str, MilSlide], classes: list[str], slides: Path | None) -> Contents:
-    """New slides that a classifier called."""
-    add_scores(found, folder / SCORES)
+def _application(
+    folder: Path, found: dict[str, MilSlide], scores: list[str], target: Mapping[str, Any], slides: Path | None
+) -> Contents:
+    """New slides that a classifier scored."""
+    add_scores(found, folder / SCORES, is_called=_is_of_classes(target))
     try:
         positive = dict(read_json(folder / "apply.json")).get("positive")
     except (FileNotFoundError, BoundsError, TypeError, ValueError) as error:
         raise DataError(f"{folder / 'apply.json'}: {error}; run `apply` again") from None
-    columns = {"call": "Call", **_scores(classes, positive), "calibrated": "Calibrated", "doubt": "Doubt"}
-    if any(facts.get("label") for one in found.values() for facts in one.facts.values()):
-        columns = {"label": "Label", **columns}
-    tissue = folder / "input" / "geojson"
-    return _contents(folder, found, SlideFiles(slides, run=folder), "application to new slides", columns, tissue)
+    columns = {**_said(target, found, scores, positive), "calibrated": "Calibrated", "doubt": "Doubt"}
+    there = {name for one in found.values() for facts in one.facts.values() for name, value in facts.items() if value}
+    kept = {name: heading for name, heading in columns.items() if name != "calibrated" or name in there}
+    kept = {"label": "Label", **kept} if "label" in there else kept
+    kind = f"application to new slides{_of(target)}"
+    return _contents(folder, found, SlideFiles(slides, run=folder), kind, kept, folder / "input" / "geojson")
 
 
-def _said(config: Mapping[str, Any], found: Mapping[str, MilSlide], scores: list[str]) -> dict[str, str]:
-    """Columns of what a slide is and what the models say: classes, or what a target beyond classes scores."""
-    target = config["target"] if isinstance(config.get("target"), dict) else {}
-    if scores == [RISK]:
-        return {"label": "Label", **{name: str(target.get(name) or name) for name in TRUTH}, RISK: "Risk"}
-    if scores == [PREDICTED]:
-        return {"label": "Label", PREDICTED: f"Predicted {target.get('column', 'value')}"}
+def _is_of_classes(target: Mapping[str, Any]) -> bool:
+    return target.get("kind", CLASSES) == CLASSES
+
+
+def _of(target: Mapping[str, Any]) -> str:
+    """What is scored beyond classes and in what, to follow what the folder is."""
+    column, kind = target.get("column", "value"), target.get("kind")
+    units = {
+        "survival": "risk is minus the intervals survived"
+        if target.get("loss") == "hazards"
+        else "risk is the log hazard from the training mean",
+        "regression": f"{column} in its own unit",
+        "ordinal": f"expected {column}, 0 for the lowest",
+        "multilabel": "a probability a label",
+    }
+    return f": {kind}, {units[kind]}" if kind in units else ""
+
+
+def _said(
+    target: Mapping[str, Any], found: Mapping[str, MilSlide], scores: list[str], positive: object
+) -> dict[str, str]:
+    """Columns of what the models say: classes, or what a target beyond classes scores, after what was true."""
     there = {name for one in found.values() for facts in one.facts.values() for name in facts}
-    called = {PREDICTED: "Predicted"} if PREDICTED in there else {}
-    if target.get("kind", "classes") != "classes":
-        named = {name: f"P({name.removeprefix(PROBABILITY)})" for name in scores[:_MOST_CLASSES]}
-        return {"label": "Label", **called, **named}
-    return {"label": "Label", PREDICTED: "Predicted", **_scores(scores, config.get("positive"))}
+    if scores == [RISK]:
+        return {**{name: str(target.get(name) or name) for name in TRUTH if name in there}, RISK: "Risk"}
+    if scores == [PREDICTED]:
+        return {PREDICTED: f"Predicted {target.get('column', 'value')}"}
+    called = next(({name: heading} for name, heading in CALLS.items() if name in there), {})
+    if _is_of_classes(target):
+        return {**called, **_scores(scores, positive)}
+    if target["kind"] == "ordinal":
+        add_expected_grade(found, scores)
+        called |= {GRADE: f"Expected {target.get('column', 'grade')}"}
+    return {**called, **{name: f"P({name.removeprefix(PROBABILITY)})" for name in scores[:_MOST_CLASSES]}}
 
 
 def _scores(classes: list[str], positive: object) -> dict[str, str]:
@@ -133,6 +161,6 @@ def _contents(
     hint = (
         ""
         if any(one.overlays for one in found.values())
-        else f"`hage heatmap {run}` makes attention maps to lay over slides"
+        else f"hage heatmap {run} makes attention maps to lay over slides"
     )
     return Contents(run.name, kind, columns, sources, by_name(listed, run), hint)

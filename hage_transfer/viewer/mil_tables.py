@@ -1,6 +1,6 @@
 """What the tables of a MIL run say of its slides: `predictions.csv`, and `slides.csv` of each source's heatmaps."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from hage_transfer.viewer.contents import Fact
 PREDICTIONS, SCORES = "predictions.csv", "scores.csv"
 PROBABILITY, UNLABELLED = "probability_", "unlabelled"
 PROBABLE = "probability"
-RISK, PREDICTED, TRUTH = "risk", "predicted", ("time", "event")
+RISK, PREDICTED, GRADE, TRUTH = "risk", "predicted", "expected_grade", ("time", "event")
+CALLS = {"call": "Call", PREDICTED: "Predicted"}
+"""Of a new slide the call at the operating point; of a run's the class of highest probability."""
 
 
 @dataclass
@@ -81,19 +83,34 @@ def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
             slide.overlays[source] = tiles
 
 
-def add_scores(found: dict[str, MilSlide], path: Path) -> None:
+def add_expected_grade(found: Mapping[str, MilSlide], grades: Sequence[str]) -> None:
+    """Adds the mean place of the grade, by the probabilities of all grades, the lowest first."""
+    for facts in (facts for one in found.values() for facts in one.facts.values()):
+        shares = [facts.get(name) for name in grades]
+        if all(isinstance(share, float) for share in shares):
+            facts[GRADE] = sum(place * share for place, share in enumerate(shares))  # type: ignore[operator]
+
+
+def add_scores(found: dict[str, MilSlide], path: Path, *, is_called: bool) -> None:
     """Adds what `scores.csv` of an application says of its slides: the call, and how far it is to be doubted.
+
+    Args:
+        found: the slides.
+        path: of the table.
+        is_called: whether every slide has a call.
 
     Raises:
         DataError: a table that is not in its form.
     """
     with csv_table(path, absent="no such file; is the application finished?") as table:
-        if missing := [name for name in ("slide", "call", "doubt") if name not in table.columns]:
+        wanted = ("slide", "doubt", *(("call",) if is_called else ()))
+        if missing := [name for name in wanted if name not in table.columns]:
             raise DataError(f"{path}: has no column {missing[0]}; `apply` writes it")
         for _, row in table.rows:
             abstained = " (abstained)" if row.get("abstained") == "True" else ""
-            told: dict[str, Fact] = {"call": row["call"] + abstained, "doubt": as_number(row["doubt"])}
-            told |= {"calibrated": as_number(row.get("calibrated")), "why": row.get("why") or None}
+            told: dict[str, Fact] = {"doubt": as_number(row["doubt"]), "why": row.get("why") or None}
+            told |= {"call": row["call"] + abstained} if "call" in row else {}
+            told |= {"calibrated": as_number(row["calibrated"])} if "calibrated" in row else {}
             for facts in found.get(row["slide"], MilSlide()).facts.values():
                 facts.update(told)
                 if facts.get("label") == UNLABELLED:

@@ -10,7 +10,7 @@ from hage_transfer.viewer.slide_files import SlideFiles
 SOURCE = "slides"
 _ENCODED = {"status": "Status", "tiles": "Tiles", "tissue_mm2": "Tissue, mm²"}
 _SURVEYED = {"tiles": "Tiles", "tissue_mm2": "Tissue, mm²", "pieces": "Pieces"}
-_HINT = "a run of `hage mil` on these slides, and `hage heatmap` on that run, make attention maps to lay over them"
+_HINT = "a run of hage mil on these slides, and hage heatmap on that run, make attention maps to lay over them"
 
 
 def read_surveyed(folder: Path, *, slides: Path | None) -> Contents:

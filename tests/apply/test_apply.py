@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,6 +132,28 @@ def test_a_moved_directory_wants_the_licence_said(made, write_bags, tmp_path, li
     with pytest.raises(ht.SharingError, match="licence"):
         ht.share(moved, to="lab/name", dry_run=True)
     assert len(ht.apply(moved, folder, out=tmp_path / "scores", licence_allows=True)) == 2
+
+
+@pytest.mark.parametrize("beside", ["nothing", "another run", "its run", "its run, made anew"])
+def test_the_licence_is_asked_unless_the_run_beside_is_the_one_that_it_names(made, write_bags, tmp_path, beside):
+    if beside.startswith("its run"):
+        folder = Path(shutil.copytree(made.run.folder, tmp_path / "run")) / "classifier/frozen"
+    else:
+        folder = made.moved(tmp_path / "run/classifier/frozen")
+    if beside == "another run":
+        (tmp_path / "run/results.json").write_bytes((made.run.folder / "results.json").read_bytes())
+        (tmp_path / "run/predictions.csv").write_text("source,trial,slide,fold,label\n")
+    elif beside == "its run, made anew":
+        predictions = tmp_path / "run/predictions.csv"
+        predictions.write_text(predictions.read_text().replace("s1,", "s2,", 1))
+    facts = json.loads((folder / "classifier.json").read_text())
+    (folder / "classifier.json").write_text(json.dumps(facts | {"licence": {"encoder": "UNI", "licence": "unknown"}}))
+    bags = write_bags(tmp_path / "new", NEW[:2], seed=1)
+    if beside == "its run":
+        assert len(ht.apply(folder, bags, out=tmp_path / "scores")) == 2
+    else:
+        with pytest.raises(ht.SharingError, match="licence"):
+            ht.apply(folder, bags, out=tmp_path / "scores")
 
 
 def test_a_slide_that_fails_is_named_and_the_rest_go_on(made, write_bags, tmp_path):

@@ -1,6 +1,7 @@
 """Slides, images and patches by a classifier's own recipe: equal to the run's own numbers, doubt of another stain."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,74 @@ def test_an_image_that_cannot_be_read_is_named_and_the_rest_go_on(images, tmp_pa
     with pytest.raises(ht.ItemsFailedError, match="1 of") as failed:
         ht.apply(run, new, encoder=Colours(), out=tmp_path / "scores")
     assert [name.removesuffix(".png") for name in failed.value.done.frame().iloc[:, 0]] == ["n0", "n2"]
+
+
+TARGETS = {
+    "cox": {"kind": "survival"},
+    "regression": {"kind": "regression", "column": "amount"},
+    "ordinal": {"kind": "ordinal", "column": "grade", "order": ["low", "middle", "high"]},
+    "multilabel": {"kind": "multilabel", "columns": ["er", "pr"]},
+}
+
+
+def values_of(names, key):
+    """A table of targets that follow how dark an image is, and one patient an image."""
+    rng, dark = np.random.default_rng(0), np.arange(len(names)) % 2
+    table = pd.DataFrame(
+        {key: names, "group": [f"g-{name}" for name in names], "amount": dark + rng.random(len(names))}
+    )
+    table["time"], table["event"] = 10 - 5 * dark + rng.random(len(names)), (np.arange(len(names)) % 3 > 0).astype(int)
+    table["grade"] = np.array(["low", "middle", "high"])[dark + np.arange(len(names)) % 4 // 2]
+    return table.assign(er=dark, pr=np.arange(len(names)) % 4 // 2)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("of", ["patches", "bags"])
+def test_a_target_s_directory_reads_images_by_its_own_recipe(tmp_path, of, kind):
+    names, new = ([f"{letter}{number}.png" for number in range(12)] for letter in "pn")
+    write_images(tmp_path / "train", [name.removesuffix(".png") for name in names])
+    write_images(tmp_path / "new", [name.removesuffix(".png") for name in new], seed=50)
+    values_of(names, "path").to_csv(tmp_path / "manifest.csv", index=False)
+    shared = {"split": {"folds": 2}, "target": TARGETS[kind], "features": tmp_path / "features"}
+    data = {"root": tmp_path / "train", "manifest": tmp_path / "manifest.csv"}
+    if of == "patches":
+        config = {**shared, "data": data, "train": {"min_steps": 10, "batch_size": 4}}
+        run = ht.probe(config, encoder=Colours(), out=tmp_path / "run")
+    else:
+        config = {
+            **shared,
+            "data": {**data, "layout": "manifest", "tile_px": 128},
+            "model": {"kind": "mean", "hidden_dim": 0},
+        }
+        run = ht.mil({**config, "train": {"epochs": 2, "validation": 0}}, encoder=Colours(), out=tmp_path / "run")
+    alone = shutil.copytree(run.folder / "classifier/frozen", tmp_path / "alone")
+    labels = values_of(new if of == "patches" else [name.removesuffix(".png") for name in new], "slide")
+    labels = labels.rename(columns={"slide": "key"}) if of == "patches" else labels
+    scores = ht.apply(alone, tmp_path / "new", encoder=Colours(), labels=labels, out=tmp_path / "scores")
+    assert len(scores) == 12 and ht.read_results(tmp_path / "scores").meta["groups"] == 12
+    features = tmp_path / "scores/input" if of == "patches" else tmp_path / "scores/input/features"
+    again = ht.apply(alone, features, out=tmp_path / "again").frame()
+    names = list(ht.load_classifier(alone).score_names)
+    assert again[names].equals(scores.frame()[names])
+    assert scores["stain_distance"].notna().all() and again["stain_distance"].isna().all()
+    of_run = pd.read_csv(run.folder / "predictions.csv")
+    key, row = of_run.columns[2], of_run.iloc[0]
+    unit = ht.apply(alone, tmp_path / "train", encoder=Colours(), out=tmp_path / "old").frame().set_index(key)
+    models = ht.load_classifier(alone).facts["models"]
+    assert (
+        models == 2 and unit.loc[row[key], "models"] == 2
+    )  # the fold's own and one that trained on it: near, not equal
+    found = ht.load_classifier(alone).probabilities(_features(tmp_path / "old", of, str(row[key])))
+    np.testing.assert_allclose(found[0, int(row["fold"]), 0], row[names].to_numpy(float), rtol=1e-4, atol=1e-5)
+
+
+def _features(folder, of, name):
+    """Of one image, as they were encoded to be scored."""
+    if of == "bags":
+        return ht.read_features(folder / "input/features" / f"{name}.h5")
+    every = ht.read_features(folder / "input/features.h5")
+    place = every.keys.tolist().index(name)
+    return replace(every, features=every.features[[place]], keys=every.keys[[place]])
 
 
 NAMES = [f"s{number}" for number in range(8)]

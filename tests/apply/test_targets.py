@@ -8,7 +8,7 @@ import pytest
 import target_kinds
 import torch
 from feature_meta import feature_meta
-from scipy.stats import pearsonr
+from scipy.stats import linregress, pearsonr
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sksurv.metrics import brier_score, concordance_index_censored
 from sksurv.util import Surv
@@ -19,6 +19,7 @@ from hage_transfer.cli.main import run as hage
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.mil.checkpoint import fold_models
 from hage_transfer.probes.checkpoint import read_probes
+from hage_transfer.viewer.run_kinds import read_contents
 
 KINDS = {**target_kinds.KINDS, "numbered": {"kind": "ordinal", "column": "number"}}
 SMALL = {
@@ -100,6 +101,17 @@ def test_a_moved_directory_scores_new_slides_as_the_run_s_models_do(tmp_path, co
             middle = int(np.searchsorted(np.cumsum(every.mean(axis=0)), 0.5))
             assert str(row["call"]) == (GRADES if kind == "ordinal" else ["1", "2", "3"])[middle]
     assert scores["doubt"].notna().all()
+    facts = ht.load_classifier(alone).facts["calibration"]
+    assert facts["rows"] == 36  # patients
+    fitted = scores.frame().filter(like="calibrated")
+    if kind == "regression":
+        line = facts["intercept"] + facts["slope"] * scores["predicted"]
+        np.testing.assert_allclose(fitted["calibrated"], line, rtol=1e-4)
+    elif kind in ("cox", "hazards"):
+        assert fitted.empty and {"time", "predicted", "observed", "left"} == facts["horizons"][0].keys()
+    else:
+        assert fitted.shape[1] == len(names) and fitted.min(axis=None) >= 0
+        assert kind == "multilabel" or np.allclose(fitted.sum(axis=1), 1, atol=1e-5)
     card = (alone / "README.md").read_text()
     assert KINDS[kind]["kind"] in card and "probability" not in card.split("## Limits")[1]
     assert KINDS[kind]["kind"] in scores.caption() and KINDS[kind]["kind"] in repr(ht.load_classifier(alone))
@@ -139,10 +151,47 @@ def test_true_values_make_it_a_validation_by_the_target_s_metrics(tmp_path, coho
     assert found.meta["groups"] == table.group.nunique() == 20
     groups = pd.read_csv(tmp_path / "new/subgroups.csv")
     assert groups["rows"].tolist() == [12, 12] and groups[main["metric"]].notna().all()
+    said = {row["metric"]: row["value"] for row in found.meta["intervals"]}
+    if kind == "regression":
+        known = linregress(by_patient.predicted, by_patient.amount)
+        assert (said["slope"], said["intercept"]) == pytest.approx((known.slope, known.intercept))
+    elif kind in ("cox", "hazards"):
+        assert said["slope"] > 0 and said["observed_to_expected"] == pytest.approx(1, abs=0.5)
+    else:
+        assert 0 <= said["calibration_error"] < 0.5 and 0 <= said["calibration_error_raw"] < 0.6
+    _shown(kind, tmp_path / "new/as_run", scores, table)
     page = (tmp_path / "new/report.md").read_text()
+    assert "Can it be believed" in page
     assert f"{main['value']:.3f}" in page and "in training" in page
     plots = {"survival": "Survival by risk", "regression": "Predicted and true", "ordinal": "Confusion"}
     assert plots.get(KINDS[kind]["kind"], "By label") in page
+
+
+def _shown(kind, folder, scores, table):
+    """What the viewer lists of the application: truth, score, doubt."""
+    contents = read_contents(folder, slides=None)
+    of_kind = {
+        "cox": ("risk is the log hazard from the training mean", ["label", "time", "event", "risk"]),
+        "hazards": ("risk is minus the intervals survived", ["label", "time", "event", "risk"]),
+        "regression": ("amount in its own unit", ["label", "predicted", "calibrated"]),
+        "multilabel": ("a probability a label", ["label", "probability_er", "probability_pr"]),
+    }
+    column = "grade" if kind == "ordinal" else "number"
+    grades = ["call", "expected_grade", *scores.frame().filter(like="probability_")]
+    words, columns = of_kind.get(kind, (f"expected {column}, 0 for the lowest", ["label", *grades]))
+    assert words in contents.kind and list(contents.columns) == [*columns, "doubt"]
+    facts, row = contents.slides["n5"].facts["frozen"], scores.frame().set_index("slide").loc["n5"]
+    of_table = table.set_index("slide").loc["n5"]
+    for name in ("risk", "predicted", "doubt"):
+        assert name not in contents.columns or facts[name] == pytest.approx(row[name], rel=1e-4)
+    if kind == "cox":
+        assert float(facts["time"]) == of_table["time"] and float(facts["event"]) == of_table["event"]
+    elif kind == "regression":
+        assert float(facts["label"]) == of_table["amount"]
+    elif kind == "ordinal":
+        shares = [row[f"probability_{name}"] for name in GRADES]
+        assert facts["expected_grade"] == pytest.approx(np.dot(shares, range(3)), rel=1e-4)
+        assert facts["label"] == of_table["grade"]
 
 
 def test_two_survival_classifiers_are_compared_on_the_same_patients(tmp_path, cohorts, run_of, capsys):

@@ -6,7 +6,7 @@ async function answer(path, signal) {
     response = await fetch(path, { signal });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Error('The viewer does not answer. Is `hage view` still running?');
+    throw new Error('The viewer does not answer. Is hage view still running?');
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => ({}));

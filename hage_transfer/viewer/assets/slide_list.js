@@ -2,6 +2,8 @@
 
 import { thumbnail } from './thumbnails.js';
 
+const SCORES = ['risk', 'predicted', 'expected_grade'];
+
 const shown = (value) => {
   if (value === null || value === undefined || value === '') return '';
   return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(3) : String(value);
@@ -20,7 +22,9 @@ export class SlideList {
     this.run = run;
     this.choose = choose;
     this.source = run.sources[0];
-    const score = Object.keys(run.columns).find((key) => key.startsWith('probability') || key === 'risk');
+    const isNumber = (key) => run.slides.some((slide) => Object.values(slide.facts).some((facts) => typeof facts[key] === 'number'));
+    const isScore = (key) => key.startsWith('probability') || (SCORES.includes(key) && isNumber(key));
+    const score = Object.keys(run.columns).find(isScore);
     this.sorted = { key: score ?? null, down: Boolean(score) };
     this.chosen = null;
     this.search = document.querySelector('#search');
@@ -132,7 +136,7 @@ export class SlideList {
         cell.title = fact(slide, 'why');
       }
       const said = ['predicted', 'call'].includes(key) && fact(slide, key);
-      if (label && said && said.split(' (abstained)')[0] !== label) {
+      if (label && typeof said === 'string' && said.split(' (abstained)')[0] !== label) {
         cell.classList.add('wrong');
         cell.title = `labelled ${label}`;
       }
