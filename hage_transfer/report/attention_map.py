@@ -94,7 +94,7 @@ def draw_attention_map(
         title: what was called, and how surely.
         notes: lines below the title.
         mpp_um_per_px: of level 0; None leaves out the scale bar.
-        ranked: tiles to outline and number, the first is 1.
+        ranked: tiles of highest attention, to outline and number; the first is 1.
         layer: what the values are; None: percentiles of attention within the slide, 0 to 100.
     """
     import matplotlib as mpl
@@ -130,8 +130,8 @@ def draw_attention_map(
             picture.image,
             tile_means(picture.image.shape[:2], picture.scale, tiles, share),
         )
-        _show(panels[1], overlay, picture.scale, window, title=layer.title)
-        _number(panels[1], tiles, ranked, window)
+        marks = _number(panels[1], tiles, ranked, window)
+        _show(panels[1], overlay, picture.scale, window, title=layer.title + marks)
         if mpp_um_per_px is not None:
             add_scale_bar(panels[0], window, mpp_um_per_px=mpp_um_per_px)
         else:
@@ -226,10 +226,8 @@ def _show(
     axes.set_title(title, fontsize=9.5, pad=3)
 
 
-def _number(
-    axes: "Axes", tiles: TilePlaces, ranked: tuple[int, ...], window: tuple[float, float, float, float]
-) -> None:
-    """Numbers tiles where they are large enough to hold one, and outlines them where none overlaps another."""
+def _number(axes: "Axes", tiles: TilePlaces, ranked: tuple[int, ...], window: tuple[float, float, float, float]) -> str:
+    """Numbers tiles that are large enough, and outlines them where none overlaps another; says what that marks."""
     from matplotlib.patches import Rectangle
 
     width, height = tiles.size_px
@@ -246,6 +244,9 @@ def _number(
                 str(number), place, ha="center", va="center", fontsize=8, color="black",
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
             )  # fmt: skip
+    if not ranked or not (large or outlined):
+        return ""
+    return f"; {'numbers' if large else 'boxes'}: the {len(ranked)} tiles of highest attention"
 
 
 def _overlap(tiles: TilePlaces) -> bool:

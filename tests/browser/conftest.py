@@ -36,6 +36,7 @@ def beside(folder: str) -> ModuleType:
 viewer, report = beside("viewer"), beside("report")
 mil_run, make_mil_run, make_slide = viewer.mil_run, viewer.make_mil_run, viewer.make_slide
 run_server, application = viewer.run_server, viewer.application
+make_target_application = viewer.make_target_application
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 20) -> None:

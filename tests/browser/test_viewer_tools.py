@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from pytest import approx
@@ -320,6 +321,35 @@ def test_new_cohorts_show_their_calls_and_doubts(open_page, run_server, applicat
         assert row.locator("td.doubtful").get_attribute("title") == "its tiles are unlike training's"
         assert page.inner_text("#slide-doubt") == "Doubtful: its tiles are unlike training's"
         until(lambda: page.evaluate(PAINTED, "#viewer"))
+        assert not watched.faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "cells"),
+    [
+        (
+            "survival",
+            "survival, risk is the log hazard from the training mean",
+            ["event", "12.5", "1", "1.250", "1.400"],
+        ),
+        ("regression", "regression, ki67 in its own unit", ["31.5", "44.250", "1.400"]),
+    ],
+)
+def test_new_cohorts_of_a_target_show_their_scores(
+    open_page, run_server, make_target_application, mil_run, kind, words, cells
+):
+    with run_server(make_target_application(kind) / "as_run", mil_run.parent / "slides") as server:
+        watched = open_page()
+        page = watched.page
+        page.goto(server.address + "#slide=s1")
+        page.wait_for_selector("body[data-ready]")
+        assert page.inner_text("#kind") == f"application to new slides: {words}"
+        names = page.locator("#slides tbody tr").evaluate_all("rows => rows.map(row => row.dataset.name)")
+        assert names == ["s1", "gone", "s0"]  # the highest score first
+        row = page.locator("#slides tr[data-name=s1]")
+        assert row.locator("td").all_inner_texts() == cells
+        assert row.locator("td.wrong").count() == 0
+        assert page.inner_text("#slide-doubt") == "Doubtful: its tiles are unlike training's"
         assert not watched.faults
 
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from hage_transfer.report.attention_contact import ContactRow, draw_contact_sheet
 from hage_transfer.report.attention_map import (
+    Layer,
     TilePlaces,
     blended,
     draw_attention_map,
@@ -67,6 +69,17 @@ def test_the_map_shows_high_attention_where_it_is(tmp_path, tiles):
     assert len(rows) > 500
     assert columns.min() > 0.75 * image.shape[1]
     assert rows.max() < 0.5 * len(image)
+
+
+@pytest.mark.parametrize(("side", "said"), [(100.0, "numbers"), (5.0, "boxes"), (160.0, "numbers"), (0.0, "")])
+def test_the_map_says_what_its_numbers_are(tmp_path, tiles, monkeypatch, side, said):
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, text, **_: titles.append(text))
+    places, ranked = TilePlaces(tiles.corners_px, (side, side)), (3, 4) if side else ()
+    picture = Thumbnail(np.full((250, 300, 3), 240, np.uint8), 0.5)
+    layer = Layer("each tile alone", "log hazard", (0.0, 100.0))
+    draw_attention_map(tmp_path / "m.png", picture, places, np.arange(30.0), title="t", ranked=ranked, layer=layer)
+    assert titles[1] == "each tile alone" + (f"; {said}: the 2 tiles of highest attention" if said else "")
 
 
 def test_the_same_attention_gives_the_same_picture(tmp_path, tiles):

@@ -183,6 +183,8 @@ def test_every_target_resamples_as_it_measures_and_comes_back_from_its_facts(tar
         assert own == pytest.approx(
             target.measure(values[rows], scores[rows], training=values)[target.metrics[0]], abs=1e-5
         )
+    nothing = np.zeros((1, N), dtype=int)  # a fold of few units has none in some draws
+    assert np.isnan(target.resampled(values, scores, nothing)).all()
     assert target_of(target.facts()) == target
 
 

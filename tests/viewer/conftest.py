@@ -129,6 +129,31 @@ def write_application(folder: Path, run: Path) -> Path:
     return folder
 
 
+TARGETS = {
+    "survival": (
+        {"kind": "survival", "time": "months", "event": "died", "loss": "cox"},
+        {"label": "event", "time": 12.5, "event": 1, "risk": [-0.5, 1.25, 0.25]},
+    ),
+    "regression": ({"kind": "regression", "column": "ki67"}, {"label": 31.5, "predicted": [20.5, 44.25, 30.0]}),
+}
+
+
+def write_target_application(folder: Path, run: Path, kind: str) -> Path:
+    """The same of a target beyond classes, which has scores in place of calls."""
+    write_application(folder, run)
+    target, said = TARGETS[kind]
+    rows = pd.DataFrame({"source": "frozen", "trial": 0, "slide": ["s0", "s1", "gone"], "fold": 0, **said})
+    rows.to_csv(folder / "as_run" / "predictions.csv", index=False)
+    (folder / "as_run" / "config.yaml").write_text(f"target: {json.dumps(target)}\n", encoding="utf-8")
+    heatmaps = folder / "as_run" / "heatmaps" / "frozen" / "slides.csv"
+    of_slides = rows.drop(columns=["source", "trial"]).assign(fold=rows.pop("fold"))
+    places = pd.read_csv(heatmaps)[["slide", "path", "n_tiles", "mpp"]]
+    of_slides.merge(places, on="slide").to_csv(heatmaps, index=False)
+    scores = pd.read_csv(folder / "scores.csv").drop(columns=["call", "calibrated", "abstained"])
+    scores.to_csv(folder / "scores.csv", index=False)
+    return folder
+
+
 class Server:
     """A viewer that runs in a thread; paths are sent as they are written."""
 
@@ -188,6 +213,12 @@ def make_mil_run() -> Callable[..., Path]:
 def application(mil_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An application of a classifier to the slides of ``mil_run``."""
     return write_application(tmp_path_factory.mktemp("applied"), mil_run)
+
+
+@pytest.fixture(scope="session")
+def make_target_application(mil_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writer of applications of targets beyond classes to the slides of ``mil_run``: (kind)."""
+    return lambda kind: write_target_application(tmp_path_factory.mktemp(kind), mil_run, kind)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def test_mil_run_lists_slides_with_facts_of_each_source(mil_run):
 
 def test_mil_run_without_heatmaps_says_which_command_makes_them(tmp_path, make_mil_run):
     contents = read_contents(make_mil_run(tmp_path, heatmaps=False), slides=None)
-    assert "hage heatmap" in contents.hint
+    assert "hage heatmap" in contents.hint and "`" not in contents.hint
     assert contents.slides["s0"].path == tmp_path / "slides" / "s0.tif"
     assert contents.slides["s0"].overlays == {}
 
