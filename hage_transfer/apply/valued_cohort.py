@@ -124,7 +124,7 @@ class ValueCohort:
         columns = self.scoring.columns(np.arange(len(self.labels)), self.scores)
         kept = {name: columns[name] for name in ("label", "time", "event") if name in columns}
         rows = pd.DataFrame(kept).to_dict("records")
-        return dict(zip(self.frame.iloc[:, 0], rows, strict=True))  # type: ignore[arg-type]
+        return dict(zip(self.frame.iloc[:, 0], rows, strict=True))
 
     def measured(self) -> dict[str, float | None]:
         """The target's metrics."""

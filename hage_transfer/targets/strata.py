@@ -90,10 +90,10 @@ def _survival(settings: SurvivalSettings, events: Float[np.ndarray, " event"]) -
 
 
 def _rarest(values: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """The rarest label of each row; strata of few rows join the commonest."""
+    """The rarest label of each row; strata of few rows join the commonest, but the two commonest stay apart."""
     found = np.full(len(values), "none", dtype=object)
     for place in np.argsort(-np.nansum(values, axis=0), kind="stable"):
         found[values[:, place] == 1] = names[place]
     kinds, counts = np.unique(found.astype(str), return_counts=True)
-    rare = set(kinds[counts < _RARE].tolist())
+    rare = set(kinds[counts < _RARE].tolist()) - set(kinds[np.argsort(-counts, kind="stable")[:2]].tolist())
     return np.array([kinds[counts.argmax()] if one in rare else one for one in found.tolist()])

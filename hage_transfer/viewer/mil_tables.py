@@ -86,9 +86,9 @@ def add_heatmaps(found: dict[str, MilSlide], folder: Path) -> None:
 def add_expected_grade(found: Mapping[str, MilSlide], grades: Sequence[str]) -> None:
     """Adds the mean place of the grade, by the probabilities of all grades, the lowest first."""
     for facts in (facts for one in found.values() for facts in one.facts.values()):
-        shares = [facts.get(name) for name in grades]
-        if all(isinstance(share, float) for share in shares):
-            facts[GRADE] = sum(place * share for place, share in enumerate(shares))  # type: ignore[operator]
+        shares = [share for share in map(facts.get, grades) if isinstance(share, float)]
+        if len(shares) == len(grades):
+            facts[GRADE] = sum(place * share for place, share in enumerate(shares))
 
 
 def add_scores(found: dict[str, MilSlide], path: Path, *, is_called: bool) -> None:
