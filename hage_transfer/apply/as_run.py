@@ -68,9 +68,11 @@ def write_as_run(
     )
     folder = next(iter(files.values())).parent
     write_text(run / CONFIG_FILE, dump_config(_config(classifier, folder, table)))
-    Results(
-        [Record(task="mil", source=classifier.source, split="test", fold="0", trial=None, metric="auc", value=None)]
-    ).save(run / RESULTS_FILE)
+    metric = "auc" if classifier.target is None else classifier.target.metrics[0]
+    nothing = Record(
+        task="mil", source=classifier.source, split="test", fold="0", trial=None, metric=metric, value=None
+    )
+    Results([nothing], {"target": classifier.facts.get("target")}).save(run / RESULTS_FILE)
 
 
 def _labels(names: Sequence[str], table: Path | None) -> tuple[dict[str, str], dict[str, str]]:

@@ -23,11 +23,12 @@ def check_terms(classifier: Classifier, *, allowed: bool) -> None:
     Raises:
         SharingError: see above.
     """
-    if not _lies_in_its_run(classifier):
+    if not lies_in_its_run(classifier):
         check_licence(licence_card(classifier.facts), folder=classifier.folder, allow_derivative=allowed, act="applied")
 
 
-def _lies_in_its_run(classifier: Classifier) -> bool:
+def lies_in_its_run(classifier: Classifier) -> bool:
+    """Whether the run around a directory holds the predictions that it names by hash."""
     folder, named = classifier.folder.absolute(), classifier.facts.get("predictions_sha256")
     predictions = folder.parents[1] / "predictions.csv" if folder.parent.name == FOLDER else None
     return predictions is not None and predictions.is_file() and file_sha256(predictions) == named

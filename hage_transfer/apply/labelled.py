@@ -1,5 +1,6 @@
 """Labelled new patients beside their scores: the numbers of an external validation, and intervals by patient."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from hage_transfer.compare.classification import calibration_error, classificati
 from hage_transfer.data.labels import LabelTable, key_column, read_labels
 from hage_transfer.errors import DataError, nearest, some
 from hage_transfer.slide_names import match_names, slide_name
+
+log = logging.getLogger(__name__)
 
 EXTERNAL = "external"
 """Name of the one fold of an external validation."""
@@ -69,10 +72,10 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
     """
     labels = read_labels(path)
     classes = tuple(scores.facts["classes"])
-    other = sorted(set(labels.labels.tolist()) - set(classes))
+    frame, rows = matched(scores, labels, path)
+    other = sorted(set(labels.labels[rows].tolist()) - set(classes))
     if other:
         raise DataError(f"{path}: label {some(other, 3)} is none of the classifier's classes ({', '.join(classes)})")
-    frame, rows = matched(scores, labels, path)
     groups = labels.keys if labels.groups is None else labels.groups
     positive = scores.facts["positive"]
     at = None if positive is None else classes.index(positive)
@@ -105,6 +108,10 @@ def matched(scores: Scores, labels: LabelTable, path: Path) -> tuple[pd.DataFram
             f"{path}: labels none of the {len(scores)} that were scored (first: {first}; nearest label: {near})"
         )
     place = {key: row for row, key in enumerate(labels.keys.tolist())}
+    if unknown := sorted(set(place) - set(names.values())):
+        log.warning(
+            "%s: %d of %d rows are of nothing that was scored (first: %s)", path, len(unknown), len(labels), unknown[0]
+        )
     return frame, np.array([place[names[name]] for name in frame.iloc[:, 0]])
 
 

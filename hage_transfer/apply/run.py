@@ -15,10 +15,11 @@ from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.score import read_scored, score_jobs
 from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
 from hage_transfer.apply.validation import compare_pair, validate
-from hage_transfer.apply.validation_page import write_validation
+from hage_transfer.apply.validation_page import forget_validation, write_validation
 from hage_transfer.apply.valued import valued
 from hage_transfer.apply.valued_cohort import ValueCohort, validate_values
 from hage_transfer.apply.valued_page import write_values
+from hage_transfer.apply.warned import trained_on
 from hage_transfer.compare.results import Results
 from hage_transfer.config import Settings
 from hage_transfer.errors import ConfigError
@@ -99,13 +100,18 @@ def apply_classifier(
         raise ConfigError(f"{given}: nothing is encoded yet; run it again once other workers are done")
     scored = read_scored(done, classifier.n_main)
     table = decided(classifier, scored, rules) if classifier.target is None else valued(classifier, scored)
+    names = table.iloc[:, 0].tolist()
     with wait_for_lock(out.path / LOCKS, SCORES_FILE):  # workers may end together
-        out.results_path.unlink(missing_ok=True)  # of other scores
+        forget_validation(out.path)  # of other scores
         with atomic_path(out.path / SCORES_FILE) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-        write_json(
-            out.path / FACTS_FILE, _facts(classifier, rules, how) | {"slides": str(given) if inputs.pixels else None}
-        )
+        known = {
+            "slides": str(given) if inputs.pixels else None,
+            "trained_on": trained_on(classifier, names, how.table),
+        }
+        write_json(out.path / FACTS_FILE, _facts(classifier, rules, how) | known)
+        if known["trained_on"]:
+            log.warning("%s", known["trained_on"])
         scores = Scores.read(out.path)
         cohort = None if wanted.labels is None else _with_truth(scores, classifier, wanted.labels)
         if classifier.task == "mil":

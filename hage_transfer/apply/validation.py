@@ -17,15 +17,14 @@ from hage_transfer.apply.labelled import (
     measured,
 )
 from hage_transfer.apply.scores import Scores
-from hage_transfer.compare.bootstrap import MIN_GROUPS, paired_bootstrap
+from hage_transfer.apply.warned import warned
+from hage_transfer.compare.bootstrap import paired_bootstrap
 from hage_transfer.compare.records import MEAN, Record, finite
 from hage_transfer.compare.results import Results
 from hage_transfer.errors import ConfigError, DataError
 
 TASK = "apply"
-DOUBTFUL_SHARE = 0.2
-"""Of the units, beyond which the page warns."""
-_MOST_VALUES, _BINS, _FEW_PATIENTS = 8, 10, 12
+_MOST_VALUES, _BINS = 8, 10
 _OWN_COLUMNS = {"slide", "slide_id", "image_id", "key", "label", "target", "group", "case_id", "mpp"}
 
 
@@ -50,13 +49,14 @@ def validate(scores: Scores, cohort: Cohort, *, subgroups: Sequence[str], traine
         for name, value in values.items()
     ]
     counts = {name: int((cohort.labels == place).sum()) for place, name in enumerate(cohort.classes)}
+    n_patients = len(np.unique(cohort.groups))
     meta = {
         "task": TASK,
         "classes": list(cohort.classes),
         "positive": scores.facts["positive"],
         "rows": len(cohort.labels),
         "units": "slides" if scores.facts["task"] == "mil" else "patches",
-        "groups": len(np.unique(cohort.groups)),
+        "groups": n_patients,
         "class_counts": counts,
         "training_counts": dict(trained["labels"]),
         "operating_point": scores.facts["operating_point"],
@@ -66,7 +66,10 @@ def validate(scores: Scores, cohort: Cohort, *, subgroups: Sequence[str], traine
         "subgroups": [row for column in subgroups for row in subgroup_rows(cohort, column)],
         "reliability": reliability(cohort),
         "decision_curve": decision_curve(cohort),
-        "warnings": _warnings(cohort, scores, counts, trained),
+        "warnings": [
+            *warned(scores, n_rows=len(cohort.labels), n_patients=n_patients, doubtful=cohort.doubtful),
+            *_shares(cohort, counts, trained),
+        ],
     }
     return Results(records, meta)
 
@@ -172,21 +175,9 @@ def compare_pair(one: Cohort, other: Cohort, names: tuple[str, str]) -> list[dic
     return [*rows, {"source": names[0], "against": names[1], "metric": "accuracy", **own}]
 
 
-def _warnings(cohort: Cohort, scores: Scores, counts: Mapping[str, int], trained: Mapping[str, Any]) -> list[str]:
+def _shares(cohort: Cohort, counts: Mapping[str, int], trained: Mapping[str, Any]) -> list[str]:
+    """That classes are commoner here than in training, or rarer."""
     found = []
-    left = len(scores) - len(cohort.labels)
-    if left:
-        found.append(f"{left} of {len(scores)} that were scored have no label and are left out")
-    if len(np.unique(cohort.groups)) < MIN_GROUPS:
-        found.append("too few patients for an interval")
-    elif (n_patients := len(np.unique(cohort.groups))) < _FEW_PATIENTS:
-        found.append(f"{n_patients} patients: 95% intervals of so few are too short (88% in truth where there are 7)")
-    share = float(cohort.doubtful.mean())
-    if share > DOUBTFUL_SHARE:
-        found.append(
-            f"{share:.0%} of these are doubtful (5% of units like training's would be): another population, stain or "
-            "scanner"
-        )
     total, new = sum(trained["labels"].values()), sum(counts.values())
     for name in cohort.classes:
         before, now = trained["labels"].get(name, 0) / total, counts[name] / new

@@ -61,6 +61,12 @@ def write_validation(out: Path, results: Results, source: str) -> None:
     write_page(out, results, sentence, sections)
 
 
+def forget_validation(out: Path) -> None:
+    """Removes what an earlier validation left: its scores or threshold may be others."""
+    for name in (RESULTS_FILE, "report.md", "report.html", *(f"{table}.csv" for table in TABLES)):
+        (out / name).unlink(missing_ok=True)
+
+
 def write_page(out: Path, results: Results, sentence: str, sections: Sequence[Section | None]) -> None:
     """Writes ``results.json``, a csv of every table that has rows, and the page that says ``sentence`` first."""
     results.save(out / RESULTS_FILE)

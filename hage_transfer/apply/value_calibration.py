@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from hage_transfer.apply.calibration import at_curve, calibrated, fit_calibration, fit_labels
 from hage_transfer.compare.classification import binary_calibration_error, calibration_error
+from hage_transfer.compare.records import mean_of_defined
 from hage_transfer.errors import DataError
 from hage_transfer.targets.base import Target
 from hage_transfer.targets.multilabel import MultiLabel
@@ -151,7 +152,7 @@ def _error(target: Target, values: np.ndarray, shares: np.ndarray) -> float | No
         for place, (_, known, true) in enumerate(known_labels(target, values))
         if known.any()
     ]
-    return float(np.mean(found)) if found else None
+    return mean_of_defined(found)
 
 
 def _hazard_slope(values: np.ndarray, survival: np.ndarray) -> float | None:

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from hage_transfer.apply.labelled import EXTERNAL, columns_of, ends_of, matched
 from hage_transfer.apply.scores import Scores
-from hage_transfer.apply.validation import DOUBTFUL_SHARE, TASK, reliability_bins, subgroups_of
+from hage_transfer.apply.validation import TASK, reliability_bins, subgroups_of
 from hage_transfer.apply.value_calibration import agreement, calibrated_names, known_labels, survival_groups
+from hage_transfer.apply.warned import warned
 from hage_transfer.compare.bootstrap import MIN_GROUPS
 from hage_transfer.compare.out_of_fold import OutOfFold
 from hage_transfer.compare.records import MEAN, Record
@@ -206,7 +207,15 @@ def validate_values(
         "calibration": scores.facts["calibration"],
         **_observed(cohort),
         "pairs": [row for other in others for row in _pair(cohort, source, other, path)],
-        "warnings": [*_warnings(cohort, len(scores)), *scoring.at_chance([main])],
+        "warnings": [
+            *warned(
+                scores,
+                n_rows=len(cohort.labels),
+                n_patients=cohort.n_units,
+                doubtful=cohort.frame["doubtful"].to_numpy(dtype=bool),
+            ),
+            *scoring.at_chance([main]),
+        ],
     }
     return Results(records, meta)
 
@@ -250,18 +259,6 @@ def _pair(cohort: ValueCohort, source: str, against: Scores, path: Path) -> list
         return []
     ends = ends_of(cohort.scoring.draws([cohort.scores]) - other.scoring.draws([other.scores]))
     return [{"source": source, "against": name, "metric": metric, "difference": values[0] - values[1], **ends}]
-
-
-def _warnings(cohort: ValueCohort, n_scored: int) -> list[str]:
-    found = []
-    if n_scored > len(cohort.labels):
-        found.append(f"{n_scored - len(cohort.labels)} of {n_scored} that were scored have no value and are left out")
-    if cohort.n_units < MIN_GROUPS:
-        found.append("too few patients for an interval")
-    share = float(cohort.frame["doubtful"].mean())
-    if share > DOUBTFUL_SHARE:
-        found.append(f"{share:.0%} of these are doubtful (5% of units like training's would be): another population?")
-    return found
 
 
 def _settings(facts: Mapping[str, Any]) -> ValueSettings:

@@ -90,23 +90,22 @@ def calibration_error(
     >>> round(calibration_error(np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]])), 3)
     0.1
     """
-    confidence = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
-    gap = (probabilities.argmax(axis=1) == labels) - confidence
-    bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), confidence, side="right")
-    return finite(np.abs(np.bincount(bins, weights=gap)).sum() / len(labels))
+    return _gap(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1))
 
 
-def binary_calibration_error(truth: Bool[np.ndarray, " row"], probabilities: Float[np.ndarray, " row"]) -> float:
+def binary_calibration_error(truth: Bool[np.ndarray, " row"], probabilities: Float[np.ndarray, " row"]) -> float | None:
     """Expected calibration error of the probability of one label, 15 equal bins.
 
     >>> round(binary_calibration_error(np.array([False, True]), np.array([0.1, 0.9])), 3)
     0.1
     """
-    import torch
-    from torchmetrics.functional.classification import binary_calibration_error as of_one
+    return _gap(truth, probabilities)
 
-    shares = torch.from_numpy(np.clip(probabilities, 0, 1))
-    return float(of_one(shares, torch.from_numpy(truth.astype(int)), n_bins=CALIBRATION_BINS))
+
+def _gap(right: Bool[np.ndarray, " row"], said: Float[np.ndarray, " row"]) -> float | None:
+    confidence = said.astype(np.float64).clip(0, 1)
+    bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), confidence, side="right")
+    return finite(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(right))
 
 
 def per_class_rows(

@@ -59,7 +59,9 @@ def run_heatmap(
         raise ConfigError(f"{out}: is a file; out= names a folder")
     wanted = {name: [slide for slide in (options.slides or tested[name]) if slide in tested[name]] for name in names}
     items = Items(out, what="slides", total=sum(map(len, wanted.values())), progress=progress)
-    sources = explained_sources(run, config, names, genes=options.genes, patterns=options.encoders, device=device)
+    sources = explained_sources(
+        run, config, names, slides=slides, genes=options.genes, patterns=options.encoders, device=device
+    )
     first = next(sources)  # finds what is wrong with encoders before anything is written
     explained: dict[tuple[str, str], ExplainedSlide] = {}
     genes: dict[str, list[dict[str, Any]]] = {}

@@ -1,14 +1,16 @@
 """What a heatmap needs of each source of a run: its bags by trial, and whose genes are read from which features."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.config import FeatureSetSettings, SlideSetSettings
 from hage_transfer.data.feature_layouts import find_feature_files
-from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.labels import LabelTable, read_labels
 from hage_transfer.encode.sources import (
     find_encoder_directories,
     find_encoders,
@@ -22,7 +24,6 @@ from hage_transfer.mil.bags import BagSet, open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.models.ensemble import ExpressionEnsemble
 from hage_transfer.slide_names import match_names
-from hage_transfer.targets.read import read_target
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,14 @@ class SourceBags:
 
 
 def explained_sources(
-    run: Path, config: MilConfig, names: Sequence[str], *, genes: bool, patterns: Sequence[str], device: str
+    run: Path,
+    config: MilConfig,
+    names: Sequence[str],
+    *,
+    slides: Collection[str],
+    genes: bool,
+    patterns: Sequence[str],
+    device: str,
 ) -> Iterator[SourceBags]:
     """The sources, one by one.
 
@@ -57,6 +65,7 @@ def explained_sources(
         run: the MIL run.
         config: its config.
         names: of the sources.
+        slides: that were tested.
         genes: whether genes are read.
         patterns: encoder directories that the user names; they go before the sources' own.
         device: torch device.
@@ -64,7 +73,7 @@ def explained_sources(
     Raises:
         InputError: features or encoders that are not there any more, or that do not fit each other.
     """
-    frozen, labels = _frozen(config)
+    frozen, labels = _frozen(config, slides)
     paths = resolve_sources(_needed(config, names), frozen=frozen, out=run, device=device)
     trials = side_by_side({name: config.sources[name] for name in names}, paths, repeats=config.train.repeats)
     for name in names:
@@ -81,15 +90,17 @@ def explained_sources(
         yield SourceBags(name, bags, dict(zip(keys, groups, strict=True)), models, why_not, files)
 
 
-def _frozen(config: MilConfig) -> tuple[Path, LabelTable]:
+def _frozen(config: MilConfig, slides: Collection[str]) -> tuple[Path, LabelTable]:
+    """Features, and the table of the slides that were tested; what is true of them, the predictions say."""
+    folder, table = config.features / "features", config.features / "labels.csv"
     if isinstance(config.data, FeatureSetSettings):
-        return config.data.root, read_target(config.data.labels, config.target)[0]
-    by_class = config.target.kind == "classes"
-    if isinstance(config.data, SlideSetSettings) and not (by_class and needs_frozen(config.sources)):
-        return config.features / "features", read_target(config.data.labels, config.target)[
-            0
-        ]  # as `hage mil` read them
-    return config.features / "features", read_target(config.features / "labels.csv", config.target)[0]
+        folder, table = config.data.root, config.data.labels
+    elif isinstance(config.data, SlideSetSettings) and not (
+        config.target.kind == "classes" and needs_frozen(config.sources)
+    ):
+        table = config.data.labels  # as `hage mil` read them
+    labels = read_labels(table, labels_needed=False)
+    return folder, labels.take(np.flatnonzero(np.isin(labels.keys, list(slides))))
 
 
 def _needed(config: MilConfig, names: Sequence[str]) -> Mapping[str, SourceSettings]:

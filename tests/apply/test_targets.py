@@ -168,8 +168,10 @@ def test_true_values_make_it_a_validation_by_the_target_s_metrics(tmp_path, coho
 
 
 def _shown(kind, folder, scores, table):
-    """What the viewer lists of the application: truth, score, doubt."""
+    """What the viewer lists of the application: truth, score, doubt, and the tiles of a slide that is explained."""
+    ht.explain(folder.parent, slides=["n5"], genes=False)
     contents = read_contents(folder, slides=None)
+    assert contents.slides["n5"].overlays.keys() == {"frozen"}
     of_kind = {
         "cox": ("risk is the log hazard from the training mean", ["label", "time", "event", "risk"]),
         "hazards": ("risk is minus the intervals survived", ["label", "time", "event", "risk"]),
