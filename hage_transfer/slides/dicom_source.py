@@ -11,6 +11,7 @@ from hage_transfer.damage import reading
 from hage_transfer.errors import DataError
 from hage_transfer.slides.dicom import quiet
 from hage_transfer.slides.resolution import Recorded
+from hage_transfer.slides.scanner import scanner_of
 
 
 class DicomSource:
@@ -40,7 +41,9 @@ class DicomSource:
         with reading(self._path, what, *self._faults, remedy="is the series whole? fetch it again"), quiet():
             self._slide = WsiDicom.open([str(path) for path in paths])
             self._levels = list(self._slide.levels)
-            first = self._levels[0].mpp
+            first, equipment = self._levels[0].mpp, self._slide.metadata.equipment
+        told = {"dicom.Manufacturer": equipment.manufacturer, "dicom.ManufacturerModelName": equipment.model_name}
+        self.scanner = scanner_of({name: value or "" for name, value in told.items()})
         self.level_sizes_px: tuple[tuple[int, int], ...] = tuple(
             (int(level.size.width), int(level.size.height)) for level in self._levels
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+import pydicom
 import pytest
 
 from hage_transfer.errors import DataError
@@ -122,8 +123,13 @@ def test_what_openslide_does_not_read_is_read_by_wsidicom(tmp_path, painted, mon
     def refused(_):
         raise openslide.OpenSlideError("unsupported transfer syntax")
 
+    for path in paths:
+        instance = pydicom.dcmread(path)
+        instance.Manufacturer, instance.ManufacturerModelName = "Roche", "DP 600"
+        instance.save_as(path)
     monkeypatch.setattr("openslide.OpenSlide", refused)
     with open_slide(paths[0]) as slide:
+        assert slide.scanner == "Roche DP 600"
         assert slide.resolution.mean_um_per_px == pytest.approx(0.5)
         np.testing.assert_array_equal(slide.read_region(0, 0, level=0, width_px=700, height_px=600), painted)
         small = slide.read_region(5, 6, level=1, width_px=50, height_px=40)
