@@ -7,11 +7,12 @@ import math
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from hage_transfer.errors import DataError
 
@@ -61,7 +62,8 @@ class CsvTable:
         Raises:
             DataError: one of them is there twice.
         """
-        twice = sorted({name for name in wanted if self.columns.count(name) > 1})
+        counts = Counter(self.columns)
+        twice = sorted({name for name in wanted if counts[name] > 1})
         if twice:
             raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
 
@@ -153,19 +155,25 @@ def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = Fals
 
 def _header(path: Path, reader: "csv.DictReader[str]", kind: str) -> list[str]:
     try:
-        return [name.strip().replace("\n", " ").replace("\r", " ") for name in reader.fieldnames or ()]
+        names = [name.strip().replace("\n", " ").replace("\r", " ") for name in reader.fieldnames or ()]
     except (*_FAULTS, *_MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
+    _refuse_null(path, 1, names)
+    return names
 
 
 def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         for row in reader:
-            if any("\0" in cell for cell in row.values() if isinstance(cell, str)):
-                raise DataError(f"{path}: line {reader.line_num} holds a null byte; is it whole? save it as csv again")
+            _refuse_null(path, reader.line_num, row.values())
             yield reader.line_num, row
     except (*_FAULTS, *_MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
+
+
+def _refuse_null(path: Path, line: int, cells: Iterable[Any]) -> None:
+    if any("\0" in cell for cell in cells if isinstance(cell, str)):
+        raise DataError(f"{path}: line {line} holds a null byte; is it whole? save it as csv again")
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:

@@ -70,6 +70,34 @@ def work_of(path: Path) -> str | None:
     return facts.get("work") if isinstance(facts, dict) else None
 
 
+def copy_trained(source: Path, target: Path) -> None:
+    """Copies trained classifiers without the job that they came from, whose name tells when its inputs were written.
+
+    Raises:
+        DataError: damaged.
+    """
+    header, tensors, _ = _trained(source)
+    save_tensors(target, tensors, header=header)
+
+
+def trained_sha256(path: Path) -> str:
+    """Hash of what ``copy_trained`` copies.
+
+    Raises:
+        DataError: damaged.
+    """
+    return _trained(path)[2]
+
+
+def _trained(path: Path) -> tuple[dict[str, str], dict[str, Tensor], str]:
+    header, tensors = read_tensors(path, remedy="run it again")
+    with reading(path, "its header cannot be read", remedy="run it again"):
+        facts = {name: value for name, value in json.loads(header[FACTS]).items() if name != "work"}
+    header[FACTS] = json.dumps(facts, sort_keys=True)
+    sha256 = hashlib.sha256(json.dumps([header, tensors_sha256(tensors)], sort_keys=True).encode()).hexdigest()
+    return header, tensors, sha256
+
+
 def refuse_not_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Refuses weights that are NaN or infinite: they would become predictions.
 

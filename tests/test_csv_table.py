@@ -1,4 +1,5 @@
 import os
+import time
 import zipfile
 
 import pytest
@@ -112,3 +113,20 @@ def test_null_bytes_are_named_by_their_line(tmp_path):
         csv_table(tmp_path / "t.csv", absent="gone") as table,
     ):
         list(table.rows)
+
+
+def test_a_null_byte_in_the_header_is_named(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"slide,la\x00bel\na,b\n")
+    with pytest.raises(DataError, match="line 1 holds a null byte"), csv_table(tmp_path / "t.csv", absent="gone"):
+        pass
+
+
+def test_a_table_of_many_columns_is_looked_through_in_linear_time(tmp_path):
+    names = [f"c{number}" for number in range(50_000)]
+    (tmp_path / "t.csv").write_text(",".join(names) + "\n")
+    begun = time.monotonic()
+    with csv_table(tmp_path / "t.csv", absent="gone") as table:
+        table.refuse_repeated(table.columns, path=tmp_path / "t.csv")
+        assert time.monotonic() - begun < 10  # a look for each among all took minutes
+        with pytest.raises(DataError, match="column c1 is there twice"):
+            table.__class__([*names, "c1"], table.rows).refuse_repeated(names, path=tmp_path / "t.csv")

@@ -14,7 +14,16 @@ from hage_transfer.data.feature_file import write_blocks
 from hage_transfer.errors import DataError
 from hage_transfer.models.checkpoint import CONFIG_FILE, HASHES, WEIGHTS_FILE
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from hage_transfer.tensor_files import build_fitting, read_tensors, save_tensors, tensors_sha256
+from hage_transfer.tensor_files import (
+    FACTS,
+    build_fitting,
+    copy_trained,
+    read_tensors,
+    save_tensors,
+    tensors_sha256,
+    trained_sha256,
+    work_of,
+)
 
 CARD = {"frozen_encoder": "uni", "panel": ["A"], "preset": "spot_log10"}
 
@@ -142,3 +151,19 @@ def test_feature_files_are_not_written_with_infinities(tmp_path):
             keys=[str(k) for k in range(4)],
         )
     assert not (tmp_path / "s.h5").exists()
+
+
+def test_copies_of_one_training_are_equal_whatever_their_jobs_were_called(tmp_path):
+    made = []
+    for number, work in enumerate(("linear-0123", "linear-4567")):
+        path, copy = tmp_path / f"{number}.safetensors", tmp_path / f"copy_{number}.safetensors"
+        save_tensors(path, {"weights": torch.arange(6.0)}, header={FACTS: json.dumps({"work": work, "heads": ["0"]})})
+        copy_trained(path, copy)
+        made.append((copy.read_bytes(), trained_sha256(path), trained_sha256(copy)))
+        assert work_of(path) == work and work_of(copy) is None
+    assert made[0] == made[1] and made[0][1] == made[0][2]
+    header, tensors = read_tensors(tmp_path / "copy_0.safetensors", remedy="")
+    assert json.loads(header[FACTS]) == {"heads": ["0"]} and tensors["weights"].tolist() == list(range(6))
+    (tmp_path / "bad.safetensors").write_bytes(b"junk")
+    with pytest.raises(DataError, match="cannot be read as safetensors"):
+        copy_trained(tmp_path / "bad.safetensors", tmp_path / "out.safetensors")

@@ -35,7 +35,7 @@ from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import atomic_folder, write_json, write_text
 from hage_transfer.targets.base import by_unit
 from hage_transfer.targets.make import target_of
-from hage_transfer.tensor_files import save_tensors
+from hage_transfer.tensor_files import copy_trained, save_tensors, trained_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,12 +162,17 @@ def _copy_encoders(trials: Sequence[tuple[Origin, ...]], out: Path) -> dict[Path
 
 def _copy_models(run: FinishedRun, name: str, n_trials: int, out: Path) -> int:
     """The weights of every trial and fold, and those that were trained on all; how many of the folds there are."""
-    shutil.copytree(run.folder / "models" / name, out / form.MODELS, copy_function=shutil.copyfile)
+    shutil.copytree(run.folder / "models" / name, out / form.MODELS, copy_function=_copy_model)
     if run.task == "probe":
         return n_trials * len(list((run.folder / "splits").glob("splits_*.csv")))
     if run.config.train.final:
-        shutil.copytree(run.folder / FINAL / "models" / name, out / FINAL, copy_function=shutil.copyfile)
+        shutil.copytree(run.folder / FINAL / "models" / name, out / FINAL, copy_function=_copy_model)
     return len(list((out / form.MODELS).glob("*/*.safetensors")))
+
+
+def _copy_model(source: str, target: str) -> None:
+    copy = copy_trained if source.endswith(".safetensors") else shutil.copyfile
+    copy(Path(source), Path(target))
 
 
 def _said(run: FinishedRun) -> dict[str, Any]:
@@ -261,7 +266,7 @@ def _made_of(run: FinishedRun, name: str, trials: Sequence[tuple[Origin, ...]]) 
             "schema": form.SCHEMA_VERSION,
             "looked": COLUMNS,
             "names_its_predictions": True,
-            "models": {path.relative_to(run.folder).as_posix(): file_sha256(path) for path in sorted(models)},
+            "models": {path.relative_to(run.folder).as_posix(): trained_sha256(path) for path in sorted(models)},
             "encoders": [[None if o.encoder is None else encoder_sha256(o.encoder) for o in parts] for parts in trials],
             "predictions": file_sha256(run.folder / "predictions.csv"),
             "groups": None if run.labels.groups is None else run.labels.groups.tolist(),

@@ -1,6 +1,7 @@
 """H5 files that others made, opened with care: what a file links to, declares or never wrote is refused by name."""
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,8 @@ def read_h5ad(path: Path, *, what: str = "cannot be read as AnnData", remedy: st
 
     with open_h5(path, what=what, remedy=remedy) as file:
         check_below(path, file)
-    with reading(path, what, IORegistryError, remedy=remedy):
+    with reading(path, what, IORegistryError, remedy=remedy), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata's, that a file is old, and pandas's of anndata
         return anndata.read_h5ad(path)
 
 

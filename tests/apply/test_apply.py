@@ -18,6 +18,7 @@ from hage_transfer.cli.main import run as hage
 from hage_transfer.config import file_sha256
 from hage_transfer.data.feature_layouts import TridentGrid, open_features, write_layout
 from hage_transfer.mil.checkpoint import read_fold_model
+from hage_transfer.tensor_files import work_of
 
 NEW = [f"n{number}" for number in range(6)]
 
@@ -91,6 +92,14 @@ def test_a_moved_directory_applies_with_no_run_beside_it(made, write_bags, tmp_p
     loaded = ht.load_classifier(moved)
     assert (loaded.classes, loaded.source) == (("normal", "tumour"), "frozen")
     assert "held out: accuracy" in repr(loaded)
+
+
+def test_a_directory_does_not_tell_when_the_inputs_of_its_run_were_written(made):
+    of_run, of_directory = (
+        sorted((made.run.folder / part).rglob("*.safetensors")) for part in ("models", "classifier")
+    )
+    assert all(work_of(path) for path in of_run)
+    assert not any(work_of(path) for path in of_directory) and len(of_directory) > len(of_run)
 
 
 def test_the_command_writes_what_the_function_does(made, write_bags, tmp_path, capsys):
