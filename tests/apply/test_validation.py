@@ -49,6 +49,7 @@ def test_numbers_are_those_of_scikit_learn_at_the_frozen_threshold(made, write_b
     assert "External validation" in (tmp_path / "out" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_classifiers_are_compared_on_the_same_slides(made, write_bags, table, tmp_path, capsys):
     folder = write_bags(tmp_path / "new", NEW, seed=1)
     ht.apply(made.run, folder, out=tmp_path / "one", final=True)

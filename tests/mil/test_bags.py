@@ -226,8 +226,9 @@ def test_bag_set_loads_wanted_tiles_alone(slides, limit):
 
 def test_bag_set_loads_wanted_tiles_side_by_side(slides, write_slide, tmp_path):
     folder, labels = slides
+    one = open_bags(folder, labels)
     for bag, slide in enumerate(labels.keys.tolist()):
-        write_slide(tmp_path / "other", slide, 2 * open_bags(folder, labels).load(bag), encoder="hage:trial_0")
+        write_slide(tmp_path / "other", slide, 2 * one.load(bag), encoder="hage:trial_0")
     both, tiles = open_bags((folder, tmp_path / "other"), labels, memory_limit_bytes=0), np.array([0, 5])
     whole = both.load(2)
     np.testing.assert_array_equal(both.load(2, tiles), whole[tiles])

@@ -115,6 +115,7 @@ def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
     assert read_fold_model(tmp_path / "run", source="both", trial=0, fold="2").mean.shape == (12,)
 
 
+@pytest.mark.slow
 def test_evaluate_mil_trains_repeats_with_seeds_of_their_own(tmp_path, slides):
     folder, labels = slides
     quick = {"epochs": 2, "min_epochs": 0}
@@ -180,6 +181,7 @@ def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, slides
                 assert float(rows[slide]["probability_tumour"]) == pytest.approx(float(share), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluate_mil_trains_again_where_models_are_of_other_labels(tmp_path, slides):
     folder, labels = slides
     first = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
@@ -240,6 +242,7 @@ def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, slides)
     assert not list((tmp_path / "run").rglob("fold_*.safetensors"))
 
 
+@pytest.mark.slow
 def test_null_copies_of_bags_are_equal_and_say_what_the_folds_can_show(tmp_path, slides):
     folder, labels = slides
     train = CONFIG.train.model_copy(update={"epochs": 4, "min_epochs": 2})

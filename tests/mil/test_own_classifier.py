@@ -78,6 +78,7 @@ def assert_same(one, other):
         torch.testing.assert_close(value, other[name], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Attending, Placed, functools.partial(Attending, hidden=4)], ids=str)
 def test_own_classifier_finds_the_needle(slides, make):
     folder, labels = slides

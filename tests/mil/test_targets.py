@@ -52,6 +52,7 @@ def rows_of(tmp_path, name="predictions", out="run"):
         return list(csv.DictReader(handle))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "metric", "least"),
     [
@@ -77,6 +78,7 @@ def test_targets_are_found_and_kept_in_models(tmp_path, cohort, kind, metric, le
     np.testing.assert_allclose(scores, written, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_cox_finds_the_hazard_as_scikit_survival_does_on_the_covariate_itself(tmp_path, cohort):
     table, truth = cohort
     found = run(tmp_path, KINDS["cox"])
@@ -134,6 +136,7 @@ def test_what_does_not_go_with_a_target_is_refused(tmp_path, cohort, changes, me
         run(tmp_path, **{"target": KINDS["cox"], **changes})
 
 
+@pytest.mark.slow
 def test_the_published_survival_recipe_says_that_made_up_features_know_nothing(tmp_path, real_data, write_slide):
     published, rng = real_data / "tcga_brca" / "survival", np.random.default_rng(1)
     for name in pd.read_csv(published / "metadata_tcga_brca.csv").slide_id:

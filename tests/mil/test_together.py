@@ -53,7 +53,7 @@ def assert_alike(one, fold, other, other_fold):
         torch.testing.assert_close(value, weights(other, other_fold)[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", [*KINDS, {"kind": "transmil"}], ids=str)
+@pytest.mark.parametrize("model", [*KINDS, pytest.param({"kind": "transmil"}, marks=pytest.mark.slow)], ids=str)
 def test_train_folds_together_equals_each_alone(slides, model):
     if model["kind"] == "transmil":
         pytest.importorskip("torchmil")
@@ -65,6 +65,7 @@ def test_train_folds_together_equals_each_alone(slides, model):
         assert together.best_epochs[number] == alone.best_epochs[0]
 
 
+@pytest.mark.slow
 def test_train_folds_stop_at_different_epochs_and_each_as_alone(slides):
     folds = three_folds()
     together = train(slides, folds, epochs=40, class_weights="balanced")
@@ -75,6 +76,7 @@ def test_train_folds_stop_at_different_epochs_and_each_as_alone(slides):
         assert_alike(together, number, alone, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", KINDS, ids=str)
 def test_train_folds_in_chunks_of_tiles_equals_whole_bags(slides, model, monkeypatch):
     folds = three_folds()

@@ -107,6 +107,7 @@ def test_train_folds_stops_after_patience_and_keeps_the_best_weights(slides):
     )
 
 
+@pytest.mark.slow
 def test_train_folds_fits_its_scale_on_training_bags_alone(slides, write_slide):
     folder, labels = slides
     before = train(slides, options=FAST.model_copy(update={"epochs": 1}))
@@ -114,7 +115,8 @@ def test_train_folds_fits_its_scale_on_training_bags_alone(slides, write_slide):
     after = train(slides, options=FAST.model_copy(update={"epochs": 1}))
     assert torch.equal(before.stack.mean, after.stack.mean)
     assert torch.equal(before.stack.std, after.stack.std)
-    rows = np.concatenate([open_bags(folder, labels).load(bag) for bag in range(40)])
+    bags = open_bags(folder, labels)
+    rows = np.concatenate([bags.load(bag) for bag in range(40)])
     np.testing.assert_allclose(after.stack.mean[0].numpy(), rows.mean(0), rtol=1e-4, atol=1e-5)
 
 

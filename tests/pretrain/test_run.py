@@ -231,6 +231,7 @@ def test_changed_inputs_are_never_answered_with_old_work(config, data_root, tmp_
     assert again == run(settings, tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_inputs_changed_and_changed_back_leave_one_run_of_a_piece(config, data_root, tmp_path):
     settings = one_fold(config, methods=("hage",))
     panel = data_root.parent / "panel.txt"

@@ -280,6 +280,7 @@ def test_evaluate_probes_that_diverge_say_so_and_leave_no_job(tmp_path, labels):
     assert not list((tmp_path / "run" / "jobs").rglob("*.npy"))
 
 
+@pytest.mark.slow
 def test_repeats_of_the_folds_narrow_the_interval_and_leave_the_first_folds_as_they_were(tmp_path, labels):
     sources = {
         "frozen": [write(tmp_path / "a.h5", labels, signal=1)],

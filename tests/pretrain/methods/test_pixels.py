@@ -49,6 +49,7 @@ def pixel_task(make_task: Callable[..., Task]) -> Callable[..., Task]:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PIXEL_NAMES)
 def test_a_signal_in_pixels_alone_is_learned(
     name: str, pixel_task: Callable[..., Task], sections: Callable[..., Spots]
