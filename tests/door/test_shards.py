@@ -21,6 +21,7 @@ def as_made(run):
     return {name: (run / name).read_bytes() for name in names if (run / name).is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["mil", "probe"])
 def test_parts_gathered_equal_one_run(small, task):
     train = {"mil": {"repeats": 2, "final": True}, "probe": {"epochs": 2, "final": True}}[task]

@@ -34,6 +34,7 @@ def test_one_process_gives_the_records_of_two(config, tmp_path):
     assert records(config, tmp_path / "one", n_jobs=1) == records(config, tmp_path / "two", n_jobs=2)
 
 
+@pytest.mark.slow
 def test_parts_of_an_array_gathered_give_the_records_of_one_run(config, tmp_path):
     train = config.train.model_copy(update={"epochs": 2})
     config = config.model_copy(update={"train": train, "controls": "all", "methods": ("hage", "stnet")})
