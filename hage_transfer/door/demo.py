@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STAGES = {
+    "synthetic tissue: ST sections, labelled patches, whole slides": 7,
+    "frozen features of the ST sections": 10,
+    "pretraining: HAGE and its baselines, each patient held out in turn": 38,
+    "patches and slides: frozen features against gene-informed embeddings": 41,
+    "why slides were called: attention, and the genes of the tiles that decided": 2,
+    "report": 2,
+}
+"""What is done, and its share of the time in percent, as measured with two jobs."""
+TIMES = {"full": "three to five minutes on two idle cores", "small": "about two minutes on two idle cores"}
 FOLDERS = ("data", "features", "pretrain", "probe", "mil")
 EXPLAINED_PER_CLASS = 2
 
@@ -44,6 +55,24 @@ class DemoRuns:
 
     def _repr_html_(self) -> str:
         return "".join(part._repr_html_() for part in (self.pretrain, self.probe, self.mil, self.report))
+
+
+class _Stages:
+    """Says what begins and, from the second stage of a demo made anew, how long the rest takes at this pace."""
+
+    def __init__(self, size: str, *, anew: bool) -> None:
+        self._left, self._past, self._start = list(STAGES.items()), 0, time.monotonic()
+        self._anew, self._first = anew, f"; all stages: {TIMES[size]}; stopped, it goes on where it was"
+
+    def next(self) -> None:
+        """The next stage begins."""
+        name, share = self._left.pop(0)
+        said = "" if self._past else self._first
+        if self._past and self._anew:
+            pace = (time.monotonic() - self._start) / self._past
+            said = f": about {pace * share:.0f} s, {pace * (100 - self._past):.0f} s to the end"
+        log.info("%d/%d %s%s", len(STAGES) - len(self._left), len(STAGES), name, said)
+        self._past += share
 
 
 @kept_workers()
@@ -75,9 +104,10 @@ def demo(
         raise ConfigError(f"size {size!r}: wanted {' or '.join(SIZES)}")
     refuse_device(device)
     folder = Path(out)
-    files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite)
+    stages = _Stages(size, anew=overwrite or not (folder / "data" / SYNTHETIC).is_file())
+    files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite, stages=stages)
     runs: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}
-    log.info("2/6 frozen features of the ST sections")
+    stages.next()
     features = encode_sections(
         files.sections,
         config="demo/pretrain",
@@ -85,9 +115,9 @@ def demo(
         device=device,
         progress=progress,
     )
-    log.info("3/6 pretraining: HAGE and its baselines, each patient held out in turn")
+    stages.next()
     genes = pretrain("demo/pretrain", root=files.sections, features=features, out=folder / "pretrain", **runs)
-    log.info("4/6 patches and slides: frozen features against gene-informed embeddings")
+    stages.next()
     runs["changes"] = {"sources": {"hage": {"encoder": folder / "pretrain" / "encoders" / "*" / "trial_*"}}}
     patches = probe(
         "demo/probe", root=files.patches, features=folder / "features" / "patches", out=folder / "probe", **runs
@@ -100,21 +130,21 @@ def demo(
         out=folder / "mil",
         **runs,
     )
-    log.info("5/6 why slides were called: attention, and the genes of the tiles that decided")
+    stages.next()
     first = _first_slides(folder / "features" / "slides" / "labels.csv")
     explained = explain(slides, source="hage", slides=first, device=device, jobs=jobs, progress=progress)
-    log.info("6/6 report")
+    stages.next()
     return DemoRuns(genes, patches, slides, explained, report([genes, patches, slides], out=folder))
 
 
-def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool) -> DemoFiles:
+def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool, stages: _Stages) -> DemoFiles:
     marker = folder / "data" / SYNTHETIC
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not marker.is_file():
         raise ConfigError(f"{folder}: exists and holds no demo; give another out=")
     if overwrite:
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
-    log.info("1/6 synthetic tissue: ST sections, labelled patches, whole slides")
+    stages.next()
     return write_demo_files(folder / "data", seed=seed, size=size)
 
 
