@@ -146,7 +146,7 @@ Low-rank additions (rank {card["rank"]}, alpha {card["alpha"]}) to {len(layers)}
 (weights sha256 `{card["frozen_encoder_sha256"]}`, licence **{licence}**, whose terms it inherits), trained on sections
 {sections} by hage-transfer. The frozen weights are not in here.
 
-    hage encode patches RECIPE --set encoder.name={name} --set encoder.adapter=THIS_FOLDER
+`hage encode patches RECIPE --set encoder.name={name} --set encoder.adapter=THIS_FOLDER`
 
 Layers: {", ".join(layers)}.
 
