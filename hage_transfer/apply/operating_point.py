@@ -73,7 +73,9 @@ class OperatingPoint:
         if is_positive.all() or not is_positive.any():
             raise ConfigError(f"operating_point={self}: the out-of-fold scores are of one class; give threshold=0.5")
         ordered = np.unique(scores)
-        places = np.concatenate([[0.0], (ordered[1:] + ordered[:-1]) / 2, [(ordered[-1] + 1) / 2]])
+        above = np.append(ordered[1:], max(1.0, np.nextafter(ordered[-1], 2)))  # a score of 1 can be left uncalled too
+        between = (ordered + above) / 2
+        places = np.concatenate([[0.0], np.where(between > ordered, between, above)])
         caught = len(scores[is_positive]) - np.searchsorted(np.sort(scores[is_positive]), places)
         cleared = np.searchsorted(np.sort(scores[~is_positive]), places)
         n, m = int(is_positive.sum()), int((~is_positive).sum())

@@ -113,3 +113,16 @@ def test_few_positives_are_all_called():
     assert (scores[scores > 0.5] >= threshold).all()
     with pytest.raises(ConfigError, match="of one class"):
         OperatingPoint("youden").threshold(scores, np.ones(9, dtype=bool))
+
+
+@pytest.mark.parametrize("highest", [1.0, np.nextafter(1, 0)])
+def test_a_negative_of_the_highest_score_can_be_left_uncalled(highest):
+    scores, truth = np.array([0.2, 0.4, highest]), np.array([True, False, False])
+    threshold = OperatingPoint("specificity", 0.9).threshold(scores, truth)
+    assert threshold > highest
+
+
+def test_a_place_between_two_neighbouring_numbers_parts_them():
+    low = np.nextafter(0.5, 0)
+    threshold = OperatingPoint("youden").threshold(np.array([low, 0.5]), np.array([False, True]))
+    assert low < threshold <= 0.5
