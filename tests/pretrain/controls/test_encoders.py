@@ -77,7 +77,7 @@ def test_untrained_is_what_the_trial_starts_from(config, data):
     seed = train.trial_seed(config.seed, data.fold.name, 1)
     rows, _ = validation_split(data.train.section, config.split, seed=seed)
     torch.manual_seed(seed)
-    start = train._build(data, config, rows, np.zeros(len(rows), dtype=np.int64)).encoder.state_dict()
+    start = train._build(data, config, rows, np.zeros(len(rows), dtype=np.int64), None).encoder.state_dict()
     found = untrained(data, config, trial=1).state_dict()
     assert start.keys() == found.keys()
     assert all(torch.equal(start[name], found[name]) for name in start)
