@@ -102,11 +102,8 @@ class BagSet:
         path = self.paths[bag]
         if not is_own_file(path):
             return open_features(path).read().features[tiles]
-        try:
-            with open_h5(path) as file:
-                rows: np.ndarray = file["features"][tiles]
-        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
-            raise DataError(f"{path}: cannot be read any more ({error}); run again once it is there") from None
+        with open_h5(path, what="cannot be read any more", remedy="run again once it is there") as file:
+            rows: np.ndarray = file["features"][tiles]
         if not np.isfinite(rows).all():
             raise DataError(f"{path}: its rows hold NaN or infinity now; encode it again, and run again")
         return rows

@@ -55,7 +55,8 @@ def derive(
     """
     embeddings = encoder(torch.from_numpy(features)).numpy()
     if export == "whitened":
-        return DerivedEncoder(encoder, whitened(embeddings, width=encoder.embed_dim)).eval()
+        asked_by = f"export {export}", "model.exports=[]"
+        return DerivedEncoder(encoder, whitened(embeddings, width=encoder.embed_dim, asked_by=asked_by)).eval()
     head, kept = standardised(embeddings), standardised(features)
     share = (features.shape[1] / embeddings.shape[1]) ** 0.5
     return DerivedEncoder(encoder, LinearEncoder(share * head.weight, mean=head.mean), kept).eval()

@@ -18,7 +18,12 @@ def standardised(features: Float32[np.ndarray, "spot feature"]) -> LinearEncoder
     return linear(np.diag(np.where(scaler.var_ > 0, 1 / scaler.scale_, 0.0)), mean=scaler.mean_)
 
 
-def whitened(features: Float32[np.ndarray, "spot feature"], *, width: int) -> LinearEncoder:
+def whitened(
+    features: Float32[np.ndarray, "spot feature"],
+    *,
+    width: int,
+    asked_by: tuple[str, str] = ("control pca", "controls=none"),
+) -> LinearEncoder:
     """Principal components of the standardised features, each of variance 1 over the spots.
 
     Components that vary less than a millionth of the first are left out: rounding, made large.
@@ -26,14 +31,16 @@ def whitened(features: Float32[np.ndarray, "spot feature"], *, width: int) -> Li
     Args:
         features: of the training spots.
         width: components at most; there are no more than features, or than spots less one.
+        asked_by: what they are for and the setting that leaves it out, as the message says.
 
     Raises:
         DataError: the features of all spots are the same.
     """
     if not np.ptp(features, axis=0).any():
         raise DataError(
-            f"control pca: the features of all {len(features)} training spots are the same, so they have no principal "
-            "component; look at the images (`encode_sections` drew where the spots lie), or set controls=none"
+            f"{asked_by[0]}: the features of all {len(features)} training spots are the same, so they have no "
+            "principal component; look at the images (`encode_sections` drew where the spots lie), or set "
+            f"{asked_by[1]}"
         )
     first = standardised(features)
     scale = first.weight.double().numpy()

@@ -20,7 +20,8 @@ DOUBTFUL_SHARE = 0.2
 """Of the units, beyond which the page warns."""
 _FEW_PATIENTS = 12
 NOT_KNOWN = (
-    "whether some of these trained the classifier is not known here: its directory names no slide and no patient"
+    "whether some of these trained the classifier is not known here: its directory names no slide and no patient, and "
+    "the run that made it, with its label table, is not beside it"
 )
 
 
@@ -51,7 +52,8 @@ def warned(scores: Scores, *, n_rows: int, n_patients: int, doubtful: np.ndarray
 def trained_on(classifier: Classifier, names: Sequence[str], table: Path | None) -> str | None:
     """Which of these units, or of their patients, trained the classifier, in words; empty: none did.
 
-    None where it is not known: a directory away from its run names no slide and no patient.
+    None where it is not known: a directory away from its run names no slide and no patient, nor does a run whose label
+    table is gone name patients.
 
     Args:
         classifier: that scored them.
@@ -64,9 +66,12 @@ def trained_on(classifier: Classifier, names: Sequence[str], table: Path | None)
     with csv_table(run / "predictions.csv", absent="no such file") as predictions:
         own = list(dict.fromkeys(row[predictions.columns[2]] for _, row in predictions.rows))
     slides = list(match_names(names, own))
-    patients = sorted(_patients(_training_table(run), own) & _patients(_table(table), names))
+    training = _training_table(run)
+    patients = sorted(_patients(training, own) & _patients(_table(table), names))
     told = [f"{len(slides)} of {len(names)} (first: {some(slides, 1)})"] if slides else []
     told += [f"{len(patients)} of their patients (first: {some(patients, 1)})"] if patients else []
+    if not told and training is None:
+        return None
     return f"{' and '.join(told)} trained the classifier: what it scores of these is no external result" if told else ""
 
 

@@ -244,6 +244,16 @@ def test_bag_set_refuses_nan_that_came_after_it_was_read(slides):
         bags.load(3, np.array([1, 4]))
 
 
+def test_bag_set_says_what_to_do_where_rows_are_gone_while_it_trains(slides):
+    folder, labels = slides
+    bags, tiles = open_bags(folder, labels, memory_limit_bytes=0), np.array([1, 4])
+    bags.load(3)
+    with h5py.File(folder / "s3.h5", "r+") as file:
+        del file["features"]
+    with pytest.raises(DataError, match=r"s3\.h5: cannot be read any more \(.*run again once it is there"):
+        bags.load(3, tiles)
+
+
 def test_open_bags_take_level0_tiles_of_slides_scanned_at_other_resolutions(slides, write_slide, caplog):
     folder, labels = slides
     write_slide(folder, "s2", np.ones((3, 8)), mpp_um_per_px=0.25)

@@ -46,6 +46,11 @@ def test_whitened_embeddings_are_uncorrelated_and_a_linear_map_of_the_plain_ones
     assert np.abs(left).max() < 0.02
 
 
+def test_embeddings_that_do_not_vary_are_not_whitened_and_the_message_names_the_export(encoder):
+    with pytest.raises(DataError, match=r"export whitened: the features of all 5 .*set model\.exports=\[\]"):
+        derive(encoder, np.ones((5, 6), dtype=np.float32), "whitened")
+
+
 def test_a_run_writes_them_beside_its_encoders_and_its_controls_of_the_same_numbers(config, tmp_path):
     settings = config.model_copy(
         update={
