@@ -1,6 +1,6 @@
 """How long the viewer takes to show a slide of 12,000 px that has no levels: at its first opening and at later ones.
 
-python benchmarks/viewer_first_picture.py --slides /work/shared/data/slides
+python benchmarks/viewer_first_picture.py --slides DATA/slides
 
 The slide is a plain TIFF (tiles of 256 px, JPEG, no levels) of real tissue: CMU-1-Small-Region, laid side by side. Each
 opening has a server and a browser page of its own. The clock runs from the page's navigation to the first frame whose

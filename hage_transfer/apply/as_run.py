@@ -24,7 +24,7 @@ Truth = Mapping[str, Mapping[str, Any]]
 
 
 def write_as_run(
-    out: Path, classifier: Classifier, scored: Scored, files: Mapping[str, Path], how: How, *, truth: Truth | None
+    out: Path, classifier: Classifier, scored: Scored, files: Mapping[str, Path], how: How, *, truth: Truth
 ) -> None:
     """Writes the folder: config, weights, and every model's probability of every slide as a prediction.
 
@@ -34,14 +34,14 @@ def write_as_run(
         scored: slides, by every model.
         files: feature file of each.
         how: they were scored.
-        truth: of a target beyond classes, where the caller's table has it: columns of each slide, ``label`` first.
+        truth: columns of a slide, ``label`` first, of a target beyond classes that the caller's table has; else {}.
     """
     run = out / AS_RUN
     shutil.rmtree(run / MODELS, ignore_errors=True)
     shutil.copytree(classifier.folder / (FINAL if how.final else MODELS), run / MODELS / classifier.source)
     labels, groups = _labels(scored.names, how.table)
-    labels |= {name: str(of_slide["label"]) for name, of_slide in (truth or {}).items()}
-    more = list(dict.fromkeys(column for of_slide in (truth or {}).values() for column in of_slide))[1:]
+    labels |= {name: str(of_slide["label"]) for name, of_slide in truth.items()}
+    more = list(dict.fromkeys(column for of_slide in truth.values() for column in of_slide))[1:]
     table = run / "labels.csv"
     rows = [{"slide": name, "label": labels[name], "group": groups[name]} for name in scored.names]
     write_csv(table, ["slide", "label", "group"], rows)
@@ -57,7 +57,7 @@ def write_as_run(
                 "slide": name,
                 "fold": fold,
                 "label": labels[name],
-                **{column: (truth or {}).get(name, {}).get(column, "") for column in more},
+                **{column: truth.get(name, {}).get(column, "") for column in more},
                 **({} if classifier.target else {"predicted": classifier.classes[int(of_model[unit].argmax())]}),
                 **dict(zip(shown, of_model[unit].round(9).tolist(), strict=True)),
             }

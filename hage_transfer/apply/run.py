@@ -115,7 +115,7 @@ def apply_classifier(
         scores = Scores.read(out.path)
         cohort = None if wanted.labels is None else _with_truth(scores, classifier, wanted.labels)
         if classifier.task == "mil":
-            truth = cohort.truth() if isinstance(cohort, ValueCohort) else None
+            truth = cohort.truth() if isinstance(cohort, ValueCohort) else {}
             write_as_run(out.path, classifier, scored, inputs.files, how, truth=truth)
     leave(out.path / LOCKS)
     if cohort is not None:

@@ -23,8 +23,7 @@ def mil(
     """Compare slide feature sources with AB-MIL on the same folds and seeds."""
     results = ht.mil(**run, shard=shard, null=null, controls=controls)
     console = printed.console()
-    if not results.records:  # a part of a job array
-        console.print(repr(results))
+    if printed.is_part(results, console):
         return
     show_table(results, console)
     show_quoted(results.meta["quoted"], console)

@@ -34,8 +34,7 @@ def pretrain(
     given = run | {"methods": methods, "variants": variants, "controls": controls}
     results = ht.pretrain(**given, shard=shard, engine=engine, address=address)
     console = printed.console()
-    if not results.records:  # a part of a job array
-        console.print(repr(results))
+    if printed.is_part(results, console):
         return
     show_gene_table(results, console)
     show_paired_differences(results, console)

@@ -2,10 +2,14 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from hage_transfer.door.run_results import RunResults
 
 _WIDE = 10_000
 """Columns of a log or a pipe: a table takes those that it needs."""
@@ -23,6 +27,13 @@ def table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def is_part(results: "RunResults", console: Console) -> bool:
+    """Whether this is but a task of a job array, whose part has no numbers; says what it did."""
+    if not results.records:
+        console.print(repr(results))
+    return not results.records
 
 
 def log_handler() -> logging.Handler:

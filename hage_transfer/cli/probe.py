@@ -28,8 +28,7 @@ def probe(
     """Compare patch feature sources with the linear probe on the same folds and seeds."""
     results = ht.probe(**run, select=select, shard=shard, null=null, controls=controls)
     console = printed.console()
-    if not results.records:  # a part of a job array
-        console.print(repr(results))
+    if printed.is_part(results, console):
         return
     show_table(results, console)
     show_cross_checks(results, console)

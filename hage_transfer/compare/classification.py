@@ -90,7 +90,7 @@ def calibration_error(
     >>> round(calibration_error(np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]])), 3)
     0.1
     """
-    return _gap(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1))
+    return binary_calibration_error(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1))
 
 
 def binary_calibration_error(truth: Bool[np.ndarray, " row"], probabilities: Float[np.ndarray, " row"]) -> float | None:
@@ -99,13 +99,9 @@ def binary_calibration_error(truth: Bool[np.ndarray, " row"], probabilities: Flo
     >>> round(binary_calibration_error(np.array([False, True]), np.array([0.1, 0.9])), 3)
     0.1
     """
-    return _gap(truth, probabilities)
-
-
-def _gap(right: Bool[np.ndarray, " row"], said: Float[np.ndarray, " row"]) -> float | None:
-    confidence = said.astype(np.float64).clip(0, 1)
-    bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), confidence, side="right")
-    return finite(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(right))
+    said = probabilities.astype(np.float64).clip(0, 1)
+    bins = np.searchsorted(np.linspace(0, 1, CALIBRATION_BINS + 1), said, side="right")
+    return finite(np.abs(np.bincount(bins, weights=truth - said)).sum() / len(truth))
 
 
 def per_class_rows(
