@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 from hage_transfer.cli.main import run
 from hage_transfer.data.feature_journal import FeatureJournal
 from hage_transfer.running import items
+from hage_transfer.running.run_directory import alone_in
 
 HAGE = [sys.executable, "-c", "from hage_transfer.cli.main import main; main()"]
 TIMES = re.compile(r'"(seconds|time)": [0-9.e+-]+')
@@ -32,11 +34,16 @@ def test_two_commands_with_one_out_end_alike(bench):
     command = ["probe", "probe.yaml", *CPU, "--set", "split.folds=2", "--set", "features=OUT features", "--out", "OUT"]
     log, alone, both = bench.root / "log", bench.root / "alone", bench.root / "both"
     assert start(command, alone, log).wait(timeout=300) == 0, log.read_text()
-    two = [start(command, both, bench.root / f"log{number}") for number in range(2)]
+    logs = [bench.root / f"log{number}" for number in range(2)]
+    with alone_in(both):  # until both are there, however fast one is
+        two = [start(command, both, one) for one in logs]
+        end = time.monotonic() + 300
+        while not all("waiting for it to end" in one.read_text() for one in logs) and time.monotonic() < end:
+            time.sleep(0.1)
     codes = [one.wait(timeout=300) for one in two]
-    told = "".join((bench.root / f"log{number}").read_text() for number in range(2))
+    told = "".join(one.read_text() for one in logs)
     assert codes == [0, 0], told
-    assert "waiting for it to end" in told
+    assert told.count("waiting for it to end") >= 2
     assert results(both) == results(alone)
     assert {str(path.relative_to(both)) for path in both.rglob("*")} >= {"results.json", "log.txt"}
     assert not (both / "locks").exists()
