@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,20 +9,18 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.data.feature_file import FeatureMeta, read_features, read_header
-from hage_transfer.data.feature_layouts import OPTIONS, find_feature_files, is_own_file, open_features, unknown_facts
+from hage_transfer.data.feature_file import FeatureMeta, read_features
+from hage_transfer.data.feature_layouts import find_feature_files, is_own_file, open_features
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.mil.bag_headers import Note, check_alike, read_bag_header, scale_notes, unknown_notes
 from hage_transfer.running.file_stamp import written
 from hage_transfer.slide_names import match_names
 
 log = logging.getLogger(__name__)
 
 MEMORY_LIMIT_BYTES = 1 << 30
-Note = tuple[int, str]
-"""Level and message for the log."""
-_SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 
 
 @dataclass(kw_only=True)
@@ -212,8 +209,8 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
     headers = [read_bag_header(path) for path in paths]
     metas, shapes = [header.meta for header in headers], [header.shape for header in headers]
     for path, header in zip(paths, headers, strict=True):
-        _check_alike(path, header, paths[0], headers[0])
-    notes = [*_unknown_notes(folder, metas[0]), *_scale_notes(folder, metas)]
+        check_alike(path, header, paths[0], headers[0])
+    notes = [*unknown_notes(folder, metas[0]), *scale_notes(folder, metas)]
     if unlabelled:
         notes.insert(0, (logging.INFO, f"{folder}: {unlabelled} feature files have no label and are left out"))
     if other:
@@ -235,81 +232,3 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
 
 def _same_places(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is None or other is None or np.array_equal(one, other)
-
-
-@dataclass(frozen=True)
-class BagHeader:
-    """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it."""
-
-    meta: FeatureMeta
-    shape: tuple[int, int]
-    magnification: float | None = None
-
-
-def read_bag_header(path: Path) -> BagHeader:
-    """What a feature file of any layout says of itself; errors as ``open_features``."""
-    if is_own_file(path):
-        meta, shape = read_header(path)
-        if meta.mpp_um_per_px is not None:
-            return BagHeader(meta, shape)
-    source = open_features(path)
-    return BagHeader(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
-
-
-def _unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
-    unknown = [name for name in ("encoder", "encoder_licence") if name in unknown_facts(meta)]
-    if not unknown:
-        return []
-    ways = ", ".join(OPTIONS[name] for name in unknown)
-    note = f"{folder}: the files do not record {', '.join(unknown)}; one encoder is taken on trust"
-    return [(logging.WARNING, f"{note} (`convert` records it: {ways})")]
-
-
-def _scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
-    known = [meta.mpp_um_per_px for meta in metas if meta.mpp_um_per_px is not None]
-    if not known or max(known) <= 1.05 * min(known):
-        return []
-    note = f"{folder}: tiles of {metas[0].patch_size_level0_px} level-0 px are at {min(known):.3g} to {max(known):.3g}"
-    remedy = "for one resolution set data.mpp_um_per_px and data.tile_level0_px=null"
-    return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
-
-
-def _same_scale(header: BagHeader, first: BagHeader) -> bool:
-    """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's.
-
-    TRIDENT's tiles are of one magnification, and of more level-0 pixels where the slide was scanned at a higher one.
-    """
-    meta, wanted = header.meta, first.meta
-    if meta.mpp_um_per_px is not None and wanted.mpp_um_per_px is not None:
-        if math.isclose(meta.mpp_um_per_px, wanted.mpp_um_per_px, rel_tol=1e-6):
-            return True
-    elif header.magnification is not None and first.magnification is not None:
-        return header.magnification == first.magnification
-    unscaled = meta.mpp_um_per_px is None and wanted.mpp_um_per_px is None
-    unscaled = unscaled or meta.patch_size_px == meta.patch_size_level0_px
-    return unscaled and meta.patch_size_level0_px == wanted.patch_size_level0_px
-
-
-def _check_alike(path: Path, header: BagHeader, first_path: Path, first: BagHeader) -> None:
-    """Refuses a bag that was not made as the first was; config_sha256 also covers the slide, so it may differ."""
-    if header.shape[1] != first.shape[1]:
-        raise DataError(
-            f"{path}: features have width {header.shape[1]}, those of {first_path.name} {first.shape[1]}; encode them "
-            "alike"
-        )
-    facts, wanted = _facts(header), _facts(first)
-    if _same_scale(header, first):
-        facts = {name: value for name, value in facts.items() if name not in _SCALES}
-    for name, met in facts.items():
-        if met != wanted[name]:
-            raise DataError(
-                f"{path}: {name} is {str(met)[:40] or 'empty'}, that of {first_path.name} is "
-                f"{str(wanted[name])[:40] or 'empty'}; bags of one source are encoded alike: encode them again"
-            )
-
-
-def _facts(header: BagHeader) -> dict[str, object]:
-    """What bags of one source have in common; the last three (``_SCALES``) only where they are not of one scale."""
-    names = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
-    found = {name: getattr(header.meta, name) for name in (*names, "mpp_um_per_px", "patch_size_level0_px")}
-    return found | {"target_magnification": header.magnification}

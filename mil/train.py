@@ -22,10 +22,9 @@ from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.criterion import ClassCriterion, Criterion, TargetCriterion
 from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
 from hage_transfer.mil.fold_stack import FoldStack
-from hage_transfer.mil.models import BagClassifier, build_model
+from hage_transfer.mil.new_stack import class_weights, new_stack
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
-from hage_transfer.mil.scaling import fold_moments
 from hage_transfer.mil.stream import stream
 from hage_transfer.running.ticks import share_of_epochs, tick
 from hage_transfer.targets.base import Target
@@ -130,13 +129,14 @@ def train_folds(
                 f"fold {number} has no slide to train on; fewer folds (split.folds) or less validation "
                 "(train.validation)"
             )
-    stack = _new_stack(bags, folds, n_classes, model, options, seed=seed, device=device, positive=positive, own=own)
+    rows = [fold.train for fold in folds]
+    stack = new_stack(bags, rows, n_classes, model, options, seed=seed, device=device, positive=positive, own=own)
     criterion: Criterion
     if target is None or values is None:
-        weights = torch.stack([_class_weights(labels[fold.train], n_classes, options) for fold in folds])
+        weights = torch.stack([class_weights(labels[train], n_classes, how=options.class_weights) for train in rows])
         criterion = ClassCriterion(labels, weights)
     else:
-        criterion = TargetCriterion(target, values, [fold.train for fold in folds], device=device)
+        criterion = TargetCriterion(target, values, rows, device=device)
     stack.memory = criterion.memory
     file = ProgressFile(progress_path, every_s=options.checkpoint_s)
     progress = file.restore(stack)
@@ -161,7 +161,6 @@ def train_folds(
     best = tuple(one.best_epoch if one.best else one.epochs - 1 for one in progress.folds)
     trained = TrainedFolds(stack, tuple(one.epochs for one in progress.folds), best, device, criterion)
     if target is not None and target.looks_around:
-        rows = [fold.train for fold in folds]
         found = trained.outputs(bags, rows)
         criterion.settle(lambda fold: (rows[fold], found[fold]))
     return trained
@@ -287,49 +286,6 @@ class _Training:
         }
 
 
-def _new_stack(
-    bags: BagSet,
-    folds: Sequence[FoldBags],
-    n_classes: int,
-    model: MilModelSettings,
-    options: MilTrainSettings,
-    *,
-    seed: int,
-    device: str,
-    positive: int | None,
-    own: MakeClassifier | None,
-) -> FoldStack:
-    training = np.zeros((len(folds), len(bags)), dtype=bool)
-    for number, fold in enumerate(folds):
-        training[number, fold.train] = True
-    if options.standardise:
-        mean, std = fold_moments(bags, training)
-    else:
-        mean, std = torch.zeros(len(folds), bags.feature_dim), torch.ones(len(folds), bags.feature_dim)
-    networks = [_new_model(bags.feature_dim, n_classes, model, seed=seed, positive=positive, own=own) for _ in folds]
-    return FoldStack(
-        networks,
-        mean.to(device),
-        std.to(device),
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-    )
-
-
-def _new_model(
-    feature_dim: int,
-    n_classes: int,
-    model: MilModelSettings,
-    *,
-    seed: int,
-    positive: int | None,
-    own: MakeClassifier | None,
-) -> BagClassifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_model(feature_dim=feature_dim, n_classes=n_classes, own=own, **model.sizes(positive=positive))
-
-
 def _wanted(rows: Sequence[Int[np.ndarray, " rows"]], folds: Sequence[int]) -> dict[int, list[int]]:
     """Which of some folds want each bag."""
     wanted: dict[int, list[int]] = {}
@@ -337,11 +293,3 @@ def _wanted(rows: Sequence[Int[np.ndarray, " rows"]], folds: Sequence[int]) -> d
         for bag in rows[fold].tolist():
             wanted.setdefault(bag, []).append(fold)
     return wanted
-
-
-def _class_weights(labels: np.ndarray, n_classes: int, options: MilTrainSettings) -> Float[Tensor, " class"]:
-    """``balanced``: a class with half the mean number of bags counts twice; their mean over the bags is 1."""
-    if options.class_weights == "none":
-        return torch.ones(n_classes)
-    counts = np.bincount(labels, minlength=n_classes)
-    return torch.from_numpy(len(labels) / (n_classes * np.maximum(counts, 1))).float()

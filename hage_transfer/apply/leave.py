@@ -26,7 +26,7 @@ from hage_transfer.data.feature_layouts import find_feature_files
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.encode.sources import Origin, source_origins
 from hage_transfer.errors import InputError, reason
-from hage_transfer.mil.bags import BagHeader, read_bag_header
+from hage_transfer.mil.bag_headers import BagHeader, read_bag_header
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.models.checkpoint import encoder_sha256

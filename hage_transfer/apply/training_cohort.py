@@ -19,7 +19,8 @@ from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.patches import find_images
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.errors import InputError, reason
-from hage_transfer.mil.bags import open_bags, read_bag_header
+from hage_transfer.mil.bag_headers import read_bag_header
+from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.rows import open_rows

@@ -1,0 +1,95 @@
+"""What feature files say of themselves, and whether those of one source go together."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hage_transfer.data.feature_file import FeatureMeta, read_header
+from hage_transfer.data.feature_layouts import OPTIONS, is_own_file, open_features, unknown_facts
+from hage_transfer.errors import DataError
+
+Note = tuple[int, str]
+"""Level and message for the log."""
+_SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
+
+
+@dataclass(frozen=True)
+class BagHeader:
+    """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it."""
+
+    meta: FeatureMeta
+    shape: tuple[int, int]
+    magnification: float | None = None
+
+
+def read_bag_header(path: Path) -> BagHeader:
+    """What a feature file of any layout says of itself; errors as ``open_features``."""
+    if is_own_file(path):
+        meta, shape = read_header(path)
+        if meta.mpp_um_per_px is not None:
+            return BagHeader(meta, shape)
+    source = open_features(path)
+    return BagHeader(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
+
+
+def unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
+    """What the files do not say of their encoder."""
+    unknown = [name for name in ("encoder", "encoder_licence") if name in unknown_facts(meta)]
+    if not unknown:
+        return []
+    ways = ", ".join(OPTIONS[name] for name in unknown)
+    note = f"{folder}: the files do not record {', '.join(unknown)}; one encoder is taken on trust"
+    return [(logging.WARNING, f"{note} (`convert` records it: {ways})")]
+
+
+def scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
+    """Whether tiles are at several resolutions."""
+    known = [meta.mpp_um_per_px for meta in metas if meta.mpp_um_per_px is not None]
+    if not known or max(known) <= 1.05 * min(known):
+        return []
+    note = f"{folder}: tiles of {metas[0].patch_size_level0_px} level-0 px are at {min(known):.3g} to {max(known):.3g}"
+    remedy = "for one resolution set data.mpp_um_per_px and data.tile_level0_px=null"
+    return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
+
+
+def _same_scale(header: BagHeader, first: BagHeader) -> bool:
+    """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's.
+
+    TRIDENT's tiles are of one magnification, and of more level-0 pixels where the slide was scanned at a higher one.
+    """
+    meta, wanted = header.meta, first.meta
+    if meta.mpp_um_per_px is not None and wanted.mpp_um_per_px is not None:
+        if math.isclose(meta.mpp_um_per_px, wanted.mpp_um_per_px, rel_tol=1e-6):
+            return True
+    elif header.magnification is not None and first.magnification is not None:
+        return header.magnification == first.magnification
+    unscaled = meta.mpp_um_per_px is None and wanted.mpp_um_per_px is None
+    unscaled = unscaled or meta.patch_size_px == meta.patch_size_level0_px
+    return unscaled and meta.patch_size_level0_px == wanted.patch_size_level0_px
+
+
+def check_alike(path: Path, header: BagHeader, first_path: Path, first: BagHeader) -> None:
+    """Refuses a bag that was not made as the first was; config_sha256 also covers the slide, so it may differ."""
+    if header.shape[1] != first.shape[1]:
+        raise DataError(
+            f"{path}: features have width {header.shape[1]}, those of {first_path.name} {first.shape[1]}; encode them "
+            "alike"
+        )
+    facts, wanted = _facts(header), _facts(first)
+    if _same_scale(header, first):
+        facts = {name: value for name, value in facts.items() if name not in _SCALES}
+    for name, met in facts.items():
+        if met != wanted[name]:
+            raise DataError(
+                f"{path}: {name} is {str(met)[:40] or 'empty'}, that of {first_path.name} is "
+                f"{str(wanted[name])[:40] or 'empty'}; bags of one source are encoded alike: encode them again"
+            )
+
+
+def _facts(header: BagHeader) -> dict[str, object]:
+    """What bags of one source have in common; the last three (``_SCALES``) only where they are not of one scale."""
+    names = "encoder", "encoder_sha256", "frozen_encoder", "patch_size_px", "precision", "views", "surround"
+    found = {name: getattr(header.meta, name) for name in (*names, "mpp_um_per_px", "patch_size_level0_px")}
+    return found | {"target_magnification": header.magnification}
