@@ -140,7 +140,7 @@ def _backward_in_chunks(
 def _chosen(folds: Folds, rows: Tensor, places: Tensor, dropout: Dropout) -> Tensor:
     """Some tiles of each fold behind its first layer: few, so every fold computes those of all."""
     every = places.flatten()
-    kept = dropout.kept(every.cpu(), rows.device)
+    kept = dropout.kept(every, rows.device)
     tiles = folds.model.hidden(folds.weights, SharedTiles(rows[every], folds.mean, folds.std), kept)
     return tiles.at(torch.arange(len(every), device=rows.device).view_as(places))
 

@@ -65,8 +65,10 @@ class Dropout:
     def kept(
         self, places: slice | Int[Tensor, " chosen"], device: torch.device
     ) -> dict[str, Float[Tensor, "chosen width"]]:
-        """Factors of some tiles' units: 0, or 1 / (share kept)."""
-        return {name: mask[places].to(device).float().div_(self.share_kept) for name, mask in self.masks.items()}
+        """Factors of some tiles' units: 0, or 1 / (share kept). Places of the device are looked up there."""
+        is_there = isinstance(places, Tensor) and places.device == device
+        masks = {name: mask.to(device)[places] if is_there else mask[places] for name, mask in self.masks.items()}
+        return {name: mask.to(device).float().div_(self.share_kept) for name, mask in masks.items()}
 
 
 @contextmanager

@@ -277,11 +277,11 @@ class _Training:
         for bag, tiles, coords in stream(
             self.bags, sorted(wanted), device=self.device, with_coords=self.stack.needs_coords
         ):
-            logits = self.stack.logits(wanted[bag], tiles, coords).cpu()
+            logits = self.stack.logits(wanted[bag], tiles, coords)
             for fold, own in zip(wanted[bag], logits, strict=True):
                 outputs.setdefault(fold, []).append(own)
         return {
-            fold: self.criterion.of_set(fold, sorted(self.folds[fold].validation.tolist()), torch.stack(found))
+            fold: self.criterion.of_set(fold, sorted(self.folds[fold].validation.tolist()), torch.stack(found).cpu())
             for fold, found in outputs.items()
         }
 

@@ -55,7 +55,7 @@ class CentroidBank(nn.Module):
         live = torch.cat([image, expression], dim=1)
         sums = self.sums.index_add(0, clusters, live - self.rows[spots])
         counts = self.counts.index_add(0, clusters, (~self.seen[spots]).to(self.counts.dtype))
-        there = counts > 0
+        there = (counts > 0).nonzero().flatten()
         means = sums[there] / counts[there, None]
         return means[:, : self.embed_dim], means[:, self.embed_dim :]
 

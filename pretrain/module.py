@@ -88,7 +88,8 @@ class HageModule(lightning.LightningModule):
         """The terms of Eq. 3, unweighted, and beside the contrastive ones their value at chance."""
         image, expression, predicted, batch = embedded
         if self.bank is None:
-            centres = centroids(image, batch.cluster), centroids(expression, batch.cluster)
+            both = centroids(torch.cat([image, expression], dim=1), batch.cluster)
+            centres = both.tensor_split([image.shape[1]], dim=1)
         else:
             centres = self.bank(batch.spot, image, expression)
             self.bank.store(batch.spot, image, expression)
@@ -101,8 +102,8 @@ class HageModule(lightning.LightningModule):
             "clip_local": clip_loss(image, expression, temperature=self.loss.temperature),
             "clip_global": clip_loss(*centres, temperature=self.loss.temperature),
             "pcc": pcc,
-            "clip_local_chance": image.new_tensor(math.log(len(image))),
-            "clip_global_chance": image.new_tensor(math.log(len(centres[0]))),
+            "clip_local_chance": image.new_full((), math.log(len(image))),
+            "clip_global_chance": image.new_full((), math.log(len(centres[0]))),
         }
 
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
@@ -124,7 +125,7 @@ class HageModule(lightning.LightningModule):
         values = n_spots * torch.stack([value.detach() for value in terms.values()])
         self._sums, self._n_spots = self._sums + values, self._n_spots + n_spots
         if self.trainer.is_last_batch:
-            means = (self._sums / self._n_spots).tolist()
+            means = self._sums / self._n_spots  # on the device: they are asked for once the epoch is over
             self.log_dict({f"train/{name}": mean for name, mean in zip(terms, means, strict=True)}, batch_size=1)
 
     def on_train_epoch_start(self) -> None:

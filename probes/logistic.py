@@ -131,13 +131,15 @@ class _Objective:
     def __call__(self, points: Mapping[int, Tensor]) -> dict[int, ValueAndSlope]:
         folds = sorted(points)  # whichever search asked first: the same sums every time
         weights, biases = self.for_raw_rows(folds, torch.stack([points[fold] for fold in folds]))
-        value = torch.zeros(len(folds), dtype=torch.float64)
-        of_rows = torch.zeros(weights.shape, dtype=torch.float64)
-        of_biases = torch.zeros(biases.shape, dtype=torch.float64)
+        home = "cpu" if self._shift.device.type == "mps" else self._shift.device  # mps has no float64
+        shapes = (len(folds),), weights.shape, biases.shape
+        totals = [torch.zeros(shape, dtype=torch.float64, device=home) for shape in shapes]
         for place, chunk in self._features.chunks(size=CHUNK_ROWS):
             parts = self._chunk(chunk.to(self._shift.device) - self._shift, place, folds, weights, biases)
-            for total, part in zip((value, of_rows, of_biases), parts, strict=True):
-                total += part.cpu()
+            for total, part in zip(totals, parts, strict=True):
+                total += part.to(home)
+        flat = torch.cat([total.flatten() for total in totals]).cpu().split([total.numel() for total in totals])
+        value, of_rows, of_biases = (one.view(shape) for one, shape in zip(flat, shapes, strict=True))
         centred = of_rows - of_biases.unsqueeze(2) * self._mean[folds].unsqueeze(1)
         of_weights = centred / self._scale[folds].unsqueeze(1)
         return {

@@ -19,13 +19,14 @@ MAX_SECTION_SPOTS = 10_000
 
 
 class SpotBatch(NamedTuple):
-    """Spots with what they are taught by; ``scored`` are those that count, the others are context."""
+    """Spots with what they are taught by; ``scored`` are those that count, at ``places``, the others are context."""
 
     inputs: SpotInputs
     target: Float[Tensor, "spot gene"]
     counts: Float[Tensor, "spot gene"]
     section: Int[Tensor, " spot"]
     scored: Bool[Tensor, " spot"]
+    places: Int[Tensor, " chosen"]
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ class _Sections(Dataset[SpotBatch]):
 
     def __getitem__(self, index: int) -> SpotBatch:
         laid = self.laid[index]
+        scored = torch.from_numpy(self.chosen[laid.rows])
         return SpotBatch(
             laid.inputs(self.spots),
             torch.from_numpy(self.spots.target[laid.rows]),
             torch.from_numpy(self.spots.counts[laid.rows]),
             torch.from_numpy(self.spots.section[laid.rows]),
-            torch.from_numpy(self.chosen[laid.rows]),
+            scored,
+            scored.nonzero().flatten(),
         )
 
 
@@ -119,6 +122,7 @@ class _SpotDataset(Dataset[SpotBatch]):
             torch.from_numpy(self.spots.counts[rows]),
             torch.from_numpy(self.spots.section[rows]),
             torch.ones(len(rows), dtype=torch.bool),
+            torch.arange(len(rows)),
         )
 
 

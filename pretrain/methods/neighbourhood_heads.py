@@ -55,7 +55,7 @@ class TriplexStyle(HisToGene):
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Squared errors over the scored spots: fused, and of the views by themselves."""
         parts = self.tokens(batch.inputs)
-        scored, target = batch.scored, batch.target[batch.scored]
+        scored, target = batch.places, batch.target[batch.places]
         fused, share = self._fused(*parts)[scored], self.towards_fused
         views = [view(part.mean(1))[scored] for view, part in zip(self.views, parts, strict=True)]
         alone = [
@@ -110,7 +110,7 @@ class STPathStyle(HisToGene):
         """Squared error of the scored spots that were hidden."""
         hidden = self._drawn(batch.scored)
         added = torch.where(hidden[:, None], 0.0, self.shown(batch.target))
-        asked = hidden & batch.scored
+        asked = (hidden & batch.scored).nonzero().flatten()
         return {"mse": functional.mse_loss(self.head(self.encoder(*batch.inputs, added))[asked], batch.target[asked])}
 
     @staticmethod
@@ -118,8 +118,7 @@ class STPathStyle(HisToGene):
         """Spots to hide: half of the training spots to all of them, one at least, and all that do not train."""
         share = 0.5 + 0.5 * torch.rand(())
         hidden = ~scored | (torch.rand(len(scored)) < share).to(scored.device)
-        hidden[scored.nonzero()[0]] = True
-        return hidden
+        return hidden | (torch.arange(len(scored), device=scored.device) == scored.byte().argmax())
 
 
 def _method(name: str, head: type[HisToGene], title: str, reference: str) -> Method:

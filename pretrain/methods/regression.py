@@ -43,7 +43,7 @@ class ExpressionNetwork(nn.Module):
 
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Terms of the loss over the scored spots, already weighted; their sum is minimised."""
-        error = self(batch.inputs)[batch.scored] - batch.target[batch.scored]
+        error = self(batch.inputs)[batch.places] - batch.target[batch.places]
         return {"mse": error.square().mean()}
 
 
@@ -60,12 +60,12 @@ class RegressionModule(lightning.LightningModule):
         terms = self.network.losses(batch)
         loss = torch.stack(list(terms.values())).sum()
         logged = {f"train/{name}": value for name, value in {**terms, "total": loss}.items()}
-        self.log_dict(logged, on_epoch=True, on_step=False, batch_size=int(batch.scored.sum()))
+        self.log_dict(logged, on_epoch=True, on_step=False, batch_size=len(batch.places))
         return loss
 
     def validation_step(self, batch: SpotBatch, batch_index: int) -> None:
         """Gathers predictions of the scored spots."""
-        predicted, scored = self.network(batch.inputs), batch.scored
+        predicted, scored = self.network(batch.inputs), batch.places
         self._validation.append((predicted[scored], batch.target[scored], batch.section[scored]))
 
     def on_validation_epoch_end(self) -> None:

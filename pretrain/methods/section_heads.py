@@ -53,14 +53,14 @@ class Hist2STStyle(HisToGene):
 
     def losses(self, batch: SpotBatch) -> dict[str, Tensor]:
         """Squared error and weighted ZINB of the scored spots."""
-        spots, counts = self.encoder(*batch.inputs)[batch.scored], batch.counts[batch.scored]
+        spots, counts = self.encoder(*batch.inputs)[batch.places], batch.counts[batch.places]
         nll = zinb_nll(
             counts,
             mean=self.mean(spots).exp().clamp(1e-5, 1e6) * size_factors(counts),
             dispersion=functional.softplus(self.dispersion(spots)).clamp(1e-4, 1e4),
             dropout_logits=self.dropout_logits(spots),
         )
-        error = self.head(spots) - batch.target[batch.scored]
+        error = self.head(spots) - batch.target[batch.places]
         return {"mse": error.square().mean(), "zinb": self.zinb * nll.mean()}
 
 

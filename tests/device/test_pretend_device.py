@@ -7,6 +7,7 @@ import pytest
 import torch
 from feature_meta import feature_meta
 from pretend_device import DEVICE, MixedDevicesError, OnDevice, PretendDevice
+from pretend_training import accept_the_device, waits_of_steps
 
 from hage_transfer.data.feature_file import write_features
 from hage_transfer.data.labels import LabelTable
@@ -18,14 +19,14 @@ from hage_transfer.probes.class_mean import class_mean_probabilities
 from hage_transfer.probes.linear import train_probes
 from hage_transfer.probes.logistic import train_logistic
 from hage_transfer.probes.neighbours import neighbour_probabilities
+from hage_transfer.targets.fitting import FoldTargets
+from hage_transfer.targets.regression import Regression
+from hage_transfer.targets.survival import Cox
 
 
 @pytest.fixture(autouse=True)
 def fused_steps(monkeypatch):
-    """Adam asks a list of devices whether its fused step is there."""
-    asked = importlib.import_module("torch.optim.optimizer")
-    known = asked._get_fused_kernels_supported_devices
-    monkeypatch.setattr(asked, known.__name__, lambda: [*known(), DEVICE])
+    accept_the_device(monkeypatch)
 
 
 def test_the_device_takes_no_tensor_of_the_host():
@@ -80,6 +81,41 @@ def test_probes_give_on_the_device_what_they_give_on_the_cpu(rows, probe):
     np.testing.assert_allclose(there, probe(rows, "cpu"), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["classes", "regression", "survival"])
+def test_a_step_of_the_probe_waits_for_nothing(rows, kind):
+    features, labels, training = rows
+    target, width = None, 3
+    if kind != "classes":
+        values = np.stack([labels + 1.0, labels % 2], axis=1)[:, : 1 + (kind == "survival")]
+        target, width = Cox(horizons=()) if kind == "survival" else Regression(), 1
+    with PretendDevice() as device:
+        fitted = target and FoldTargets(target, values, [np.flatnonzero(fold) for fold in training], device=DEVICE)
+        with waits_of_steps(device) as steps:
+            train_probes(
+                features, labels, training, n_classes=width, epochs=2, batch_size=16, device=DEVICE, target=fitted
+            )
+    assert len(steps) == 8
+    assert steps[1:] == [[]] * 7  # the first comes after the moments of the features
+
+
+def test_an_evaluation_of_the_logistic_probe_waits_once(rows, monkeypatch):
+    module = importlib.import_module("hage_transfer.probes.logistic")
+    monkeypatch.setattr(module, "CHUNK_ROWS", 16)  # four chunks an evaluation
+    evaluations = []
+    with PretendDevice() as device:
+        evaluate = module._Objective.__call__
+
+        def counted(self, points):
+            before = len(device.waits)
+            found = evaluate(self, points)
+            evaluations.append(len(device.waits) - before)
+            return found
+
+        monkeypatch.setattr(module._Objective, "__call__", counted)
+        logistic(rows, DEVICE)
+    assert set(evaluations) == {1}
+
+
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bags")
@@ -109,8 +145,10 @@ def test_bag_classifiers_train_on_the_device_as_on_the_cpu(bags, change):
         )
         return trained.probabilities(made, [np.arange(12), np.arange(12)])
 
-    with PretendDevice():
+    with PretendDevice() as device, waits_of_steps(device) as steps:
         there = train(DEVICE)
+    at_epochs_end = sorted(map(len, steps))[-1]
+    assert sum(map(len, steps)) <= at_epochs_end <= len(folds), steps  # the validation losses, one wait a fold
     np.testing.assert_allclose(there, train("cpu"), atol=1e-6)
 
 

@@ -25,7 +25,18 @@ _INDEXED_BY_THE_HOST = {
     _aten._index_put_impl_.default,
 }
 _SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
-_TO_THE_HOST = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default, _aten.nonzero.default}
+_TO_THE_HOST = {
+    _aten._local_scalar_dense.default,
+    _aten._unique2.default,
+    _aten.equal.default,
+    _aten.is_nonzero.default,
+    _aten.masked_select.default,
+    _aten.nonzero.default,
+    _aten.repeat_interleave.Tensor,
+    _aten.unique_consecutive.default,
+    _aten.unique_dim.default,
+}
+"""Their result is a number of the host, or has a size that the host must know."""
 
 
 class MixedDevicesError(RuntimeError):
@@ -60,6 +71,9 @@ class OnDevice(torch.Tensor):
     def __repr__(self) -> str:  # type: ignore[override]
         return f"OnDevice({self.values!r})"
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec)
+
 
 class PretendDevice:
     """The device, while the context lasts.
@@ -87,6 +101,11 @@ class _Dispatch(TorchDispatchMode):
         self._told = told
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_inference_mode_enabled():  # there, operators that are made of others come whole
+            with self:
+                made = func.decompose(*args, **(kwargs or {}))
+            if made is not NotImplemented:
+                return made
         return _run(func, args, kwargs or {}, told=self._told)
 
 
@@ -99,6 +118,8 @@ class _Functions(TorchFunctionMode):
             del given["device"]
             made = func(*args, **given)
             return made if isinstance(made, OnDevice) else made.to(DEVICE)
+        if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
+            return args[0].cpu().tolist()
         if func == _SET_DATA and isinstance(args[0], OnDevice):
             args[0].values = args[1].values
             return None
@@ -115,7 +136,12 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], *, told: Callable[[str], 
     comes_back = func is _aten._to_copy.default and device is not None and not goes_there
     if func is not _aten._to_copy.default and func is not _aten.copy_.default:
         _refuse_mixed(func, args, leaves)
-    if comes_back or func in _TO_THE_HOST or (func is _aten.copy_.default and not isinstance(args[0], OnDevice)):
+    if (
+        comes_back
+        or func in _TO_THE_HOST
+        or (func is _aten.copy_.default and not isinstance(args[0], OnDevice))
+        or (func in _INDEXED_BY_THE_HOST and any(_is_mask(index) for index in args[1]))
+    ):
         told(str(func))
     if goes_there:
         kwargs = {**kwargs, "device": "cpu"}
@@ -148,6 +174,11 @@ def _refuse_mixed(func: Any, args: Any, leaves: list[torch.Tensor]) -> None:
     host = [leaf for leaf in leaves if not isinstance(leaf, OnDevice) and leaf.dim() > 0]
     if host and any(isinstance(leaf, OnDevice) for leaf in leaves):
         raise MixedDevicesError(f"{func}: a tensor of the host, {tuple(host[0].shape)}, beside tensors of the device")
+
+
+def _is_mask(index: torch.Tensor | None) -> bool:
+    """Whether it is one of the device, which is made a list of places of a size that the host must know."""
+    return isinstance(index, OnDevice) and index.dtype in (torch.bool, torch.uint8)
 
 
 def _ignore(_: str) -> None:
