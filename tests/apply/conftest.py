@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from feature_meta import feature_meta
+from huggingface_hub.utils import filter_repo_objects
 
 import hage_transfer as ht
 from hage_transfer.data.feature_file import write_features
+from hage_transfer.models import checkpoint, sharing
 
 WIDTH = 8
 
@@ -68,3 +70,41 @@ def write_bags():
 def bag_labels():
     """Labels of such bags, two of each patient."""
     return _bag_labels
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub that is a folder: uploads keep what their patterns allow, downloads are links as in the hub's cache."""
+    stored = tmp_path / "stored"
+
+    class Api:
+        def __init__(self, token: str) -> None: ...
+
+        def create_repo(self, repo_id, **_):
+            return f"https://hub/{repo_id}"
+
+        def repo_info(self, repo_id):
+            return type("Info", (), {"private": True})
+
+        def upload_folder(self, *, repo_id, folder_path, allow_patterns, **_):
+            every = [
+                path.relative_to(folder_path).as_posix() for path in Path(folder_path).rglob("*") if path.is_file()
+            ]
+            for name in filter_repo_objects(every, allow_patterns=allow_patterns):
+                place = stored / repo_id / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path(folder_path) / name, place)
+
+    def download(name, *, allow_patterns, **_):
+        snapshot = tmp_path / "cache" / name
+        every = [path.relative_to(stored / name).as_posix() for path in (stored / name).rglob("*") if path.is_file()]
+        for one in filter_repo_objects(every, allow_patterns=allow_patterns):
+            (snapshot / one).parent.mkdir(parents=True, exist_ok=True)
+            (snapshot / one).unlink(missing_ok=True)
+            (snapshot / one).symlink_to(stored / name / one)
+        return str(snapshot)
+
+    monkeypatch.setattr(sharing.huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(sharing.huggingface_hub, "get_token", lambda: "hf_x")
+    monkeypatch.setattr(checkpoint.huggingface_hub, "snapshot_download", download)
+    return stored

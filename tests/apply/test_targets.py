@@ -1,5 +1,6 @@
 """Classifier directories of targets beyond classes: applied to new units they score as the run's models do."""
 
+import json
 import shutil
 
 import numpy as np
@@ -19,6 +20,7 @@ from hage_transfer.cli.main import run as hage
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.mil.checkpoint import fold_models
 from hage_transfer.probes.checkpoint import read_probes
+from hage_transfer.targets.make import target_of
 from hage_transfer.viewer.run_kinds import read_contents
 
 KINDS = {**target_kinds.KINDS, "numbered": {"kind": "ordinal", "column": "number"}}
@@ -252,7 +254,7 @@ def test_an_interrupted_application_goes_on_to_the_same_bytes(tmp_path, cohorts,
 
 
 @pytest.mark.parametrize("kind", ["cox", "hazards", "regression", "ordinal", "multilabel"])
-def test_probes_of_targets_leave_directories_that_apply(tmp_path, cohorts, kind):
+def test_probes_of_targets_leave_directories_that_apply_here_and_from_the_hub(tmp_path, cohorts, kind, hub):
     config = {"features": cohorts / "old/patches", "target": KINDS[kind], "split": {"folds": 2}}
     train, sources = (
         {"min_steps": 50, "learning_rate": 0.02},
@@ -268,3 +270,38 @@ def test_probes_of_targets_leave_directories_that_apply(tmp_path, cohorts, kind)
     np.testing.assert_allclose(scores.frame()[names].to_numpy(), wanted, rtol=2e-5, atol=1e-6)
     main = ht.read_results(tmp_path / "new").meta["intervals"][0]
     assert main["low"] < main["value"] < main["high"]
+    _comes_back(hub, alone, given, tmp_path)
+
+
+def _comes_back(hub, alone, given, tmp_path):
+    """A directory goes to the hub and comes back whole: it is the same, asks for the same terms, scores the same."""
+    here = ht.apply(alone, given, out=tmp_path / "here")
+    ht.share(alone, to="lab/target")
+    shutil.move(alone, tmp_path / "away")
+    loaded = ht.load_classifier("lab/target")
+    facts = json.loads((tmp_path / "away/classifier.json").read_text())
+    assert loaded.facts == facts and repr(loaded.target) == repr(target_of(facts["target"]))
+    there = ht.apply("lab/target", given, out=tmp_path / "there")
+    assert (there.folder / "scores.csv").read_bytes() == (here.folder / "scores.csv").read_bytes()
+    assert ht.apply(loaded, given, out=tmp_path / "loaded").frame().equals(there.frame())
+    unknown = {"encoder": "UNI", "licence": None}
+    (hub / "lab/target/classifier.json").write_text(json.dumps(facts | {"licence": unknown}))
+    assert len(ht.apply("lab/target", given, out=tmp_path / "said", licence_allows=True)) == len(there)
+    (tmp_path / "away/classifier.json").write_text(json.dumps(facts | {"licence": unknown}))
+    for refused in (
+        lambda: ht.apply("lab/target", given, out=tmp_path / "refused"),
+        lambda: ht.share(tmp_path / "away", to="lab/other"),
+    ):
+        with pytest.raises(ht.SharingError, match="licence of its frozen encoder UNI is not recorded"):
+            refused()
+    assert not (hub / "lab/other").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shared_target_of_slides_is_applied_from_the_hub_under_the_licence_rule(
+    tmp_path, cohorts, run_of, kind, hub
+):
+    (tmp_path / "bags").mkdir()
+    for name in ("n0.h5", "n5.h5"):
+        shutil.copyfile(cohorts / "new/bags" / name, tmp_path / "bags" / name)
+    _comes_back(hub, _alone(run_of(kind), tmp_path / "alone"), tmp_path / "bags", tmp_path)
