@@ -69,4 +69,4 @@ def probe_labels(config: ProbeConfig, labels: LabelTable) -> tuple[LabelTable, T
         if not config.label_map:
             refuse_numbers(mapped, config.data.manifest or config.data.root)
         return mapped, None
-    return with_target(labels, config.target, config.data.manifest or config.features / LABELS_FILE)
+    return with_target(labels, config.target, config.features / LABELS_FILE, images=config.data)

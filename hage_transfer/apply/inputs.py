@@ -10,6 +10,7 @@ from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.stain import Pixels
 from hage_transfer.config import EncoderSettings, PatchSetSettings, SlideSetSettings, make_config
 from hage_transfer.data.feature_layouts import Given, find_feature_files
+from hage_transfer.data.patch_set import image_of
 from hage_transfer.data.patches import IMAGE_ENDINGS
 from hage_transfer.encode.bags import Workers, encode_bags
 from hage_transfer.encode.sections_and_patches import FEATURES_FILE, FEATURES_FOLDER, encode_patches
@@ -269,4 +270,4 @@ def _encoded_bags(given: Pictures, how: How, progress: Progress | None) -> Input
 def patch_pixels(pixels: Mapping[str, Pixels], keys: list[str]) -> Iterator[Pixels | None]:
     """Where the pixels of patches are, by their keys ``<image>[#<x>_<y>]``."""
     for key in keys:
-        yield pixels.get(key.partition("#")[0])
+        yield pixels.get(image_of(key))

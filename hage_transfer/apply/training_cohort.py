@@ -16,6 +16,7 @@ from hage_transfer.apply.stain import Pixels, spread_rows
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.data.patch_set import image_of
 from hage_transfer.data.patches import find_images
 from hage_transfer.encode.status import Outcome, StatusBook
 from hage_transfer.errors import InputError, reason
@@ -144,7 +145,7 @@ def _seen(
         found = []
         for unit in units.tolist():
             key = labels.keys[unit]
-            one = pixels[key.partition("#")[0] if isinstance(config, ProbeConfig) else key]
+            one = pixels[image_of(key) if isinstance(config, ProbeConfig) else key]
             found.append((_with_tissue(look_at(one, tissue=False), status.read(key)), one.stain(places[unit])))
     except (InputError, KeyError) as error:
         why = reason(error) if isinstance(error, InputError) else f"{error} has no image"

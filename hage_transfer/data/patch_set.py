@@ -1,5 +1,6 @@
 """The form of a labelled patch set: keys, labels, groups, and pixels that are read when asked for."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,22 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from hage_transfer.errors import DataError
+
+_PLACE = re.compile(r"#\d+_\d+$")
+
+
+def image_key(root: Path, path: Path) -> str:
+    """By what name an image is known: its path relative to the folder of the images, where it lies in there."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def image_of(key: str) -> str:
+    """The image that a patch is from.
+
+    >>> image_of("a#1.png#224_0"), image_of("a#1.png")
+    ('a#1.png', 'a#1.png')
+    """
+    return _PLACE.sub("", key)
 
 
 @dataclass(frozen=True)

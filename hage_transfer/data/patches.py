@@ -15,7 +15,7 @@ from jaxtyping import Int
 from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.name_pattern import match_all
-from hage_transfer.data.patch_set import PatchSet, PatchSource
+from hage_transfer.data.patch_set import PatchSet, PatchSource, image_key
 from hage_transfer.data.pcam import read_pcam
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
@@ -223,8 +223,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _image(root: Path, path: Path, label: str, group: str) -> LabelledImage:
-    key = path.relative_to(root) if path.is_relative_to(root) else path
-    return LabelledImage(key.as_posix(), path, label, group)
+    return LabelledImage(image_key(root, path), path, label, group)
 
 
 def _unique(images: list[LabelledImage], where: Path) -> list[LabelledImage]:

@@ -1,6 +1,7 @@
 """The work of `mil`, once nothing of its config is refused."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from hage_transfer.apply.leave import FinishedRun, leave_classifiers
@@ -83,18 +84,25 @@ def _plan(
     data = config.data
     frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
     wanted = needs_frozen(config.sources)
+    images = data if isinstance(data, PatchSetSettings) else None
+    table = config.features / LABELS_FILE if isinstance(data, PatchSetSettings) else data.labels
 
-    def encode() -> None:
-        if wanted and not isinstance(data, FeatureSetSettings):
-            named = config.target.kind == "classes"
-            encode_bags(
-                config, own=own, device=device, overwrite=False, waits=True, labels_needed=named, progress=progress
-            )
+    @cache
+    def planned() -> MilPlan:
+        return plan_mil(config, *read_target(table, config.target, images=images))
 
-    if isinstance(data, PatchSetSettings):  # the labels of images come of encoding
-        encode()
-        plan = plan_mil(config, *read_target(config.features / LABELS_FILE, config.target))
-    else:
-        plan = plan_mil(config, *read_target(data.labels, config.target))  # before hours of encoding
-        encode()
-    return plan.starting_from(frozen) if wanted else plan, frozen
+    if images is None:
+        planned()  # before slides are looked for; images have their table once they are found
+    if wanted and not isinstance(data, FeatureSetSettings):
+        named = config.target.kind == "classes"
+        encode_bags(
+            config,
+            own=own,
+            device=device,
+            overwrite=False,
+            waits=True,
+            labels_needed=named,
+            check=planned,
+            progress=progress,
+        )
+    return planned().starting_from(frozen) if wanted else planned(), frozen

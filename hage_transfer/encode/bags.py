@@ -1,7 +1,7 @@
 """`hage encode slides`: slides or images as bags, by one worker or several, with a status of every one."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,7 @@ def encode_bags(
     labels_needed: bool = True,
     layout: ToolLayout | None = None,
     own: FrozenEncoder | None = None,
+    check: Callable[[], object] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Writes ``features/<slide>.h5``, ``status.csv`` and ``labels.csv`` (slide, label, group) to ``config.features``.
@@ -82,6 +83,7 @@ def encode_bags(
         labels_needed: False: a slide table without labels will do, and no ``labels.csv`` is written.
         layout: another tool's form, to be written as well.
         own: an encoder of the caller's, in place of the config's.
+        check: looks at ``labels.csv`` before anything is encoded; what it raises goes on up.
         progress: told of each slide that ends; of none where other workers do the work.
 
     Raises:
@@ -101,6 +103,8 @@ def encode_bags(
     items, mine = _items(config, workers.shard)
     book = _book(config, items)
     _write_table(config, items, book, labels_needed=labels_needed)
+    if check is not None:
+        check()
     if overwrite:
         _remove(config, mine, book)
     if workers.is_here:

@@ -1,7 +1,6 @@
 """Values of a target from its table: read, checked line by line, and joined to the rows of a label table."""
 
 import logging
-import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import as_number, csv_table, is_missing
 from hage_transfer.data.labels import GROUP_COLUMNS, KEY_COLUMNS, LabelTable, key_column, read_labels
+from hage_transfer.data.patch_set import image_key, image_of
 from hage_transfer.errors import ConfigError, DataError, nearest, some
 from hage_transfer.slide_names import slide_name
 from hage_transfer.targets.base import Target
@@ -34,35 +35,45 @@ PATH = "path"
 Row = tuple[float, ...]
 
 
-def read_target(path: Path, settings: TargetSettings) -> tuple[LabelTable, Target | None]:
+def read_target(
+    path: Path, settings: TargetSettings, *, images: PatchSetSettings | None = None
+) -> tuple[LabelTable, Target | None]:
     """A label table with what a config wants of it: classes, or the values of a target.
+
+    Args:
+        path: of the table.
+        settings: kind and columns.
+        images: the set that its rows are made of; None: slides, or what is encoded already.
 
     Raises:
         DataError: as ``read_labels`` and ``with_target``.
         ConfigError: classes that are measurements; scikit-survival is missing.
     """
     if not isinstance(settings, ClassSettings):
-        return with_target(read_labels(path, labels_needed=False), settings, path)
+        return with_target(read_labels(path, labels_needed=False), settings, path, images=images)
     labels = read_labels(path)
     refuse_numbers(labels, path)
     return labels, None
 
 
-def with_target(labels: LabelTable, settings: ValueSettings, path: Path) -> tuple[LabelTable, Target]:
+def with_target(
+    labels: LabelTable, settings: ValueSettings, path: Path, *, images: PatchSetSettings | None = None
+) -> tuple[LabelTable, Target]:
     """A label table with values in place of classes, and the target that they are of.
 
     Args:
         labels: of slides or patches; their own labels are left.
         settings: kind and columns.
-        path: the label table itself, where ``settings.table`` names no other.
+        path: the label table itself, where ``settings.table`` names no other, nor ``images`` a manifest.
+        images: the set that the rows are made of.
 
     Raises:
         DataError: no such table or column; a row without a value, or with one that is none (its line is named); a
             group with several values of survival; all censored; all values equal.
         ConfigError: scikit-survival is missing.
     """
-    path = settings.table or path
-    labels, values = read_values(labels, settings, path)
+    path = settings.table or (images.manifest if images is not None else None) or path
+    labels, values = read_values(labels, settings, path, images=images)
     target, values = make_target(settings, values, path)
     labels = replace(labels, values=values, needed=(EVENT,) if settings.kind == "survival" else ())
     if settings.kind == "survival":
@@ -71,13 +82,13 @@ def with_target(labels: LabelTable, settings: ValueSettings, path: Path) -> tupl
 
 
 def read_values(
-    labels: LabelTable, settings: ValueSettings, path: Path
+    labels: LabelTable, settings: ValueSettings, path: Path, *, images: PatchSetSettings | None = None
 ) -> tuple[LabelTable, Float[np.ndarray, "row value"]]:
     """Rows that have a value, and what the cells say; errors as ``with_target``."""
     if isinstance(settings, SurvivalSettings):
         check_installed()
     columns, read = _columns(settings)
-    found = _read(path, columns, read, labels, may_miss=settings.missing == "drop")
+    found = _read(path, columns, read, labels, images, may_miss=settings.missing == "drop")
     rows = np.flatnonzero([one is not None for one in found])
     if len(rows) < len(labels):
         log.warning("%s: %d of %d rows have no value and are left out", path, len(labels) - len(rows), len(labels))
@@ -131,20 +142,19 @@ def _read(
     columns: Sequence[str],
     read: Callable[[Mapping[str, str]], Row],
     labels: LabelTable,
+    images: PatchSetSettings | None,
     *,
     may_miss: bool,
 ) -> list[Row | None]:
     """Values of every row of ``labels``; None where they may be missing and are."""
     values: dict[str, Row | None] = {}
     with csv_table(path, absent="no such table of values (target.table)", zipped=path.suffix == ".zip") as table:
-        by = _key_column(path, table.columns, columns)
+        by = _key_column(path, table.columns, columns, is_manifest=images is not None and path == images.manifest)
         table.refuse_repeated([by, *columns], path=path)
-        names = _names(labels, by, path)
+        names, named = _names(labels, by, path), _naming(labels, by, Path() if images is None else images.root)
         wanted = set(names)
         for line, row in table.rows:
-            key = (row[by] or "").strip()
-            key = posixpath.normpath(key) if by == PATH else key
-            key = slide_name(key) if by in KEY_COLUMNS and by != "key" else key
+            key = named((row[by] or "").strip())
             if key in wanted:
                 value = _value(path, line, row, columns, read, may_miss=may_miss)
                 if not _same(values.setdefault(key, value), value):
@@ -158,11 +168,13 @@ def _read(
     return [values.get(name) for name in names]
 
 
-def _key_column(path: Path, there: Sequence[str], columns: Sequence[str]) -> str:
+def _key_column(path: Path, there: Sequence[str], columns: Sequence[str], *, is_manifest: bool) -> str:
     for name in columns:
         if name not in there:
             near = nearest(name, filter(None, there))
             raise DataError(f"{path}: no column {name} (nearest: {some(near)}); name the column under target")
+    if is_manifest and PATH in there:
+        return PATH
     others = (PATH, *GROUP_COLUMNS)
     by = key_column(path, there) or next((name for name in others if name in there), None)
     if by is None:
@@ -173,11 +185,20 @@ def _key_column(path: Path, there: Sequence[str], columns: Sequence[str]) -> str
 def _names(labels: LabelTable, by: str, path: Path) -> list[str]:
     if by in KEY_COLUMNS:
         return list(labels.keys.tolist())
-    if by == PATH:  # a manifest's; a tile has what its image has
-        return [posixpath.normpath(key.partition("#")[0]) for key in labels.keys.tolist()]
+    if by == PATH:  # a tile has what its image has, and a bag of tiles is named by it
+        return [image_of(key) for key in labels.keys.tolist()]
     if labels.groups is None:
         raise DataError(f"{path}: its values are by {by}, and the labels have no groups; give them a column group")
     return list(labels.groups.tolist())
+
+
+def _naming(labels: LabelTable, by: str, root: Path) -> Callable[[str], str]:
+    """By what name of ``_names`` a cell is known."""
+    if by == PATH and labels.key_column == "key":
+        return lambda cell: image_key(root, root / cell)
+    if by == PATH:
+        return lambda cell: slide_name(Path(cell).stem)
+    return slide_name if by in KEY_COLUMNS and by != "key" else str
 
 
 def _same(one: Row | None, other: Row | None) -> bool:

@@ -17,7 +17,8 @@ class ClassSettings(Settings):
 
 class _ValueSettings(Settings):
     table: Path | None = Field(
-        None, description="csv of the values, by key or slide, or by group (case_id); None: the label table itself"
+        None,
+        description="csv of the values, by key, slide, path or group (case_id); None: the manifest or label table",
     )
     missing: Literal["refuse", "drop"] = Field(
         "refuse", description="rows without a value: an error, or left out and counted (bags alone)"

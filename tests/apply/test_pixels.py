@@ -147,8 +147,6 @@ def test_a_target_s_directory_reads_images_by_its_own_recipe(tmp_path, of, kind)
             "data": {**data, "layout": "manifest", "tile_px": 128},
             "model": {"kind": "mean", "hidden_dim": 0},
         }
-        values_of([name.removesuffix(".png") for name in names], "slide").to_csv(tmp_path / "values.csv", index=False)
-        config["target"] = {**TARGETS[kind], "table": tmp_path / "values.csv"}  # a bag is no row of the manifest
         run = ht.mil({**config, "train": {"epochs": 2, "validation": 0}}, encoder=Colours(), out=tmp_path / "run")
     alone = shutil.copytree(run.folder / "classifier/frozen", tmp_path / "alone")
     labels = values_of(new if of == "patches" else [name.removesuffix(".png") for name in new], "slide")

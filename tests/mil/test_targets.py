@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
@@ -134,6 +135,89 @@ def test_a_killed_training_with_a_memory_of_bags_resumes_to_the_same_numbers(tmp
 def test_what_does_not_go_with_a_target_is_refused(tmp_path, cohort, changes, message):
     with pytest.raises(ht.InputError, match=message):
         run(tmp_path, **{"target": KINDS["cox"], **changes})
+
+
+class Colours:
+    """A frozen encoder that costs nothing."""
+
+    name, width, input_px, licence, sha256 = "colours", 3, 32, "CC0-1.0", "1" * 64
+
+    def __call__(self, images):
+        return images.mean(axis=(1, 2)).astype("float32")
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Twelve images of six patients, whose manifest (paths as they may be written) has every kind of value."""
+    rows = pd.DataFrame({"path": [f"a/{k}.png" for k in range(12)], "group": [f"p{k // 2}" for k in range(12)]})
+    (tmp_path / "images/a").mkdir(parents=True)
+    for k, path in enumerate(rows.path):
+        pixels = np.random.default_rng(k).integers(0, 255, (32, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / path)
+    rows["time"], rows["event"] = 3.0 + np.arange(12) // 2, np.arange(12) // 2 % 2
+    rows["amount"], rows["grade"] = 3.5 * np.arange(12), ["low", "middle", "high"] * 4
+    rows["er"], rows["pr"] = np.arange(12) % 2, [None, *[1, 0] * 5, 0]
+    rows.loc[0, "path"], rows.loc[1, "path"] = "./a//0.png", tmp_path.absolute() / "images/a/1.png"
+    rows["slide"] = "another name"
+    return rows
+
+
+def of_images(tmp_path, manifest, target, **changes):
+    data = {"layout": "manifest", "tile_px": 32, "root": tmp_path / "images", "manifest": tmp_path / "manifest.csv"}
+    manifest.to_csv(data["manifest"], index=False)
+    config = {"data": data, "features": tmp_path / "bags", "target": target, "split": {"folds": 2}, **SMALL}
+    return ht.mil({**config, **changes}, encoder=Colours(), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bags_of_images_have_the_values_of_their_manifest(tmp_path, manifest, kind):
+    found = of_images(tmp_path, manifest, KINDS[kind], train={"epochs": 1, "validation": 0})
+    written = pd.read_csv(tmp_path / "run/predictions.csv").set_index("slide")
+    assert found.meta["rows"] == 12 and found.meta["groups"] == 6
+    said = {"regression": ["label"], "ordinal": ["label"], "multilabel": ["label_er", "label_pr"]}
+    true = {"regression": ["amount"], "ordinal": ["grade"], "multilabel": ["er", "pr"]}
+    names = ["time", "event"]
+    pd.testing.assert_frame_equal(
+        written.loc[list(range(12)), said.get(kind, names)].set_axis(true.get(kind, names), axis=1),
+        manifest[true.get(kind, names)],
+        check_dtype=False,
+        check_names=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "changes", "message"),
+    [
+        ("cox", 3, {"time": None}, r"manifest.csv: line 5: time '' is no number; fill it, or set target.missing=drop"),
+        ("cox", 3, {"time": "n/a"}, r"manifest.csv: line 5: time 'n/a' is no number; fill it"),
+        ("cox", 3, {"time": 99}, r"manifest.csv: group \(patient\) p1 has time and event .*one survival"),
+        ("hazards", 3, {"event": 2}, r"manifest.csv: line 5: event '2' is none of 0, 1, True, False; correct it"),
+        ("regression", 0, {"amount": "many"}, r"manifest.csv: line 2: amount 'many' is no number; correct it"),
+        ("ordinal", 11, {"grade": "IV"}, r"line 13: grade 'IV' is no grade of target.order \(low, middle, high\)"),
+        ("multilabel", 1, {"er": 0.5}, r"line 3: er '0.5' is none of 0, 1"),
+        ("regression", 0, {"group": None}, r"manifest.csv: 1 of 12 rows have no group \(first: line 2\)"),
+    ],
+)
+def test_wrong_values_of_a_manifest_are_refused_before_images_are_encoded(
+    tmp_path, manifest, kind, row, changes, message
+):
+    manifest = manifest.astype(object)
+    manifest.loc[row, list(changes)] = list(changes.values())
+    with pytest.raises(ht.DataError, match=message):
+        of_images(tmp_path, manifest, KINDS[kind])
+    assert not list((tmp_path / "bags").rglob("*.h5"))
+
+
+def test_a_manifest_without_the_column_names_the_nearest_and_images_without_a_value_are_left_out_if_asked(
+    tmp_path, manifest
+):
+    with pytest.raises(ht.DataError, match=r"manifest.csv: no column amuont \(nearest: amount"):
+        of_images(tmp_path, manifest, {"kind": "regression", "column": "amuont"})
+    manifest.loc[:1, "amount"] = None
+    found = of_images(
+        tmp_path, manifest, {**KINDS["regression"], "missing": "drop"}, train={"epochs": 1, "validation": 0}
+    )
+    assert found.meta["rows"] == 10 and found.meta["groups"] == 5
 
 
 @pytest.mark.slow

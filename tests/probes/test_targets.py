@@ -210,6 +210,7 @@ def test_a_manifest_gives_the_values_of_its_patches_and_of_their_tiles(tmp_path)
     (tmp_path / "images" / "a").mkdir(parents=True)
     for k, row in enumerate(rows):
         Image.new("RGB", (64, 32), (20 * k, 90, 90)).save(tmp_path / "images" / row["path"])
+    rows[0]["path"], rows[1]["path"] = "./a//0.png", (tmp_path / "images/a/1.png").absolute()
     found = ht.probe(
         {
             "data": {"layout": "manifest", "tile_px": 32},
