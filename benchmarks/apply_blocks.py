@@ -1,11 +1,9 @@
 """UCSB's blocks in turn as a new cohort: a training of its own on the other four, beside the leave-one-block-out run.
 
     hage encode slides configs/mil/ucsb.yaml --set data.root=DATA/ucsb_breast --set features=features/ucsb_bags
-    python benchmarks/apply_blocks.py --features features/ucsb_bags --out runs/blocks [--recipe]
+    python benchmarks/apply_blocks.py --features features/ucsb_bags --out runs/blocks
 
-The order of bags and dropout are drawn by a bag's place in the label table, which the fifth block's bags move. So that
-the two trainings are the same arithmetic, a step takes all bags and nothing is dropped; with ``--recipe`` the settings
-are the recipe's, and the differences stand beside those that another seed makes.
+All by the recipe: draws are named by slide, and `train.validation` is 0, so that the two trainings are one arithmetic.
 """
 
 import argparse
@@ -22,7 +20,6 @@ import hage_transfer as ht
 POSITIVE = "malignant"
 STAND_IN = "copy_of_a_malignant_image"
 """Tested beside a block of one class, so that a run takes its fold; it trains nothing and is compared with nothing."""
-WHOLE_STEPS = {"model.dropout": 0.0, "train.bags_per_step": 64}
 
 
 def main() -> None:
@@ -30,10 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", action="store_true", help="the recipe's own steps and dropout")
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
-    out = given.out / ("recipe" if given.recipe else "whole_steps")
+    out = given.out
     labels = pd.read_csv(given.features / "labels.csv", dtype=str)[["slide", "label"]]
     labels["group"] = labels["slide"].str.extract(r"(ytma\d+)")[0]
     blocks = sorted(labels["group"].unique())
@@ -47,7 +43,7 @@ def main() -> None:
             print(f"{block}: has one class, whose fold a run refuses; {STAND_IN} is tested with it")
             sides["test"] = pd.concat([sides["test"], stand_in["slide"]])
         write_split(out / "splits" / f"splits_{number}.csv", sides)
-    changes: dict[str, Any] = {"train.repeats": given.repeats, **({} if given.recipe else WHOLE_STEPS)}
+    changes: dict[str, Any] = {"train.repeats": given.repeats}
     folds = {"split": {"mode": "files", "files": out / "splits"}}
     whole = train(out / "bags", pd.concat([labels, stand_in]), out / "left_out", changes | folds)
     frozen = pd.read_csv(whole.folder / "predictions.csv", dtype={"fold": str})

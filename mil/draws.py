@@ -1,10 +1,11 @@
-"""Everything random in training, named by seed, epoch and bag: equal for all folds, and the same wherever it is drawn.
+"""Everything random in training, named by seed, epoch and slide: equal for all folds, the same wherever it is drawn.
 
-A fold's draws thus depend neither on which other folds train beside it nor on what was drawn before, and a run that is
-resumed needs no state of a generator.
+A fold's draws thus depend neither on which other folds train beside it, nor on which other slides the label table has,
+nor on what was drawn before; and a run that is resumed needs no state of a generator.
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,15 +17,21 @@ from torch import Tensor
 _LEVELS = 1 << 16
 
 
-def generator_of(*numbers: int) -> torch.Generator:
-    """A generator that follows from some numbers (not negative) alone."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+def generator_of(*parts: int | str) -> torch.Generator:
+    """A generator that follows from some numbers and names alone."""
+    return torch.Generator().manual_seed(int.from_bytes(_digest(*parts)) >> 1)
 
 
-def epoch_order(n_bags: int, *, seed: int, epoch: int) -> Int[np.ndarray, " bag"]:
-    """The order of all bags in an epoch; a fold passes over those that it does not train on."""
-    return torch.randperm(n_bags, generator=generator_of(seed, epoch)).numpy()
+def epoch_order(slides: Sequence[str], *, seed: int, epoch: int) -> list[int]:
+    """The places of all slides in an epoch's order, in which any two stand alike whatever others there are.
+
+    A fold passes over those that it does not train on.
+    """
+    return sorted(range(len(slides)), key=lambda place: _digest(seed, epoch, slides[place]))
+
+
+def _digest(*parts: int | str) -> bytes:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
 
 
 def kept_tiles(

@@ -1,6 +1,6 @@
 """Where the training of a job is: weights, Adam, best weights and position, in one file that a killed run resumes from.
 
-Nothing random is in it, since every draw follows from seed, epoch and bag.
+Nothing random is in it, since every draw follows from seed, epoch and slide.
 """
 
 import json
@@ -19,7 +19,7 @@ from hage_transfer.tensor_files import save_tensors
 
 log = logging.getLogger(__name__)
 _SHARE = 0.02
-_HEADER = "hage"
+_HEADER, _DRAWS = "hage", "by slide"
 
 
 @dataclass
@@ -77,7 +77,7 @@ class ProgressFile:
             for name, moments in stack.moments_of(fold).items():
                 tensors |= _flat(f"{fold}/adam/{name}", moments)
         places = [{k: v for k, v in vars(one).items() if k != "best"} for one in progress.folds]
-        header = {"epoch": progress.epoch, "position": progress.position, "folds": places}
+        header = {"draws": _DRAWS, "epoch": progress.epoch, "position": progress.position, "folds": places}
         with atomic_path(self.path) as temporary:
             save_tensors(temporary, tensors, header={_HEADER: json.dumps(header)})
         now = time.monotonic()
@@ -97,6 +97,11 @@ class ProgressFile:
                 }
         except (SafetensorError, OSError) as error:
             log.warning("%s: cannot be read (%s); the training begins anew", self.path, error)
+            return progress
+        if header.get("draws") != _DRAWS:
+            log.warning(
+                "%s: of an earlier version, whose epochs had another order; the training begins anew", self.path
+            )
             return progress
         tree = _nested(tensors)
         for fold, place in enumerate(header["folds"]):

@@ -188,7 +188,7 @@ class _Training:
         """Trains the folds that are not done on the bags that the epoch has left."""
         active = [fold for fold, one in enumerate(progress.folds) if not one.is_done]
         wanted = _wanted([fold.train for fold in self.folds], active)
-        order = epoch_order(len(self.bags), seed=self.seed, epoch=progress.epoch).tolist()
+        order = epoch_order(self.bags.slides, seed=self.seed, epoch=progress.epoch)
         order = [bag for bag in order if bag in wanted]
         seen = Counter(fold for bag in order[: progress.position] for fold in wanted[bag])
         left = order[progress.position :]
@@ -209,7 +209,7 @@ class _Training:
             int(self.bags.n_tiles[bag]),
             share_dropped=self.options.instance_dropout,
             most=self.options.tiles_per_visit,
-            generator=generator_of(self.seed, epoch, bag, _OF_TILES),
+            generator=generator_of(self.seed, epoch, self.bags.slides[bag], _OF_TILES),
         )
 
     def _visit(
@@ -223,7 +223,7 @@ class _Training:
         epoch: int,
     ) -> list[int]:
         """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
-        generator = generator_of(self.seed, epoch, bag)
+        generator = generator_of(self.seed, epoch, self.bags.slides[bag])
         weights, due = [], []
         for fold in folds:
             size, done = self._step_size(fold, seen[fold])

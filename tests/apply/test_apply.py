@@ -216,6 +216,32 @@ def test_models_of_all_patients_are_used_on_request(made, write_bags, tmp_path):
     assert ht.apply(without, folder, out=tmp_path / "one").frame()["spread_quantile"].isna().all()  # one trial
 
 
+@pytest.mark.parametrize(
+    "model", [{"kind": "abmil", "dropout": 0.25}, {"kind": "clam_sb", "instance_tiles": 2}], ids=str
+)
+def test_a_block_as_a_new_cohort_scores_as_the_fold_that_left_it_out(made, write_bags, bag_labels, tmp_path, model):
+    every = bag_labels([f"s{number}" for number in range(24)]).assign(label=lambda table: table["label"].astype(str))
+    rest, block = every[:16], every[16:]
+    split = pd.DataFrame(
+        {"train": rest["slide"], "val": pd.Series(dtype=str), "test": block["slide"].reset_index(drop=True)}
+    )
+    (tmp_path / "splits").mkdir()
+    split.to_csv(tmp_path / "splits" / "splits_0.csv")
+    train = {"epochs": 5, "validation": 0, "repeats": 2, "bags_per_step": 3, "instance_dropout": 0.2, "final": True}
+    config = {**made.config, "model": {**made.config["model"], **model}, "train": train}
+    left_out = ht.mil(
+        {**config, "split": {"mode": "files", "files": tmp_path / "splits"}}, labels=every, out=tmp_path / "all"
+    )
+    wanted = pd.read_csv(left_out.folder / "predictions.csv").groupby("slide")["probability_tumour"].mean()
+    alone = ht.mil({**config, "split": {"folds": 2}}, labels=rest[::-1], out=tmp_path / "rest")
+    new = write_bags(tmp_path / "bags", list(every["slide"]))
+    for name in rest["slide"]:
+        (new / f"{name}.h5").unlink()
+    found = ht.apply(alone, new, final=True, out=tmp_path / "scores").frame().set_index("slide")["probability"]
+    np.testing.assert_allclose(found, wanted[found.index], atol=1.1e-6)  # scores.csv has six digits
+    assert len(found) == len(block) and found.std() > 0.01
+
+
 def test_abstention_leaves_the_wanted_share_of_training_units(made, write_bags, tmp_path):
     names = [f"s{number}" for number in range(24)]
     folder = write_bags(tmp_path / "new", names)  # the training bags themselves: surer than out of fold

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hage_transfer.mil.draws import generator_of, kept_tiles
+from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
 
 
 def kept(n_tiles, *, seed=0, share_dropped=0.0, most=None):
@@ -28,3 +28,17 @@ def test_kept_tiles_leave_no_tile_of_the_bag_out_for_good():
         seen[kept(50, seed=seed, most=10)] += 1
     assert seen.min() > 15  # 40 expected, std 5.7
     assert seen.max() < 65
+
+
+def test_epoch_order_of_some_slides_is_that_of_all():
+    every = [f"s{number}" for number in range(40)]
+    some = every[30:4:-3]
+    of_all = [every[place] for place in epoch_order(every, seed=1, epoch=2)]
+    assert [some[place] for place in epoch_order(some, seed=1, epoch=2)] == [name for name in of_all if name in some]
+
+
+def test_epoch_order_puts_every_slide_in_every_place():
+    places = np.array([np.argsort(epoch_order("abcde", seed=0, epoch=epoch)) for epoch in range(500)])
+    counts = np.stack([np.bincount(column, minlength=5) for column in places.T])
+    assert counts.min() > 60  # 100 expected, std 9
+    assert counts.max() < 140
