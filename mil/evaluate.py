@@ -1,5 +1,6 @@
 """Cross-validated comparison of feature sources with a bag classifier: same folds, seeds and options for all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from hage_transfer.data.image_set import META as IMAGE_SET
 from hage_transfer.data.image_set import image_set_sha256
 from hage_transfer.errors import some
 from hage_transfer.mil.bags import BagSet
-from hage_transfer.mil.final import final_jobs
+from hage_transfer.mil.final import final_cost, final_jobs
 from hage_transfer.mil.folds import MilFold, shared_groups
 from hage_transfer.mil.jobs import (
     FoldResult,
@@ -32,10 +33,10 @@ from hage_transfer.mil.jobs import (
 )
 from hage_transfer.mil.own_class import MakeClassifier, check_own
 from hage_transfer.mil.plan import MilPlan
-from hage_transfer.running.items import run_items
+from hage_transfer.running.items import Items
 from hage_transfer.running.job import Job
 from hage_transfer.running.process_engine import kept_workers
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, stage
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import RunPart
 
@@ -71,10 +72,15 @@ def evaluate_mil(
     """
     config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
     trials, jobs = _jobs(plan, sources, run=run, device=device, own=own)
-    run_items(jobs, run.path, n_jobs=n_jobs, progress=progress)
-    found = [read_job(job.made) for job in jobs]
-    if config.train.final:
-        run_items(final_jobs(jobs, found), run.path, n_jobs=n_jobs, progress=progress)
+    finals = config.train.final * len(jobs)
+    items = Items(run.path, what="jobs", total=len(jobs) + finals, progress=progress)
+    after = len(sources) / config.train.epochs  # tables and classifier directories read the bags once a source
+    items.run(jobs, n_jobs=n_jobs, later=after + math.ceil(finals / n_jobs) * final_cost(folds))
+    found = [read_job(job.made) for job in jobs if not items.failures]
+    if finals and found:
+        items.run(final_jobs(jobs, found), n_jobs=n_jobs, later=after)
+    items.finish()
+    stage(progress, "tables, intervals and tests")
     for fold in folds:
         train, validation, test = (labels.keys[rows].tolist() for rows in (fold.train, fold.validation, fold.test))
         write_split(run.path / "splits" / f"splits_{fold.name}.csv", train=train, validation=validation, test=test)

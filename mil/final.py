@@ -28,7 +28,13 @@ def final_job(job: MilJob, found: Mapping[str, FoldResult]) -> Job:
     config, out = job.config.model_copy(update={"train": train}), job.out / FINAL
     work = replace(job, folds=folds, config=config, out=out, done=done)
     redo_without_models(done, out, source=job.source, trial=job.trial, folds=[FINAL])
-    return Job(f"{job.source} trial {job.trial} of every slide", done, run_mil_job, (work,))
+    name = f"{job.source} trial {job.trial} of every slide"
+    return Job(name, done, run_mil_job, (work,), cost=final_cost(job.folds))
+
+
+def final_cost(folds: Sequence[MilFold]) -> float:
+    """Of training on every slide once, against the training of all folds, for the time left."""
+    return 1 / max(len(folds) - 1, 1)
 
 
 def final_jobs(jobs: Sequence[Job], found: Sequence[Mapping[str, FoldResult]]) -> list[Job]:

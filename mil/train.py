@@ -252,8 +252,11 @@ class _Training:
 
     def _share(self, progress: Progress, n_bags: int) -> float:
         """How much of the training is over: its slowest fold may stop ``patience`` epochs after its best one."""
-        best = max(one.best_epoch for one in progress.folds if not one.is_done)
+        going = [number for number, one in enumerate(progress.folds) if not one.is_done]
+        best = max(progress.folds[number].best_epoch for number in going)
         soonest = max(self.options.min_epochs, best + 1 + self.options.patience)
+        if any(not len(self.folds[number].validation) for number in going):
+            soonest = self.options.epochs
         done = progress.epoch + progress.position / n_bags
         return share_of_epochs(done, soonest=soonest, most=self.options.epochs)
 

@@ -36,10 +36,10 @@ from hage_transfer.pretrain.ridges import BAGGED, BAR, RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
-from hage_transfer.running.items import run_items
+from hage_transfer.running.items import run_in_turn
 from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.process_engine import kept_workers
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, stage
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import RunPart
 
@@ -96,9 +96,9 @@ def pretrain(
         for fold in folds
         if HAGE in config.methods and config.controls != "none"
     ]
-    for jobs in (trials, after, scores, controls):
-        if jobs:
-            run_items(jobs, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+    lists = [trials, after, scores, controls]
+    run_in_turn(lists, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+    stage(progress, "tables and encoders")
     summaries = {
         (fold.fold.name, contender.source, trial): TrialSummary.load(
             _trial_paths(run.path, fold, contender, trial).predictions

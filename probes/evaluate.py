@@ -38,7 +38,7 @@ from hage_transfer.probes.more_tables import cross_check_table, curve_table, wri
 from hage_transfer.probes.plan import ProbePlan
 from hage_transfer.running.items import run_items
 from hage_transfer.running.job import Job
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, stage
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import RunPart
 
@@ -107,6 +107,7 @@ def evaluate_probes(
     heads, classifiers = _heads(config, folds, labels), [LINEAR, *config.cross_checks.classifiers]
     trials, jobs = _jobs(plan, sources, run=run, device=device)
     run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
+    stage(progress, "tables, intervals and tests")
     tested = TestedRows.of(labels, folds)
     raw = {place: read_job(job.made) for place, job in jobs.items()}
     found = {place: heads.gather(one, folds, tested) for place, one in raw.items()}

@@ -4,7 +4,7 @@ Distances of the training slides themselves are measured by summaries that were 
 new slide's place among them is fair.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from hage_transfer.apply.stain import spread_rows
 
 MOST_TILES = 256
 """Tiles of a bag that its distance is taken over, spread over all of them."""
-_MOST_ROWS, _AXES, _PARTS, _MIN_UNITS = 20_000, 64, 5, 8
+_AXES, _PARTS, _MIN_UNITS = 64, 5, 8
 
 
 class Distance(Protocol):
@@ -50,16 +50,31 @@ class FeatureSpace:
     @classmethod
     def fit(cls, rows: Float[np.ndarray, "row feature"]) -> "FeatureSpace":
         """Of rows, at least two."""
-        from sklearn.decomposition import PCA
+        shift = rows.mean(axis=0, dtype=np.float64)
+        return cls._of_sums(_Sums.of(rows, shift), shift)
 
-        values = rows[spread_rows(len(rows), _MOST_ROWS)].astype(np.float64)
-        mean, scale = values.mean(axis=0), values.std(axis=0)
+    @classmethod
+    def fit_without(cls, parts: Sequence[Float[np.ndarray, "_ feature"]]) -> "Iterator[FeatureSpace]":
+        """Of all parts but one, for each: their sums are taken once."""
+        shift = parts[0].mean(axis=0, dtype=np.float64)  # sums of rows far from zero would lose their spread
+        sums = [_Sums.of(rows, shift) for rows in parts]
+        for left_out in range(len(parts)):
+            yield cls._of_sums(_Sums.total([one for n, one in enumerate(sums) if n != left_out]), shift)
+
+    @classmethod
+    def _of_sums(cls, sums: "_Sums", shift: Float[np.ndarray, " feature"]) -> "FeatureSpace":
+        from scipy.linalg import eigh
+
+        n_rows, n_features = sums.rows, len(shift)
+        away = sums.first / n_rows
+        covariance = sums.second / n_rows - np.outer(away, away)
+        mean, scale = away + shift, np.sqrt(np.maximum(np.diag(covariance), 0))
         scale[scale <= 1e-6 * np.abs(mean)] = np.inf
-        n_axes = max(min(_AXES, min(values.shape) // 2), 1)
-        found = PCA(n_axes, svd_solver="covariance_eigh").fit((values - mean) / scale)
-        rest = max(float(found.noise_variance_), 1e-3)
-        variances = np.maximum(found.explained_variance_, rest)
-        return cls(mean, scale, found.components_, variances, rest)
+        covariance *= n_rows / (n_rows - 1) / np.outer(scale, scale)
+        n_axes = max(min(_AXES, min(n_rows, n_features) // 2), 1)
+        variances, axes = eigh(covariance, subset_by_index=(n_features - n_axes, n_features - 1))
+        rest = max((np.trace(covariance) - variances.sum()) / max(n_features - n_axes, 1), 1e-3)
+        return cls(mean, scale, axes.T[::-1], np.maximum(variances[::-1], rest), float(rest))
 
     def __call__(self, rows: Float[np.ndarray, "row feature"]) -> float:
         """Root of the mean squared Mahalanobis distance of the rows, a feature: about 1 within the cohort."""
@@ -79,6 +94,25 @@ class FeatureSpace:
         """Back from ``tensors``."""
         found = {name: tensors[name].astype(np.float64) for name in ("mean", "scale", "axes", "variances")}
         return cls(**found, rest=float(tensors["rest"][0]))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of rows less a shift: how many, their sum, and that of their products."""
+
+    rows: int
+    first: Float[np.ndarray, " feature"]
+    second: Float[np.ndarray, "feature feature"]
+
+    @classmethod
+    def of(cls, rows: Float[np.ndarray, "row feature"], shift: Float[np.ndarray, " feature"]) -> "_Sums":
+        values = rows - shift
+        return cls(len(values), values.sum(axis=0), values.T @ values)
+
+    @classmethod
+    def total(cls, parts: "Sequence[_Sums]") -> "_Sums":
+        first, second = (np.sum([getattr(one, name) for one in parts], axis=0) for name in ("first", "second"))
+        return cls(sum(one.rows for one in parts), first, second)
 
 
 @dataclass(frozen=True)
@@ -102,6 +136,12 @@ class StainSpace:
         found = LedoitWolf().fit(rows / scale)
         return cls(rows.mean(axis=0), found.precision_ / np.outer(scale, scale))
 
+    @classmethod
+    def fit_without(cls, parts: Sequence[Float[np.ndarray, "_ number"]]) -> "Iterator[StainSpace]":
+        """Of all parts but one, for each."""
+        for left_out in range(len(parts)):
+            yield cls.fit(np.concatenate([rows for n, rows in enumerate(parts) if n != left_out]))
+
     def __call__(self, rows: Float[np.ndarray, "slide number"]) -> float:
         """Mahalanobis distance, a number: about 1 within the cohort."""
         away = rows.mean(axis=0) - self.mean
@@ -109,24 +149,25 @@ class StainSpace:
 
 
 def held_out_distances(
-    rows: Sequence[Float[np.ndarray, "row number"]],
+    rows: Sequence[Float[np.ndarray, "_ number"]],
     groups: Sequence[object],
-    fit: Callable[[np.ndarray], Distance],
+    fit_without: Callable[[Sequence[np.ndarray]], Iterator[Distance]],
 ) -> Float[np.ndarray, " unit"] | None:
     """Each unit's distance from a summary of the others, of other groups; None of too few units or groups.
 
     Args:
         rows: of each unit.
         groups: patient of each; a fifth of them is kept out at a time.
-        fit: makes the summary of rows.
+        fit_without: makes a summary of all parts but one, for each of some parts.
     """
     names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     if len(rows) < _MIN_UNITS or len(names) < 2:
         return None
     part = np.array([names[group] for group in groups]) % min(_PARTS, len(names))
     found = np.empty(len(rows))
-    for number in np.unique(part):
-        space = fit(np.concatenate([own for own, of in zip(rows, part, strict=True) if of != number]))
-        for unit in np.flatnonzero(part == number):
-            found[unit] = space(rows[int(unit)])
+    held = [np.flatnonzero(part == number) for number in np.unique(part)]
+    spaces = fit_without([np.concatenate([rows[int(unit)] for unit in units]) for units in held])
+    for units, space in zip(held, spaces, strict=True):
+        for unit in units.tolist():
+            found[unit] = space(rows[unit])
     return found

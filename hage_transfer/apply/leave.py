@@ -33,6 +33,7 @@ from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.models.sharing import own_files
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import atomic_folder, write_json, write_text
+from hage_transfer.running.progress import Progress, stage, under
 from hage_transfer.targets.base import by_unit
 from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import copy_trained, save_tensors, trained_sha256
@@ -74,7 +75,7 @@ class FinishedRun:
         return "mil" if isinstance(self.config, MilConfig) else "probe"
 
 
-def leave_classifiers(run: FinishedRun) -> None:
+def leave_classifiers(run: FinishedRun, progress: Progress | None = None) -> None:
     """Writes ``classifier/<source>/`` of every source, whole or not at all; one that is there of this run is kept.
 
     A source of which no directory can be made (columns of two frozen encoders side by side) is told in the log.
@@ -91,9 +92,10 @@ def leave_classifiers(run: FinishedRun) -> None:
             log.warning("source %s: stands on features of several folders, so it leaves no classifier directory", name)
             continue
         base = _features_of(next(iter(bases)), run.frozen)
+        stage(progress, f"classifier directory of {name}")
         try:
             if base not in cohorts:
-                cohorts[base] = cohort_of(run.config, run.labels, base)
+                cohorts[base] = cohort_of(run.config, run.labels, base, under(progress, f"classifier of {name}"))
             _write(run, name, trials, base, cohorts[base], root / name, made_of)
         except InputError as error:
             log.warning("source %s: leaves no classifier directory: %s", name, reason(error))

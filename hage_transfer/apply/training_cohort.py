@@ -25,6 +25,7 @@ from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.probes.rows import open_rows
+from hage_transfer.running.progress import Progress
 from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.table import read_slide_table
@@ -85,8 +86,12 @@ class Cohort:
         }
 
 
-def cohort_of(config: MilConfig | ProbeConfig, labels: LabelTable, base: Path) -> Cohort:
+def cohort_of(
+    config: MilConfig | ProbeConfig, labels: LabelTable, base: Path, progress: Progress | None = None
+) -> Cohort:
     """Reads the features of ``base`` once (at most 256 tiles a bag), and a few tiles' pixels of every unit.
+
+    ``progress`` is told of the slides whose features, then of the units whose pixels are read.
 
     Raises:
         DataError: features that cannot be read.
@@ -97,24 +102,29 @@ def cohort_of(config: MilConfig | ProbeConfig, labels: LabelTable, base: Path) -
     if isinstance(config, MilConfig):
         bags = open_bags(base, labels, quiet=True)
         most = min(max(_MOST_ROWS // len(units), _FEWEST), MOST_TILES)
-        rows = [bags.load(unit, spread_rows(int(bags.n_tiles[unit]), most)) for unit in units.tolist()]
-        tiles, places = bags.n_tiles[units], {unit: bags.coords(unit) for unit in units.tolist()}
+        rows, places = [], {}
+        for number, unit in enumerate(units.tolist(), start=1):
+            rows.append(bags.load(unit, spread_rows(int(bags.n_tiles[unit]), most)))
+            places[unit] = bags.coords(unit)
+            if progress is not None:
+                progress(number, len(units), "features of its slides")
+        tiles = bags.n_tiles[units]
         metas = [read_bag_header(bags.paths[unit]).meta for unit in units.tolist()]
     else:
         with open_rows([base], labels.keys, memory_gib=0) as found:
             rows = list(found.take(units).numpy()[:, None])
         metas = [read_meta(base)] * len(units)
         tiles, places = np.ones(len(units), dtype=np.int64), {u: patch_place(labels.keys[u]) for u in units.tolist()}
-    distances = held_out_distances(rows, groups, FeatureSpace.fit)
+    distances = held_out_distances(rows, groups, FeatureSpace.fit_without)
     space = None if distances is None else FeatureSpace.fit(np.concatenate(rows))
     counted = tiles.tolist() if isinstance(config, MilConfig) else [None] * len(units)
-    seen = _seen(config, labels, units, places)
+    seen = _seen(config, labels, units, places, progress)
     if seen is None:
         looks = [Look(mpp_um_per_px=level0_um_per_px(meta)) for meta in metas]
         plain = [row_of(one, tiles=number, stain=None) for one, number in zip(looks, counted, strict=True)]
         return Cohort(units=units, tiles=tiles, space=space, tile_distances=distances, rows=plain)
     stains = np.stack([stain for _, stain in seen])
-    away = held_out_distances(list(stains[:, None]), groups, StainSpace.fit)
+    away = held_out_distances(list(stains[:, None]), groups, StainSpace.fit_without)
     return Cohort(
         units=units,
         tiles=tiles,
@@ -134,7 +144,11 @@ def patch_place(key: str) -> Int[np.ndarray, "1 2"] | None:
 
 
 def _seen(
-    config: MilConfig | ProbeConfig, labels: LabelTable, units: np.ndarray, places: Mapping[int, np.ndarray | None]
+    config: MilConfig | ProbeConfig,
+    labels: LabelTable,
+    units: np.ndarray,
+    places: Mapping[int, np.ndarray | None],
+    progress: Progress | None,
 ) -> list[tuple[Look, Float[np.ndarray, " 6"]]] | None:
     """What each unit's picture says of itself, and its stain; None where pictures are not at hand."""
     try:
@@ -147,6 +161,8 @@ def _seen(
             key = labels.keys[unit]
             one = pixels[image_of(key) if isinstance(config, ProbeConfig) else key]
             found.append((_with_tissue(look_at(one, tissue=False), status.read(key)), one.stain(places[unit])))
+            if progress is not None:
+                progress(len(found), len(units), "stain of its images")
     except (InputError, KeyError) as error:
         why = reason(error) if isinstance(error, InputError) else f"{error} has no image"
         log.warning("the classifier directory says nothing of stain: %s", why)

@@ -34,10 +34,10 @@ def embed(
     refuse_device(device)
     refuse_absent("features", features)
     refuse_absent("an encoder directory; `pretrain` makes one", encoder)
-    from hage_transfer.encode.embed import embed_path  # torch: what is wrong so far was refused without it
-    from hage_transfer.running.devices import resolve_device
-
     with shown("embed", progress) as tell:
+        from hage_transfer.encode.embed import embed_path  # torch: what is wrong so far was refused without it
+        from hage_transfer.running.devices import resolve_device
+
         embed_path(
             Path(features),
             encoder=Path(encoder),

@@ -70,23 +70,23 @@ def explain(
     refuse_absent("slides", slide_folder)
     if patterns:
         find_encoder_directories([os.fspath(one) for one in patterns])
-    from hage_transfer.explain.run import run_heatmap  # torch: what is wrong so far was refused without it
-    from hage_transfer.explain.task import HeatmapOptions
-    from hage_transfer.running.devices import resolve_device
-
-    place, there = as_run(Path(run))
-    options = HeatmapOptions(
-        sources=(source,) if isinstance(source, str) else tuple(source),
-        slides=tuple(slides),
-        top=top,
-        share=deciding,
-        genes=genes,
-        encoders=tuple(os.fspath(one) for one in patterns),
-        slide_folder=there if slide_folder is None else Path(slide_folder),
-        own=model or getattr(run, "model", None),
-    )
-    folder = place / HEATMAPS_FOLDER if out is None else Path(out)
     with shown("heatmap", progress) as tell:
+        from hage_transfer.explain.run import run_heatmap  # torch: what is wrong so far was refused without it
+        from hage_transfer.explain.task import HeatmapOptions
+        from hage_transfer.running.devices import resolve_device
+
+        place, there = as_run(Path(run))
+        options = HeatmapOptions(
+            sources=(source,) if isinstance(source, str) else tuple(source),
+            slides=tuple(slides),
+            top=top,
+            share=deciding,
+            genes=genes,
+            encoders=tuple(os.fspath(one) for one in patterns),
+            slide_folder=there if slide_folder is None else Path(slide_folder),
+            own=model or getattr(run, "model", None),
+        )
+        folder = place / HEATMAPS_FOLDER if out is None else Path(out)
         return run_heatmap(
             place,
             options,

@@ -19,7 +19,7 @@ from hage_transfer.encode.control_sources import with_controls
 from hage_transfer.encode.sources import check_sources, needs_frozen
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import Shard
 
@@ -104,21 +104,23 @@ def mil(
         from hage_transfer.door.readers import read_labels
 
         read_labels(labels)  # before it is written
-    from hage_transfer.door.mil_run import run_mil  # torch: what is wrong so far was refused without it
+    title = "mil" if mine is None else f"mil {mine}"
+    with shown(title, progress) as tell:
+        from hage_transfer.door.mil_run import run_mil  # torch: what is wrong so far was refused without it
 
-    part = run_mil(
-        settings,
-        folder,
-        table,
-        sources=sources_too,
-        own=own,
-        classifier=classifier,
-        device=device,
-        shard=mine,
-        jobs=jobs,
-        overwrite=overwrite,
-        progress=progress,
-    )
+        part = run_mil(
+            settings,
+            folder,
+            table,
+            sources=sources_too,
+            own=own,
+            classifier=classifier,
+            device=device,
+            shard=mine,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=tell,
+        )
     if part is not None:
         return PartOfRun.of(part)
     return replace(RunResults.read(folder), model=classifier)

@@ -18,7 +18,7 @@ from hage_transfer.mil.evaluate import evaluate_mil, evaluate_mil_part
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.progress import Progress, open_run
 from hage_transfer.running.shards import RunPart, Shard, open_part
 from hage_transfer.targets.read import read_target
 
@@ -56,24 +56,23 @@ def run_mil(
     table.write()
     plan, frozen = _plan(config, own=own, device=resolved, progress=progress)
 
-    def trials(tell: Progress) -> dict[str, list[tuple[Path, ...]]]:
+    def trials() -> dict[str, list[tuple[Path, ...]]]:
         table.write()
-        paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=tell)
+        paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=progress)
         return side_by_side(sources, paths, repeats=config.train.repeats)
 
     if shard is not None:
-        with open_part(folder, config, shard) as part, shown(f"mil {shard}", progress) as tell:
-            made = trials(tell)
-            evaluate_mil_part(plan, made, part=part, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
+        with open_part(folder, config, shard) as part:
+            made = trials()
+            evaluate_mil_part(plan, made, part=part, device=resolved, n_jobs=jobs, own=classifier, progress=progress)
         return part
-    with open_run(folder, config, overwrite=overwrite) as run, shown("mil", progress) as tell:
-        made = trials(tell)
-        results = evaluate_mil(plan, made, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=tell)
-        leave_classifiers(
-            FinishedRun(
-                folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results, own=classifier
-            )
+    with open_run(folder, config, overwrite=overwrite) as run:
+        made = trials()
+        results = evaluate_mil(plan, made, run=run, device=resolved, n_jobs=jobs, own=classifier, progress=progress)
+        done = FinishedRun(
+            folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results, own=classifier
         )
+        leave_classifiers(done, progress)
     return None
 
 

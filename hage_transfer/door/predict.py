@@ -78,29 +78,29 @@ def predict(
     refuse_device(device)
     refuse_absent("features", features)
     refuse_absent("slides", slides)
-    from hage_transfer.predict.run import run_predict  # torch: what is wrong so far was refused without it
-    from hage_transfer.predict.tasks import PredictSettings
-    from hage_transfer.running.devices import resolve_device
-
-    settings = PredictSettings(
-        genes=tuple(genes or ()),
-        n_maps=n_maps,
-        attention=attention,
-        regions=str(regions),
-        seed=seed,
-        allow_trained=allow_trained,
-        named=bool(sections),
-    )
-    items = _items(
-        folders,
-        config=config,
-        changes=changes,
-        features=None if features is None else Path(features),
-        slides=None if slides is None else Path(slides),
-        sections=tuple(sections),
-        spot_diameter_um=spot_diameter_um,
-    )
     with shown("predict", progress) as tell:
+        from hage_transfer.predict.run import run_predict  # torch: what is wrong so far was refused without it
+        from hage_transfer.predict.tasks import PredictSettings
+        from hage_transfer.running.devices import resolve_device
+
+        settings = PredictSettings(
+            genes=tuple(genes or ()),
+            n_maps=n_maps,
+            attention=attention,
+            regions=str(regions),
+            seed=seed,
+            allow_trained=allow_trained,
+            named=bool(sections),
+        )
+        items = _items(
+            folders,
+            config=config,
+            changes=changes,
+            features=None if features is None else Path(features),
+            slides=None if slides is None else Path(slides),
+            sections=tuple(sections),
+            spot_diameter_um=spot_diameter_um,
+        )
         return run_predict(
             items,
             folders,

@@ -97,23 +97,38 @@ def pretrain(
             "config makes them"
         )
     RunDirectory.check(folder, settings, overwrite=overwrite)
-    from hage_transfer.pretrain import run as pretrain_run  # torch: what is wrong so far was refused without it
-    from hage_transfer.pretrain.contenders import contenders
-    from hage_transfer.pretrain.inputs import read_inputs
-    from hage_transfer.running.devices import resolve_device
+    with shown("pretrain" if mine is None else f"pretrain {mine}", progress) as tell:
+        from hage_transfer.pretrain import run as pretrain_run  # torch: what is wrong so far was refused without it
+        from hage_transfer.pretrain.contenders import contenders
+        from hage_transfer.pretrain.inputs import read_inputs
+        from hage_transfer.running.devices import resolve_device
 
-    contenders(settings, own)
-    resolved = resolve_device(device)
-    if engine == "ray" and ":" in resolved:
-        raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
-    inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
-    if mine is not None:
-        with open_part(folder, settings, mine) as part, shown(f"pretrain {mine}", progress) as tell:
+        contenders(settings, own)
+        resolved = resolve_device(device)
+        if engine == "ray" and ":" in resolved:
+            raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
+        inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted
+        if mine is not None:
+            with open_part(folder, settings, mine) as part:
+                table.write()
+                pretrain_run.pretrain_part(
+                    settings,
+                    inputs,
+                    part,
+                    device=resolved,
+                    n_jobs=jobs,
+                    engine=engine,
+                    address=address,
+                    own=own,
+                    progress=tell,
+                )
+            return PartOfRun.of(part)
+        with open_run(folder, settings, overwrite=overwrite) as run:
             table.write()
-            pretrain_run.pretrain_part(
+            pretrain_run.pretrain(
                 settings,
                 inputs,
-                part,
+                run,
                 device=resolved,
                 n_jobs=jobs,
                 engine=engine,
@@ -121,12 +136,6 @@ def pretrain(
                 own=own,
                 progress=tell,
             )
-        return PartOfRun.of(part)
-    with open_run(folder, settings, overwrite=overwrite) as run, shown("pretrain", progress) as tell:
-        table.write()
-        pretrain_run.pretrain(
-            settings, inputs, run, device=resolved, n_jobs=jobs, engine=engine, address=address, own=own, progress=tell
-        )
     return RunResults.read(run.path)
 
 

@@ -15,7 +15,7 @@ from hage_transfer.door.tables import given_table
 from hage_transfer.encode.control_sources import with_controls
 from hage_transfer.encode.sources import candidates, check_sources, needs_frozen
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import Shard
 
@@ -92,21 +92,23 @@ def probe(
     check_sources(sources_too)
     encoders = candidates(settings.sources) if select else []
     RunDirectory.check(folder, settings, overwrite=overwrite)
-    from hage_transfer.door.probe_run import run_probe  # torch: what is wrong so far was refused without it
+    title = "probe" if mine is None else f"probe {mine}"
+    with shown(title, progress) as tell:
+        from hage_transfer.door.probe_run import run_probe  # torch: what is wrong so far was refused without it
 
-    part = run_probe(
-        settings,
-        folder,
-        table,
-        sources=sources_too,
-        encoders=encoders,
-        own=own,
-        device=device,
-        shard=mine,
-        jobs=jobs,
-        overwrite=overwrite,
-        progress=progress,
-    )
+        part = run_probe(
+            settings,
+            folder,
+            table,
+            sources=sources_too,
+            encoders=encoders,
+            own=own,
+            device=device,
+            shard=mine,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=tell,
+        )
     if part is not None:
         return PartOfRun.of(part)
     return RunResults.read(folder)

@@ -16,7 +16,7 @@ from hage_transfer.probes.evaluate import evaluate_probes, evaluate_probes_part
 from hage_transfer.probes.folds import read_parts
 from hage_transfer.probes.plan import plan_probe
 from hage_transfer.running.devices import resolve_device
-from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.progress import Progress, open_run
 from hage_transfer.running.shards import RunPart, Shard, open_part
 
 
@@ -68,18 +68,19 @@ def run_probe(
     plan = plan_probe(config, labels)
     frozen = config.features / FEATURES_FILE
 
-    def trials(tell: Progress) -> dict[str, list[tuple[Path, ...]]]:
+    def trials() -> dict[str, list[tuple[Path, ...]]]:
         table.write()
-        paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=tell)
+        paths = resolve_sources(sources, frozen=frozen, out=folder, device=resolved, progress=progress)
         return side_by_side(sources, paths)
 
     if shard is not None:
-        with open_part(folder, config, shard) as part, shown(f"probe {shard}", progress) as tell:
-            evaluate_probes_part(plan, trials(tell), part=part, device=resolved, n_jobs=jobs, progress=tell)
+        with open_part(folder, config, shard) as part:
+            evaluate_probes_part(plan, trials(), part=part, device=resolved, n_jobs=jobs, progress=progress)
         return part
-    with open_run(folder, config, overwrite=overwrite) as run, shown("probe", progress) as tell:
-        results = evaluate_probes(plan, trials(tell), run=run, device=resolved, n_jobs=jobs, progress=tell)
-        leave_classifiers(FinishedRun(folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results))
+    with open_run(folder, config, overwrite=overwrite) as run:
+        results = evaluate_probes(plan, trials(), run=run, device=resolved, n_jobs=jobs, progress=progress)
+        done = FinishedRun(folder=folder, config=config, labels=plan.labels, frozen=frozen, results=results)
+        leave_classifiers(done, progress)
     if encoders:
         metric = config.select_by if plan.target is None else plan.target.metrics[0]
         write_selection(results, encoders, metric=metric, run=folder)

@@ -17,6 +17,7 @@ from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.locks import leave
 from hage_transfer.running.progress import Progress, Shown
 from hage_transfer.running.run_directory import Standing
+from hage_transfer.running.workload import Workload
 
 log = logging.getLogger(__name__)
 _LOGGED = 10
@@ -44,11 +45,25 @@ class Items:
         self.failures: dict[str, HageError] = {}
         self._folder, self._what, self._total, self._progress = folder, what, total, progress
         self._ended, self._standing, self._made = 0, Standing(folder), False
+        self._pace: Workload | None = None
 
     def run(
-        self, jobs: Sequence[Job], *, n_jobs: int = 1, engine: Engine = "processes", address: str | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        n_jobs: int = 1,
+        engine: Engine = "processes",
+        address: str | None = None,
+        later: float | None = None,
     ) -> dict[str, Any]:
-        """Runs what is left of ``jobs``; errors as ``run_jobs``.
+        """Runs what is left of ``jobs``; other arguments and errors as ``run_jobs``.
+
+        Args:
+            jobs: some of the list.
+            n_jobs: at a time.
+            engine: where they run.
+            address: of a Ray cluster.
+            later: work that comes after them, for the time left, in jobs of cost 1; None: the rest of the list.
 
         Returns:
             What the functions of those that were run returned, in the order of ``jobs``.
@@ -57,19 +72,23 @@ class Items:
         with suppress(OSError):  # told by the first job that writes there
             self._folder.mkdir(parents=True, exist_ok=True)
         self._standing = Standing(self._folder)
+        later = max(self._total - self._ended - len(jobs), 0) / n_jobs if later is None else later
+        self._pace = pace = Workload(
+            {job.name: job.cost for job in jobs if not job.is_done}, n_jobs=n_jobs, later=later
+        )
         for job in jobs:
             if job.is_done:
                 self.keep(job.name)
-        running: dict[str, float] = {}
 
         def told(name: str, share: float) -> None:
-            running[name] = share
+            pace.running[name] = share
             if isinstance(self._progress, Shown):
-                self._progress.within(self._ended + min(sum(running.values()), len(running) - 1e-6), self._total, name)
+                done = self._ended + min(sum(pace.running.values()), len(pace.running) - 1e-6)
+                self._progress.within(done, self._total, name, left=pace.left())
 
         with closing(run_jobs(jobs, n_jobs=n_jobs, engine=engine, address=address, told=told)) as ended:
             for one in ended:
-                running.pop(one.name, None)
+                pace.end(one.name)
                 if one.error is None:
                     self.results[one.name] = one.result
                     self._end(one.name)
@@ -93,13 +112,16 @@ class Items:
         self._standing.check()
         if self._made:
             leave(self._folder)  # where nothing came of any
-        end_items(self.failures, total=self._total, what=self._what, folder=self._folder, done=done)
+        end_items(self.failures, total=self._ended, what=self._what, folder=self._folder, done=done)
 
     def _end(self, name: str, *, kept: bool = False) -> None:
         self._standing.check()
         self._ended += 1
+        left = None if self._pace is None else self._pace.left()
         if kept and isinstance(self._progress, Shown):
-            self._progress.kept(self._ended, self._total)
+            self._progress.kept(self._ended, self._total, left=left)
+        elif isinstance(self._progress, Shown):
+            self._progress.within(self._ended, self._total, name, left=left)
         elif self._progress is not None:
             self._progress(self._ended, self._total, name)
 
@@ -115,7 +137,25 @@ def run_items(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Runs a whole list; arguments and result as ``Items``, errors as ``end_items``."""
-    items = Items(folder, what=what, total=len(jobs), progress=progress)
-    found = items.run(jobs, n_jobs=n_jobs, engine=engine, address=address)
+    return run_in_turn([jobs], folder, what=what, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+
+
+def run_in_turn(
+    lists: Sequence[Sequence[Job]],
+    folder: Path,
+    *,
+    what: str = "jobs",
+    n_jobs: int = 1,
+    engine: Engine = "processes",
+    address: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Runs lists one after the other, as one in its progress, until one has failures; all else as ``run_items``."""
+    items = Items(folder, what=what, total=sum(map(len, lists)), progress=progress)
+    found: dict[str, Any] = {}
+    for jobs in lists:
+        found |= items.run(jobs, n_jobs=n_jobs, engine=engine, address=address)
+        if items.failures:
+            break
     items.finish(found)
     return found

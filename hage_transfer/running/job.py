@@ -25,6 +25,7 @@ class Job:
         run: the function.
         arguments: its arguments.
         gpus: it takes, where the engine gives them out (Ray).
+        cost: of its work, against that of the others, for the time left.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Job:
     run: Callable[..., Any]
     arguments: tuple[Any, ...]
     gpus: int = 0
+    cost: float = 1.0
 
     @property
     def made(self) -> Path:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +17,12 @@ log = logging.getLogger(__name__)
 
 PACKAGE = "hage_transfer"
 """The logger whose messages are shown and kept."""
+_LEAST = 0.05
+"""Of an item, that must be done before the pace says anything."""
+_TOGETHER_SECONDS = 0.5
+"""Within which workers that began together say their first step."""
+Show = Callable[[float, int, str, float | None], None]
+"""Shows done, total, what is under way, and the seconds left."""
 _FIRST_SECONDS, _LOG_SECONDS = 10.0, 60.0
 
 
@@ -29,47 +36,88 @@ class Progress(Protocol):
 class Shown:
     """Progress as it is shown: what is done, of how much, and how long the rest takes at the pace so far."""
 
-    def __init__(self, title: str, show: Callable[[float, int, str, float | None], None]) -> None:
+    def __init__(self, title: str, show: Show) -> None:
         """Args: ``show`` takes done, total, what is under way, and the seconds left, None where nobody can say yet."""
         self._title, self._show = title, show
-        self._total, self._done, self._from = 0, 0.0, (time.monotonic(), 0.0)
+        self._total, self._done, self._left, self._steps = 0, 0.0, 0.0, False
+        self._from = (time.monotonic(), 0.0)
+
+    def under(self, title: str) -> "Shown":
+        """The same place on the screen for a part of the work, with a pace of its own."""
+        return Shown(f"{self._title}, {title}", self._show)
+
+    def stage(self, name: str, /) -> None:
+        """Work that comes next and has no count."""
+        self._total, self._from = 0, (time.monotonic(), 0.0)
+        self._show(0, 0, f"{self._title}: {name}", None)
 
     def __call__(self, done: int, total: int, name: str, /) -> None:
         """As ``Progress``."""
         self.within(done, total, name)
 
-    def kept(self, done: int, total: int, /) -> None:
+    def kept(self, done: int, total: int, /, *, left: float | None = None) -> None:
         """Items that were done before: they say nothing of the pace."""
-        self._total, self._done, self._from = total, done, (time.monotonic(), done)
+        self._begin(done, total, float(total - done) if left is None else left)
         self._show(done, total, self._title, None)
 
-    def within(self, done: float, total: int, name: str, /) -> None:
-        """As a call, between the ends of items too: ``done`` may be a fraction."""
-        now = time.monotonic()
+    def within(self, done: float, total: int, name: str, /, *, left: float | None = None) -> None:
+        """As a call, between the ends of items too.
+
+        Args:
+            done: may be a fraction.
+            total: of them.
+            name: of what is under way.
+            left: items that the rest takes as long as, one after the other; None: as many as are not done.
+        """
+        left = total - done if left is None else left
         if total != self._total or done < self._done - 1:  # other work under the same title
-            self._total, self._from = total, (now, float(int(done))) if self._total else self._from
-        elif done % 1 and not self._from[1] % 1 and self._done == self._from[1]:
-            self._from = now, done  # what comes before the first step (imports, reading) is no part of the pace
-        self._done = done
+            begun = None if self._total else (self._from[0], max(float(total), left))
+            self._begin(done, total, left)
+            self._from = begun or self._from
+        now = time.monotonic()
+        is_first = not self._steps and self._left in (left, self._from[1])
+        if done % 1 and (is_first or (self._steps and now - self._from[0] < _TOGETHER_SECONDS)):
+            self._begin(done, total, left)  # what comes before the first step (imports, reading) is no part of the pace
+            self._steps = True
         began, before = self._from
-        pace = (now - began) / (done - before) if done > before and now > began else None
-        self._show(done, total, f"{self._title}: {name}", None if pace is None else pace * (total - done))
+        self._done, self._left = done, left
+        is_enough = left < before and before - left >= _LEAST * min(before, 1.0)
+        pace = (now - began) / (before - left) if is_enough and now > began else None
+        self._show(done, total, f"{self._title}: {name}", None if pace is None else pace * left)
+
+    def _begin(self, done: float, total: int, left: float) -> None:
+        self._total, self._done, self._left, self._steps = total, done, left, False
+        self._from = (time.monotonic(), left)
+
+
+def stage(progress: Progress | None, name: str) -> None:
+    """Says what comes next that has no count, where progress is shown; a caller's own callback counts items alone."""
+    if isinstance(progress, Shown):
+        progress.stage(name)
+
+
+def under(progress: Progress | None, title: str) -> Progress | None:
+    """For what a part of the work counts, where progress is shown."""
+    return progress.under(title) if isinstance(progress, Shown) else None
 
 
 @contextmanager
 def shown(title: str, progress: Progress | None = None) -> Iterator[Progress]:
     """The caller's own progress; without one a bar where somebody looks (terminal, notebook), else lines in the log."""
-    if progress is not None:
+    if isinstance(progress, Shown):
+        yield progress.under(title)
+    elif progress is not None:
         yield progress
     elif sys.stderr.isatty() or "ipykernel" in sys.modules:
-        with _bar(title) as tell:
-            yield tell
+        with _bar(title) as show:
+            yield Shown(title, show)
     else:
-        yield Shown(title, _logged())
+        with _logged(title) as show:
+            yield Shown(title, show)
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Progress]:
+def _bar(title: str) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -81,39 +129,63 @@ def _bar(title: str) -> Iterator[Progress]:
         task = bars.add_task(title, total=None, said="")
 
         def show(done: float, total: int, name: str, left: float | None) -> None:
-            bars.update(task, completed=done, total=total, description=name, said=f"{said(done, total, left)}")
+            bars.tasks[0].total = total or None  # without a count it moves to and fro
+            bars.update(task, completed=done, description=name, said=f"{said(done, total, left)}")
 
-        yield Shown(title, show)
+        yield show
 
 
-def _logged() -> Callable[[float, int, str, float | None], None]:
-    """A line after ten seconds, then one a minute."""
-    due = time.monotonic() + _FIRST_SECONDS
+@contextmanager
+def _logged(title: str) -> Iterator[Show]:
+    """A line after ten seconds, then one a minute, whether or not the work says anything."""
+    told: tuple[float, float, int, str, float | None] = (time.monotonic(), 0, 0, title, None)
+    ended = threading.Event()
 
     def show(done: float, total: int, name: str, left: float | None) -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due and done < total and left is not None:
-            due = now + _LOG_SECONDS
-            log.info("%s, %s", name, said(done, total, left))
+        nonlocal told
+        told = (time.monotonic(), done, total, name, left)
 
-    return show
+    def say() -> None:
+        begun, wait_s = time.monotonic(), _FIRST_SECONDS
+        while not ended.wait(wait_s):
+            at, done, total, name, left = told
+            now, wait_s = time.monotonic(), _LOG_SECONDS
+            text = said(done, total, None if left is None else max(left - (now - at), 0.0))
+            ago = "" if left is not None and done < total else f"{in_words(now - begun)} so far"
+            log.info("%s", ", ".join(part for part in (name, text, ago) if part))
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        speaker.join()
 
 
 def said(done: float, total: int, left: float | None) -> str:
-    """Done of total and the time left, in words.
+    """Done of total and the time left, in words; nothing of what has no count.
 
     >>> said(1.25, 6, 95.0)
     '1 of 6 (21 %), about 1 min 35 s left'
     """
+    if not total:
+        return ""
     text = f"{int(done)} of {total}" + (f" ({done / total:.0%})".replace("%", " %") if done % 1 else "")
-    if left is None or done >= total:
-        return text
-    minutes, seconds = divmod(round(left), 60)
+    return text if left is None or done >= total else f"{text}, about {in_words(left)} left"
+
+
+def in_words(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> in_words(3725)
+    '1 h 2 min'
+    """
+    minutes, whole = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    parts = [(hours, "h"), (minutes, "min"), (whole, "s")]
     first = next((place for place, (amount, _) in enumerate(parts) if amount), 2)
-    return f"{text}, about {' '.join(f'{amount} {unit}' for amount, unit in parts[first : first + 2])} left"
+    return " ".join(f"{amount} {unit}" for amount, unit in parts[first : first + 2])
 
 
 @contextmanager

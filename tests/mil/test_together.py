@@ -8,6 +8,7 @@ from hage_transfer.mil import bag_pass
 from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.train import FoldBags, train_folds
+from hage_transfer.running.ticks import heard
 
 KINDS = [
     {"kind": "abmil"},
@@ -116,3 +117,10 @@ def test_train_folds_weighs_classes(slides):
     rows = [np.arange(40, 60)]
     bags = open_bags(folder, labels)
     assert balanced.probabilities(bags, rows)[0][:, 1].mean() > plain.probabilities(bags, rows)[0][:, 1].mean()
+
+
+def test_a_training_of_a_fixed_length_says_its_share_of_it(slides):
+    folds, told = [FoldBags(np.arange(20), np.arange(0))], []
+    with heard(told.append):
+        train(slides, folds, epochs=4, validation=0, min_epochs=50)
+    np.testing.assert_allclose(told, np.arange(1, 81) / 80)

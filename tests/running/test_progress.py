@@ -11,8 +11,9 @@ import pytest
 from hage_transfer.running import progress
 from hage_transfer.running.job import Job
 from hage_transfer.running.jobs import run_jobs
-from hage_transfer.running.progress import Shown, shown
+from hage_transfer.running.progress import Shown, shown, stage
 from hage_transfer.running.ticks import tick
+from hage_transfer.running.workload import Workload
 
 
 def tell_all(tell) -> None:
@@ -51,16 +52,40 @@ def test_a_bar_is_on_standard_error_where_somebody_looks(monkeypatch, capsys, wh
     assert capsys.readouterr().out == ""
 
 
-def test_long_work_says_in_the_log_how_far_it_is(monkeypatch, caplog):
-    clock = iter([0.0, 0.0, 5.0, 5.0, 12.0, 12.0, 30.0, 30.0, 75.0, 75.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with caplog.at_level(logging.INFO, logger="hage_transfer"), shown("encode") as tell:
-        for number in range(1, 5):
-            tell(number, 5, f"s{number}")
-    assert caplog.messages == [
-        "encode: s2, 2 of 5, about 18 s left",
-        "encode: s4, 4 of 5, about 19 s left",
-    ]
+@pytest.fixture
+def quick_log(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, logger="hage_transfer")
+    return caplog
+
+
+def said_within_a_second(log, *words):
+    until = time.monotonic() + 1
+    while not any(all(word in line for word in words) for line in log.messages):
+        assert time.monotonic() < until, log.messages
+        time.sleep(0.01)
+
+
+def test_long_work_says_in_the_log_how_far_it_is(quick_log):
+    with shown("encode") as tell:
+        for number in range(1, 4):
+            time.sleep(0.01)
+            tell(number, 50, f"s{number}")
+        said_within_a_second(quick_log, "encode: s3, 3 of 50, about", " left")
+    lines = len(quick_log.messages)
+    time.sleep(0.1)
+    assert len(quick_log.messages) == lines  # nothing is said of work that is over
+
+
+def test_work_that_says_nothing_is_in_the_log_all_the_same(quick_log):
+    with shown("probe") as tell:
+        said_within_a_second(quick_log, "probe, ", " so far")
+        with shown("encode", tell) as inside:
+            inside(1, 1, "set")
+            said_within_a_second(quick_log, "probe, encode: set, 1 of 1, ", " so far")
+        stage(tell, "intervals")
+        said_within_a_second(quick_log, "probe: intervals, ", " so far")
 
 
 def test_the_time_left_goes_by_the_steps_of_a_job_and_not_by_what_was_done_before(monkeypatch):
@@ -75,6 +100,52 @@ def test_the_time_left_goes_by_the_steps_of_a_job_and_not_by_what_was_done_befor
     assert max(left for left in told[2:]) < 60
     tell(1, 3, "other work")
     assert told[-1] is None
+
+
+@pytest.mark.parametrize("step_s", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+@pytest.mark.parametrize(("n", "later"), [(3, 0.0), (5, 0.5), (40, 0.0)])
+def test_the_time_left_is_right_from_a_tenth_on_however_many_work(monkeypatch, n, later, n_jobs, step_s):
+    """Jobs of 100 s each after 30 s of reading, which say every few seconds how far they are."""
+    now, told, names = [0.0], [], [f"j{k}" for k in range(n)]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    tell = Shown("mil", lambda done, total, name, left: told.append((now[0], left)))
+    work, begun, ended = Workload(dict.fromkeys(names, 1.0), n_jobs=n_jobs, later=later), {}, 0
+    now[0] = 30.0
+    while ended < n:
+        for name in names[ended : ended + n_jobs]:
+            begun.setdefault(name, now[0])
+        now[0] += step_s
+        for name, at in list(begun.items()):
+            share = (now[0] - at) / 100
+            if share >= 1:
+                del begun[name]
+                work.end(name)
+                ended += 1
+                tell.within(ended, n, name, left=work.left())
+            elif name in names[ended:]:
+                work.running[name] = share
+                tell.within(
+                    ended + min(sum(work.running.values()), len(work.running) - 1e-6), n, name, left=work.left()
+                )
+    whole = now[0] + 100 * later
+    judged = [left / (whole - at) for at, left in told if at >= whole / 10 and left is not None and at < whole - 10]
+    assert judged
+    assert 0.6 < min(judged) <= max(judged) < 1.7
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "shares", "left"),
+    [(1, {}, 3.0), (2, {}, 2.0), (2, {"a": 0.5}, 1.5), (2, {"a": 0.5, "b": 0.25}, 1.5), (3, {"a": 0.9}, 1.0)],
+)
+def test_what_is_left_of_shared_jobs_is_what_the_last_worker_has(n_jobs, shares, left):
+    work = Workload(dict.fromkeys("abc", 1.0), n_jobs=n_jobs, later=0.25)
+    work.running.update(shares)
+    assert work.left() == pytest.approx(left + 0.25)
+    work.end("a")
+    work.end("b")
+    work.end("c")
+    assert work.left() == 0.25
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

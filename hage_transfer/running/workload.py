@@ -1,0 +1,41 @@
+"""How long jobs take that workers share, in jobs one after the other: two workers end three jobs after two."""
+
+import heapq
+from collections.abc import Mapping
+
+_PLANNED = 8
+"""Jobs a worker up to which their places are worked out; of more, the last ones make no difference."""
+
+
+class Workload:
+    """What is left of a list of jobs.
+
+    Attributes:
+        running: share done of the jobs that have said so.
+    """
+
+    def __init__(self, costs: Mapping[str, float], *, n_jobs: int, later: float = 0.0) -> None:
+        """Takes the jobs.
+
+        Args:
+            costs: of each job by its name, in the order in which they begin.
+            n_jobs: at a time.
+            later: cost of what comes after them.
+        """
+        self.running: dict[str, float] = {}
+        self._costs, self._n_jobs, self._later = dict(costs), n_jobs, later
+
+    def end(self, name: str) -> None:
+        """A job that has ended."""
+        self.running.pop(name, None)
+        self._costs.pop(name, None)
+
+    def left(self) -> float:
+        """Time to the end of all, in that of a job of cost 1."""
+        costs = {name: cost * (1 - self.running.get(name, 0.0)) for name, cost in self._costs.items()}
+        if self._n_jobs == 1 or len(costs) > _PLANNED * self._n_jobs:
+            return sum(costs.values()) / self._n_jobs + self._later
+        ends = [0.0] * self._n_jobs
+        for name in sorted(costs, key=lambda name: name not in self.running):
+            heapq.heappush(ends, heapq.heappop(ends) + costs[name])
+        return max(ends) + self._later
