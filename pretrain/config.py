@@ -137,11 +137,26 @@ class ModelSettings(Settings):
     predictor: Literal["mlp", "gene_conditioned"] = Field(
         "mlp", description="mlp (paper), or y_j = <h(z), W g_j> + b_j, in which a gene's identity matters (ours)"
     )
+    start: Literal["none", "ridge", "reduced_rank_ridge", "low_rank"] = Field(
+        "none",
+        description="what predictions begin at, and the predictor adds to (ours). ridge, reduced_rank_ridge: that "
+        "prediction, kept; low_rank: reduced-rank ridge as two factors that train, the genes' by their vectors",
+    )
+    programmes: int = Field(
+        0, ge=0, description="attend to so many programmes of the training counts (NMF) in place of genes (ours)"
+    )
+    regions: int = Field(
+        1,
+        gt=0,
+        description="parts of the features that each ask the genes: 2 for a patch and its surround (ours)",
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSettings":
         if self.embed_dim % self.n_heads:
             raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of n_heads {self.n_heads}")
+        if not self.gene_informed and (self.programmes or self.regions > 1):
+            raise ValueError("programmes and regions shape the attention to genes, and gene_informed is false")
         return self
 
 
@@ -153,6 +168,12 @@ class LossSettings(Settings):
     clip_global: float = Field(1.0, ge=0, description="lambda 3, centroids; 0: no hierarchical alignment")
     pcc: float = Field(10.0, ge=0, description="lambda 4, Eq. 2")
     temperature: float = Field(0.07, gt=0, description="of the contrastive terms")
+    negative_binomial: float = Field(
+        0.0, ge=0, description="of the counts' likelihood, depth as offset; its output is a log rate (ours)"
+    )
+    section_reversal: float = Field(
+        0.0, ge=0, description="of a classifier of the section whose gradient is reversed in the embeddings (ours)"
+    )
     pcc_scope: Literal["batch", "section"] = Field(
         "batch", description="take Eq. 2 over the batch (paper), or over each section's spots in it"
     )
@@ -177,6 +198,7 @@ class TrainSettings(Settings):
     batch_size: int = Field(128, ge=2, description="spots a step")
     learning_rate: float = Field(1e-4, gt=0, description="of Adam, at first")
     weight_decay: float = Field(1e-5, ge=0, description="of Adam")
+    snapshots: int = Field(1, gt=0, description="average the weights of so many best epochs (1: the best one)")
     step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
     gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
 
@@ -247,6 +269,15 @@ class PretrainConfig(Settings):
     def _controls_stand_beside_hage(self) -> "PretrainConfig":
         if self.controls == "all" and "hage" not in self.methods:
             raise ValueError("controls all trains HAGE on shuffled expression, and methods has no hage; add it")
+        return self
+
+    @model_validator(mode="after")
+    def _start_knows_features_and_genes(self) -> "PretrainConfig":
+        if self.model.start != "none" and (self.image_encoder.adapt != "none" or self.genes.unseen):
+            raise ValueError(
+                f"model.start {self.model.start} is a ridge of fixed features on the panel's genes; set "
+                "image_encoder.adapt none and genes.unseen 0, or model.start none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -107,6 +107,7 @@ def write_encoder_directory(
         genes=data.genes,
         lines=GeneLines(slope, intercept, _validation_pcc(predicted, data.train, validation_rows)),
         kind=config.model.predictor,
+        start=module.start,
     )
     model.save_pretrained(folder, card=card)
     write_exports(folder, module.encoder, data, config.model.exports, card=card)

@@ -1,6 +1,7 @@
 """One Lightning fit, the same for every network of this package: early stop on validation PCC, best epoch kept."""
 
 import logging
+import math
 import signal
 import warnings
 from collections.abc import Iterator
@@ -28,12 +29,13 @@ class BestEpoch(Callback):
     Args:
         last: keep the weights of the last epoch instead.
         patience: epochs without a better one after which the fit may stop.
+        snapshots: average the weights of so many best (or last) epochs.
     """
 
-    def __init__(self, *, last: bool = False, patience: int = 1) -> None:
-        self._last, self._patience = last, patience
+    def __init__(self, *, last: bool = False, patience: int = 1, snapshots: int = 1) -> None:
+        self._last, self._patience, self._snapshots = last, patience, snapshots
         self.score, self.epoch = -float("inf"), -1
-        self.state: dict[str, torch.Tensor] = {}
+        self._kept: list[tuple[float, dict[str, torch.Tensor]]] = []
         self.curves: list[tuple[int, str, float]] = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -44,9 +46,23 @@ class BestEpoch(Callback):
         score = float(trainer.callback_metrics[VALIDATION_PCC])
         if self._last or score > self.score:
             self.score, self.epoch = score, trainer.current_epoch
+        rank = float(trainer.current_epoch) if self._last else score
+        if (self._last or math.isfinite(score)) and (len(self._kept) < self._snapshots or rank > self._kept[-1][0]):
             frozen = {name for name, one in pl_module.named_parameters() if not one.requires_grad}
             state = pl_module.state_dict().items()
-            self.state = {name: value.detach().cpu().clone() for name, value in state if name not in frozen}
+            kept = {name: value.detach().cpu().clone() for name, value in state if name not in frozen}
+            self._kept = sorted([*self._kept, (rank, kept)], key=lambda one: -one[0])[: self._snapshots]
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights of the best epoch, or the means over the snapshots; empty where no epoch had a finite score."""
+        states = [state for _, state in self._kept]
+        if len(states) < 2:
+            return states[0] if states else {}
+        return {
+            name: torch.stack([one[name] for one in states]).mean(0) if value.is_floating_point() else value
+            for name, value in states[0].items()
+        }
 
 
 def fit(
@@ -73,7 +89,7 @@ def fit(
     Returns:
         The best epoch; its ``state`` is empty where no epoch had a finite score.
     """
-    best = BestEpoch(last=fixed_epochs is not None, patience=settings.patience)
+    best = BestEpoch(last=fixed_epochs is not None, patience=settings.patience, snapshots=settings.snapshots)
     stop = [EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)] if fixed_epochs is None else []
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

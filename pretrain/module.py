@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from hage_transfer.models.expression import PredictorKind, build_predictor, expression_encoder
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.models.linear_start import LinearStart
 from hage_transfer.pretrain.centroid_bank import CentroidBank
 from hage_transfer.pretrain.config import LossSettings, TrainSettings
 from hage_transfer.pretrain.fit import VALIDATION_PCC
 from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc_loss, pcc_loss_within
 from hage_transfer.pretrain.running_pcc import RunningPcc
+from hage_transfer.pretrain.side_losses import CountLikelihood, SectionReversal
 from hage_transfer.pretrain.spot_batches import Batch
 
 Seen = Float[Tensor, "batch feature"] | UInt8[Tensor, "batch side side 3"]
@@ -42,6 +44,8 @@ class HageModule(lightning.LightningModule):
         predictor: which expression predictor.
         gene_vectors: embeddings of the panel's genes, for a gene-conditioned predictor.
         bank: gives centroids over the whole training split; None: they are taken over the batch.
+        start: what predictions begin at; None: at the predictor's own weights.
+        n_sections: training sections, for the loss that reverses them.
         images: from patches to the frozen encoder's features, with adapters that train; None: batches hold features.
         images_rate: learning rate of the adapters.
     """
@@ -56,6 +60,8 @@ class HageModule(lightning.LightningModule):
         predictor: PredictorKind = "mlp",
         gene_vectors: Float[Tensor, "gene gene_dim"] | None = None,
         bank: CentroidBank | None = None,
+        start: LinearStart | None = None,
+        n_sections: int = 1,
         images: nn.Module | None = None,
         images_rate: float = 1e-3,
     ) -> None:
@@ -66,14 +72,20 @@ class HageModule(lightning.LightningModule):
             predictor, embed_dim=encoder.embed_dim, n_genes=n_genes, gene_vectors=gene_vectors
         )
         self.loss, self.train_settings = loss, train
-        self.n_genes, self.bank = n_genes, bank
+        self.n_genes, self.bank, self.start = n_genes, bank, start
+        self.counts = CountLikelihood(n_genes) if loss.negative_binomial else None
+        self.sections = SectionReversal(encoder.embed_dim, n_sections=n_sections) if loss.section_reversal else None
         self.images, self.images_rate = images, images_rate
         self._validation = RunningPcc()
         self._sums, self._n_spots = torch.zeros(()), 0
 
     def forward(self, features: Seen) -> Float[Tensor, "batch gene"]:
         """Predicted expression, whose scale per gene is arbitrary (Eq. 2 ignores scale and shift)."""
-        return self.predictor(self.see(features))
+        return self._predicted(features, self.see(features))
+
+    def _predicted(self, features: Seen, embeddings: Float[Tensor, "batch embed"]) -> Float[Tensor, "batch gene"]:
+        predicted = self.predictor(embeddings)
+        return predicted if self.start is None else self.start(features, predicted)
 
     def see(self, features: Seen) -> Float[Tensor, "batch embed"]:
         """Gene-informed embeddings, of patches where the image encoder is adapted."""
@@ -82,10 +94,10 @@ class HageModule(lightning.LightningModule):
     def embed(self, batch: Batch) -> Embedded:
         """The batch through the three networks."""
         image, expression = self.see(batch.features), self.expression(batch.target)
-        return Embedded(image, expression, self.predictor(image), batch)
+        return Embedded(image, expression, self._predicted(batch.features, image), batch)
 
     def terms(self, embedded: Embedded) -> dict[str, Tensor]:
-        """The terms of Eq. 3, unweighted, and beside the contrastive ones their value at chance."""
+        """The terms of Eq. 3 and those beside it, unweighted, and the contrastive ones' values at chance."""
         image, expression, predicted, batch = embedded
         if self.bank is None:
             both = centroids(torch.cat([image, expression], dim=1), batch.cluster)
@@ -97,6 +109,11 @@ class HageModule(lightning.LightningModule):
             pcc = pcc_loss_within(predicted, batch.target, batch.section)
         else:
             pcc = pcc_loss(predicted, batch.target)
+        beside = {}
+        if self.counts is not None and batch.counts is not None:
+            beside["negative_binomial"] = self.counts(predicted, batch.counts)
+        if self.sections is not None:
+            beside["section_reversal"] = self.sections(image, batch.section)
         return {
             "cyclip": cyclip_loss(image, expression),
             "clip_local": clip_loss(image, expression, temperature=self.loss.temperature),
@@ -104,13 +121,14 @@ class HageModule(lightning.LightningModule):
             "pcc": pcc,
             "clip_local_chance": image.new_full((), math.log(len(image))),
             "clip_global_chance": image.new_full((), math.log(len(centres[0]))),
+            **beside,
         }
 
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """Eq. 3."""
-        weights = {"cyclip": self.loss.cyclip, "clip_local": self.loss.clip_local}
-        weights |= {"clip_global": self.loss.clip_global, "pcc": self.loss.pcc}
-        return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
+        """Eq. 3, and the terms beside it where they have a weight."""
+        names = ["cyclip", "clip_local", "clip_global", "pcc"]
+        names += [name for name in ("negative_binomial", "section_reversal") if name in terms]
+        return torch.stack([getattr(self.loss, name) * terms[name] for name in names]).sum()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step; the epoch's mean of every term is logged with the last one."""

@@ -15,8 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.data.spot_context import spot_context
+from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.pretrain.baselines import ALPHAS
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.linear_maps import linear
 from hage_transfer.pretrain.methods.selection import Positions, Setting, choose
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -140,12 +142,16 @@ class Ridge:
         """
         if self.context:
             train, test = with_neighbours(train), with_neighbours(test)
-        setting, score = choose(train, lambda fit, rest: self._settings(train, fit, rest), unit=unit)
+        setting, score = self.choose(train, unit=unit)
         width, alpha, rank = setting
         chosen = {"alpha": alpha}
         chosen |= {"rank": rank} if self.reduced else {}
         chosen |= {"kernel_width": width} if self.kernel else {}
         return Predicted(self._fitted(train, test, np.arange(len(train)), setting), chosen, score)
+
+    def choose(self, train: Spots, *, unit: str) -> tuple[Setting, float]:
+        """Kernel width, alpha and rank of best PCC inside the training spots, and that PCC."""
+        return choose(train, lambda fit, rest: self._settings(train, fit, rest), unit=unit)
 
     def on_rows(
         self, train: Spots, test: Spots, rows: Sequence[Positions], chosen: Mapping[str, float]
@@ -187,6 +193,16 @@ class Ridge:
         if not self.kernel:
             return make_pipeline(StandardScaler())
         return make_pipeline(StandardScaler(), _Gaussian(width, min(N_LANDMARKS, n_spots)))
+
+
+def fitted_map(train: Spots, *, alpha: float, rank: float = FULL) -> LinearEncoder:
+    """A ridge on all rows of ``train`` as one linear map from frozen features to expression."""
+    features = np.asarray(train.features)
+    mapped = make_pipeline(StandardScaler()).fit(features)
+    weight, shift, intercept = RidgePath(mapped, features, train.target).linear(alpha, rank)
+    weight[:, np.ptp(train.target, axis=0) == 0] = 0.0  # rounding, which standardising would blow up
+    scaler = mapped[0]
+    return linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)
 
 
 class _Gaussian(Nystroem):

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         cluster: of each training spot; 0 in validation.
         section: number of each spot's section.
         spot: position in the training (or validation) split.
+        counts: raw, where a loss reads them.
     """
 
     features: Float[Tensor, "batch feature"] | UInt8[Tensor, "batch side side 3"]
@@ -30,13 +31,21 @@ class Batch(NamedTuple):
     cluster: Int[Tensor, " batch"]
     section: Int[Tensor, " batch"]
     spot: Int[Tensor, " batch"]
+    counts: Float[Tensor, "batch gene"] | None = None
 
 
 class SpotDataset(Dataset[Batch]):
     """Batches by lists of positions in ``rows``; nothing is copied before it is asked for."""
 
-    def __init__(self, spots: Spots, rows: Int[np.ndarray, " row"], clusters: Int[np.ndarray, " row"]) -> None:
-        self.spots, self.rows, self.clusters = spots, rows, clusters
+    def __init__(
+        self,
+        spots: Spots,
+        rows: Int[np.ndarray, " row"],
+        clusters: Int[np.ndarray, " row"],
+        *,
+        with_counts: bool = False,
+    ) -> None:
+        self.spots, self.rows, self.clusters, self.with_counts = spots, rows, clusters, with_counts
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,6 +59,7 @@ class SpotDataset(Dataset[Batch]):
             cluster=torch.from_numpy(self.clusters[chosen]),
             section=torch.from_numpy(self.spots.section[rows]),
             spot=torch.from_numpy(chosen),
+            counts=torch.from_numpy(np.asarray(self.spots.counts[rows])) if self.with_counts else None,
         )
 
 

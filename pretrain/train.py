@@ -32,8 +32,10 @@ from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
 from hage_transfer.pretrain.methods.images import shown_as_patches
 from hage_transfer.pretrain.module import HageModule
+from hage_transfer.pretrain.programmes import programmes
 from hage_transfer.pretrain.serial_sections import add_serial
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
+from hage_transfer.pretrain.starts import new_start
 from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ def _train_trial(
         images = adapted_images(config, device=device)
         module = _build(data, config, rows, clusters, images)
         seen = data.train if images is None else shown_as_patches(data.train)
-        train = SpotDataset(seen, rows, clusters)
+        train = SpotDataset(seen, rows, clusters, with_counts=config.loss.negative_binomial > 0)
         validation = SpotDataset(seen, validation_rows, np.zeros(len(validation_rows), dtype=np.int64))
         best = fit(
             module,
@@ -141,13 +143,18 @@ def _clusters(
 def new_encoder(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> GeneInformedEncoder:
     """The encoder of a trial before its first step, features scaled by the training ``rows``; torch's seed decides."""
     genes = data.gene_vectors if config.model.attention == "scaled" else whitened(data.gene_vectors)
+    width, regions = data.train.features.shape[1], config.model.regions
+    if width % regions:
+        raise ConfigError(f"model.regions {regions}: {width} features are not so many parts of one width (surround: 2)")
     encoder = GeneInformedEncoder(
         torch.from_numpy(genes) if config.model.gene_informed else None,
-        feature_dim=data.train.features.shape[1],
+        feature_dim=width,
         embed_dim=config.model.embed_dim,
         n_heads=config.model.n_heads,
         feature_dropout=config.model.feature_dropout,
         attention=config.model.attention,
+        programmes=programmes(data.train, rows, n=config.model.programmes) if config.model.programmes else None,
+        regions=regions,
     )
     encoder.set_feature_scale(*feature_scale(data.train.features, rows))
     return encoder
@@ -170,6 +177,8 @@ def _build(
         predictor=config.model.predictor,
         gene_vectors=torch.from_numpy(data.gene_vectors),
         bank=CentroidBank(torch.from_numpy(clusters), embed_dim=encoder.embed_dim) if over_dataset else None,
+        start=new_start(data, config, rows),
+        n_sections=len(data.train.section_names),
         images=images,
         images_rate=config.image_encoder.learning_rate,
     )

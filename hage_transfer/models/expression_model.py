@@ -14,10 +14,11 @@ from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.gene_informed import GeneInformedEncoder
+from hage_transfer.models.linear_start import LinearStart
 from hage_transfer.tensor_files import build_fitting, refuse_not_finite
 
 _ROWS_AT_A_TIME = 4096
-_WEIGHTS, _FITTED = "predictor.", "calibration."
+_WEIGHTS, _FITTED, _START = "predictor.", "calibration.", "start."
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class ExpressionModel(nn.Module):
         genes: symbols, in the order of the predictor's output.
         lines: slope, intercept and validation PCC of each gene.
         kind: how the predictor is built, `mlp` or `gene_conditioned`.
+        start: what the prediction began at, and the predictor adds to; None: nothing.
     """
 
     def __init__(
@@ -58,9 +60,10 @@ class ExpressionModel(nn.Module):
         genes: Sequence[str],
         lines: GeneLines,
         kind: str = "mlp",
+        start: LinearStart | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.predictor = encoder, predictor
+        self.encoder, self.predictor, self.start = encoder, predictor, start
         self.genes, self.lines, self.kind = tuple(genes), lines, kind
 
     @property
@@ -70,7 +73,8 @@ class ExpressionModel(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch gene"]:
         """Raw predictions, whose scale per gene is arbitrary."""
-        return self.predictor(self.encoder(features))
+        predicted = self.predictor(self.encoder(features))
+        return predicted if self.start is None else self.start(features, predicted)
 
     @torch.inference_mode()
     def predict(
@@ -120,10 +124,12 @@ class ExpressionModel(nn.Module):
             for name in ("slope", "intercept", "validation_pcc")
         }
         weights = {f"{_WEIGHTS}{name}": value for name, value in self.predictor.state_dict().items()}
+        start = {} if self.start is None else self.start.state_dict()
+        started = {f"{_START}{name}": value for name, value in start.items()}
         checkpoint.write_encoder(
             folder,
             tensors=encoder.state_dict(),
-            predictor={**weights, **fitted},
+            predictor={**weights, **fitted, **started},
             card={**encoder.identity(), **card, "panel": list(self.genes), "predictor": {"kind": self.kind}},
         )
 
@@ -156,7 +162,14 @@ class ExpressionModel(nn.Module):
         wrong = [key for key in GeneLines.__dataclass_fields__ if fitted.get(key, np.empty(0)).shape != (len(genes),)]
         if wrong:
             raise DataError(f"{name}: {checkpoint.PREDICTOR_FILE} lacks {', '.join(wrong)} of {len(genes)} genes")
-        return cls(encoder, predictor, genes=genes, lines=GeneLines(**fitted), kind=kind).eval()
+        start, begun = None, _part(tensors, _START)
+        if begun:
+            start = build_fitting(lambda: LinearStart.build(begun), begun, where=str(name))
+            if (start.mean.shape, start.gate.shape) != ((encoder.feature_dim,), (len(genes),)):
+                raise DataError(
+                    f"{name}: {checkpoint.PREDICTOR_FILE} starts from other features or genes; copy it again"
+                )
+        return cls(encoder, predictor, genes=genes, lines=GeneLines(**fitted), kind=kind, start=start).eval()
 
 
 def _panel_and_kind(card: Mapping[str, Any], *, where: str) -> tuple[list[str], Any]:

@@ -25,6 +25,10 @@ class GeneInformedEncoder(StoredEncoder):
         n_heads: attention heads (not given in the paper; ours: 8).
         feature_dropout: share of features dropped while training (ours; 0 as in the paper).
         attention: ``kind`` of ``GeneAttention`` (the paper: ``scaled``).
+        programmes: attend to programmes of genes in place of genes: each row the share of every gene in a programme,
+            summing to 1, whose token is its genes' mean (ours; None as in the paper).
+        regions: parts that the features are made of side by side (a patch and its surround: 2), each of which asks
+            the genes by itself; what they gather is averaged (ours; 1 as in the paper).
 
     >>> genes = torch.randn(5, 200, generator=torch.Generator().manual_seed(0))
     >>> encoder = GeneInformedEncoder(genes, feature_dim=352, embed_dim=64)
@@ -34,6 +38,8 @@ class GeneInformedEncoder(StoredEncoder):
 
     form: ClassVar[str] = "hage"
     gene_embeddings: Float[Tensor, "gene gene_dim"] | None
+    programmes: Float[Tensor, "programme gene"] | None
+    n_regions: Tensor | None
     feature_mean: Float[Tensor, " feature"]
     feature_std: Float[Tensor, " feature"]
 
@@ -46,12 +52,18 @@ class GeneInformedEncoder(StoredEncoder):
         n_heads: int = 8,
         feature_dropout: float = 0.0,
         attention: AttentionKind = "scaled",
+        programmes: Float[Tensor, "programme gene"] | None = None,
+        regions: int = 1,
     ) -> None:
         super().__init__(feature_dim=feature_dim, embed_dim=embed_dim)
-        self.n_heads = n_heads
+        if regions < 1 or feature_dim % regions:
+            raise ValueError(f"{feature_dim} features are not {regions} regions of one width")
+        self.n_heads, self.regions = n_heads, regions
         self.register_buffer("feature_mean", torch.zeros(feature_dim))
         self.register_buffer("feature_std", torch.ones(feature_dim))
         self.register_buffer("gene_embeddings", gene_embeddings)
+        self.register_buffer("programmes", programmes)
+        self.register_buffer("n_regions", torch.tensor([regions]) if regions > 1 else None)
         self.dropout = nn.Dropout(feature_dropout)
         self.project_features = nn.Linear(feature_dim, embed_dim)
         if gene_embeddings is not None:
@@ -62,21 +74,44 @@ class GeneInformedEncoder(StoredEncoder):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
         """Gene-informed embeddings, not normalised."""
-        patches = self._project(features)
-        if self.gene_embeddings is not None:
-            patches = patches + self.attention(patches, self.gene_embeddings)
-        return self.refine(patches)
+        scaled = self._scaled(features)
+        patches = self.project_features(scaled)
+        return self.refine(patches if self.gene_embeddings is None else patches + self._gathered(scaled, patches))
 
     @torch.no_grad()
-    def gene_attention(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch head gene"]:
-        """Which genes each patch attends to; rows sum to 1 over the panel's genes.
+    def with_genes(
+        self, features: Float[Tensor, "batch feature"]
+    ) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
+        """Projected features and what the attention adds to them; errors as ``token_attention``."""
+        scaled = self._scaled(features)
+        patches = self.project_features(scaled)
+        return patches, self._gathered(scaled, patches)
+
+    @torch.no_grad()
+    def token_attention(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch head token"]:
+        """How much each patch attends to each token, a gene or a programme; rows sum to 1, means over regions.
 
         Raises:
             ValueError: the encoder was trained without genes.
         """
+        tokens, scaled = self.tokens, self._scaled(features)
+        asking = self._asking(scaled, self.project_features(scaled))
+        return self._over_regions(self.attention.weights(asking, tokens))
+
+    def gene_attention(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch head gene"]:
+        """Which genes each patch attends to, by their share in programmes where it attends to these.
+
+        Rows sum to 1 over the panel's genes; errors as ``token_attention``.
+        """
+        weights = self.token_attention(features)
+        return weights if self.programmes is None else weights @ self.programmes
+
+    @property
+    def tokens(self) -> Float[Tensor, "token gene_dim"]:
+        """What the patches attend to; errors as ``token_attention``."""
         if self.gene_embeddings is None:
             raise ValueError("this encoder was trained without gene embeddings and attends to no genes")
-        return self.attention.weights(self._project(features), self.gene_embeddings)
+        return self.gene_embeddings if self.programmes is None else self.programmes @ self.gene_embeddings
 
     def set_feature_scale(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
         """Sets the statistics that features are standardised with; a constant feature (std 0) is only centred."""
@@ -89,13 +124,38 @@ class GeneInformedEncoder(StoredEncoder):
         genes = tensors.get("gene_embeddings")
         if genes is not None and (genes.ndim != 2 or not genes.is_floating_point()):
             raise ValueError(f"gene_embeddings of shape {tuple(genes.shape)} {genes.dtype}, wanted (genes, numbers)")
+        programmes = tensors.get("programmes")
+        if programmes is not None and (genes is None or programmes.ndim != 2 or programmes.shape[1] != len(genes)):
+            raise ValueError(f"programmes of shape {tuple(programmes.shape)}, wanted (programmes, genes)")
+        regions = int(tensors["n_regions"]) if "n_regions" in tensors else 1
         sizes = {name: card[name] for name in ("feature_dim", "embed_dim", "n_heads")}
         kind: AttentionKind = "cosine" if "attention.log_scale" in tensors else "scaled"
-        return cls(genes, **sizes, attention="sparse" if "attention.is_sparse" in tensors else kind)
+        kind = "sparse" if "attention.is_sparse" in tensors else kind
+        return cls(genes, **sizes, attention=kind, programmes=programmes, regions=regions)
 
     def sizes(self) -> dict[str, int]:
         """What ``config.json`` must say for ``build``."""
         return {**super().sizes(), "n_heads": self.n_heads}
 
-    def _project(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embed"]:
-        return self.project_features(self.dropout((features - self.feature_mean) / self.feature_std))
+    def _scaled(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
+        return self.dropout((features - self.feature_mean) / self.feature_std)
+
+    def _gathered(
+        self, scaled: Float[Tensor, "batch feature"], patches: Float[Tensor, "batch embed"]
+    ) -> Float[Tensor, "batch embed"]:
+        """What the attention adds to projected patches, averaged over the regions that asked."""
+        tokens = self.tokens
+        return self._over_regions(self.attention(self._asking(scaled, patches), tokens))
+
+    def _over_regions(self, rows: Float[Tensor, "row ..."]) -> Float[Tensor, "batch ..."]:
+        return rows if self.regions == 1 else rows.reshape(-1, self.regions, *rows.shape[1:]).mean(1)
+
+    def _asking(
+        self, scaled: Float[Tensor, "batch feature"], patches: Float[Tensor, "batch embed"]
+    ) -> Float[Tensor, "row embed"]:
+        """What asks the genes: the patch, or each region's part of its projection, row by row."""
+        if self.regions == 1:
+            return patches
+        weights = self.project_features.weight.reshape(self.embed_dim, self.regions, -1)
+        parts = torch.einsum("brf,erf->bre", scaled.reshape(len(scaled), self.regions, -1), weights)
+        return (parts + self.project_features.bias / self.regions).flatten(0, 1)

@@ -30,7 +30,8 @@ class AttentionUse:
     """What the attention of an encoder does over the spots of one section.
 
     Attributes:
-        entropy: mean entropy of the attention weights, over spots and heads, as a share of ln(genes); 1: even.
+        entropy: mean entropy of the attention weights, over spots and heads, as a share of ln(genes), or of
+            ln(programmes); 1: even.
         spread: standard deviation over spots of the vector that the attention adds, as a share of the projected
             features' to which it is added; 0: the same for every spot.
     """
@@ -46,26 +47,27 @@ def attention_use(encoder: GeneInformedEncoder, features: Float32[np.ndarray, "s
     Raises:
         ValueError: the encoder was trained without genes, or has a single one.
     """
-    genes = encoder.gene_embeddings
-    if genes is None or len(genes) < 2:
+    n_tokens = 0 if encoder.gene_embeddings is None else len(encoder.tokens)
+    if n_tokens < 2:
         raise ValueError("attention to genes needs an encoder with two genes or more")
-    entropies, patches, added = [], [], []
+    entropies: list[torch.Tensor] = []
+    patches: list[torch.Tensor] = []
+    added: list[torch.Tensor] = []
     for start in range(0, len(features), _SPOTS_AT_A_TIME):
         part = torch.from_numpy(features[start : start + _SPOTS_AT_A_TIME])
-        weights = encoder.gene_attention(part)
-        entropies.append(torch.special.entr(weights).sum(-1).mean(1))
-        patches.append(encoder.project_features((part - encoder.feature_mean) / encoder.feature_std))
-        added.append(encoder.attention(patches[-1], genes))
+        entropies.append(torch.special.entr(encoder.token_attention(part)).sum(-1).mean(1))
+        for rows, one in zip((patches, added), encoder.with_genes(part), strict=True):
+            rows.append(one)
     spreads = [torch.cat(rows).std(0, correction=0).norm().item() for rows in (added, patches)]
     return AttentionUse(
-        entropy=torch.cat(entropies).mean().item() / math.log(len(genes)),
+        entropy=torch.cat(entropies).mean().item() / math.log(n_tokens),
         spread=spreads[0] / spreads[1] if spreads[1] else 0.0,
     )
 
 
 def write_attention_use(file: h5py.File, module: HageModule, data: FoldData) -> None:
     """Puts (entropy, spread) of each test section into a trial's open file; nothing for an encoder without genes."""
-    if module.encoder.gene_embeddings is None or len(module.encoder.gene_embeddings) < 2:
+    if module.encoder.gene_embeddings is None or len(module.encoder.tokens) < 2:
         return
     for name in data.test.section_names:
         use = attention_use(module.encoder, data.test.features[data.test.rows_of(name)])

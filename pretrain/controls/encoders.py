@@ -4,11 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
-from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.models.stored_encoder import StoredEncoder
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.about import CHEAP, card_of
@@ -17,8 +14,8 @@ from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.encoder_directory import encoder_card
 from hage_transfer.pretrain.exports import write_exports
 from hage_transfer.pretrain.folds import validation_split
-from hage_transfer.pretrain.linear_maps import linear, standardised, whitened
-from hage_transfer.pretrain.ridges import RidgePath
+from hage_transfer.pretrain.linear_maps import standardised, whitened
+from hage_transfer.pretrain.ridges import fitted_map
 from hage_transfer.pretrain.train import new_encoder, trial_seed
 
 FOLDER = "controls"
@@ -39,7 +36,7 @@ def write_cheap_controls(run: Path, data: FoldData, config: PretrainConfig, *, a
         "frozen_standardised": [standardised(features)],
         "untrained": [untrained(data, config, trial=trial) for trial in range(config.trials)],
         "pca": [whitened(features, width=config.model.embed_dim)],
-        "expression": [predicted_expression(data, alpha=alpha, rank=rank)],
+        "expression": [fitted_map(data.train, alpha=alpha, rank=rank)],
     }
     for name in CHEAP:
         for trial, encoder in enumerate(made[name]):
@@ -58,13 +55,3 @@ def untrained(data: FoldData, config: PretrainConfig, *, trial: int) -> GeneInfo
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         return new_encoder(control_genes(data, config.genes.control, seed=seed), config, rows).eval()
-
-
-def predicted_expression(data: FoldData, *, alpha: float, rank: float) -> LinearEncoder:
-    """Reduced-rank ridge of the fold as one linear map from frozen features to the panel's expression."""
-    features = np.asarray(data.train.features)
-    mapped = make_pipeline(StandardScaler()).fit(features)
-    weight, shift, intercept = RidgePath(mapped, features, data.train.target).linear(alpha, rank)
-    weight[:, np.ptp(data.train.target, axis=0) == 0] = 0.0  # rounding, which standardising would blow up
-    scaler = mapped[0]
-    return linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)

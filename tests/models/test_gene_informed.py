@@ -143,3 +143,41 @@ def test_a_round_trip_keeps_an_attention_of_our_own(tmp_path, kind):
     again = GeneInformedEncoder.from_pretrained(tmp_path / "encoder")
     features = torch.randn(4, 5)
     torch.testing.assert_close(again.gene_attention(features), encoder.gene_attention(features))
+
+
+def test_one_region_asks_as_the_patch_and_two_equal_ones_as_either_half():
+    torch.manual_seed(0)
+    genes, half = torch.randn(3, 6), torch.randn(4, 5)
+    encoder = GeneInformedEncoder(genes, feature_dim=10, embed_dim=8, n_heads=2, regions=2).eval()
+    with torch.no_grad():
+        encoder.project_features.weight[:, 5:] = encoder.project_features.weight[:, :5]
+    single = GeneInformedEncoder(genes, feature_dim=5, embed_dim=8, n_heads=2).eval()
+    single.load_state_dict(
+        {name: one for name, one in encoder.state_dict().items() if name != "n_regions"}
+        | {
+            "feature_mean": torch.zeros(5),
+            "feature_std": torch.ones(5),
+            "project_features.weight": encoder.project_features.weight[:, :5],
+            "project_features.bias": encoder.project_features.bias / 2,
+        }
+    )
+    both = torch.cat([half, half], dim=1)
+    torch.testing.assert_close(encoder.gene_attention(both), single.gene_attention(half))
+    patches, added = encoder.with_genes(both)
+    torch.testing.assert_close(added, single.with_genes(half)[1])
+    torch.testing.assert_close(patches, 2 * single.with_genes(half)[0])
+
+
+def test_programmes_are_attended_in_place_of_genes_and_told_as_genes():
+    torch.manual_seed(0)
+    genes = torch.randn(4, 6)
+    shares = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.25, 0.75]])
+    encoder = GeneInformedEncoder(genes, feature_dim=5, embed_dim=8, n_heads=2, programmes=shares).eval()
+    plain = GeneInformedEncoder(shares @ genes, feature_dim=5, embed_dim=8, n_heads=2).eval()
+    state = {name: one for name, one in encoder.state_dict().items() if name not in ("programmes", "gene_embeddings")}
+    plain.load_state_dict(state | {"gene_embeddings": shares @ genes})
+    rows = torch.randn(3, 5)
+    torch.testing.assert_close(encoder(rows), plain(rows))
+    tokens = encoder.token_attention(rows)
+    torch.testing.assert_close(tokens, plain.gene_attention(rows))
+    torch.testing.assert_close(encoder.gene_attention(rows)[..., :2], tokens[..., :1].expand(3, 2, 2) / 2)

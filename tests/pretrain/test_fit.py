@@ -30,10 +30,13 @@ class Scripted(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
-def run(scores: list[float], folder: Path, *, patience: int = 2) -> BestEpoch:
-    settings = TrainSettings(epochs=len(scores), patience=patience)
+def run(
+    scores: list[float], folder: Path, *, patience: int = 2, snapshots: int = 1, fixed_epochs: int | None = None
+) -> BestEpoch:
+    settings = TrainSettings(epochs=len(scores), patience=patience, snapshots=snapshots)
     loader: DataLoader[Any] = DataLoader([0], batch_size=None)
-    return fit(Scripted(scores), loader, loader, settings=settings, device="cpu", tensorboard=folder / "curves")
+    given = {"settings": settings, "device": "cpu", "tensorboard": folder / "curves", "fixed_epochs": fixed_epochs}
+    return fit(Scripted(scores), loader, loader, **given)
 
 
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
@@ -41,6 +44,15 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
     assert (best.epoch, best.state["weight"].item()) == (1, 2.0)
     assert best.score == pytest.approx(0.5)
     assert [value for _, name, value in best.curves if name == VALIDATION_PCC] == pytest.approx([0.1, 0.5, 0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "fixed_epochs", "weight"), [(2, None, 3.0), (3, None, (2 + 4 + 3) / 3), (9, None, 2.5), (2, 4, 3.5)]
+)
+def test_snapshots_average_the_weights_of_the_best_epochs_or_the_last(tmp_path, snapshots, fixed_epochs, weight):
+    best = run([0.1, 0.5, 0.3, 0.4], tmp_path, patience=4, snapshots=snapshots, fixed_epochs=fixed_epochs)
+    assert best.state["weight"].item() == pytest.approx(weight)
+    assert best.epoch == (1 if fixed_epochs is None else 3)
 
 
 def test_training_stops_after_epochs_without_gain(tmp_path):

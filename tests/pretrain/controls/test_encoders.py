@@ -15,12 +15,12 @@ from hage_transfer.models.checkpoint import read_card
 from hage_transfer.pretrain import train
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.controls.about import ABOUT, CHEAP
-from hage_transfer.pretrain.controls.encoders import predicted_expression, untrained
+from hage_transfer.pretrain.controls.encoders import untrained
 from hage_transfer.pretrain.controls.shuffled import shuffle_expression
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.linear_maps import standardised, whitened
-from hage_transfer.pretrain.ridges import BAR, RIDGES
+from hage_transfer.pretrain.ridges import BAR, RIDGES, fitted_map
 from hage_transfer.pretrain.run import pretrain
 from hage_transfer.running.run_directory import RunDirectory
 
@@ -86,7 +86,7 @@ def test_untrained_is_what_the_trial_starts_from(config, data):
 def test_expression_is_the_reduced_rank_ridge_of_the_table(data):
     tuned = RIDGES[BAR].predict(data.train, data.test, unit="patient")
     for rank in (tuned.chosen["rank"], 2.0, 0.0):
-        encoder = predicted_expression(data, alpha=tuned.chosen["alpha"], rank=rank)
+        encoder = fitted_map(data.train, alpha=tuned.chosen["alpha"], rank=rank)
         found = encoder(torch.from_numpy(data.test.features)).numpy()
         if rank == tuned.chosen["rank"]:
             np.testing.assert_allclose(found, tuned.test, atol=1e-4)
@@ -98,7 +98,7 @@ def test_a_gene_that_is_constant_in_training_is_predicted_constant_to_the_last_d
     target = np.array(data.train.target)
     target[:, 3] = 0.0
     flat = replace(data, train=replace(data.train, target=target))
-    found = predicted_expression(flat, alpha=1.0, rank=2.0)(torch.from_numpy(data.test.features)).numpy()
+    found = fitted_map(flat.train, alpha=1.0, rank=2.0)(torch.from_numpy(data.test.features)).numpy()
     assert np.ptp(found[:, 3]) == 0
     assert np.ptp(found, axis=0)[:3].min() > 0.01
 
