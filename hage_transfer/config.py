@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 
 from hage_transfer.bounded import MAX_YAML_BYTES, BoundsError, parse_yaml, read_text
 from hage_transfer.errors import ConfigError, nearest
@@ -21,6 +30,14 @@ from hage_transfer.extensions import check_named
 
 _SHOWN = 200
 """Letters of a value that a message shows."""
+
+
+_SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16"],
+    BeforeValidator(lambda value: _SHORT.get(value, value) if isinstance(value, str) else value),
+]
+"""Of products; the short names are taken too."""
 
 
 class Settings(BaseModel):
@@ -62,7 +79,7 @@ class EncoderSettings(Settings):
         None,
         description="directory of an adapter of it (LoRA), as `hage pretrain` leaves with image_encoder.adapt",
     )
-    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="of the encoder's arithmetic")
+    precision: Precision = Field("float32", description="of the encoder's arithmetic; float16 on accelerators alone")
     batch_size: int = Field(
         64, gt=0, description="images that the device is given at a time, and that a run resumes at"
     )

@@ -53,8 +53,8 @@ class Folds:
         return tiles, self.model.scores(self.weights, tiles, kept)
 
     def classify(self, pooled: Float[Tensor, "fold branch hidden"]) -> Float[Tensor, "fold class"]:
-        """Logits of pooled tiles."""
-        return self.model.classify(self.weights, pooled.unsqueeze(1))[:, 0]
+        """Logits of pooled tiles, float32."""
+        return self.model.classify(self.weights, pooled.unsqueeze(1))[:, 0].float()
 
 
 @torch.no_grad()

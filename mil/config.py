@@ -10,6 +10,7 @@ from hage_transfer.config import (
     EncoderSettings,
     FeatureSetSettings,
     PatchSetSettings,
+    Precision,
     Settings,
     SlideSetSettings,
     SplitSettings,
@@ -102,6 +103,10 @@ class MilTrainSettings(Settings):
     )
     threads: int = Field(
         1, gt=0, description="of the products of one training; jobs= uses cores too, and changes no number"
+    )
+    precision: Precision = Field(
+        "float32",
+        description="of the products of training (bf16, fp16 on accelerators alone); validation and test are float32",
     )
     checkpoint_s: float = Field(
         20.0, ge=0, description="least seconds between writes of what a killed run resumes from"

@@ -1,6 +1,7 @@
 """The classifiers of all folds side by side, with the optimiser of each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -12,6 +13,7 @@ from hage_transfer.mil.bag_pass import Folds, backward, bag_logits
 from hage_transfer.mil.criterion import BagLoss
 from hage_transfer.mil.draws import Dropout, fixed_draws
 from hage_transfer.mil.models import BagClassifier, TilewiseMIL, WholeBagMIL
+from hage_transfer.running.precision import loss_scaler, rounded
 
 Gradients = dict[str, Tensor]
 
@@ -35,6 +37,7 @@ class FoldStack:
         *,
         learning_rate: float,
         weight_decay: float,
+        precision: str = "float32",
     ) -> None:
         self.models, self.mean, self.std = list(models), mean, std
         for model in self.models:
@@ -48,6 +51,8 @@ class FoldStack:
         self.memory = torch.zeros(len(self.models), 0)
         parameters = [parameter for model in self.models for parameter in model.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        self.precision = precision
+        self.scalers = [loss_scaler(mean.device, precision) for _ in self.models]
 
     def add_gradients(
         self,
@@ -66,6 +71,8 @@ class FoldStack:
         ``bag_loss`` None: cross-entropy, or what else a classifier has for the class ``target``.
         """
         first = self.models[0]
+        if self.precision == "float16":
+            loss_weight = torch.stack([self.scalers[fold].scale(loss_weight[n]) for n, fold in enumerate(folds)])
         if not isinstance(first, TilewiseMIL):
             self._add_one_by_one(
                 folds, rows, coords, target, generator=generator, loss_weight=loss_weight, bag_loss=bag_loss
@@ -74,7 +81,11 @@ class FoldStack:
         dropout = Dropout.draw(first.dropout_widths, len(rows), p=dropout_p, generator=generator)
         some = self._some(first, folds, with_gradients=True)
         loss_of = None if bag_loss is None else partial(bag_loss, folds)
-        backward(some, rows, target, dropout=dropout, loss_weight=loss_weight, loss_of=loss_of)
+        if self.precision != "float32":  # what is rounded lies about 0
+            shift = some.mean.mean(dim=0)
+            some, rows = replace(some, mean=some.mean - shift), rows - shift
+        with rounded(rows.device, self.precision):
+            backward(some, rows, target, dropout=dropout, loss_weight=loss_weight, loss_of=loss_of)
         for name, value in some.weights.items():
             if value.grad is not None:
                 for place, fold in enumerate(folds):
@@ -101,10 +112,18 @@ class FoldStack:
     @torch.no_grad()
     def step(self, folds: Sequence[int]) -> None:
         """One step of Adam for some folds with their pending gradients; the others stay as they are."""
+        if self.precision == "float16":  # each fold has a scale of its own, as if trained alone
+            for fold in folds:
+                self._step((fold,), self.scalers[fold])
+        else:
+            self._step(folds, self.scalers[0])
+
+    def _step(self, folds: Sequence[int], scaler: torch.amp.GradScaler) -> None:
         for fold in folds:
             for name, gradient in self.pending[fold].items():
                 self.models[fold].get_parameter(name).grad = gradient
-        self.optimiser.step()
+        scaler.step(self.optimiser)
+        scaler.update()
         for fold in folds:
             self.models[fold].zero_grad(set_to_none=True)
             self.pending[fold] = {}
@@ -165,12 +184,12 @@ class FoldStack:
         seed = int(torch.randint(2**62, (1,), generator=generator))
         for place, fold in enumerate(folds):
             model = self._alone(fold).train()
-            with fixed_draws(seed, rows.device):
+            with fixed_draws(seed, rows.device), rounded(rows.device, self.precision):
                 tiles = self._scaled(fold, rows)
                 if bag_loss is None:
                     loss = model.loss(tiles, coords, target)
                 else:
-                    loss = bag_loss([fold], model.logits(tiles, coords)[None])[0]
+                    loss = bag_loss([fold], model.logits(tiles, coords)[None].float())[0]
                 (loss * loss_weight[place]).backward()
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:

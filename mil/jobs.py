@@ -224,6 +224,8 @@ def _save_models(work: MilJob, trained: Any) -> None:
         "encoder_sha256": work.bags.meta.encoder_sha256,
         "frozen_encoder": work.bags.meta.frozen_encoder,
     }
+    if work.config.train.precision != "float32":
+        meta["training_precision"] = work.config.train.precision
     for number, fold in enumerate(work.folds):
         model = FoldModel(
             model=trained.model(number),

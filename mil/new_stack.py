@@ -42,6 +42,7 @@ def new_stack(
         std.to(device),
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
+        precision=options.precision,
     )
 
 

@@ -77,7 +77,8 @@ class ProgressFile:
             for name, moments in stack.moments_of(fold).items():
                 tensors |= _flat(f"{fold}/adam/{name}", moments)
         places = [{k: v for k, v in vars(one).items() if k != "best"} for one in progress.folds]
-        header = {"draws": _DRAWS, "epoch": progress.epoch, "position": progress.position, "folds": places}
+        header: dict[str, Any] = {"draws": _DRAWS, "epoch": progress.epoch, "position": progress.position}
+        header |= {"folds": places, "scales": [scaler.state_dict() for scaler in stack.scalers]}
         with atomic_path(self.path) as temporary:
             save_tensors(temporary, tensors, header={_HEADER: json.dumps(header)})
         now = time.monotonic()
@@ -112,6 +113,8 @@ class ProgressFile:
             if "memory" in saved:
                 stack.memory[fold] = saved["memory"]["last"]
             progress.folds[fold] = FoldProgress(**place, best=saved.get("best", {}))
+        for scaler, scale in zip(stack.scalers, header.get("scales", []), strict=False):
+            scaler.load_state_dict(scale)
         progress.epoch, progress.position = header["epoch"], header["position"]
         log.info("%s: resumes in epoch %d after %d bags", self.path.stem, progress.epoch + 1, progress.position)
         return progress

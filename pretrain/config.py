@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from hage_transfer.config import EncoderSettings, SectionsSettings, Settings, describe_faults
+from hage_transfer.config import EncoderSettings, Precision, SectionsSettings, Settings, describe_faults
 from hage_transfer.extensions import check_named
 from hage_transfer.pretrain.image_settings import ImageEncoderSettings, PatchSettings, PixelSettings
 
@@ -201,6 +201,9 @@ class TrainSettings(Settings):
     snapshots: int = Field(1, gt=0, description="average the weights of so many best epochs (1: the best one)")
     step_size: int = Field(10, gt=0, description="StepLR: epochs between decays")
     gamma: float = Field(0.5, gt=0, le=1, description="StepLR: factor of a decay")
+    precision: Precision = Field(
+        "float32", description="of the networks' products (bf16, fp16 on accelerators alone); losses are float32"
+    )
 
 
 class FoldSettings(Settings):

@@ -54,6 +54,7 @@ def encoder_card(data: FoldData, config: PretrainConfig, *, trial: int) -> dict[
         "synthetic": meta.synthetic,
         "context": config.context.model_dump(),
         "preset": config.preset,
+        **({} if config.train.precision == "float32" else {"training_precision": config.train.precision}),
         "fold": data.fold.name,
         "split_unit": config.split.unit,
         "train_patients": list(data.fold.patients),

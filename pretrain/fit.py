@@ -21,6 +21,8 @@ from hage_transfer.running.threads import torch_threads
 from hage_transfer.running.ticks import share_of_epochs, tick
 
 VALIDATION_PCC = "validation/pcc"
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+"""As Lightning calls them; the last one scales its losses."""
 
 
 class BestEpoch(Callback):
@@ -81,7 +83,7 @@ def fit(
         module: computes its own loss and metric.
         train: batches of an epoch.
         validation: batches of the validation spots.
-        settings: epochs and patience.
+        settings: epochs, patience and precision.
         device: torch device.
         tensorboard: folder of this trial's curves.
         fixed_epochs: exactly so many, and the last one is kept; None: early stop, best epoch.
@@ -99,6 +101,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # a frozen encoder is, on purpose
         trainer = lightning.Trainer(
             **_placement(device),
+            precision=_PRECISIONS[settings.precision],
             max_epochs=fixed_epochs or settings.epochs,
             logger=TensorBoardLogger(tensorboard.parent, name="", version=tensorboard.name),
             callbacks=[best, *stop],

@@ -19,6 +19,7 @@ from hage_transfer.pretrain.losses import centroids, clip_loss, cyclip_loss, pcc
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.side_losses import CountLikelihood, SectionReversal
 from hage_transfer.pretrain.spot_batches import Batch
+from hage_transfer.running.precision import exact
 
 Seen = Float[Tensor, "batch feature"] | UInt8[Tensor, "batch side side 3"]
 """What a spot is told by: frozen features, or its patch."""
@@ -98,7 +99,8 @@ class HageModule(lightning.LightningModule):
 
     def terms(self, embedded: Embedded) -> dict[str, Tensor]:
         """The terms of Eq. 3 and those beside it, unweighted, and the contrastive ones' values at chance."""
-        image, expression, predicted, batch = embedded
+        image, expression, predicted = (one.float() for one in embedded[:3])
+        batch = embedded.batch
         if self.bank is None:
             both = centroids(torch.cat([image, expression], dim=1), batch.cluster)
             centres = both.tensor_split([image.shape[1]], dim=1)
@@ -133,8 +135,9 @@ class HageModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step; the epoch's mean of every term is logged with the last one."""
         embedded = self.embed(batch)
-        terms = self.terms(embedded)
-        loss = self.total(terms)
+        with exact(embedded.image.device):
+            terms = self.terms(embedded)
+            loss = self.total(terms)
         self._add_up({**terms, "total": loss}, n_spots=len(embedded.image))
         return loss
 
@@ -154,7 +157,7 @@ class HageModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Adds the batch's spots to what the metric is taken from."""
-        predicted = self(batch.features).cpu().numpy()
+        predicted = self(batch.features).float().cpu().numpy()
         self._validation.update(predicted, batch.target.cpu().numpy(), batch.section.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:

@@ -18,6 +18,7 @@ from hage_transfer.mil.evaluate import evaluate_mil, evaluate_mil_part
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.plan import MilPlan, plan_mil
 from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.precision import check_precision
 from hage_transfer.running.progress import Progress, open_run
 from hage_transfer.running.shards import RunPart, Shard, open_part
 from hage_transfer.targets.read import read_target
@@ -53,6 +54,7 @@ def run_mil(
         progress: called with (done, total, name) as jobs end.
     """
     resolved = resolve_device(device)
+    check_precision(config.train.precision, resolved, key="train.precision")
     table.write()
     plan, frozen = _plan(config, own=own, device=resolved, progress=progress)
 

@@ -102,9 +102,12 @@ def pretrain(
         from hage_transfer.pretrain.contenders import contenders
         from hage_transfer.pretrain.inputs import read_inputs
         from hage_transfer.running.devices import resolve_device
+        from hage_transfer.running.precision import check_precision
 
         contenders(settings, own)
         resolved = resolve_device(device)
+        for one in (settings, *map(settings.variant, settings.variants)):
+            check_precision(one.train.precision, resolved, key="train.precision")
         if engine == "ray" and ":" in resolved:
             raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
         inputs = read_inputs(settings)  # before anything is written or, with overwrite, deleted

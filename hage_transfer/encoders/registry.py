@@ -14,6 +14,7 @@ from hage_transfer.encoders.weights import WeightsFile, cached_weights
 from hage_transfer.errors import ConfigError, WeightsError
 from hage_transfer.extensions import installed, load_extension
 from hage_transfer.running.devices import resolve_device
+from hage_transfer.running.precision import check_precision
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,11 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
 
     Raises:
         WeightsError: unknown name; weights that cannot be had or do not fit the architecture.
-        ConfigError: no such device on this machine; an adapter, and the encoder has no layers to adapt.
+        ConfigError: no such device on this machine, or precision on it; an adapter of an encoder without such layers.
         DataError: as ``find_weights``.
     """
     where = resolve_device(device)
+    check_precision(settings.precision, where, key="encoder.precision")
     if settings.adapter is not None:
         return adapted(load_encoder(_unadapted(settings), device=where), find_adapter(settings.adapter))
     weights, spec = find_weights(settings), spec_of(settings.name)

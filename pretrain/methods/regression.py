@@ -65,7 +65,7 @@ class RegressionModule(lightning.LightningModule):
 
     def validation_step(self, batch: SpotBatch, batch_index: int) -> None:
         """Gathers predictions of the scored spots."""
-        predicted, scored = self.network(batch.inputs), batch.places
+        predicted, scored = self.network(batch.inputs).float(), batch.places
         self._validation.append((predicted[scored], batch.target[scored], batch.section[scored]))
 
     def on_validation_epoch_end(self) -> None:

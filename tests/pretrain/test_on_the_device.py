@@ -18,6 +18,7 @@ plain_attention = partial(sdpa_kernel, SDPBackend.MATH)
 KINDS = {
     "paper": {},
     "bank": {"clusters": {"centroids": "dataset", "k1": 6}, "loss": {"pcc_scope": "section"}},
+    "beside": {"loss": {"negative_binomial": 0.1, "section_reversal": 0.1}},
     "genes": {"model": {"embed_dim": 32, "n_heads": 4, "predictor": "gene_conditioned", "attention": "sparse"}},
 }
 

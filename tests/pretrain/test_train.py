@@ -42,6 +42,16 @@ def test_predictions_and_calibration_in_many_parts_are_those_in_one(config, tmp_
         np.testing.assert_allclose(in_parts[name], values, rtol=1e-4, atol=1e-5)
 
 
+def test_a_trial_of_rounded_products_is_near_one_of_float32_and_says_so(config, tmp_path):
+    _, arrays = trial(config, tmp_path / "float32")
+    rounded = config.model_copy(update={"train": config.train.model_copy(update={"precision": "bfloat16"})})
+    _, found = trial(rounded, tmp_path / "bfloat16")
+    assert 0 < np.abs(found["test"] - arrays["test"]).max() < 0.2
+    assert np.corrcoef(found["test"].ravel(), arrays["test"].ravel())[0, 1] > 0.98
+    cards = [next((tmp_path / name).glob("**/config.json")).read_text() for name in ("float32", "bfloat16")]
+    assert ["bfloat16" in card for card in cards] == [False, True]
+
+
 def test_a_trial_that_diverges_names_the_learning_rate(config, tmp_path):
     settings = config.model_copy(update={"train": config.train.model_copy(update={"learning_rate": 1e18})})
     with pytest.raises(ConfigError, match=r"lower train\.learning_rate"):
