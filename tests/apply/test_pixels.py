@@ -112,6 +112,7 @@ def test_an_image_that_cannot_be_read_is_named_and_the_rest_go_on(images, tmp_pa
 
 TARGETS = {
     "cox": {"kind": "survival"},
+    "hazards": {"kind": "survival", "loss": "hazards", "bins": 2},
     "regression": {"kind": "regression", "column": "amount"},
     "ordinal": {"kind": "ordinal", "column": "grade", "order": ["low", "middle", "high"]},
     "multilabel": {"kind": "multilabel", "columns": ["er", "pr"]},
@@ -129,7 +130,7 @@ def values_of(names, key):
     return table.assign(er=dark, pr=np.arange(len(names)) % 4 // 2)
 
 
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("kind", [kind for kind in TARGETS if kind != "hazards"])
 @pytest.mark.parametrize("of", ["patches", "bags"])
 def test_a_target_s_directory_reads_images_by_its_own_recipe(tmp_path, of, kind):
     names, new = ([f"{letter}{number}.png" for number in range(12)] for letter in "pn")
@@ -234,6 +235,63 @@ def test_slides_are_read_as_the_classifier_says_and_scored_as_the_run_did(slides
         assert found == pytest.approx(of_run.loc[name, "probability_b"], abs=1e-5)
     facts = classifier.facts["reading"]
     assert (facts["of"], facts["data"]["tile_px"], facts["data"]["mpp_um_per_px"]) == ("slides", 128, 1.0)
+
+
+@pytest.fixture(scope="module")
+def new_slides(tmp_path_factory):
+    """Three slides that no run has seen."""
+    folder = tmp_path_factory.mktemp("new") / "slides"
+    for number in range(3):
+        write_slide(folder / f"n{number}.tif", 50 + number, side=512)
+    return folder
+
+
+SHOWN = {"cox": "log_hazard", "hazards": "risk", "regression": "predicted", "ordinal": "expected_grade"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind in SHOWN and kind != "cox" else []) for kind in TARGETS],
+)
+def test_a_target_learnt_from_slides_is_told_of_new_ones_in_every_form(slides_run, new_slides, tmp_path, kind):
+    root = slides_run.folder.parent
+    values_of(NAMES, "slide").to_csv(tmp_path / "slides.csv", index=False)
+    run = ht.mil(
+        {
+            "data": {"layout": "slides", "mpp_um_per_px": 1.0, "tile_px": 128, "min_tissue": 0.1},
+            "target": TARGETS[kind],
+            "split": {"folds": 2},
+            "model": {"hidden_dim": 0, "attention_dim": 2},
+            "train": {"epochs": 2, "validation": 0},
+        },
+        root=root / "slides",
+        labels=tmp_path / "slides.csv",
+        features=root / "features",
+        encoder=Colours(),
+        out=tmp_path / "run",
+    )
+    alone = shutil.copytree(run.folder / "classifier/frozen", tmp_path / "alone")
+    labels = values_of([f"n{number}.tif" for number in range(3)], "slide")
+    scores = ht.apply(alone, new_slides, encoder=Colours(), labels=labels, out=tmp_path / "slides").frame()
+    classifier, made = ht.load_classifier(alone), tmp_path / "slides/input/features"
+    names = list(classifier.score_names)
+    found = [classifier.probabilities(ht.read_features(made / f"{name}.h5")) for name in scores["slide"]]
+    wanted = np.stack([one[:, :, 0].mean(axis=(0, 1)) for one in found])
+    np.testing.assert_allclose(scores[names].to_numpy(), wanted, rtol=2e-5, atol=1e-6)
+    assert np.ptp(wanted[:, 0]) > 0 and scores["stain_distance"].notna().all()
+    ht.convert(made, to="trident", magnification=10, overlap_px=0, out=tmp_path / "trident")
+    for form in (made, tmp_path / "trident"):
+        again = ht.apply(alone, form, out=tmp_path / f"of-{form.name}").frame()
+        assert again[["slide", *names, "spread"]].equals(scores[["slide", *names, "spread"]])
+    explained = ht.explain(tmp_path / "slides", slides=["n1"], genes=False)
+    shown = SHOWN.get(kind, "probability_er")
+    assert (explained.folder / f"frozen/n1/score_1_{shown}.png").is_file()
+    row = scores.set_index("slide").loc["n1"]
+    told = row["probability_middle"] + 2 * row["probability_high"] if kind == "ordinal" else row.get(shown, row.iloc[0])
+    assert explained["n1"].facts[shown] == pytest.approx(told, rel=1e-4)
+    assert len(explained["n1"].tiles) == row["tiles"]
+    facts = ht.read_results(tmp_path / "slides").meta
+    assert facts["groups"] == 3 and facts["intervals"][0]["metric"] == classifier.target.metrics[0]
 
 
 def test_a_look_says_which_slides_are_unlike_training_and_scores_nothing(slides_run, tmp_path, capsys):
