@@ -56,7 +56,8 @@ class GatedAttention(nn.Module):
 
 def clam(options: argparse.Namespace, folds: list[Fold]) -> list[float]:
     """AUC of each fold, trained alone."""
-    bags = [torch.from_numpy(read(options).load(bag)) for bag in range(options.bags)]
+    files = read(options)
+    bags = [torch.from_numpy(files.load(bag)) for bag in range(options.bags)]
     return [clam_fold(options, bags, fold) for fold in folds]
 
 

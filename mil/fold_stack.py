@@ -154,7 +154,9 @@ class FoldStack:
     def _some(self, model: TilewiseMIL, folds: Sequence[int], *, with_gradients: bool) -> Folds:
         is_all = len(folds) == len(self.models)
         chosen = torch.tensor(folds, device=self.mean.device)
-        weights = {name: value.detach() if is_all else value[chosen] for name, value in self._values.items()}
+        weights = {
+            name: value.detach() if is_all else value.index_select(0, chosen) for name, value in self._values.items()
+        }
         if with_gradients:
             weights = {name: value.requires_grad_() for name, value in weights.items()}
         return Folds(model, weights, self.mean[chosen], self.std[chosen])

@@ -4,9 +4,12 @@ A fold sees a tile scaled by its own training tiles, (x - mean) / std. That is a
 another linear layer on x itself, and one product serves the layers of all folds::
 
     W ((x - m) / s) + b = (W / s) x + (b - (W / s) m)
+
+Where tiles are fewer than a layer's units, scaling the tiles for each fold costs less than scaling the layers.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +33,9 @@ class SharedTiles:
     def linear(
         self, weight: Float[Tensor, "fold out feature"], bias: Float[Tensor, "fold out"]
     ) -> Float[Tensor, "fold tile out"]:
-        """A linear layer of each fold on its scaled tiles, from one product with the rows."""
+        """A linear layer of each fold on its scaled tiles; few tiles are scaled themselves, else the weights."""
+        if len(self.rows) < weight.shape[1]:
+            return OwnTiles(self.each()).linear(weight, bias)
         weight = weight / self.std.unsqueeze(1)
         bias = bias - (weight @ self.mean.unsqueeze(2)).squeeze(2)
         flat = torch.addmm(bias.flatten(), self.rows, weight.flatten(0, 1).T)
@@ -47,7 +52,7 @@ class SharedTiles:
 
     def each(self) -> Float[Tensor, "fold tile feature"]:
         """All tiles of each fold, scaled: an array for every fold."""
-        return (self.rows - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+        return (self.rows - self.mean.unsqueeze(1)).div_(self.std.unsqueeze(1))
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class OwnTiles:
         self, weight: Float[Tensor, "fold out hidden"], bias: Float[Tensor, "fold out"]
     ) -> Float[Tensor, "fold tile out"]:
         """A linear layer of each fold on its tiles."""
-        return torch.baddbmm(bias.unsqueeze(1), self.rows, weight.transpose(1, 2))
+        found: Tensor = _Linear.apply(self.rows, weight, bias)
+        return found
 
     def pool(self, attention: Float[Tensor, "fold branch tile"]) -> Float[Tensor, "fold branch hidden"]:
         """Weighted sums of tiles."""
@@ -73,6 +79,26 @@ class OwnTiles:
     def each(self) -> Float[Tensor, "fold tile hidden"]:
         """All tiles of each fold."""
         return self.rows
+
+
+class _Linear(torch.autograd.Function):
+    """Linear layers of several folds.
+
+    autograd's own gradient of the weights lies transposed: to put it in order took a fifth of a step on 170 tiles.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Rows times weights."""
+        ctx.save_for_backward(rows, weight)
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Of rows where they have one, weights, biases."""
+        (gradient,), (rows, weight) = gradients, ctx.saved_tensors
+        of_rows = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return of_rows, torch.bmm(gradient.transpose(1, 2), rows), gradient.sum(dim=1)
 
 
 Tiles = SharedTiles | OwnTiles
