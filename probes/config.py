@@ -69,9 +69,12 @@ class LearningCurveSettings(Settings):
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (), description="of each fold's training rows, such as [0.01, 0.1]; all of them are always there"
     )
-    draws: int = Field(5, gt=0, description="of each share and fold; few labels differ much from draw to draw")
+    per_class: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (), description="rows of each class, such as [1, 5, 10], from any group; classes alone"
+    )
+    draws: int = Field(5, gt=0, description="of each amount and fold; few labels differ much from draw to draw")
     unit: Literal["group", "row"] = Field(
-        "group", description="group: whole groups are drawn, so few patients; row: rows of every class, from any group"
+        "group", description="of shares. group: whole groups, so few patients; row: rows of every class, from any group"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of the draws")
 
@@ -114,6 +117,7 @@ class ProbeConfig(Settings):
             "positive": self.positive,
             "label_map": self.label_map or None,
             "cross_checks.classifiers": ", ".join(self.cross_checks.classifiers) or None,
+            "learning_curve.per_class": ", ".join(map(str, self.learning_curve.per_class)) or None,
             "select_by": None if self.select_by == "auc" else self.select_by,
         }
         refuse_class_keys(self.target, keys)

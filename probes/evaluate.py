@@ -33,7 +33,7 @@ from hage_transfer.probes.jobs import (
     run_probe_job,
     work_sha256,
 )
-from hage_transfer.probes.label_draws import LabelDraw, draw_masks, label_draws
+from hage_transfer.probes.label_draws import ALL, LabelDraw, draw_masks, label_draws
 from hage_transfer.probes.more_tables import cross_check_table, curve_table, write_table
 from hage_transfer.probes.plan import ProbePlan
 from hage_transfer.running.items import run_items
@@ -55,16 +55,16 @@ class _Heads:
     variants: tuple[int, ...]
 
     @property
-    def names(self) -> list[tuple[float, int]]:
-        """Share and number of every draw of labels; all labels first."""
-        return list(dict.fromkeys((draw.share, draw.number) for draw in self.draws))
+    def names(self) -> list[tuple[str, int]]:
+        """Amount and number of every draw of labels; all labels first."""
+        return list(dict.fromkeys((draw.amount, draw.number) for draw in self.draws))
 
     def gather(
         self, found: Float[np.ndarray, "variant row class"], folds: Sequence[ProbeFold], tested: TestedRows
     ) -> Float[np.ndarray, "draw tested class"]:
         """What a job found, a table for each of ``names``; where repeats test rows again, of the rows as tested."""
         variants = {
-            (draw.share, draw.number, draw.fold): variant
+            (draw.amount, draw.number, draw.fold): variant
             for draw, variant in zip(self.draws, self.variants, strict=True)
         }
         if not tested.overlap:
@@ -224,7 +224,7 @@ def _copies(
 def _heads(config: ProbeConfig, folds: Sequence[ProbeFold], labels: LabelTable) -> _Heads:
     draws = label_draws(config.learning_curve, folds, labels)
     _, wanted = masks(folds, len(labels))
-    of_draws = [(draw.share, draw.number, draw.fold // config.split.folds) for draw in draws]  # the last: the repeat
+    of_draws = [(draw.amount, draw.number, draw.fold // config.split.folds) for draw in draws]  # the last: the repeat
     places = {name: variant for variant, name in enumerate(dict.fromkeys(of_draws))}
     return _Heads(
         draws,
@@ -246,7 +246,7 @@ def _job(
     device: str,
 ) -> Job:
     config, labels, folds = plan.config, plan.labels, plan.folds
-    all_labels = [place for place, draw in enumerate(heads.draws) if draw.share == 1]
+    all_labels = [place for place, draw in enumerate(heads.draws) if draw.amount == ALL]
     chosen = list(range(len(heads.draws))) if classifier == LINEAR else all_labels
     training, wanted = heads.training[chosen], heads.wanted[chosen]
     variants, kept = [heads.variants[head] for head in chosen], {}

@@ -7,8 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import ConfigError
 from hage_transfer.probes.config import LearningCurveSettings
 from hage_transfer.probes.folds import ProbeFold
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -16,13 +19,13 @@ class LabelDraw:
     """Rows that one head trains on.
 
     Attributes:
-        share: wanted share of the fold's training rows; 1 for all of them.
-        number: which draw of that share.
+        amount: how much was wanted: `all`, `10%` of the fold's training rows, `5 a class`.
+        number: which draw of that amount.
         fold: place of the fold.
         rows: of the fold's training rows, ascending.
     """
 
-    share: float
+    amount: str
     number: int
     fold: int
     rows: Int[np.ndarray, " row"]
@@ -33,15 +36,23 @@ def label_draws(settings: LearningCurveSettings, folds: Sequence[ProbeFold], lab
 
     ``unit`` group: groups are taken in random order until the share of rows is reached, and a class that is still
     missing brings the next group that has it: few patients, all their rows. ``unit`` row: each class gives the share
-    of its rows, at least one. Without groups the rows are drawn.
+    of its rows, at least one. Without groups the rows are drawn. ``per_class``: so many rows of each class.
+
+    Raises:
+        ConfigError: a class has fewer training rows in a fold than ``per_class`` asks for.
     """
-    draws = [LabelDraw(1.0, 0, place, fold.train) for place, fold in enumerate(folds)]
-    for share in settings.shares:
+    draws = [LabelDraw(ALL, 0, place, fold.train) for place, fold in enumerate(folds)]
+    wanted: list[tuple[str, int, float]] = [(f"{100 * one:.6g}%", round(one * 1e6), one) for one in settings.shares]
+    wanted += [(f"{n} a class", 1_000_000 + n, n) for n in settings.per_class]
+    for amount, name, size in wanted:
         for number in range(settings.draws):
             for place, fold in enumerate(folds):
-                generator = np.random.default_rng([settings.seed, round(share * 1e6), number, place])
-                chosen = _draw(settings.unit, labels, fold.train, share=share, generator=generator)
-                draws.append(LabelDraw(share, number, place, chosen))
+                generator = np.random.default_rng([settings.seed, name, number, place])
+                if isinstance(size, int):
+                    chosen = _draw_of_each(labels, fold, n=size, generator=generator)
+                else:
+                    chosen = _draw(settings.unit, labels, fold.train, share=size, generator=generator)
+                draws.append(LabelDraw(amount, number, place, chosen))
     return draws
 
 
@@ -59,6 +70,21 @@ def _draw(
     if unit == "row" or labels.groups is None:
         return _draw_rows(labels.class_indices, rows, share=share, generator=generator)
     return _draw_groups(labels.class_indices, labels.groups, rows, share=share, generator=generator)
+
+
+def _draw_of_each(
+    labels: LabelTable, fold: ProbeFold, *, n: int, generator: np.random.Generator
+) -> Int[np.ndarray, " drawn"]:
+    classes, chosen = labels.class_indices[fold.train], []
+    for name in np.unique(classes):
+        own = fold.train[classes == name]
+        if len(own) < n:
+            raise ConfigError(
+                f"learning_curve.per_class {n}: fold {fold.name} trains on {len(own)} rows of class "
+                f"{labels.classes[name]}; ask for fewer"
+            )
+        chosen.append(generator.permutation(own)[:n])
+    return np.sort(np.concatenate(chosen))
 
 
 def _draw_rows(

@@ -52,30 +52,30 @@ def cross_check_table(
 
 def curve_table(
     found: Mapping[Trial, Float[np.ndarray, "variant row class"]],
-    variants: Sequence[tuple[float, int]],
+    variants: Sequence[tuple[str, int]],
     draws: Sequence[LabelDraw],
     tested: TestedRows,
     *,
     measure: Callable[[str, np.ndarray], Mapping[str, float | None]],
 ) -> list[dict[str, Any]]:
-    """Metrics of every share of the labels: one row a source, share, draw, fold and metric; trials are averaged.
+    """Metrics of every amount of labels: one row a source, amount, draw, fold and metric; trials are averaged.
 
-    ``labels`` is how many rows trained and ``groups`` from how many groups. Empty where no shares were asked for.
+    ``labels`` is how many rows trained and ``groups`` from how many groups. Empty where no amounts were asked for.
     ``measure`` makes metrics of a fold's name and a source's predictions of all rows.
     """
     if len(variants) == 1:
         return []
     names, whole = list(tested.folds), tested.whole
-    drawn = {(draw.share, draw.number, names[draw.fold]): draw.rows for draw in draws}
+    drawn = {(draw.amount, draw.number, names[draw.fold]): draw.rows for draw in draws}
     rows = []
     for source in dict.fromkeys(name for name, _ in found):
         trials = [shares for (name, _), shares in found.items() if name == source]
-        for variant, (share, number) in enumerate(variants):
+        for variant, (amount, number) in enumerate(variants):
             for fold in names:
                 scores = [measure(fold, shares[variant]) for shares in trials]
-                trained = drawn[share, number, fold]
+                trained = drawn[amount, number, fold]
                 groups = None if whole.groups is None else len(np.unique(whole.groups[trained]))
-                place = {"source": source, "share": share, "draw": number, "fold": fold}
+                place = {"source": source, "amount": amount, "draw": number, "fold": fold}
                 place |= {"labels": len(trained), "groups": groups}
                 means = {metric: mean_of_defined(one[metric] for one in scores) for metric in scores[0]}
                 rows += [{**place, "metric": metric, "value": mean} for metric, mean in means.items()]

@@ -81,19 +81,19 @@ def show_cross_checks(results: "Results", console: Console) -> None:
 
 
 def show_curve(results: "Results", console: Console) -> None:
-    """Prints AUC by share of the labels, mean over folds and draws, where a learning curve was asked for."""
+    """Prints AUC by amount of labels, mean over folds and draws, where a learning curve was asked for."""
     rows = [row for row in results.meta.get("learning_curve", []) if row["metric"] == "auc"]
     if not rows:
         return
-    shares = sorted({row["share"] for row in rows})
+    amounts = list(dict.fromkeys(row["amount"] for row in sorted(rows, key=lambda row: row["labels"])))
     console.print(
-        f"AUC by share of the labels, mean ± std over folds and draws of {results.meta['curve_unit']}s",
+        f"AUC by amount of labels, mean ± std over folds and draws of {results.meta['curve_unit']}s",
     )
-    table = printed.table("source", *(f"{share:.3g}" for share in shares))
+    table = printed.table("source", *amounts)
     for source in dict.fromkeys(row["source"] for row in rows):
         cells = []
-        for share in shares:
-            values = [r["value"] for r in rows if (r["source"], r["share"]) == (source, share)]
+        for amount in amounts:
+            values = [r["value"] for r in rows if (r["source"], r["amount"]) == (source, amount)]
             values = [value for value in values if value is not None]
             cells.append(_mean_and_std(mean(values), stdev(values) if len(values) > 1 else None) if values else "")
         table.add_row(source, *cells)

@@ -129,7 +129,9 @@ def learning_curve_plot(run: Run) -> Plot | None:
     table = pd.DataFrame(found)
     unit = run.meta.get("curve_unit", "row")
     lines = {
-        str(source): rows.groupby("share").agg(labels=("labels", "mean"), mean=("value", "mean"), std=("value", "std"))
+        str(source): rows.groupby("amount")
+        .agg(labels=("labels", "mean"), mean=("value", "mean"), std=("value", "std"))
+        .sort_values("labels")
         for source, rows in table.groupby("source", sort=False)
     }
 
@@ -150,11 +152,11 @@ def learning_curve_plot(run: Run) -> Plot | None:
         axes.set_ylabel(METRIC_NAMES.get(metric, metric))
         axes.legend(loc="lower right", frameon=False)
 
-    alt = f"{metric} by share of the labels: " + "; ".join(
-        f"{source} " + ", ".join(f"{share:.3g}: {row['mean']:.3f}" for share, row in line.iterrows())
+    alt = f"{metric} by amount of labels: " + "; ".join(
+        f"{source} " + ", ".join(f"{amount}: {row['mean']:.3f}" for amount, row in line.iterrows())
         for source, line in lines.items()
     )
-    return Plot("Few labels", draw_svg(draw), alt, pd.concat(lines, names=["source", "share"]).reset_index())
+    return Plot("Few labels", draw_svg(draw), alt, pd.concat(lines, names=["source", "amount"]).reset_index())
 
 
 def classifier_plots(run: Run, predictions: pd.DataFrame) -> Sequence[Plot]:

@@ -178,20 +178,21 @@ def cross_check_table(run: Run) -> Table | None:
 
 
 def curve_table(run: Run) -> Table | None:
-    """The main metric by share of the labels; None where no learning curve was asked for."""
+    """The main metric by amount of labels; None where no learning curve was asked for."""
     main, curve = run.results.main_metric, run.meta.get("learning_curve", [])
     found = [row for row in curve if row["metric"] == main and row["value"] is not None]
     if not found:
         return None
-    shares = sorted({row["share"] for row in found})
+    amounts = list(dict.fromkeys(row["amount"] for row in sorted(found, key=lambda row: row["labels"])))
     rows = tuple(
         (
             str(source),
-            *(spread([r["value"] for r in found if (r["source"], r["share"]) == (source, share)]) for share in shares),
+            *(spread([r["value"] for r in found if (r["source"], r["amount"]) == (source, one)]) for one in amounts),
         )
         for source in dict.fromkeys(row["source"] for row in found)
     )
-    header = ("Features", *(f"{100 * share:.3g}% of the labels" for share in shares))
+    titles = {one: f"{one} of the labels" if one.endswith("%") else one for one in amounts}
+    header = ("Features", *({**titles, "all": "all labels"}[one] for one in amounts))
     unit = run.meta.get("curve_unit", "row")
     name = METRIC_NAMES.get(main, main)
     caption = (

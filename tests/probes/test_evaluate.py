@@ -219,14 +219,15 @@ def test_evaluate_probes_put_other_classifiers_beside_the_linear_one(tmp_path, l
 
 def test_evaluate_probes_learn_more_from_more_labels(tmp_path, labels):
     sources = {name: [write(tmp_path / f"{name}.h5", labels, signal=2)] for name in ("a", "b")}
-    config = with_more(learning_curve={"shares": [0.1], "draws": 6, "unit": "row"})
+    config = with_more(learning_curve={"shares": [0.1], "per_class": [2], "draws": 6, "unit": "row"})
     curve = evaluate(tmp_path, labels, sources, config=config).meta["learning_curve"]
     means = {
-        share: np.mean([row["value"] for row in curve if (row["share"], row["metric"]) == (share, "auc")])
-        for share in (0.1, 1.0)
+        amount: np.mean([row["value"] for row in curve if (row["amount"], row["metric"]) == (amount, "auc")])
+        for amount in ("2 a class", "10%", "all")
     }
-    assert means[0.1] < means[1.0]
-    assert {row["labels"] for row in curve if row["share"] == 0.1} == {6}
+    assert means["2 a class"] < means["all"]
+    assert means["10%"] < means["all"]
+    assert {(row["amount"], row["labels"]) for row in curve} >= {("10%", 6), ("2 a class", 4)}
     of_sources = [[row | {"source": ""} for row in curve if row["source"] == name] for name in ("a", "b")]
     assert of_sources[0] == of_sources[1]  # the same features under two names: the same draws
 
@@ -300,7 +301,7 @@ def test_repeats_of_the_folds_narrow_the_interval_and_leave_the_first_folds_as_t
     assert (difference.folds, difference.freedom) == (12, 2)
     assert difference.standard_error == pytest.approx(difference.std * np.sqrt(1 / 12 + 1 / 2), rel=1e-3)
     assert results.meta["rows"] == len(labels)
-    curve = [row for row in results.meta["learning_curve"] if row["share"] == 0.5 and row["metric"] == "auc"]
+    curve = [row for row in results.meta["learning_curve"] if row["amount"] == "50%" and row["metric"] == "auc"]
     assert [row["fold"] for row in curve if row["source"] == "hage"] == [str(k) for k in range(12)]
     with (tmp_path / "repeated" / "predictions.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))

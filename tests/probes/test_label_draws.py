@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.errors import ConfigError
 from hage_transfer.probes.config import LearningCurveSettings, ProbeSplitSettings
 from hage_transfer.probes.folds import probe_folds
 from hage_transfer.probes.label_draws import label_draws
@@ -49,6 +50,16 @@ def test_label_draws_of_rows_give_each_class_its_share(labels, folds):
         assert (labels.labels[draw.rows] == name).sum() == max(round(0.2 * whole), 1)
 
 
+def test_label_draws_of_so_many_a_class_give_each_class_that_many_or_say_which_has_fewer(labels, folds):
+    draws = label_draws(LearningCurveSettings(per_class=(1, 5), draws=2), folds, labels)[4:]
+    assert [draw.amount for draw in draws] == ["1 a class"] * 8 + ["5 a class"] * 8
+    for draw in draws:
+        assert np.isin(draw.rows, folds[draw.fold].train).all()
+        assert [int((labels.labels[draw.rows] == name).sum()) for name in "abc"] == [int(draw.amount[0])] * 3
+    with pytest.raises(ConfigError, match=r"per_class 500: fold \d trains on \d+ rows of class a"):
+        label_draws(LearningCurveSettings(per_class=(500,)), folds, labels)
+
+
 def test_label_draws_differ_from_draw_to_draw_and_repeat_with_the_seed(labels, folds):
     settings = LearningCurveSettings(shares=(0.1,), draws=2, unit="row")
     one, again = (label_draws(settings, folds, labels) for _ in range(2))
@@ -58,5 +69,5 @@ def test_label_draws_differ_from_draw_to_draw_and_repeat_with_the_seed(labels, f
 
 def test_label_draws_begin_with_all_labels(labels, folds):
     draws = label_draws(LearningCurveSettings(), folds, labels)
-    assert [draw.share for draw in draws] == [1.0] * 4
+    assert [draw.amount for draw in draws] == ["all"] * 4
     assert all(np.array_equal(draw.rows, fold.train) for draw, fold in zip(draws, folds, strict=True))

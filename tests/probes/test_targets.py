@@ -168,8 +168,8 @@ def test_a_killed_run_goes_on_to_the_same_numbers_and_few_labels_are_judged_alik
             run(root, KINDS["regression"], tmp_path / "again", **options)
     again = run(root, KINDS["regression"], tmp_path / "again", **options)
     assert json.dumps([vars(r) for r in again.records]) == json.dumps([vars(r) for r in whole.records])
-    curve = {(row["share"], row["metric"]) for row in whole.meta["learning_curve"]}
-    assert {(0.5, "pearson"), (1.0, "mae")} <= curve
+    curve = {(row["amount"], row["metric"]) for row in whole.meta["learning_curve"]}
+    assert {("50%", "pearson"), ("all", "mae")} <= curve
 
 
 def test_copies_of_a_run_say_what_equal_sources_do_in_bounded_metrics(tmp_path, cohort):

@@ -36,8 +36,8 @@ def finished_run(folder, n_classes):
     positive = 1 if n_classes == 2 else None
     folder.mkdir()
     curve = [
-        {"source": s, "share": share, "draw": d, "fold": "0", "labels": int(100 * share), "groups": 3,
-         "metric": "auc", "value": 0.6 + 0.2 * share + 0.01 * d}
+        {"source": s, "amount": "all" if share == 1 else "10%", "draw": d, "fold": "0",
+         "labels": int(100 * share), "groups": 3, "metric": "auc", "value": 0.6 + 0.2 * share + 0.01 * d}
         for s in ("frozen", "hage") for share in (0.1, 1.0) for d in range(2)
     ]  # fmt: skip
     checks = [
@@ -112,11 +112,13 @@ def test_trials_as_one_are_scored_by_their_mean_probability(tmp_path):
 
 def test_shares_of_the_labels_are_named_as_they_were_asked_for(tmp_path):
     run, _, _ = finished_run(tmp_path / "run", 2)
-    shares = (0.001, 0.012, 0.014, 0.125, 1.0)
-    curve = [run.meta["learning_curve"][0] | {"share": share} for share in shares]
+    amounts = ("all", "12.5%", "5 a class", "1.2%", "0.1%")
+    first = run.meta["learning_curve"][0]
+    curve = [first | {"amount": one, "labels": 5 - number} for number, one in enumerate(amounts)]
     table = curve_table(replace(run, results=Results(run.results.records, run.meta | {"learning_curve": curve})))
     assert table is not None
-    assert table.header[1:] == tuple(f"{share}% of the labels" for share in ("0.1", "1.2", "1.4", "12.5", "100"))
+    shares = [f"{share}% of the labels" for share in ("0.1", "1.2", "12.5")]
+    assert list(table.header[1:]) == [*shares[:2], "5 a class", shares[2], "all labels"]
 
 
 def test_the_least_p_value_by_ranks_of_five_folds_is_shown_as_the_caption_says_it(tmp_path):
