@@ -223,7 +223,7 @@ def _show(
     axes.set_ylim(bottom, top)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.set_title(title, fontsize=9.5, pad=3)
+    axes.set_title(title, fontsize=8.5, pad=3)
 
 
 def _number(axes: "Axes", tiles: TilePlaces, ranked: tuple[int, ...], window: tuple[float, float, float, float]) -> str:
