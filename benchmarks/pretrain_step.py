@@ -22,6 +22,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
+import kept
 import lightning
 import numpy as np
 import torch
@@ -205,6 +206,12 @@ def report(alternate: Alternate, options: argparse.Namespace) -> None:
         f"{2e-9 * recorded.multiplications:.1f} GFLOP, {2e-9 * recorded.multiplications / products:.0f} GFLOP/s"
     )
     print(f"ratio    {step / products:8.2f} of the medians; {low:.2f} to {high:.2f} is the middle half step by step")
+    kept.keep(
+        "pretrain_step",
+        [1 / ratio for ratio in ratios],
+        what="of a training step, the share that its own products take",
+        setting=f"batch {options.batch}, {options.genes} genes, {torch.get_num_threads()} threads",
+    )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
 import h5py
+import kept
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
@@ -270,6 +271,12 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Non
         print(
             f"| {name} | {row['seconds']} | {row['share_timed']:.0%} | {row['seconds'] / base:.1f} | "
             f"{row['peak_mib']} | {row['peak_less_imports_mib'] / matrix:.2f} | {row['auc_fold_0']} |"
+        )
+        kept.keep(
+            "probe_folds",
+            [row["seconds"] / base],
+            what=f"the linear probe in memory is so many times {name}",
+            setting=f"{options.rows} rows, {options.features} features, {options.folds} folds",
         )
 
 

@@ -21,6 +21,8 @@ import time
 import venv
 from pathlib import Path
 
+import kept
+
 HERE = Path(__file__).resolve().parent
 PEERS = {"lazyslide": "lazyslide==0.13.0", "tiatoolbox": "tiatoolbox==2.1.3"}
 ENCODER_NEEDS = ("jaxtyping", "pydantic", "pyyaml", "timm", "safetensors", "huggingface_hub")
@@ -273,6 +275,13 @@ def report(
         value = statistics.median(values)
         ratio = f"end to end is {own / value:.2f} of it" if name != "end to end" else ""
         print(f"{name:12s} {value:8.1f} tiles a second  {ratio}")
+        if ratio:
+            kept.keep(
+                "slides_to_features",
+                [ours / of for ours, of in zip(rates["end to end"], values, strict=True)],
+                what=f"slides to features are so many times {name} in tiles a second",
+                setting=f"{len(options.slides)} slides at {options.mpp:g} um/px, {options.threads} threads, {options.runtime}",
+            )
     first = [statistics.median(values) for values in zip(*tissue["ours"], strict=True)]
     for name, values in tissue.items():
         wall, core = (statistics.median(column) for column in zip(*values, strict=True))
