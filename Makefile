@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo demo-locked test test-all check check-style check-types check-tests reference fuzz kills lock audit coverage format clean
+.PHONY: demo demo-locked test test-all check check-style check-types check-tests reference bench-quick fuzz kills lock audit coverage format clean
 
 demo: $(STAMP)
 	$(BIN)/hage demo --out runs/demo --jobs 2
@@ -38,6 +38,9 @@ check-tests:
 
 reference: $(STAMP)
 	$(BIN)/python docs/hooks/pages.py
+
+bench-quick: $(STAMP)
+	$(BIN)/python benchmarks/kept.py quick
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/run.py --cases 10000

@@ -1,4 +1,4 @@
-"""Kept ratios: each benchmark leaves a line of JSON, docs/benchmarks.md shows the last ones, and new ones are held to them.
+"""Kept ratios: a line of JSON for each benchmark, of which docs/benchmarks.md is made and to which new ones are held.
 
     python benchmarks/kept.py page     # writes the table of docs/benchmarks.md anew
     python benchmarks/kept.py quick    # `make bench-quick`: five minutes; fails where a ratio fell by 15%
@@ -77,10 +77,10 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def last_lines(folder: Path = HISTORY) -> dict[tuple[str, str, str], dict[str, Any]]:
+def last_lines(folder: Path | None = None) -> dict[tuple[str, str, str], dict[str, Any]]:
     """The last line of each benchmark, comparison and setting."""
     found = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted((folder or HISTORY).glob("*.jsonl")):
         for text in path.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
             found[path.stem, line["what"], line["setting"]] = line

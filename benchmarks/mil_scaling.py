@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import kept
 import numpy as np
 
 FEATURES, FOLDS = 1024, 5
@@ -50,6 +51,12 @@ def main() -> None:
     slope, start = np.polyfit(options.tiles, cores, 1)
     apart = max(abs(np.polyval((slope, start), options.tiles) / cores - 1))
     print(f"time of cores = {start:.2f} s + {slope * 1e6:.1f} us a tile, at most {apart:.0%} from what was met")
+    kept.keep(
+        "mil_scaling",
+        [cores[0] / options.tiles[0] * options.tiles[-1] / cores[-1]],
+        what="a tile of the smallest bag costs so many times one of the largest",
+        setting=f"{options.tiles[0]} to {options.tiles[-1]} tiles, {options.threads} threads",
+    )
 
 
 def make_bags(folder: Path, n_tiles: int) -> None:

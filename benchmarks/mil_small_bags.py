@@ -142,11 +142,12 @@ def main() -> None:
     for side, took in seconds.items():
         ratios = theirs / np.array(took)
         if side.startswith("ours"):
+            bags = f"{options.bags} bags of {options.tiles[0]} to {options.tiles[1]} tiles"
             kept.keep(
                 "mil_small_bags",
                 ratios.tolist(),
                 what=f"{side}, is so many times CLAM's formula in time of a core",
-                setting=f"{options.bags} bags of {options.tiles[0]} to {options.tiles[1]} tiles, {options.epochs} epochs",
+                setting=f"{bags}, {options.epochs} epochs",
             )
         print(
             f"{side}: {np.median(took):.1f} s of a core, {np.median(ratios):.2f}x ({min(ratios):.2f} to "

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import kept
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
 SECTION_SPOTS = 10_000
@@ -49,6 +51,7 @@ def main() -> None:
     )
     columns = f"{'epoch s':>9} {'us a spot':>10} {'read s':>8} {'clusters s':>10} {'rest s':>8} {'peak MB':>8}"
     print(f"{options.grow:>8} {columns}")
+    costs = []
     for size in options.sizes:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             rows = {step: child(options, size, Path(folder), step) for step in ("make", "measure")}
@@ -58,6 +61,13 @@ def main() -> None:
             f"{row['clusters']:>10.1f} {row['rest']:>8.1f} {row['peak_mb']:>8.0f}",
             flush=True,
         )
+        costs.append(row["epoch"] / size)
+    kept.keep(
+        "pretrain_scaling",
+        [costs[0] / costs[-1]],
+        what=f"of {options.grow}, one of the fewest costs so many times one of the most in an epoch",
+        setting=f"{options.sizes[0]} to {options.sizes[-1]}, d {options.embed}",
+    )
 
 
 def child(options: argparse.Namespace, size: int, folder: Path, step: str) -> str:

@@ -276,11 +276,12 @@ def report(
         ratio = f"end to end is {own / value:.2f} of it" if name != "end to end" else ""
         print(f"{name:12s} {value:8.1f} tiles a second  {ratio}")
         if ratio:
+            sizes = f"{len(options.slides)} slides at {options.mpp:g} um/px"
             kept.keep(
                 "slides_to_features",
                 [ours / of for ours, of in zip(rates["end to end"], values, strict=True)],
                 what=f"slides to features are so many times {name} in tiles a second",
-                setting=f"{len(options.slides)} slides at {options.mpp:g} um/px, {options.threads} threads, {options.runtime}",
+                setting=f"{sizes}, {options.threads} threads, {options.runtime}",
             )
     first = [statistics.median(values) for values in zip(*tissue["ours"], strict=True)]
     for name, values in tissue.items():

@@ -63,13 +63,14 @@ def iter_spot_patches(
         corners = np.floor(section.obsm["spatial"] - side / 2 + 0.5).astype(np.int64)
         _log_padded(facts["name"], corners, side, image)
         ahead = max(1, _AHEAD_BYTES // (size_px * size_px * 3))
+        last = {}
         for start in range(first, len(corners), ahead):
+            yield from (last.pop(row) for row in sorted(last))
             rows = range(start, min(start + ahead, len(corners)))
-            cut = {}
             for row in sorted(rows, key=lambda row: (corners[row, 1], corners[row, 0])):
                 left, top = corners[row].tolist()
-                cut[row] = image.read_square(left, top, size_level0_px=side, out_px=size_px)
-            yield from (cut.pop(row) for row in rows)
+                last[row] = image.read_square(left, top, size_level0_px=side, out_px=size_px)
+    yield from (last.pop(row) for row in sorted(last))  # the image is gone before the next section's is decoded
 
 
 def _refuse_outside(section: ad.AnnData, image: Slide) -> None:

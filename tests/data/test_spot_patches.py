@@ -9,6 +9,7 @@ from PIL import Image
 from hage_transfer.data import spot_patches
 from hage_transfer.data.spot_patches import iter_spot_patches, patch_size_level0_px
 from hage_transfer.errors import DataError
+from hage_transfer.slides.image_source import ImageSource
 from hage_transfer.slides.tiff_segments import TiffSegments
 
 
@@ -43,6 +44,15 @@ def test_spot_patches_begin_at_a_spot_and_keep_their_order(spots_at, ahead, monk
     coords = [(50, 40), (30, 20), (60, 21), (31, 55), (70, 12)]
     patches = list(iter_spot_patches(spots_at(*coords), size_px=4, first=1))
     assert [tuple(patch[2, 2, :2].tolist()) for patch in patches] == coords[1:]
+
+
+def test_the_image_is_closed_before_its_last_patches_are_handed_out(spots_at, monkeypatch):
+    closed = []
+    monkeypatch.setattr(ImageSource, "close", lambda self, close=ImageSource.close: closed.append(1) or close(self))
+    patches = iter_spot_patches(spots_at((50, 40), (30, 20)), size_px=8)
+    assert next(patches)[4, 4, :2].tolist() == [50, 40]
+    assert closed
+    assert next(patches)[4, 4, :2].tolist() == [30, 20]
 
 
 @given(x=st.integers(20, 69), y=st.integers(20, 49), size=st.integers(1, 40))

@@ -25,13 +25,12 @@ def test_the_table_of_the_page_is_made_of_the_history(kept):
 
 @pytest.mark.parametrize(("share", "fallen"), [(1.0, 0), (0.87, 0), (0.8, 1)])
 def test_the_quick_set_fails_where_a_ratio_fell_by_15_percent(kept, tmp_path, monkeypatch, share, fallen):
-    monkeypatch.setattr(kept, "HISTORY", tmp_path)
+    what = {"what": "ours is so many times theirs", "setting": "10 bags"}
+    monkeypatch.setattr(kept, "HISTORY", tmp_path / "history")
     monkeypatch.delenv("HAGE_BENCH_HISTORY", raising=False)
-    kept.keep("some", [1.8, 2.0, 2.2], what="ours is so many times theirs", setting="10 bags")
+    kept.keep("some", [1.8, 2.0, 2.2], **what)
     script = tmp_path / "some.py"
-    monkeypatch.setattr(kept, "QUICK", ((str(script),),))
-    line = json.dumps({"what": "ours is so many times theirs", "setting": "10 bags", "ratio": 2.0 * share})
+    line = json.dumps({**what, "ratio": 2.0 * share})
     script.write_text(f"import os\nopen(os.environ['HAGE_BENCH_HISTORY'] + '/some.jsonl', 'w').write('{line}')\n")
-    # defaults were bound when the module was loaded
-    monkeypatch.setattr(kept.last_lines, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(kept, "QUICK", ((str(script),),))
     assert kept.quick(keep_them=False) == fallen
