@@ -196,7 +196,7 @@ def pairs_section(meta: Mapping[str, Any]) -> Section | None:
     if not rows:
         return None
     table = Table(
-        caption="The first less the second on the same slides; intervals: 95%, by patient.",
+        caption="The first minus the second on the same slides; intervals: 95%, by patient.",
         header=("classifier", "against", "metric", "difference", "low", "high"),
         rows=tuple(
             (

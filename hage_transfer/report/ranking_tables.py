@@ -30,7 +30,7 @@ def _marked(run: Run, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]
 
 def columns_of(metric: str) -> tuple[str, ...]:
     """Names of the columns after the source."""
-    return (METRIC_NAMES.get(metric, metric), "trials", "less the leader", "less frozen", "against frozen")
+    return (METRIC_NAMES.get(metric, metric), "trials", "minus the leader", "minus frozen", "against frozen")
 
 
 def ranking_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -33,6 +33,16 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_are_there_and_its_tables_have_a_heading(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:tests|benchmarks)/[\w/]+\.py\b", text))
+    if page.name not in ("CHANGELOG.md", "decisions.md"):  # these tell of what was
+        assert not [one for one in named if not (ROOT / one).is_file()]
+    for table in re.findall(r"(?:^\|.*\n?)+", _FENCE.sub("", text), re.M):
+        assert re.match(r"\|.*\n\|[\s:|-]+\n", table), f"rows of no table: {table[:80]}"
+
+
 @pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
 def test_every_how_to_is_reached_from_the_first_page(start: str) -> None:
     reached, new = set(), [ROOT / start]
