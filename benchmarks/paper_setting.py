@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/paper_setting.py data/her2st/data --panel her_hvg_cut_1000.txt
 
-Times alone: features are noise (27 of the 32 images are not at hand), so every score is worthless. One fold of one trial of
-the recipe `her2st` is run as `hage pretrain` runs it; printed is its processor time and what all folds and trials come to.
+Times alone: features are noise (27 of the 32 images are not at hand), so every score is worthless. One fold of the recipe
+`her2st` is run with one trial and with two; printed is the difference, and what all folds and trials come to.
 """
 
 import argparse

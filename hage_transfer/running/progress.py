@@ -23,7 +23,7 @@ _TOGETHER_SECONDS = 0.5
 """Within which workers that began together say their first step."""
 Show = Callable[[float, int, str, float | None], None]
 """Shows done, total, what is under way, and the seconds left."""
-_FIRST_SECONDS, _LOG_SECONDS = 10.0, 60.0
+_FIRST_SECONDS, _LOG_SECONDS, _FRAME_SECONDS = 10.0, 60.0, 0.25
 
 
 class Progress(Protocol):
@@ -108,12 +108,42 @@ def shown(title: str, progress: Progress | None = None) -> Iterator[Progress]:
         yield progress.under(title)
     elif progress is not None:
         yield progress
-    elif sys.stderr.isatty() or "ipykernel" in sys.modules:
+    elif _in_notebook():
+        with _cell_line(title) as show:
+            yield Shown(title, show)
+    elif sys.stderr.isatty():
         with _bar(title) as show:
             yield Shown(title, show)
     else:
         with _logged(title) as show:
             yield Shown(title, show)
+
+
+def _in_notebook() -> bool:
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return get_ipython() is not None
+
+
+@contextmanager
+def _cell_line(title: str) -> Iterator[Show]:
+    """One output of the cell that is written over, and empty at the end: a saved notebook keeps no frame of it."""
+    from IPython.display import display
+
+    line, told = display({"text/plain": title}, raw=True, display_id=True), 0.0
+
+    def show(done: float, total: int, name: str, left: float | None) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _FRAME_SECONDS:
+            told = time.monotonic()
+            line.update({"text/plain": f"{name} {said(done, total, left)}"}, raw=True)
+
+    try:
+        yield show
+    finally:
+        line.update({"text/plain": ""}, raw=True)
 
 
 @contextmanager
@@ -123,7 +153,6 @@ def _bar(title: str) -> Iterator[Show]:
     from rich.progress import Progress as Bars
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn()
-    # a notebook shows standard error as a terminal does; rich's own way there needs ipywidgets
     console = Console(stderr=True, force_jupyter=False, force_terminal=True)
     with Bars(*columns, console=console, transient=True) as bars:
         task = bars.add_task(title, total=None, said="")

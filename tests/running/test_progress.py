@@ -35,21 +35,45 @@ def test_nothing_is_shown_where_nobody_looks(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("where", ["terminal", "notebook"])
-def test_a_bar_is_on_standard_error_where_somebody_looks(monkeypatch, capsys, where):
+def test_a_bar_is_on_standard_error_of_a_terminal(monkeypatch, capsys):
     class Screen(io.StringIO):
         def isatty(self):
-            return where == "terminal"
+            return True
 
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
-    if where == "notebook":
-        monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     with shown("work") as tell:
         tell_all(tell)
     assert "work" in screen.getvalue()
     assert "3 of 3" in screen.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_a_notebook_has_one_output_that_is_written_over_and_empty_at_the_end(monkeypatch, capsys):
+    told = []
+
+    class Output:
+        def update(self, data, *, raw):
+            told.append(data["text/plain"])
+
+    def display(data, *, raw, display_id):
+        told.append(data["text/plain"])
+        return Output()
+
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = object
+    monkeypatch.setattr(progress, "_FRAME_SECONDS", 0)
+    for name, module in (
+        ("ipykernel", types.ModuleType("ipykernel")),
+        ("IPython", ipython),
+        ("IPython.display", types.SimpleNamespace(display=display)),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    with shown("work") as tell:
+        tell_all(tell)
+    assert told[0] == "work"
+    assert told[-2:] == ["work: item 3 3 of 3", ""]
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.fixture
