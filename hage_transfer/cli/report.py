@@ -29,4 +29,5 @@ def report(
 ) -> None:
     """Write report.html (one file that needs no other) and report.md: the answer, then what it rests on."""
     page = ht.report(runs, out=out, pdf=pdf, figures=figures)
-    printed.console().print(f"report: {page.html} and {page.markdown}")
+    written = [page.html, page.markdown] + [page.html.with_suffix(".pdf")] * pdf + [figures] * (figures is not None)
+    printed.console().print(f"report: {', '.join(map(str, written[:-1]))} and {written[-1]}")

@@ -106,11 +106,11 @@ class RunResults(Results):
         Raises:
             LookupError: no record is of that metric.
         """
-        from matplotlib.figure import Figure
+        from hage_transfer.door.shown_figure import ShownFigure
 
         wanted = metric or next((name for name in MAIN_METRICS if name in self.metrics), self.metrics[0])
         values = self.folds(wanted)
-        figure = Figure(figsize=(1.2 + 0.9 * len(values.columns), 3.2), layout="constrained")
+        figure = ShownFigure(figsize=(1.2 + 0.9 * len(values.columns), 3.2), layout="constrained")
         axes = figure.subplots()
         for place, source in enumerate(values.columns):
             own = values[source].dropna()

@@ -1,13 +1,18 @@
 """The notebook of the documentation, cell by cell, in an empty folder."""
 
 import ast
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from hage_transfer.door.shown_figure import ShownFigure
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "tour.ipynb"
-CELLS = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+PAGE = json.loads(NOTEBOOK.read_text())
+CODE = [cell for cell in PAGE["cells"] if cell["cell_type"] == "code"]
+CELLS = ["".join(cell["source"]) for cell in CODE]
 
 
 def run_cell(text: str, names: dict[str, object]) -> object:
@@ -23,6 +28,21 @@ def test_the_notebook_uses_the_library_through_one_import():
     assert lines == ["import hage_transfer as ht"]
 
 
+def test_what_the_notebook_shows_is_of_its_cells_and_of_no_machine():
+    made_of = hashlib.sha256("\n\n".join(CELLS).encode()).hexdigest()
+    assert PAGE["metadata"]["shown_of_sha256"] == made_of, "run `python docs/hooks/notebook.py`"
+    assert [cell["execution_count"] for cell in CODE] == list(range(1, len(CODE) + 1))
+    shown = [[one["output_type"] for one in cell["outputs"]] for cell in CODE]
+    assert shown == [["execute_result"]] * len(CODE)
+    assert any("image/png" in cell["outputs"][0]["data"] for cell in CODE)
+    assert NOTEBOOK.stat().st_size < 500_000
+    assert not [word for word in ("/tmp/", "/home/", "/root/", "site-packages") if word in NOTEBOOK.read_text()]
+
+
+def test_a_figure_shows_itself_without_pyplot():
+    assert ShownFigure(figsize=(1, 1))._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.mark.slow
 def test_the_notebook_runs_shows_everything_and_prints_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -32,6 +52,7 @@ def test_the_notebook_runs_shows_everything_and_prints_nothing(tmp_path, monkeyp
     assert all(one is not None for one in shown)
     pages = [one._repr_html_() for one in shown if hasattr(one, "_repr_html_")]
     assert len(pages) >= len(CELLS) - 2
+    assert any(isinstance(one, ShownFigure) for one in shown)
     assert {"hage", "ridge", "gene_mean", "spot_depth"} <= set(names["run"].table().index)
     assert names["difference"].verdict in ("gain", "loss", "within noise")
     assert set(names["mine"].table().index) == {"frozen"}
