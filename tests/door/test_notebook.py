@@ -34,6 +34,7 @@ def test_what_the_notebook_shows_is_of_its_cells_and_of_no_machine():
     assert [cell["execution_count"] for cell in CODE] == list(range(1, len(CODE) + 1))
     shown = [[one["output_type"] for one in cell["outputs"]] for cell in CODE]
     assert shown == [["execute_result"]] * len(CODE)
+    assert any("image/png" in cell["outputs"][0]["data"] for cell in CODE)
     assert NOTEBOOK.stat().st_size < 500_000
     assert not [word for word in ("/tmp/", "/home/", "/root/", "site-packages") if word in NOTEBOOK.read_text()]
 
