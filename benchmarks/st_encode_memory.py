@@ -29,7 +29,7 @@ def main() -> None:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder, PeakMemory() as encoding:
         ht.encode_sections(options.root, layout=options.layout, out=folder, sections=options.sections)
-    print(f"peak {encoding.peak_kb / 2**10:.0f} MB")
+    print(f"peak {encoding.peak_kb / 2**10:.0f} MiB")
 
 
 if __name__ == "__main__":

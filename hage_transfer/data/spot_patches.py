@@ -63,7 +63,7 @@ def iter_spot_patches(
         corners = np.floor(section.obsm["spatial"] - side / 2 + 0.5).astype(np.int64)
         _log_padded(facts["name"], corners, side, image)
         ahead = max(1, _AHEAD_BYTES // (size_px * size_px * 3))
-        last = {}
+        last: dict[int, np.ndarray] = {}
         for start in range(first, len(corners), ahead):
             yield from (last.pop(row) for row in sorted(last))
             rows = range(start, min(start + ahead, len(corners)))
