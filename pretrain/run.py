@@ -142,6 +142,7 @@ def pretrain_part(
     for ones in (mine, twins):
         jobs = [_trial_job(path, one, device) for one in ones]
         part.do(jobs, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
+    part.n_left = sum(not _trial_job(path, one, device).is_done for one in listed)
 
 
 def _folds(inputs: Inputs, config: PretrainConfig, run: Path) -> list[FoldInputs]:

@@ -14,10 +14,12 @@ def register(app: typer.Typer) -> None:
 
 
 @options.run_command
-def compare(run: dict[str, Any]) -> None:
+def compare(run: dict[str, Any], *, shard: options.Shard = None) -> None:
     """Pretrain every system and control, compare all encoders on patches and slides, and rank them."""
-    results = ht.compare_systems(**run)
+    results = ht.compare_systems(**run, shard=shard)
     console = printed.console()
+    if printed.is_part(results, console):
+        return
     for task, rows in results.rankings().items():
         table = printed.table(task, *rows.columns)
         for source, cells in rows.iterrows():

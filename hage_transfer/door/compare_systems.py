@@ -17,12 +17,13 @@ from hage_transfer.door.mil import mil
 from hage_transfer.door.pretrain import pretrain
 from hage_transfer.door.probe import probe
 from hage_transfer.door.recipes import find_recipe, recipe_stem, resolve_config
-from hage_transfer.door.run_results import RunResults
+from hage_transfer.door.run_results import PartOfRun, RunResults
 from hage_transfer.errors import DataError
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import SYSTEM_NAMES, PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.progress import Progress, open_run
+from hage_transfer.running.progress import Progress, open_run, shown
+from hage_transfer.running.shards import Shard, open_part
 
 _TASKS: Mapping[str, tuple[Callable[..., RunResults], type[Settings]]] = {
     "probe": (probe, ProbeConfig),
@@ -37,6 +38,7 @@ def compare_systems(
     out: PathLike | None = None,
     seed: int | None = None,
     device: str = "auto",
+    shard: str | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -44,7 +46,8 @@ def compare_systems(
     """Pretrains every system and control, compares all encoders on each task, and ranks them.
 
     Each stage is a run as ``pretrain``, ``probe`` and ``mil`` make it, in a folder of its own below ``out``: what an
-    earlier, interrupted comparison finished is kept.
+    earlier, interrupted comparison finished is kept. Tasks need every encoder: a shard whose pretraining waits for
+    others ends there, and the same call again, when all have ended, does its part of the tasks.
 
     Args:
         config: a recipe's name, a path, a mapping of keys, or the typed config.
@@ -52,6 +55,7 @@ def compare_systems(
         out: run directory; None: ``runs/compare-<name of the config>``.
         seed: of every stage.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        shard: ``i/n``: this call's part of the trials and trainings, beside others of a job array, as a ``PartOfRun``.
         jobs: at a time.
         overwrite: delete an earlier comparison there first.
         progress: called with (done, total, name) as jobs end, stage by stage.
@@ -65,13 +69,40 @@ def compare_systems(
     """
     settings = resolve_config(CompareConfig, config, changes or {})
     folder = Path("runs") / f"compare-{recipe_stem(config, 'run')}" if out is None else Path(out)
-    every: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}
+    every: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs}
+    mine = None if shard is None else Shard.parse(shard, overwrite=overwrite)
     _check_recipes(settings)
-    with open_run(folder, settings, overwrite=overwrite) as run:
-        pretrained = _pretrained(settings.pretrain, folder / PRETRAINED, every)
-        tasks = {name: _compared(one, pretrained.folder, folder / name, every) for name, one in settings.tasks.items()}
-        _collect(settings, pretrained, tasks).save(run.results_path)
+    with shown("compare" if mine is None else f"compare {mine}", progress) as tell:
+        every["progress"] = tell
+        if mine is not None:
+            return _part(settings, folder, mine, every)
+        with open_run(folder, settings, overwrite=overwrite) as run:
+            if settings.pretrain.recipe is not None:
+                _encode(settings.pretrain, every)
+            pretrained = _pretrained(settings.pretrain, folder / PRETRAINED, every)
+            tasks = {n: _compared(one, pretrained.folder, folder / n, every) for n, one in settings.tasks.items()}
+            _collect(settings, pretrained, tasks).save(run.results_path)
     return RunResults.read(folder)
+
+
+def _part(settings: CompareConfig, folder: Path, mine: Shard, every: Mapping[str, Any]) -> PartOfRun:
+    """What one task of an array does: its trials; once all are done, what scores them, and its trainings of tasks."""
+    stage, done = settings.pretrain, []
+    with open_part(folder, settings, mine) as part:
+        if stage.recipe is not None:
+            _encode(stage, every)
+        part.do([])
+        if stage.recipe is not None:
+            done.append(_pretrained(stage, folder / PRETRAINED, {**every, "shard": str(mine)}))
+        left = sum(one.n_left for one in done if isinstance(one, PartOfRun))
+        if not left:
+            pretrained = _pretrained(stage, folder / PRETRAINED, every)  # one does it, the others wait and find it
+            sharded = {**every, "shard": str(mine)}
+            done += [_compared(one, pretrained.folder, folder / n, sharded) for n, one in settings.tasks.items()]
+    n_jobs = sum(one.n_jobs for one in done if isinstance(one, PartOfRun))
+    found = PartOfRun([], {}, folder=folder, shard=str(mine), n_jobs=n_jobs, n_left=left)
+    again = "the same shard again does its part of the tasks, and then the same without a shard gathers"
+    return replace(found, then=again) if left else found
 
 
 def sources_of_run(run: Path) -> dict[str, dict[str, str]]:
@@ -104,9 +135,12 @@ def _pretrain_changes(stage: StageSettings) -> tuple[Changes, Changes]:
 def _pretrained(stage: StageSettings, out: Path, every: Mapping[str, Any]) -> RunResults:
     if stage.recipe is None:
         return RunResults.read(stage.run or Path())
-    config = resolve_config(PretrainConfig, stage.recipe, *_pretrain_changes(stage))
+    return pretrain(resolve_config(PretrainConfig, stage.recipe, *_pretrain_changes(stage)), out=out, **every)
+
+
+def _encode(stage: StageSettings, every: Mapping[str, Any]) -> None:
+    config = resolve_config(PretrainConfig, stage.recipe or "", *_pretrain_changes(stage))
     encode_sections(config=config, device=every["device"], progress=every["progress"])
-    return pretrain(config, out=out, **every)
 
 
 def _compared(one: TaskSettings, pretrained: Path, out: Path, every: Mapping[str, Any]) -> RunResults:

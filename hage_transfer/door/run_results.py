@@ -129,20 +129,25 @@ class PartOfRun(RunResults):
     Attributes:
         shard: which part, ``i/n``.
         n_jobs: that are done of it.
+        n_left: of all parts that were not done when it ended, where what follows needs them all.
+        then: what the user does next, in words.
     """
 
     shard: str
     n_jobs: int
+    n_left: int = 0
+    then: str = "the same without a shard gathers"
 
     @classmethod
     def of(cls, part: "RunPart") -> "PartOfRun":
         """Of a part that is done."""
-        return cls([], {}, folder=part.run.path, shard=str(part.shard), n_jobs=part.n_jobs)
+        return cls([], {}, folder=part.run.path, shard=str(part.shard), n_jobs=part.n_jobs, n_left=part.n_left)
 
     def __repr__(self) -> str:
         return (
-            f"shard {self.shard}: its {self.n_jobs} jobs are done; when all shards are, the same without a shard "
-            f"gathers the results in {self.folder}"
+            f"shard {self.shard}: its {self.n_jobs} jobs are done"
+            + (f", {self.n_left} of other shards are not" if self.n_left else "")
+            + f"; when all shards are, {self.then} the results in {self.folder}"
         )
 
     def _repr_html_(self) -> str:

@@ -54,10 +54,11 @@ class RunPart:
         run: the folder, which other tasks work in too.
         shard: which part.
         n_jobs: done so far, those of an earlier start among them.
+        n_left: jobs of all parts that are not done yet, where the task says.
     """
 
     def __init__(self, run: RunDirectory, shard: Shard, preparing: ExitStack) -> None:
-        self.run, self.shard, self.n_jobs = run, shard, 0
+        self.run, self.shard, self.n_jobs, self.n_left = run, shard, 0, 0
         self._preparing = preparing
 
     def do(

@@ -12,6 +12,8 @@ from hage_transfer.cli.main import run as run_command
 from hage_transfer.compare.records import Record
 from hage_transfer.compare.results import Results
 from hage_transfer.config import dump_config
+from hage_transfer.door import compare_systems
+from hage_transfer.door.run_results import PartOfRun
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.models.blocks import Standardise
 from hage_transfer.models.linear import LinearEncoder
@@ -79,6 +81,42 @@ def test_finished_tasks_are_ranked_as_they_are(config: dict, tmp_path: Path):
     tasks = {"bags": {"task": "mil", "run": str(tmp_path / "all/bags")}}
     again = ht.compare_systems({**config, "tasks": tasks}, out=tmp_path / "again")
     assert again.meta["ranking"] == first.meta["ranking"]
+
+
+def test_shards_of_tasks_gathered_rank_as_one_call(config: dict, tmp_path: Path):
+    whole = ht.compare_systems(config, out=tmp_path / "one")
+    parts = [ht.compare_systems(config, out=tmp_path / "all", shard=f"{number}/2") for number in (2, 1)]
+    assert [part.n_jobs for part in parts] == [3, 3]
+    assert not (tmp_path / "all/bags/results.json").exists()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "all/bags/jobs").rglob("*.json")}
+    assert len(made) == 6
+    gathered = ht.compare_systems(config, out=tmp_path / "all")
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert gathered.meta["ranking"] == whole.meta["ranking"]
+
+
+def test_a_shard_leaves_the_tasks_until_every_encoder_is_there(config: dict, pretrained: Path, tmp_path, monkeypatch):
+    asked, left = [], [3]
+
+    def pretend(_, *, out, shard=None, **__):
+        asked.append(shard)
+        n_left = left.pop() if left else 0
+        return (
+            ht.read_results(pretrained)
+            if shard is None
+            else PartOfRun([], {}, folder=out, shard=shard, n_jobs=2, n_left=n_left)
+        )
+
+    monkeypatch.setattr(compare_systems, "pretrain", pretend)
+    monkeypatch.setattr(compare_systems, "encode_sections", lambda **_: None)
+    given = {"config": config | {"pretrain": {"recipe": "her2st"}}, "out": tmp_path / "all", "shard": "1/2"}
+    first = ht.compare_systems(**given)
+    assert (first.n_jobs, first.n_left, asked) == (2, 3, ["1/2"])
+    assert "3 of other shards are not; when all shards are, the same shard again" in repr(first)
+    assert not (tmp_path / "all/bags").exists()
+    second = ht.compare_systems(**given)
+    assert asked == ["1/2", "1/2", None]
+    assert (second.n_jobs, second.n_left) == (5, 0)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,15 @@ def test_one_process_gives_the_records_of_two(config, tmp_path):
 def test_parts_of_an_array_gathered_give_the_records_of_one_run(config, tmp_path):
     train = config.train.model_copy(update={"epochs": 2})
     config = config.model_copy(update={"train": train, "controls": "all", "methods": ("hage", "stnet")})
-    run, inputs, n_jobs = tmp_path / "parts", read_inputs(config), 0
+    run, inputs, n_jobs, left = tmp_path / "parts", read_inputs(config), 0, []
     for number in (3, 1, 2):
         with open_part(run, config, Shard(number, 3)) as part:
             pretrain_part(config, inputs, part, device="cpu")
         n_jobs += part.n_jobs
+        left.append(part.n_left)
     made = {path: path.stat().st_mtime_ns for path in run.glob("jobs/**/*") if path.is_file()}
     assert n_jobs == 2 * 3 * 2  # folds x (HAGE, its shuffled twins, ST-Net) x trials
+    assert left == [8, 4, 0]
     found = records(config, run, n_jobs=1)
     assert {path: path.stat().st_mtime_ns for path in made} == made  # trained once
     assert found == records(config, tmp_path / "one", n_jobs=1)
