@@ -16,6 +16,7 @@ from hage_transfer.mil.kinds import check_kind, is_installed
 from hage_transfer.mil.models import MILOutput, build_model
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.run_directory import MODELS_FOLDER
 from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import (
     FACTS,
@@ -26,7 +27,6 @@ from hage_transfer.tensor_files import (
     tensors_sha256,
 )
 
-FOLDER = "models"
 SCHEMA_VERSION = 1
 MEAN, STD = "scale.mean", "scale.std"
 
@@ -87,7 +87,7 @@ class FoldModel:
 
 def model_path(run: Path, *, source: str, trial: int, fold: str) -> Path:
     """Where a run keeps a model."""
-    return run / FOLDER / source / f"trial_{trial}" / f"fold_{fold}.safetensors"
+    return run / MODELS_FOLDER / source / f"trial_{trial}" / f"fold_{fold}.safetensors"
 
 
 def save_fold_model(path: Path, model: FoldModel) -> None:
@@ -123,11 +123,11 @@ def fold_models(run: Path, *, source: str, own: MakeClassifier | None = None) ->
     Raises:
         DataError: there is none, or as ``read_fold_model``.
     """
-    found = [model for trial in (run / FOLDER / source).glob("trial_*") for model in read_models(trial, own=own)]
+    found = [model for trial in (run / MODELS_FOLDER / source).glob("trial_*") for model in read_models(trial, own=own)]
     if not found:
-        there = sorted(path.name for path in (run / FOLDER).glob("*") if path.is_dir())
+        there = sorted(path.name for path in (run / MODELS_FOLDER).glob("*") if path.is_dir())
         raise DataError(
-            f"{run / FOLDER / source}: no models of this source; `mil` writes them"
+            f"{run / MODELS_FOLDER / source}: no models of this source; `mil` writes them"
             + (f", and this run holds {', '.join(there)}" if there else "")
         )
     return sorted(found, key=_order)

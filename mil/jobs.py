@@ -20,7 +20,7 @@ from hage_transfer.mil.folds import MilFold
 from hage_transfer.mil.own_class import MakeClassifier, code_sha256
 from hage_transfer.running.atomic import write_json
 from hage_transfer.running.memory import keep_freed_memory
-from hage_transfer.running.run_directory import GENES_FILE, HEATMAPS_FOLDER, SLIDES_FILE
+from hage_transfer.running.run_directory import GENES_FILE, HEATMAPS_FOLDER, MODELS_FOLDER, SLIDES_FILE
 from hage_transfer.running.threads import torch_threads
 from hage_transfer.targets.base import Target
 
@@ -186,11 +186,11 @@ def forget_heatmaps(run: Path, *, source: str) -> None:
 
 def remove_others(run: Path, *, jobs: Sequence[tuple[str, int]], folds: Sequence[str]) -> None:
     """Removes models and split files that an earlier start left, of sources and folds that the run has no more."""
-    from hage_transfer.mil.checkpoint import FOLDER, model_path
+    from hage_transfer.mil.checkpoint import model_path
 
     kept = {model_path(run, source=source, trial=trial, fold=fold) for source, trial in jobs for fold in folds}
     kept |= {run / "splits" / f"splits_{fold}.csv" for fold in folds}
-    for path in [*(run / FOLDER).glob("*/trial_*/fold_*.safetensors"), *(run / "splits").glob("splits_*.csv")]:
+    for path in [*(run / MODELS_FOLDER).glob("*/trial_*/fold_*.safetensors"), *(run / "splits").glob("splits_*.csv")]:
         if path not in kept:
             path.unlink()
             if path.suffix == ".safetensors":

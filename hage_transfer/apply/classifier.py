@@ -22,7 +22,6 @@ from hage_transfer.mil.kinds import OWN_PREFIX
 from hage_transfer.mil.own_class import MakeClassifier, check_own, code_sha256
 from hage_transfer.targets.base import Target
 from hage_transfer.targets.make import target_of
-from hage_transfer.tensor_files import read_tensors, refuse_not_finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +154,8 @@ class Classifier(os.PathLike[str]):
         path = self.folder / COHORT_FILE
         if not path.is_file():
             return {}
+        from hage_transfer.tensor_files import read_tensors, refuse_not_finite  # torch
+
         tensors = read_tensors(path, remedy="copy the classifier directory again")[1]
         found = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
         refuse_not_finite({name: one for name, one in found.items() if name != "scale"}, where=str(path))

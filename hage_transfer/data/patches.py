@@ -16,7 +16,7 @@ from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.data.name_pattern import match_all
 from hage_transfer.data.patch_set import PatchSet, PatchSource, image_key
-from hage_transfer.data.pcam import read_pcam
+from hage_transfer.data.pcam import pcam_splits, read_pcam
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.slides.reader import open_picture
@@ -58,6 +58,15 @@ def find_images(settings: PatchSetSettings, *, labels_needed: bool = False) -> l
     if settings.layout == "manifest":
         return _from_manifest(settings, labels_needed)
     return _from_folders(settings) if settings.layout == "folder" else _from_pattern(settings)
+
+
+def refuse_no_images(settings: PatchSetSettings) -> None:
+    """Refuses a set whose files are not there, of any layout; they are not opened. Errors as ``read_patch_set``."""
+    _check(settings)
+    if settings.layout == "pcam":
+        pcam_splits(settings.root)
+    else:
+        find_images(settings)
 
 
 def tile_grid(width: int, height: int, *, tile_px: int, stride_px: int) -> Int[np.ndarray, "tile 2"]:

@@ -33,13 +33,7 @@ def read_pcam(root: Path) -> PatchSet:
         DataError: no split, x without y, datasets of another form, labels other than 0 and 1, a meta file that does
             not fit.
     """
-    splits = [split for split in SPLITS if _path(root, split, "x.h5").is_file()]
-    if not splits:
-        packed = any(root.glob("camelyonpatch_level_2_split_*.h5.gz"))
-        raise DataError(
-            f"{root}: no {_path(root, 'train', 'x.h5').name} (nor valid, test)"
-            + ("; unpack the .gz files with gunzip" if packed else "; data.root is PCAM's folder")
-        )
+    splits = pcam_splits(root)
     absent = [split for split in SPLITS if split not in splits]
     if absent:
         log.warning("%s: PCAM without its %s split", root, ", ".join(absent))
@@ -61,6 +55,22 @@ def read_pcam(root: Path) -> PatchSet:
         patch_px=side,
         sources=tuple(sources),
     )
+
+
+def pcam_splits(root: Path) -> list[str]:
+    """The splits of PCAM that are under ``root``.
+
+    Raises:
+        DataError: none.
+    """
+    splits = [split for split in SPLITS if _path(root, split, "x.h5").is_file()]
+    if not splits:
+        packed = any(root.glob("camelyonpatch_level_2_split_*.h5.gz"))
+        raise DataError(
+            f"{root}: no {_path(root, 'train', 'x.h5').name} (nor valid, test)"
+            + ("; unpack the .gz files with gunzip" if packed else "; data.root is PCAM's folder")
+        )
+    return splits
 
 
 def _path(root: Path, split: str, ending: str) -> Path:

@@ -98,16 +98,17 @@ def apply(
     refuse_absent("weights", weights)
     if not Path(classifier).is_dir():
         refuse_no_repository(os.fspath(classifier), what="classifier", maker="mil")
+    from hage_transfer.door.load_classifier import load_classifier
+
+    chosen = load_classifier(classifier, source=source, model=model)
     from hage_transfer.apply.checks import check_terms  # torch: what is wrong so far was refused without it
     from hage_transfer.apply.classifier import what_of
     from hage_transfer.apply.inputs import How
     from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
     from hage_transfer.apply.valued_cohort import has_truth
-    from hage_transfer.door.load_classifier import load_classifier
     from hage_transfer.encode.bags import Workers
     from hage_transfer.running.devices import resolve_device
 
-    chosen = load_classifier(classifier, source=source, model=model)
     check_terms(chosen, allowed=licence_allows)
     _check_final(chosen, final=final)
     place = Path(given)

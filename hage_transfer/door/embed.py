@@ -5,6 +5,7 @@ from pathlib import Path
 from hage_transfer.door.feature_set import FeatureSet
 from hage_transfer.door.given import PathLike
 from hage_transfer.door.refused import refuse_absent, refuse_device
+from hage_transfer.models.checkpoint import encoder_sha256
 from hage_transfer.running.progress import Progress, shown
 
 
@@ -34,6 +35,7 @@ def embed(
     refuse_device(device)
     refuse_absent("features", features)
     refuse_absent("an encoder directory; `pretrain` makes one", encoder)
+    encoder_sha256(Path(encoder))
     with shown("embed", progress) as tell:
         from hage_transfer.encode.embed import embed_path  # torch: what is wrong so far was refused without it
         from hage_transfer.running.devices import resolve_device

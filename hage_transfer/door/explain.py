@@ -10,6 +10,7 @@ from hage_transfer.door.given import PathLike
 from hage_transfer.door.refused import refuse_absent, refuse_device
 from hage_transfer.encode.sources import find_encoder_directories
 from hage_transfer.errors import ConfigError
+from hage_transfer.explain.open_run import open_mil_run
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import HEATMAPS_FOLDER
 
@@ -70,12 +71,13 @@ def explain(
     refuse_absent("slides", slide_folder)
     if patterns:
         find_encoder_directories([os.fspath(one) for one in patterns])
+    place, there = as_run(Path(run))
+    open_mil_run(place)
     with shown("heatmap", progress) as tell:
         from hage_transfer.explain.run import run_heatmap  # torch: what is wrong so far was refused without it
         from hage_transfer.explain.task import HeatmapOptions
         from hage_transfer.running.devices import resolve_device
 
-        place, there = as_run(Path(run))
         options = HeatmapOptions(
             sources=(source,) if isinstance(source, str) else tuple(source),
             slides=tuple(slides),

@@ -1,13 +1,16 @@
 """What is refused before torch and its like are loaded: paths and names that nothing stands behind."""
 
+import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from hage_transfer.config import EncoderSettings, Settings
+from hage_transfer.config import EncoderSettings, FeatureSetSettings, PatchSetSettings, SectionsSettings, Settings
 from hage_transfer.encoders.specs import check_known, is_onnx_file
 from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.running.progress import PACKAGE
 
 _FILE = (Path.exists, "no such file")
 _IMAGES: Mapping[str, tuple[Callable[[Path], bool], str]] = {
@@ -65,6 +68,40 @@ def refuse_settings(
     if absent:
         said = [f"{key} = {path}: {wanted.get(key, _FILE)[1]}" for key, path in absent.items()]
         raise DataError(f"{'; '.join(said)}; set {' '.join(f'{key}=...' for key in absent)}")
+    if images:
+        with _unlogged():
+            _refuse_empty(settings, made)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """What a set has to say of itself is said when it is read."""
+    logger = logging.getLogger(PACKAGE)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _refuse_empty(settings: Settings, made: Path | None) -> None:
+    """Refuses a set of which nothing is found; where features are there already, it was found once."""
+    data, features = getattr(settings, "data", None), getattr(settings, "features", None)
+    if not isinstance(features, Path) or any(features.glob("*.h5")):
+        return
+    if isinstance(data, PatchSetSettings) and (made is None or data.manifest != made):
+        from hage_transfer.data.patches import refuse_no_images  # numpy
+
+        refuse_no_images(data)
+    elif isinstance(data, FeatureSetSettings):
+        from hage_transfer.data.feature_layouts import find_feature_files
+
+        find_feature_files(data.root)
+    elif isinstance(data, SectionsSettings):
+        from hage_transfer.data.sections import section_names  # anndata
+
+        section_names(data)
 
 
 def refuse_absent(what: str, path: str | os.PathLike[str] | None) -> None:

@@ -7,24 +7,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.bounded import read_json
-from hage_transfer.config import load_config
 from hage_transfer.errors import ConfigError, DataError, HageError, nearest
 from hage_transfer.explain.explained import Explained, ExplainedSlide
 from hage_transfer.explain.images import SlideImage, slide_images
+from hage_transfer.explain.open_run import open_mil_run
 from hage_transfer.explain.over_slides import write_over_slides
 from hage_transfer.explain.slide import explain_slide
 from hage_transfer.explain.sources import SourceBags, explained_sources
 from hage_transfer.explain.task import HeatmapOptions, SlideTask
-from hage_transfer.mil.checkpoint import FOLDER
-from hage_transfer.mil.config import MilConfig
 from hage_transfer.mil.heatmap import HeldOutSlide, read_held_out
 from hage_transfer.mil.own_class import check_own
 from hage_transfer.running.items import Items
 from hage_transfer.running.job import Job
 from hage_transfer.running.locks import Lock, try_lock
 from hage_transfer.running.progress import Progress
-from hage_transfer.running.run_directory import CONFIG_FILE, RESULTS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -85,39 +81,6 @@ def _only_writer(out: Path) -> Lock:
     if lock is None:
         raise ConfigError(f"{out}: another `explain` writes there now; wait for it, or give another out=")
     return lock
-
-
-def open_mil_run(run: Path) -> MilConfig:
-    """The config of a finished MIL run that kept its models.
-
-    Raises:
-        DataError: no such folder, no run, a run of another task, an unfinished one, or one without models.
-        ConfigError: a config that does not fit the present form.
-    """
-    if not run.is_dir():
-        raise DataError(f"{run}: no such folder; give the run directory of `mil`")
-    if not (run / CONFIG_FILE).is_file():
-        raise DataError(f"{run}: is no run directory ({CONFIG_FILE} is missing); `mil` makes one")
-    task = _task(run)
-    if task != "mil":
-        raise DataError(f"{run}: is a run of `{task}`; heatmaps explain runs of `mil`")
-    if not (run / FOLDER).is_dir():
-        raise DataError(
-            f"{run}: keeps no models ({FOLDER}/ is missing), since an earlier version made it; run `mil` again "
-            f"with its {CONFIG_FILE} and a new out= (the features are kept)"
-        )
-    return load_config(MilConfig, run / CONFIG_FILE)
-
-
-def _task(run: Path) -> str:
-    path = run / RESULTS_FILE
-    if not path.is_file():
-        raise DataError(f"{run}: has no {RESULTS_FILE}; run `mil` to its end first")
-    try:
-        records = read_json(path)["records"]
-        return str(records[0]["task"])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as results ({error!r}); run `mil` again") from None
 
 
 def _chosen(wanted: Sequence[str], there: Sequence[str], what: str, run: Path) -> tuple[str, ...]:

@@ -5,10 +5,6 @@ from typing import Any
 
 from hage_transfer.errors import DataError
 from hage_transfer.targets.base import Target
-from hage_transfer.targets.multilabel import MultiLabel
-from hage_transfer.targets.ordinal import Ordinal
-from hage_transfer.targets.regression import Regression
-from hage_transfer.targets.survival import Cox, Hazards
 
 
 def target_of(facts: Mapping[str, Any] | None) -> Target | None:
@@ -19,6 +15,11 @@ def target_of(facts: Mapping[str, Any] | None) -> Target | None:
     """
     if not facts:
         return None
+    from hage_transfer.targets.multilabel import MultiLabel  # torch, which classes need not
+    from hage_transfer.targets.ordinal import Ordinal
+    from hage_transfer.targets.regression import Regression
+    from hage_transfer.targets.survival import Cox, Hazards
+
     tree = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
     kind = tree.pop("kind", None)
     makers: dict[Any, Any] = {"regression": Regression, "ordinal": Ordinal, "multilabel": MultiLabel}

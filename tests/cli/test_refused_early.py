@@ -9,6 +9,7 @@ import pytest
 HEAVY = ["torch", "timm", "lightning", "sklearn", "scanpy", "transformers", "matplotlib"]
 WRONG = {
     "apply none {folder}": "none: no such classifier directory",
+    "apply {folder} {folder}": "folder: is no classifier directory: classifier.json is missing",
     "apply {folder} none": "none: no such file or folder; wanted slides, images or features",
     "apply {folder} {folder} --labels none.csv": "none.csv: no such file or folder; wanted labels",
     "apply {folder} {folder} --device gpu": "--device gpu: no device; wanted cpu, cuda",
@@ -17,37 +18,45 @@ WRONG = {
     "convert none --to clam --out out": "none: no such feature file",
     "demo --device gpu --out out": "--device gpu: no device",
     "embed none --encoder {folder} --out out": "none: no such file or folder; wanted features",
+    "embed {folder} --encoder {folder} --out out": "folder: is no encoder directory: model.safetensors is missing",
     "embed {folder} --encoder none --out out": "none: no such file or folder; wanted an encoder directory",
+    "encode st her2st --set data.root={folder}": "folder: no folder ST-cnts, which the her2st layout has",
     "encode st none.yaml": "none.yaml: no such config file",
     "encode st her2st --set data.root=none": "data.root = none: no such file or folder; --set data.root=...",
     "encode st her2st --set data.root={folder} --encoder unj": "unknown encoder; nearest: uni",
     "encode st her2st --set data.root={folder} --encoder none.onnx": "encoder.name = none.onnx: no such file",
     "encode patches pcam --set data.root=none": "data.root = none: no such file or folder",
+    "encode patches ucsb --set data.root={folder}": "folder: none of 0 files matches",
+    "encode patches pcam --set data.root={folder} --encoder embedded": "no camelyonpatch_level_2_split_train_x.h5",
     "encode patches pcam --set data.rot=none": "unknown key data.rot (nearest valid key: data.root)",
     "encode slides tcga_brca --set data.root=none --set data.labels=none.csv": (
         "data.root = none: no such file or folder; data.labels = none.csv: no such label table"
     ),
     "genes panel none.yaml": "none.yaml: no such config file",
     "heatmap none": "none: no such file or folder; wanted a run of `hage mil`",
+    "heatmap {folder}": "folder: is no run directory (config.yaml is missing)",
     "heatmap {folder} --slides none": "none: no such file or folder; wanted slides",
     "labels check none.csv": "none.csv: no such label table",
     "mil none.yaml": "none.yaml: no such config file",
     "mil tgca_brca": "nearest recipe is mil/tcga_brca",
     "mil tcga_brca --set data.root=none": "data.root = none: no such file or folder",
     "mil tcga_brca --set data.root={folder} --set split.mode=files --set split.files=none": "split.files = none",
+    "mil ucsb --set data.root={folder}": "folder: none of 0 files matches",
+    'mil ucsb --set data={{"layout":"features","root":"{folder}","labels":"{folder}"}}': "folder: holds no feature",
     "mil demo/mil --set data.root={folder} --set encoder.weights=none": "encoder.weights = none: no such file",
     "mil demo/mil --set train.epohcs=3": "unknown key train.epohcs (nearest valid key: train.epochs)",
     "mil demo/mil --set train.epochs=many": "train.epochs",
     "patches check none.yaml": "none.yaml: no such config file",
+    "patches check ucsb --set data.root={folder}": "folder: none of 0 files matches",
     "patches check pcam --set data.root=none": "data.root = none: no such file or folder",
     "predict her2st --encoder none --out out": "--encoder none: no such directory",
     "pretrain none.yaml": "none.yaml: no such config file",
     "pretrain her2st --set data.root=none": "data.root = none: no such file or folder",
     "pretrain her2st --set data.root={folder} --set genes.embeddings=none.txt": "genes.embeddings = none.txt: no such",
-    "pretrain her2st --set data.root={folder} --set features=none": "features = none: holds no feature file",
+    "pretrain her2st --set data.root={whole} --set features=none": "features = none: holds no feature file",
     "probe none.yaml": "none.yaml: no such config file",
     "probe pcam --set data.root=none": "data.root = none: no such file or folder",
-    "probe pcam --set data.root={folder} --set sources.hage.encoder=none --set encoder.name=embedded": (
+    "probe pcam --set data.root={whole} --set sources.hage.encoder=none --set encoder.name=embedded": (
         "sources.hage.encoder = none: no such directory"
     ),
     "probe pcam --device cuda:x --set data.root={folder}": "--device cuda:x: no device",
@@ -58,6 +67,8 @@ WRONG = {
     "view none": "none: no such folder",
 }
 """Command lines, and what their messages say."""
+FOLDERS = {"folder": "folder", "whole": "whole"}
+"""An empty one, and one in which files have the right names."""
 RUN = f"""
 import contextlib, io, json, sys
 from hage_transfer.cli.main import run
@@ -76,16 +87,19 @@ def met(tmp_path_factory):
     """Exit code, message and heavy modules of every line, in a process that had loaded nothing."""
     here = tmp_path_factory.mktemp("here")
     (here / "folder").mkdir()
-    lines = json.dumps([line.format(folder="folder") for line in WRONG])
+    for name in ("ST-cnts/A2.tsv", "ST-spotfiles/A2_selection.tsv", "camelyonpatch_level_2_split_train_x.h5"):
+        (here / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "whole" / name).touch()
+    lines = json.dumps([line.format(**FOLDERS) for line in WRONG])
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=lines, cwd=here, capture_output=True, text=True, check=True
     )
-    assert {path.name for path in here.glob("*")} - {"runs"} == {"folder"}  # `tissue` lists slides that fail
+    assert {path.name for path in here.glob("*")} - {"runs"} == set(FOLDERS.values())  # `tissue` lists slides that fail
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_what_is_wrong_is_said_before_anything_heavy_is_loaded(met, line):
-    code, said, loaded = met[line.format(folder="folder")]
+    code, said, loaded = met[line.format(**FOLDERS)]
     assert (code, loaded) == (2, [])
     assert WRONG[line] in said
