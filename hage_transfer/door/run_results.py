@@ -110,14 +110,15 @@ class RunResults(Results):
 
         wanted = metric or next((name for name in MAIN_METRICS if name in self.metrics), self.metrics[0])
         values = self.folds(wanted)
-        figure = ShownFigure(figsize=(1.2 + 0.9 * len(values.columns), 3.2), layout="constrained")
+        figure = ShownFigure(figsize=(7, 1.2 + 0.32 * len(values.columns)), layout="constrained")
         axes = figure.subplots()
         for place, source in enumerate(values.columns):
             own = values[source].dropna()
-            axes.plot([place] * len(own), own, "o", alpha=0.6)
-            axes.errorbar(place, own.mean(), yerr=own.std() if len(own) > 1 else None, fmt="_", color="black", ms=24)
-        axes.set_xticks(range(len(values.columns)), values.columns, rotation=30, ha="right")
-        axes.set_ylabel(wanted)
+            axes.plot(own, [place] * len(own), "o", alpha=0.6)
+            axes.errorbar(own.mean(), place, xerr=own.std() if len(own) > 1 else None, fmt="|", color="black", ms=14)
+        axes.set_yticks(range(len(values.columns)), values.columns)
+        axes.invert_yaxis()
+        axes.set_xlabel(wanted)
         axes.set_title(self._caption(), fontsize="small")
         return figure
 
