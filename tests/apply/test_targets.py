@@ -26,7 +26,7 @@ from hage_transfer.viewer.run_kinds import read_contents
 KINDS = {**target_kinds.KINDS, "numbered": {"kind": "ordinal", "column": "number"}}
 SMALL = {
     "model": {"hidden_dim": 0, "attention_dim": 4, "dropout": 0},
-    "train": {"epochs": 3, "validation": 0, "repeats": 2, "final": True, "bags_per_step": 8, "learning_rate": 0.05},
+    "train": {"epochs": 6, "validation": 0, "repeats": 2, "final": True, "bags_per_step": 8, "learning_rate": 0.05},
     "split": {"folds": 2},
 }
 
