@@ -5,8 +5,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from hage_transfer.apply.classifier import FOLDER, Classifier
-from hage_transfer.config import file_sha256
+from hage_transfer.apply.classifier import Classifier
 from hage_transfer.data.feature_layouts import FeatureSource
 from hage_transfer.data.feature_layouts.recorded import is_unknown
 from hage_transfer.errors import DataError
@@ -23,15 +22,8 @@ def check_terms(classifier: Classifier, *, allowed: bool) -> None:
     Raises:
         SharingError: see above.
     """
-    if not lies_in_its_run(classifier):
+    if classifier.own_run is None:
         check_licence(licence_card(classifier.facts), folder=classifier.folder, allow_derivative=allowed, act="applied")
-
-
-def lies_in_its_run(classifier: Classifier) -> bool:
-    """Whether the run around a directory holds the predictions that it names by hash."""
-    folder, named = classifier.folder.absolute(), classifier.facts.get("predictions_sha256")
-    predictions = folder.parents[1] / "predictions.csv" if folder.parent.name == FOLDER else None
-    return predictions is not None and predictions.is_file() and file_sha256(predictions) == named
 
 
 def licence_card(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,15 @@ class Classifier(os.PathLike[str]):
         return file_sha256(self.folder / FACTS_FILE)
 
     @cached_property
+    def own_run(self) -> Path | None:
+        """The run around the directory, whose predictions it names by hash; None: it lies elsewhere."""
+        folder = self.folder.absolute()
+        predictions = folder.parents[1] / "predictions.csv" if folder.parent.name == FOLDER else None
+        if predictions is None or not predictions.is_file():
+            return None
+        return predictions.parent if file_sha256(predictions) == self.facts.get("predictions_sha256") else None
+
+    @cached_property
     def training(self) -> "pd.DataFrame":
         """Training units, without their names.
 

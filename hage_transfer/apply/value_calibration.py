@@ -14,6 +14,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.targets.base import Target
 from hage_transfer.targets.multilabel import MultiLabel
 from hage_transfer.targets.ordinal import Ordinal
+from hage_transfer.targets.survival import Survival
 from hage_transfer.targets.survival_metrics import horizon_rows, inside, outcome, survival_at
 
 CALIBRATED = "calibrated"
@@ -35,11 +36,12 @@ def fit_values(target: Target, values: np.ndarray, scores: np.ndarray) -> dict[s
         return fit_calibration(scores, values[:, 0].astype(int), positive=None)
     if isinstance(target, MultiLabel):
         return fit_labels(scores, values)
-    if target.kind == "regression":
-        return {"method": "line", "rows": len(values), **line(values[:, 0], scores[:, 0])}
-    rows = horizon_rows(values, scores, target.horizons, training=values)  # type: ignore[attr-defined]
-    kept = [{name: row[name] for name in ("time", "predicted", "observed", "left")} for row in rows]
-    return {"method": "kaplan-meier", "rows": len(values), **agreement(target, values, scores, None), "horizons": kept}
+    if isinstance(target, Survival):
+        rows = horizon_rows(values, scores, target.horizons, training=values)
+        kept = [{name: row[name] for name in ("time", "predicted", "observed", "left")} for row in rows]
+        found = agreement(target, values, scores, None)
+        return {"method": "kaplan-meier", "rows": len(values), **found, "horizons": kept}
+    return {"method": "line", "rows": len(values), **line(values[:, 0], scores[:, 0])}
 
 
 def calibrated_values(
@@ -86,11 +88,11 @@ def agreement(
     """
     if target.kind == "regression":
         return line(values[:, 0], scores[:, 0])
-    if target.kind == "survival":
+    if isinstance(target, Survival):
         place = middle_horizon(target, values)
         if place is None:
             return {"slope": None, "observed_to_expected": None}
-        survival, time = scores[:, 1 + place], target.horizons[place]  # type: ignore[attr-defined]
+        survival, time = scores[:, 1 + place], target.horizons[place]
         expected = float(1 - survival.mean())
         ratio = (1 - survival_at(values, time)) / expected if expected > 0 else None
         return {"slope": _hazard_slope(values, survival), "observed_to_expected": ratio}
@@ -110,19 +112,19 @@ def line(true: Float[np.ndarray, " unit"], said: Float[np.ndarray, " unit"]) -> 
     return {"slope": float(found.slope), "intercept": float(found.intercept)}
 
 
-def middle_horizon(target: Target, values: np.ndarray) -> int | None:
+def middle_horizon(target: Survival, values: np.ndarray) -> int | None:
     """Place of the middle one of the horizons inside the follow-up."""
-    kept = np.flatnonzero(inside(values, target.horizons, values)[0])  # type: ignore[attr-defined]
+    kept = np.flatnonzero(inside(values, target.horizons, values)[0])
     return int(kept[len(kept) // 2]) if len(kept) else None
 
 
-def survival_groups(target: Target, values: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
+def survival_groups(target: Survival, values: np.ndarray, scores: np.ndarray) -> list[dict[str, float]]:
     """Predicted and observed survival at the middle horizon of up to four groups, by what was predicted."""
     place = middle_horizon(target, values)
     n_groups = min(_MOST_GROUPS, len(values) // _FEWEST)
     if place is None or n_groups < 2:
         return []
-    time, said = target.horizons[place], scores[:, 1 + place]  # type: ignore[attr-defined]
+    time, said = target.horizons[place], scores[:, 1 + place]
     groups = np.array_split(np.argsort(said, kind="stable"), n_groups)
     return [
         {

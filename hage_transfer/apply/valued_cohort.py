@@ -33,6 +33,7 @@ from hage_transfer.targets.ordinal import Ordinal
 from hage_transfer.targets.read import one_value_a_group, read_values, value_columns
 from hage_transfer.targets.settings import OrdinalSettings, TargetSettings, ValueSettings
 from hage_transfer.targets.strata import strata
+from hage_transfer.targets.survival import Survival
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ def validate_values(
 def _observed(cohort: ValueCohort) -> dict[str, list[dict[str, Any]]]:
     """Predicted beside observed: of groups of survival, of bins of the (calibrated) probability of a grade or label."""
     values, scores, fitted = cohort.judged
-    if cohort.target.kind == "survival":
+    if isinstance(cohort.target, Survival):
         return {"reliability": survival_groups(cohort.target, values, scores)}
     shares = scores if fitted is None else fitted
     return {

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hage_transfer.apply.checks import lies_in_its_run
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.scores import Scores
 from hage_transfer.compare.bootstrap import MIN_GROUPS
@@ -60,9 +59,9 @@ def trained_on(classifier: Classifier, names: Sequence[str], table: Path | None)
         names: of slides, or keys of patches.
         table: of the caller's, whose groups are their patients.
     """
-    if not lies_in_its_run(classifier):
+    run = classifier.own_run
+    if run is None:
         return None
-    run = classifier.folder.absolute().parents[1]
     with csv_table(run / "predictions.csv", absent="no such file") as predictions:
         own = list(dict.fromkeys(row[predictions.columns[2]] for _, row in predictions.rows))
     slides = list(match_names(names, own))

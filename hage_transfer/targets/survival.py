@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Survival(Target):
+class Survival(Target):
     """Values are time and event (1 seen, 0 censored); a higher risk is an earlier event.
 
     Attributes:
@@ -59,7 +59,7 @@ class _Survival(Target):
 
 
 @dataclass(frozen=True)
-class Cox(_Survival):
+class Cox(Survival):
     """Proportional hazards: the output is the log risk; the baseline hazard is Breslow's of the training rows."""
 
     looks_around: ClassVar[bool] = True
@@ -99,7 +99,7 @@ class Cox(_Survival):
 
 
 @dataclass(frozen=True)
-class Hazards(_Survival):
+class Hazards(Survival):
     """Discrete time: output k is the logit of the hazard h_k of interval k, given that it is reached.
 
     With S_k = (1 - h_1) ... (1 - h_k), a row in interval y loses -log S_{y-1} - log h_y where its event was seen, and
