@@ -30,6 +30,7 @@ from hage_transfer.errors import DataError
 from hage_transfer.pretrain.config import FoldSettings, GeneSettings
 from hage_transfer.pretrain.folds import LeftOut, leave_out_folds
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,14 @@ def read_names(settings: GeneSettings) -> GeneNames | None:
     return None if settings.names is None else read_gene_names(settings.names)
 
 
-def read_named_sections(settings: SectionsSettings, names: GeneNames | None) -> list[AnnData]:
+def read_named_sections(
+    settings: SectionsSettings, names: GeneNames | None, progress: Progress | None = None
+) -> list[AnnData]:
     """Reads sections, their genes under the current symbols of the table where there is one.
 
-    Raises:
-        DataError: as ``read_sections``.
+    ``progress`` and errors as ``read_sections``.
     """
-    sections = read_sections(settings)
+    sections = read_sections(settings, progress)
     if names is not None:
         rename_to_current(sections, names)
     return sections

@@ -25,6 +25,7 @@ from hage_transfer.pretrain.pixels import PATCHES, attach_patches
 from hage_transfer.pretrain.shallow_spots import leave_out_shallow
 from hage_transfer.pretrain.stored_sections import StoredSections, store_section
 from hage_transfer.pretrain.trial_files import HAGE
+from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
 STORE = "inputs"
@@ -79,8 +80,8 @@ class FoldInputs:
         )
 
 
-def read_inputs(config: PretrainConfig) -> Inputs:
-    """Reads sections and features and lays the folds, before anything is written.
+def read_inputs(config: PretrainConfig, progress: Progress | None = None) -> Inputs:
+    """Reads sections (``progress`` counts them) and features and lays the folds, before anything is written.
 
     Raises:
         InputError: the data, the features or the split are wrong.
@@ -88,7 +89,7 @@ def read_inputs(config: PretrainConfig) -> Inputs:
     check_unseen(config)
     sections = {
         section.uns["section"]["name"]: section
-        for section in read_named_sections(config.data, read_names(config.genes))
+        for section in read_named_sections(config.data, read_names(config.genes), progress)
     }
     metas = attach_features(list(sections.values()), config.features, config.context)
     _check_encoded_as(config, metas)

@@ -100,6 +100,7 @@ def predict(
             slides=None if slides is None else Path(slides),
             sections=tuple(sections),
             spot_diameter_um=spot_diameter_um,
+            progress=tell,
         )
         return run_predict(
             items,
@@ -121,6 +122,7 @@ def _items(
     slides: Path | None,
     sections: tuple[str, ...],
     spot_diameter_um: float | None,
+    progress: Progress,
 ) -> "list[PredictItem]":
     from hage_transfer.predict.items import are_tiles, section_items, slide_items
 
@@ -147,4 +149,4 @@ def _items(
     settings = resolve_config(PretrainConfig, config, changes)
     if features is not None:
         settings = settings.model_copy(update={"features": features})
-    return section_items(settings, sections, spot_diameter_um=spot_diameter_um)
+    return section_items(settings, sections, spot_diameter_um=spot_diameter_um, progress=progress)

@@ -51,14 +51,14 @@ def encode_sections(
     """
     if own is None:
         find_weights(config.encoder)  # before minutes of reading
-    items = section_items(
-        read_sections(config.data),
-        config.features,
-        looked=where_images_are(config.data),
-        size_px=config.patch.size_px,
-        mpp_um_per_px=config.patch.mpp_um_per_px,
-    )
     with shown("encode", progress) as tell:
+        items = section_items(
+            read_sections(config.data, tell),
+            config.features,
+            looked=where_images_are(config.data),
+            size_px=config.patch.size_px,
+            mpp_um_per_px=config.patch.mpp_um_per_px,
+        )
         encode_items(
             items,
             config.encoder,

@@ -23,6 +23,7 @@ from hage_transfer.pretrain.genes import read_named_sections, read_names
 from hage_transfer.pretrain.inputs import section_sha256
 from hage_transfer.report.prediction_file import Place
 from hage_transfer.running.atomic import TEMPORARY_MARK
+from hage_transfer.running.progress import Progress
 from hage_transfer.slides.find import find_slide
 
 log = logging.getLogger(__name__)
@@ -72,16 +73,20 @@ class PredictItem:
 
 
 def section_items(
-    settings: PretrainConfig, names: Sequence[str], *, spot_diameter_um: float | None
+    settings: PretrainConfig,
+    names: Sequence[str],
+    *,
+    spot_diameter_um: float | None,
+    progress: Progress | None = None,
 ) -> list[PredictItem]:
-    """The sections of a pretraining config that have an image, or those of ``names``.
+    """The sections of a pretraining config that have an image, or those of ``names``; ``progress`` counts them.
 
     Raises:
         InputError: the config, a section or its features are not right.
     """
     if names:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sections": tuple(names)})})
-    sections = read_named_sections(settings.data, read_names(settings.genes))
+    sections = read_named_sections(settings.data, read_names(settings.genes), progress)
     without = [s.uns["section"]["name"] for s in sections if not s.uns["section"]["image_path"]]
     if without and (names or len(without) == len(sections)):
         raise DataError(f"{', '.join(without)}: no image, so no features to predict from; leave them out of sections=")

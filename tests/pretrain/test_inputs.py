@@ -6,6 +6,7 @@ import pytest
 from hage_transfer.pretrain import dataset, growing_array
 from hage_transfer.pretrain.dataset import make_fold_data
 from hage_transfer.pretrain.inputs import STORE, FoldInputs, fold_inputs, read_inputs, remove_stored
+from hage_transfer.running.progress import Shown
 
 
 @pytest.fixture
@@ -70,3 +71,10 @@ def test_arrays_too_large_for_memory_are_mapped_and_equal(stored, tmp_path, monk
 
 def paths(fold: FoldInputs) -> list:
     return list(fold.sections.paths.values())
+
+
+def test_sections_are_counted_as_they_are_read(config):
+    told = []
+    inputs = read_inputs(config, Shown("pretrain", lambda done, total, name, left: told.append((done, total, name))))
+    names = list(inputs.sections)
+    assert told == [(k, len(names), f"pretrain, reading: {name}") for k, name in enumerate(names, start=1)]

@@ -12,6 +12,7 @@ from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
 from hage_transfer.errors import DataError, InputError, nearest, some
 from hage_transfer.extensions import load_extension
+from hage_transfer.running.progress import Progress, under
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +77,18 @@ def section_names(settings: SectionsSettings) -> list[str]:
     return list(_find(settings))
 
 
-def read_sections(settings: SectionsSettings) -> list[ad.AnnData]:
-    """Reads sections into the one form, in the order of ``section_names``.
+def read_sections(settings: SectionsSettings, progress: Progress | None = None) -> list[ad.AnnData]:
+    """Reads sections into the one form, in the order of ``section_names``; where progress is shown, it counts them.
 
     Raises:
         DataError: a section is missing, a file is missing or not in its form, or spots and image do not fit.
     """
-    sections = [read() for read in readers(settings).values()]
+    every, tell = readers(settings), under(progress, "reading")
+    sections = []
+    for name, read in every.items():
+        sections.append(read())
+        if tell is not None:
+            tell(len(sections), len(every), name)
     _report(sections)
     return sections
 
