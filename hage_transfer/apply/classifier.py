@@ -157,7 +157,7 @@ class Classifier(os.PathLike[str]):
     def stain_space(self) -> StainSpace | None:
         """Distribution of the training slides' stain; None where their pixels were not at hand."""
         found = self._cohort("stain.")
-        return StainSpace(**{name: value.astype(np.float64) for name, value in found.items()}) if found else None
+        return StainSpace.of(found) if found else None
 
     def _cohort(self, prefix: str) -> dict[str, np.ndarray]:
         path = self.folder / COHORT_FILE

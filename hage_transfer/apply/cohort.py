@@ -16,6 +16,7 @@ from hage_transfer.apply.stain import spread_rows
 MOST_TILES = 256
 """Tiles of a bag that its distance is taken over, spread over all of them."""
 _AXES, _PARTS, _MIN_UNITS = 64, 5, 8
+_LEAST_DENSITY = 1e-3
 
 
 class Distance(Protocol):
@@ -120,21 +121,24 @@ class StainSpace:
     """The distribution of the training slides' stain numbers; see ``stain_numbers``.
 
     Attributes:
-        mean: of each number.
+        mean: of each number of ``amount_and_hue``; of a directory of an earlier version, of each stain number.
         precision: inverse of their shrunken covariance.
+        by_hue: whether they are those of ``amount_and_hue``.
     """
 
     mean: Float[np.ndarray, " number"]
     precision: Float[np.ndarray, "number number"]
+    by_hue: bool = True
 
     @classmethod
     def fit(cls, rows: Float[np.ndarray, "slide number"]) -> "StainSpace":
         """Of slides, at least two. Reference: Ledoit and Wolf 2004."""
         from sklearn.covariance import LedoitWolf
 
-        scale = np.maximum(rows.std(axis=0), 1e-6)
-        found = LedoitWolf().fit(rows / scale)
-        return cls(rows.mean(axis=0), found.precision_ / np.outer(scale, scale))
+        values = amount_and_hue(rows)
+        scale = np.maximum(values.std(axis=0), 1e-6)
+        found = LedoitWolf().fit(values / scale)
+        return cls(values.mean(axis=0), found.precision_ / np.outer(scale, scale))
 
     @classmethod
     def fit_without(cls, parts: Sequence[Float[np.ndarray, "_ number"]]) -> "Iterator[StainSpace]":
@@ -144,8 +148,32 @@ class StainSpace:
 
     def __call__(self, rows: Float[np.ndarray, "slide number"]) -> float:
         """Mahalanobis distance, a number: about 1 within the cohort."""
-        away = rows.mean(axis=0) - self.mean
+        away = (amount_and_hue(rows) if self.by_hue else rows).mean(axis=0) - self.mean
         return float(np.sqrt(max(away @ self.precision @ away, 0) / len(away)))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """For a file."""
+        return {"by_hue.mean" if self.by_hue else "mean": self.mean, "precision": self.precision}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "StainSpace":
+        """Back from ``tensors``."""
+        by_hue = "by_hue.mean" in tensors
+        mean, precision = (
+            tensors[name].astype(np.float64) for name in ("by_hue.mean" if by_hue else "mean", "precision")
+        )
+        return cls(mean, precision, by_hue)
+
+
+def amount_and_hue(rows: Float[np.ndarray, "slide number"]) -> Float[np.ndarray, "slide number"]:
+    """Of means and of stds of optical density: log of their amount, log of red and of blue over green.
+
+    By Lambert and Beer's law more dye multiplies all channels alike and leaves their ratios, so that amount, which
+    differs from slide to slide, stands apart from hue, which is the stain's and the scanner's.
+    """
+    logs = np.log(np.maximum(rows, _LEAST_DENSITY)).reshape(len(rows), -1, 3)
+    parts = [logs.mean(axis=2), logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]]
+    return np.concatenate(parts, axis=1)
 
 
 def held_out_distances(

@@ -83,8 +83,8 @@ class Rules:
                 what = what_of(classifier.facts)
                 raise ConfigError(f"{said}: is of classes, and {classifier.folder} predicts {what}; leave it out")
             return cls(point, None, None)
-        if abstain is not None and not 0 <= abstain < 1:
-            raise ConfigError(f"abstain={abstain:g}: a share of 0 to below 1, for example 0.1")
+        if abstain is not None and not (isinstance(abstain, int | float) and 0 <= abstain < 1):
+            raise ConfigError(f"abstain={abstain}: a share of 0 to below 1, for example 0.1")
         if classifier.positive is None:
             if point.kind != "youden":
                 names = ", ".join(classifier.classes)

@@ -155,6 +155,19 @@ def given_files(classifier: Classifier, place: Path) -> dict[str, Path]:
     return find_feature_files(place) if holds else {}
 
 
+def names_at(classifier: Classifier, place: Path) -> list[str]:
+    """Names of the bags at ``place``, before any is read; of images none, which are known once they are."""
+    files = given_files(classifier, place)
+    reading = classifier.facts["reading"]
+    if files or reading is None or reading["of"] != "slides":
+        return list(files)
+    return [slide_name(one.path.name) for one in _slides_at(place)]
+
+
+def _slides_at(place: Path) -> list[NamedSlide]:
+    return slides_in(place) if place.is_dir() else [NamedSlide(place, slide_name(place.name))]
+
+
 def _check_encoder(classifier: Classifier, how: How) -> None:
     """Refuses other weights before anything is read."""
     wanted = classifier.facts["features"]
@@ -171,7 +184,7 @@ def _encoder(classifier: Classifier, how: How) -> EncoderSettings:
 
 
 def _from_slides(classifier: Classifier, place: Path, out: Path, how: How) -> Pictures:
-    slides = slides_in(place) if place.is_dir() else [NamedSlide(place, slide_name(place.name))]
+    slides = _slides_at(place)
     root = place.parent if not place.is_dir() or any(one.path == place for one in slides) else place
     resolution = {} if how.table is None else _resolutions(how.table)
     rows = [

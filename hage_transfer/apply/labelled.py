@@ -73,9 +73,7 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
     labels = read_labels(path)
     classes = tuple(scores.facts["classes"])
     frame, rows = matched(scores, labels, path)
-    other = sorted(set(labels.labels[rows].tolist()) - set(classes))
-    if other:
-        raise DataError(f"{path}: label {some(other, 3)} is none of the classifier's classes ({', '.join(classes)})")
+    _refuse_other(labels.labels[rows].tolist(), classes, path)
     groups = labels.keys if labels.groups is None else labels.groups
     positive = scores.facts["positive"]
     at = None if positive is None else classes.index(positive)
@@ -90,6 +88,22 @@ def labelled_cohort(scores: Scores, path: Path) -> Cohort:
         classes=classes,
         positive=at,
     )
+
+
+def refuse_labels(path: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses, before anything is scored, labels of some units that are none of the classes; errors as above."""
+    labels = read_labels(path)
+    found = match_names(names, labels.keys.tolist())
+    _refuse_other(labels.labels[np.isin(labels.keys, list(found.values()))].tolist(), classes, path)
+
+
+def _refuse_other(labels: Sequence[str], classes: Sequence[str], path: Path) -> None:
+    other = sorted(set(labels) - set(classes))
+    if other:
+        raise DataError(
+            f"{path}: label {some(other, 3)} is none of the classifier's classes ({', '.join(classes)}); write "
+            "labels as these are, and leave out rows of other classes"
+        )
 
 
 def matched(scores: Scores, labels: LabelTable, path: Path) -> tuple[pd.DataFrame, Int[np.ndarray, " unit"]]:

@@ -43,7 +43,7 @@ class OperatingPoint:
         """
         if isinstance(given, OperatingPoint):
             return given
-        pairs = list(given.items()) if isinstance(given, Mapping) else [given.partition("=")[::2]]
+        pairs = list(given.items()) if isinstance(given, Mapping) else [str(given).partition("=")[::2]]
         name, text = pairs[0] if len(pairs) == 1 else ("", "")
         try:
             value = float(text) if text != "" else 0.0

@@ -9,12 +9,12 @@ from pydantic import Field
 from hage_transfer.apply.as_run import write_as_run
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Rules, decided
-from hage_transfer.apply.inputs import How, find_inputs
-from hage_transfer.apply.labelled import Cohort, labelled_cohort
+from hage_transfer.apply.inputs import How, find_inputs, names_at
+from hage_transfer.apply.labelled import Cohort, labelled_cohort, refuse_labels
 from hage_transfer.apply.operating_point import OperatingPoint
 from hage_transfer.apply.score import read_scored, score_jobs
 from hage_transfer.apply.scores import FACTS_FILE, SCORES_FILE, Scores
-from hage_transfer.apply.validation import compare_pair, validate
+from hage_transfer.apply.validation import compare_pair, refuse_column, validate
 from hage_transfer.apply.validation_page import forget_validation, write_validation
 from hage_transfer.apply.valued import valued
 from hage_transfer.apply.valued_cohort import ValueCohort, validate_values
@@ -22,6 +22,7 @@ from hage_transfer.apply.valued_page import write_values
 from hage_transfer.apply.warned import trained_on
 from hage_transfer.compare.results import Results
 from hage_transfer.config import Settings
+from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import atomic_path, write_json
 from hage_transfer.running.items import Items
@@ -59,8 +60,19 @@ class Wanted:
     against: tuple[Path, ...] = ()
 
 
-def application_config(classifier: Classifier, given: Path) -> ApplyConfig:
-    """What the folder of an application is opened with: that of another classifier or of other slides is refused."""
+def application_config(classifier: Classifier, given: Path, out: Path) -> ApplyConfig:
+    """What the folder of an application is opened with: that of another classifier or of other slides is refused.
+
+    Raises:
+        ConfigError: the folder is, or holds, the classifier (its run does) or what is given, or lies in the classifier.
+    """
+    folder = out.resolve()
+    for what, needed in (("the classifier", classifier.folder), ("what is to be scored", given)):
+        place = needed.resolve()
+        if folder == place or folder in place.parents:
+            raise ConfigError(f"out={out}: holds {what} ({needed}); give a folder of its own")
+    if classifier.folder.resolve() in folder.parents:
+        raise ConfigError(f"out={out}: lies in the classifier directory, which is copied whole; give another folder")
     return ApplyConfig(
         classifier=str(classifier.folder), classifier_sha256=classifier.sha256, given=str(given.resolve())
     )
@@ -83,6 +95,7 @@ def apply_classifier(
             rest.
     """
     rules = Rules.of(classifier, wanted.point, wanted.abstain)
+    _refuse_truth(classifier, given, wanted)
     inputs = find_inputs(classifier, given, out.path, how, progress)
     jobs = score_jobs(classifier, inputs, out.path, how)
     items = Items(
@@ -122,6 +135,18 @@ def apply_classifier(
         _validate(scores, classifier, wanted, cohort)
     items.finish(scores)
     return scores
+
+
+def _refuse_truth(classifier: Classifier, given: Path, wanted: Wanted) -> None:
+    """Refuses columns and labels that cannot be validated by, before hours of encoding."""
+    if wanted.labels is None:
+        return
+    with csv_table(wanted.labels, absent="no such label table") as table:
+        columns = [name for name in table.columns if name]
+    for column in wanted.subgroups:
+        refuse_column(column, columns)
+    if classifier.target is None and classifier.task == "mil":
+        refuse_labels(wanted.labels, names_at(classifier, given), classifier.classes)
 
 
 def _with_truth(scores: Scores, classifier: Classifier, labels: Path) -> Cohort | ValueCohort:

@@ -68,7 +68,7 @@ class Cohort:
         if self.space is not None and self.tile_distances is not None:
             found |= {f"features.{name}": value for name, value in self.space.tensors().items()}
         if self.stain_space is not None and self.stain_distances is not None:
-            found |= {"stain.mean": self.stain_space.mean, "stain.precision": self.stain_space.precision}
+            found |= {f"stain.{name}": value for name, value in self.stain_space.tensors().items()}
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()}
 
     def facts(self, labels: LabelTable) -> dict[str, Any]:

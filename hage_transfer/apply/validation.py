@@ -21,10 +21,11 @@ from hage_transfer.apply.warned import warned
 from hage_transfer.compare.bootstrap import paired_bootstrap
 from hage_transfer.compare.records import MEAN, Record, finite
 from hage_transfer.compare.results import Results
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, some
 
 TASK = "apply"
 _MOST_VALUES, _BINS = 8, 10
+_NOT_GIVEN = "not given"
 _OWN_COLUMNS = {"slide", "slide_id", "image_id", "key", "label", "target", "group", "case_id", "mpp"}
 
 
@@ -101,25 +102,42 @@ def subgroup_rows(cohort: Cohort, column: str) -> list[dict[str, Any]]:
 def subgroups_of(table: pd.DataFrame, column: str) -> list[tuple[str, Bool[np.ndarray, " unit"]]]:
     """Values of a column of the label table, and the units of each; numbers of many values go into quarters.
 
+    Units without a value come last, as one group.
+
     Raises:
         ConfigError: no such column, or too many values that are no numbers.
     """
-    there = [name for name in table.columns if name not in _OWN_COLUMNS]
+    refuse_column(column, list(table.columns))
+    values = table[column].str.strip()
+    given = values[values != ""]
+    order, names = given.sort_values(kind="stable").index, values.where(values != "", _NOT_GIVEN)
+    if given.nunique() > _MOST_VALUES:
+        numbers = pd.to_numeric(given, errors="coerce")
+        other = given[~np.isfinite(numbers)]
+        if len(other):
+            raise ConfigError(
+                f"subgroups={column}: {given.nunique()} values, of which {some(sorted(set(other)), 3)} are no numbers; "
+                f"group them into at most {_MOST_VALUES}"
+            )
+        quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
+        order = numbers.sort_values(kind="stable").index
+        around = numbers.groupby(quarters).agg(["min", "max"])
+        names.update(quarters.map(lambda one: f"{around['min'][one]:g} to {around['max'][one]:g}"))
+    left = [_NOT_GIVEN] if len(given) < len(values) else []
+    return [(value, (names == value).to_numpy()) for value in dict.fromkeys([*names[order], *left])]
+
+
+def refuse_column(column: str, columns: Sequence[str]) -> None:
+    """Refuses a column of subgroups that a label table does not have, or that has another meaning there.
+
+    Raises:
+        ConfigError: see above.
+    """
+    there = [name for name in columns if name not in _OWN_COLUMNS]
     if column not in there:
         raise ConfigError(
             f"subgroups={column}: the label table has no such column; it has {', '.join(there) or 'none'}"
         )
-    values = table[column].to_numpy(dtype=str)
-    order = np.argsort(values, kind="stable")
-    if len(np.unique(values)) > _MOST_VALUES:
-        numbers = pd.to_numeric(pd.Series(values), errors="coerce")
-        if numbers.isna().any():
-            raise ConfigError(f"subgroups={column}: {len(np.unique(values))} values that are no numbers; group them")
-        quarters = pd.qcut(numbers, 4, duplicates="drop", labels=False)
-        order = np.argsort(numbers.to_numpy(), kind="stable")
-        around = numbers.groupby(quarters).agg(["min", "max"])
-        values = np.array([f"{around['min'][one]:g} to {around['max'][one]:g}" for one in quarters])
-    return [(value, values == value) for value in dict.fromkeys(values[order])]
 
 
 def reliability(cohort: Cohort) -> list[dict[str, Any]]:
@@ -176,9 +194,12 @@ def compare_pair(one: Cohort, other: Cohort, names: tuple[str, str]) -> list[dic
 
 
 def _shares(cohort: Cohort, counts: Mapping[str, int], trained: Mapping[str, Any]) -> list[str]:
-    """That classes are commoner here than in training, or rarer."""
-    found = []
+    """That classes are commoner here than in training, or rarer, or are not here at all."""
     total, new = sum(trained["labels"].values()), sum(counts.values())
+    absent = [name for name, count in counts.items() if not count]
+    found = [f"none of these is {some(absent)}: what speaks of it (AUC, its share of right calls) has no value"] * bool(
+        absent
+    )
     for name in cohort.classes:
         before, now = trained["labels"].get(name, 0) / total, counts[name] / new
         if abs(before - now) > 0.15:

@@ -125,7 +125,7 @@ def apply(
         final=final,
         overwrite=overwrite,
     )
-    config = application_config(chosen, place)
+    config = application_config(chosen, place, folder)
     with (
         open_run(folder, config, overwrite=overwrite, alone=shard is None) as run,
         shown("apply", progress) as tell,

@@ -71,7 +71,7 @@ def look(
         slide_mpp_um_per_px=slide_mpp_um_per_px,
         table=table.path,
     )
-    config = application_config(chosen, place)
+    config = application_config(chosen, place, folder)
     with open_run(folder, config, overwrite=overwrite) as run, shown("look", progress) as tell:
         table.write()
         return look_before(chosen, place, out=run, how=how, progress=tell)

@@ -1,6 +1,7 @@
 """What every encoder of an encoder directory has in common: sizes, a card, and ways to disk and to the hub."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -52,7 +53,7 @@ class StoredEncoder(nn.Module):
     def embed(self, features: Features) -> Float32[np.ndarray, "row embed"]:
         """Embeddings of a file's rows, each by itself; a form whose rows see each other says how."""
         rows = np.empty((len(features), self.embed_dim), dtype=np.float32)
-        device = next(iter(self.state_dict().values())).device
+        device = next(chain(self.parameters(), self.buffers())).device
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)
             rows[start : start + _ROWS_AT_A_TIME] = self(torch.from_numpy(part).to(device)).cpu().numpy()

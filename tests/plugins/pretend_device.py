@@ -101,7 +101,7 @@ class _Dispatch(TorchDispatchMode):
         self._told = told
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.is_inference_mode_enabled():  # there, operators that are made of others come whole
+        if torch.is_inference_mode_enabled() or func.overloadpacket is _aten.to:  # made of others, and come whole
             with self:
                 made = func.decompose(*args, **(kwargs or {}))
             if made is not NotImplemented:
