@@ -114,7 +114,9 @@ def test_work_that_says_nothing_is_in_the_log_all_the_same(quick_log):
 
 def test_the_time_left_goes_by_the_steps_of_a_job_and_not_by_what_was_done_before(monkeypatch):
     now, told = [0.0], []
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        progress, "time", types.SimpleNamespace(monotonic=lambda: now[0])
+    )  # not the whole process's clock
     tell = Shown("mil", lambda done, total, name, left: told.append(left))
     tell.kept(4, 10)
     for second in range(1, 13):  # two seconds to load, then a tenth of a job a second
@@ -132,7 +134,9 @@ def test_the_time_left_goes_by_the_steps_of_a_job_and_not_by_what_was_done_befor
 def test_the_time_left_is_right_from_a_tenth_on_however_many_work(monkeypatch, n, later, n_jobs, step_s):
     """Jobs of 100 s each after 30 s of reading, which say every few seconds how far they are."""
     now, told, names = [0.0], [], [f"j{k}" for k in range(n)]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        progress, "time", types.SimpleNamespace(monotonic=lambda: now[0])
+    )  # not the whole process's clock
     tell = Shown("mil", lambda done, total, name, left: told.append((now[0], left)))
     work, begun, ended = Workload(dict.fromkeys(names, 1.0), n_jobs=n_jobs, later=later), {}, 0
     now[0] = 30.0
