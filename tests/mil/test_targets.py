@@ -243,8 +243,7 @@ def test_the_published_survival_recipe_says_that_made_up_features_know_nothing(t
 def test_a_published_split_with_a_patient_on_two_sides_is_refused(tmp_path, real_data, write_slide):
     published = real_data / "tcga_brca" / "survival"
     (tmp_path / "splits").mkdir()
-    for name in pd.read_csv(published / "metadata_tcga_brca.csv").slide_id:
-        write_slide(tmp_path / "features", name.removesuffix(".svs"), np.ones((1, 4)))
+    write_slide(tmp_path / "features", "one", np.ones((1, 4)))
     table = pd.read_csv(published / "tcga_brca_split_0.csv", index_col=0)
     table.loc[0, "val"] = table.loc[5, "train"]
     table.to_csv(tmp_path / "splits" / "x_split_0.csv")
