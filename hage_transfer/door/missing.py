@@ -23,7 +23,10 @@ EXTRAS = {
     "survival": ("survival as the target (target.kind=survival); GPL-3.0", ("scikit-survival>=0.24",)),
     "dicom": ("DICOM slides of kinds that OpenSlide does not read", ("wsidicom>=0.25",)),
     "spatialdata": ("SpatialData stores (data.layout=spatialdata)", ("spatialdata>=0.5",)),
-    "docs": ("building the documentation's pages", ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.27")),
+    "docs": (
+        "building the documentation's pages",
+        ("mkdocs-jupyter>=0.25", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"),
+    ),
     "lora": ("adapting the image encoder by genes (image_encoder.adapt=lora)", ("peft>=0.15",)),
 }
 """What a user may add: what for, and the requirements as pyproject.toml has them."""
