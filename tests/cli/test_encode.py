@@ -63,7 +63,7 @@ def sections(tmp_path, monkeypatch):
         section.obsm["spatial"] = np.array([[120.0, 130.0], [170.0, 130.0]])
         section.uns["section"] = {"name": name, "patient": name[0], "image_path": str(path), "mpp_um_per_px": 0.5}
         found.append(section)
-    monkeypatch.setattr(sections_and_patches, "read_sections", lambda settings: found)
+    monkeypatch.setattr(sections_and_patches, "read_sections", lambda settings, progress: found)
     return found
 
 

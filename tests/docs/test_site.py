@@ -60,7 +60,7 @@ def test_every_page_is_in_the_navigation() -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The pages as mkdocs builds them, and what it said."""
-    for module in ("mkdocs", "material", "mkdocstrings"):
+    for module in ("mkdocs", "material", "mkdocs_jupyter", "mkdocstrings"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed; pip install '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
