@@ -20,7 +20,7 @@ class LinearStart(nn.Module):
     Args:
         ridge: the fitted map from frozen features to expression.
         rank: of its two factors; None: one matrix, kept as it is.
-        gene_vectors: that condition the genes' factor; read with a rank alone.
+        gene_vectors: that condition the genes' factor; rank and vectors go together.
     """
 
     down: Float[Tensor, "feature rank"]
@@ -43,6 +43,8 @@ class LinearStart(nn.Module):
         self.register_buffer("bias", ridge.bias)
         self.gate = nn.Parameter(torch.zeros(ridge.embed_dim))
         self.is_low_rank = rank is not None
+        if (rank is None) != (gene_vectors is None):
+            raise ValueError("a rank and the gene vectors that condition its factor go together")
         if rank is None or gene_vectors is None:
             self.register_buffer("weight", ridge.weight)
             return

@@ -136,3 +136,9 @@ def test_regions_that_do_not_divide_the_features_are_refused(config, fold):
     data = fold.data(config.preset)
     with pytest.raises(ConfigError, match=r"model\.regions 7: 12 features"):
         train.new_encoder(data, with_model(config, regions=7), np.arange(10))
+
+
+@pytest.mark.parametrize("given", [{"rank": 1}, {"gene_vectors": torch.zeros(3, 2)}])
+def test_a_rank_without_gene_vectors_or_vectors_without_a_rank_are_refused(given):
+    with pytest.raises(ValueError, match="go together"):
+        LinearStart(LinearEncoder(torch.zeros(4, 3)), **given)
