@@ -7,7 +7,6 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import binom
 
 from hage_transfer.errors import ConfigError
 
@@ -90,4 +89,6 @@ class OperatingPoint:
 
 def _least(share: float, n: int) -> int:
     """So many of n, as fewer would be met by 95 of 100 draws of units that are right with no more than ``share``."""
+    from scipy.stats import binom  # a second to load, and this module is the command line's
+
     return min(int(binom.ppf(_CONFIDENCE, n, share)) + 1, n)

@@ -7,11 +7,14 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import pandas as pd
 
 from hage_transfer.errors import some
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ def without_version(name: str) -> str:
     return match[1] if match else name
 
 
-def carried_names(sections: Sequence[ad.AnnData]) -> GeneNames:
+def carried_names(sections: "Sequence[ad.AnnData]") -> GeneNames:
     """Ids that the sections carry (``var["gene_id"]``) and the symbols they list them under.
 
     Logs ids that sections list under different symbols: such genes are not one gene until a table makes them one.
@@ -141,7 +144,7 @@ def resolve(names: Sequence[str], listed: Iterable[str], table: GeneNames | None
     return FoundNames(found, unresolved)
 
 
-def rename_to_current(sections: Sequence[ad.AnnData], table: GeneNames) -> None:
+def rename_to_current(sections: "Sequence[ad.AnnData]", table: GeneNames) -> None:
     """Renames the sections' genes, in place, to the table's current symbols, so that all sections call a gene alike.
 
     ``var["listed_as"]`` keeps the name that the file had ("" where it stays). Ambiguous aliases stay, and so does a

@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import anndata as ad
+from typing import TYPE_CHECKING
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
@@ -13,6 +12,9 @@ from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
 from hage_transfer.errors import DataError, InputError, nearest, some
 from hage_transfer.extensions import load_extension
 from hage_transfer.running.progress import Progress, under
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def section_names(settings: SectionsSettings) -> list[str]:
     return list(_find(settings))
 
 
-def read_sections(settings: SectionsSettings, progress: Progress | None = None) -> list[ad.AnnData]:
+def read_sections(settings: SectionsSettings, progress: Progress | None = None) -> "list[ad.AnnData]":
     """Reads sections into the one form, in the order of ``section_names``; where progress is shown, it counts them.
 
     Raises:
@@ -93,11 +95,11 @@ def read_sections(settings: SectionsSettings, progress: Progress | None = None) 
     return sections
 
 
-def readers(settings: SectionsSettings) -> dict[str, Callable[[], ad.AnnData]]:
+def readers(settings: SectionsSettings) -> "dict[str, Callable[[], ad.AnnData]]":
     """A function for each section, in the order of ``section_names``, that reads it; errors as ``read_sections``."""
     layout = _layout(settings.layout)
 
-    def reader(name: str, path: Path) -> Callable[[], ad.AnnData]:
+    def reader(name: str, path: Path) -> "Callable[[], ad.AnnData]":
         return lambda: to_anndata(layout.read(settings, name, path), settings)
 
     return {name: reader(name, path) for name, path in _find(settings).items()}
@@ -137,7 +139,7 @@ def _other_layout(settings: SectionsSettings) -> str:
     return "check data.root and data.layout (docs: Formats of ST data)"
 
 
-def _report(sections: list[ad.AnnData]) -> None:
+def _report(sections: "list[ad.AnnData]") -> None:
     """Logs what was read, what did not fit, and which resolution each image has and by what."""
     facts = [section.uns["section"] for section in sections]
     log.info("%d sections, %d spots", len(sections), sum(section.n_obs for section in sections))

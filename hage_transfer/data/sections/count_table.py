@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Float
 
 from hage_transfer.data.sections.form import check_unique
@@ -21,7 +21,7 @@ class CountTable:
 
     spots: list[str]
     genes: list[str]
-    counts: sp.csr_matrix
+    counts: "scipy.sparse.csr_matrix"
 
 
 def read_count_table(path: Path) -> CountTable:
@@ -45,7 +45,7 @@ def read_count_table(path: Path) -> CountTable:
         starts.append(starts[-1] + len(found))
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
-    return CountTable(names, genes, sp.csr_matrix(sparse, shape=(len(names), len(genes))))
+    return CountTable(names, genes, scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes))))
 
 
 def _split(path: Path, raw: bytes) -> tuple[list[str], list[bytes]]:

@@ -13,11 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
@@ -32,7 +32,9 @@ from hage_transfer.data.sections.resolution import (
     settle,
 )
 from hage_transfer.errors import DataError, some
-from hage_transfer.slides.reader import open_slide
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class RawSection:
     path: Path
     spots: Sequence[str]
     genes: Sequence[str]
-    counts: sp.csr_matrix
+    counts: "scipy.sparse.csr_matrix"
     coords_px: Float[np.ndarray, "spot 2"]
     image: Path | None
     resolutions: Sequence[Candidate] = ()
@@ -79,7 +81,7 @@ class RawSection:
         return replace(self, spots=spots, counts=self.counts[kept], coords_px=self.coords_px[kept])
 
 
-def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
+def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
     """Puts a section into the one form and checks it.
 
     Raises:
@@ -96,8 +98,10 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> ad.AnnData:
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
     resolution = _resolution(raw, settings, size_px, by_tags)
     ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
-    section = ad.AnnData(
-        X=sp.csr_matrix(raw.counts, dtype=np.float32),
+    from anndata import AnnData  # slow to load: an empty folder is refused without it
+
+    section = AnnData(
+        X=scipy.sparse.csr_matrix(raw.counts, dtype=np.float32),
         obs=pd.DataFrame(
             {"section": raw.name, "patient": raw.patient}, index=pd.Index([str(spot) for spot in raw.spots])
         ),
@@ -131,7 +135,7 @@ def check_unique(path: Path, kind: str, names: Sequence[str]) -> None:
         )
 
 
-def check_counts(path: Path, counts: sp.csr_matrix, *, spots: Sequence[str], genes: Sequence[str]) -> None:
+def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequence[str], genes: Sequence[str]) -> None:
     """Refuses counts that are negative, fractional, NaN or infinite.
 
     Raises:
@@ -180,6 +184,8 @@ def _resolution(
 
 def _facts_of_image(image: Path) -> tuple[tuple[int, int], list[Candidate]]:
     """Width and height, and the resolution that the image itself records where that is a microscope's."""
+    from hage_transfer.slides.reader import open_slide
+
     with open_slide(image, needs_resolution=False) as slide:
         size_px, recorded = (slide.width_px, slide.height_px), slide.resolution
     return size_px, [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 from hage_transfer.data.gene_names import ID_SEPARATOR
 
@@ -37,7 +37,7 @@ class GeneColumns:
         n_merged: how many columns were summed into others.
     """
 
-    counts: sp.csr_matrix
+    counts: "scipy.sparse.csr_matrix"
     symbols: list[str]
     ids: list[str] | None
     n_merged: int
@@ -59,15 +59,15 @@ def gene_names_of(var: pd.DataFrame) -> tuple[list[str], list[str] | None]:
     return index, None if ids is None else _texts(var[ids])
 
 
-def merge_symbols(counts: sp.csr_matrix, symbols: Sequence[str], ids: Sequence[str] | None) -> GeneColumns:
+def merge_symbols(counts: "scipy.sparse.csr_matrix", symbols: Sequence[str], ids: Sequence[str] | None) -> GeneColumns:
     """Sums the columns of one symbol, in the order in which the symbols come first."""
     codes, unique = pd.factorize(pd.Index(symbols))
     n_merged = len(symbols) - len(unique)
     if not n_merged:
         return GeneColumns(counts, list(symbols), None if ids is None else list(ids), 0)
-    to_symbol = sp.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
+    to_symbol = scipy.sparse.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     joined = None if ids is None else list(pd.Series(ids).groupby(codes).agg(ID_SEPARATOR.join))
-    return GeneColumns(sp.csr_matrix(counts @ to_symbol), list(unique), joined, n_merged)
+    return GeneColumns(scipy.sparse.csr_matrix(counts @ to_symbol), list(unique), joined, n_merged)
 
 
 def _texts(column: pd.Series) -> list[str]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 _SAMPLE = 4000
 _TOLERANCE = 0.15
@@ -56,6 +55,8 @@ def um_per_px_of_array(coords_px: Float[np.ndarray, "spot 2"], array_um: Float[n
 
 def _to_nearest(coords_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances of spots to their four nearest, the spots' rows and the nearest ones'; of a sample where many are."""
+    from scipy.spatial import cKDTree  # slow to load: an empty folder is refused without it
+
     place = np.linspace(0, len(coords_px) - 1, min(len(coords_px), _SAMPLE)).astype(int)
     n_neighbours = min(4, len(coords_px) - 1)
     distances, others = cKDTree(coords_px).query(coords_px[place], k=n_neighbours + 1)

@@ -14,9 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from anndata._io.specs.registry import IORegistryError
-from anndata.io import read_elem
+import scipy
 
 from hage_transfer.damage import reading
 from hage_transfer.data.h5_file import check_below, open_h5, refuse_external
@@ -36,7 +34,7 @@ class H5adFile:
     def element(self, key: str) -> Any:
         """The element at a path such as ``uns/spatial``; None where there is none."""
         with self._faults(key):
-            return read_elem(self._checked(key)) if self._has(key) else None
+            return _read_elem(self._checked(key)) if self._has(key) else None
 
     def keys(self, key: str) -> list[str]:
         """Names in a group, or of the columns of a table of anndata 0.6; [] where there is neither."""
@@ -58,7 +56,7 @@ class H5adFile:
             if isinstance(node, h5py.Dataset):
                 names = self._checked(table)[()][next(name for name in node.dtype.names if name in ("index", "_index"))]
             else:
-                names = read_elem(self._checked(f"{table}/{node.attrs.get('_index', '_index')}"))
+                names = _read_elem(self._checked(f"{table}/{node.attrs.get('_index', '_index')}"))
             return pd.Index([_text(name) for name in np.asarray(names)])
 
     def column(self, table: str, name: str) -> pd.Series | None:
@@ -73,10 +71,10 @@ class H5adFile:
                 return None
             elif "categories" in node[name].attrs:  # anndata 0.7: codes that refer to a list beside them
                 values = _of_codes(
-                    self._checked(key)[()], read_elem(self._checked(self.root[node[name].attrs["categories"]].name))
+                    self._checked(key)[()], _read_elem(self._checked(self.root[node[name].attrs["categories"]].name))
                 )
             else:
-                values = read_elem(self._checked(key))
+                values = _read_elem(self._checked(key))
             column = pd.Series(values)
         if len(column) != len(self.index(table)):
             raise DataError(
@@ -86,15 +84,15 @@ class H5adFile:
             column = column.astype(object).map(_text)
         return column
 
-    def matrix(self, key: str, shape: tuple[int, int]) -> sp.csr_matrix | None:
+    def matrix(self, key: str, shape: tuple[int, int]) -> "scipy.sparse.csr_matrix | None":
         """A matrix as csr; None where there is none, or an empty one (``X=None``)."""
         with self._faults(key):
             if not self._has(key):
                 return None
-            found = read_elem(self._checked(key))
+            found = _read_elem(self._checked(key))
             if found is None or getattr(found, "shape", None) == ():
                 return None
-            matrix = sp.csr_matrix(found)
+            matrix = scipy.sparse.csr_matrix(found)
             matrix.check_format()
         if matrix.shape != shape:
             raise DataError(f"{self.path}: {key} is {matrix.shape}, obs and var are {shape}")
@@ -106,7 +104,7 @@ class H5adFile:
             node = self.root.get(group)
             if isinstance(node, h5py.Dataset):
                 return np.asarray(self._checked(group)[name]) if name in (node.dtype.names or ()) else None
-            return np.asarray(read_elem(self._checked(f"{group}/{name}"))) if self._has(f"{group}/{name}") else None
+            return np.asarray(_read_elem(self._checked(f"{group}/{name}"))) if self._has(f"{group}/{name}") else None
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Shape of an array, which is not read; None where there is none."""
@@ -149,9 +147,17 @@ class H5adFile:
     def _faults(self, key: str) -> Iterator[None]:
         remedy = "if a later anndata wrote it, upgrade anndata or write the file anew"
         what = f"cannot be read as AnnData: {key}"
+        from anndata._io.specs.registry import IORegistryError  # slow to load: an empty folder is refused without it
+
         with reading(self.path, what, IORegistryError, remedy=remedy), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's, that a file is old
             yield
+
+
+def _read_elem(node: Any) -> Any:
+    from anndata.io import read_elem
+
+    return read_elem(node)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 
 from hage_transfer.data.sections.form import check_counts
 from hage_transfer.data.sections.gene_columns import (
@@ -52,7 +52,7 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
     raise DataError(f'{file.path}: no X and no layers["counts"]; {elsewhere}; name the layer of raw counts "counts"')
 
 
-def _places(file: H5adFile) -> Iterator[tuple[str, sp.csr_matrix, pd.DataFrame]]:
+def _places(file: H5adFile) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.DataFrame]]":
     n_spots = len(file.index("obs"))
     var = _genes(file, "var")
     layers = [layer for wanted in COUNT_LAYERS for layer in file.keys("layers") if layer.lower() == wanted]

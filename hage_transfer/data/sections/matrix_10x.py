@@ -8,8 +8,7 @@ from typing import Any
 
 import h5py
 import pandas as pd
-import scipy.io
-import scipy.sparse as sp
+import scipy
 
 from hage_transfer.damage import reading
 from hage_transfer.data.h5_file import check_below, open_h5
@@ -70,7 +69,7 @@ def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
     return spots, merge_symbols(counts, *gene_names_of(var))
 
 
-def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
+def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":
     import scanpy as sc
 
     with reading(path, _WHAT, RuntimeWarning), warnings.catch_warnings():
@@ -78,7 +77,7 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
         warnings.simplefilter("error", RuntimeWarning)  # indices that are no whole numbers
         warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
         table = sc.read_10x_h5(path, gex_only=False)
-        counts = sp.csr_matrix(table.X)
+        counts = scipy.sparse.csr_matrix(table.X)
         counts.check_format()
     return counts, [str(name) for name in table.obs_names], table.var
 
@@ -100,9 +99,9 @@ def _check_datasets(path: Path) -> None:
         raise ValueError(f"no {', '.join(sorted(missing))} in it")
 
 
-def _read_mtx(files: MatrixFiles) -> tuple[sp.csr_matrix, list[str], pd.DataFrame]:
+def _read_mtx(files: MatrixFiles) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":
     with reading(files.matrix, "cannot be read as a Matrix Market matrix"):
-        counts = sp.csr_matrix(scipy.io.mmread(io.BytesIO(read_bytes(files.matrix))).T)
+        counts = scipy.sparse.csr_matrix(scipy.io.mmread(io.BytesIO(read_bytes(files.matrix))).T)
     text: dict[str, Any] = {"sep": "\t", "header": None, "dtype": str, "keep_default_na": False}
     barcodes, features = (read_table(path, "a tab-separated list", **text) for path in (files.barcodes, files.features))
     if counts.shape != (len(barcodes), len(features)):

@@ -30,7 +30,6 @@ from hage_transfer.data.sections.space_ranger_files import Found, is_alone, matr
 from hage_transfer.data.sections.spot_file import match_spots
 from hage_transfer.data.sections.tables import read_facts
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import image_size_px
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +111,8 @@ def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | 
     hires = part_of(found, (HIRES,))
     if factors.hires is None or hires is None or hires.suffix == ".gz":
         return None
+    from hage_transfer.slides.reader import image_size_px  # slow to load
+
     width, height = image_size_px(hires)
     return width / factors.hires, height / factors.hires
 

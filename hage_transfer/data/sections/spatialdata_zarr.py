@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from anndata._io.specs.registry import IORegistryError
+import scipy
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
@@ -84,6 +83,8 @@ def _open(path: Path) -> Any:
             import spatialdata
     except ImportError:
         raise DataError(f"{path}: a SpatialData store is read by the extra `spatialdata`: {EXTRA}") from None
+    from anndata._io.specs.registry import IORegistryError
+
     with reading(path, "cannot be read as a SpatialData store", IORegistryError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's, that formats will change
         return spatialdata.read_zarr(path)
@@ -151,11 +152,11 @@ def _affine(store: Any, shapes: str, picture: str) -> Float[np.ndarray, "3 3"]:
     return np.asarray(moved.to_affine_matrix(input_axes=("x", "y"), output_axes=("x", "y")), dtype=np.float64)
 
 
-def _counts(path: Path, table: Any) -> sp.csr_matrix:
+def _counts(path: Path, table: Any) -> "scipy.sparse.csr_matrix":
     values = table.layers.get("counts", table.X)
     if values is None:
         raise DataError(f'{path}: its table has no X and no layers["counts"]')
-    return sp.csr_matrix(values)
+    return scipy.sparse.csr_matrix(values)
 
 
 def _array(obs: pd.DataFrame) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
@@ -100,12 +100,12 @@ def _centres(counted: list[str], path: Path) -> tuple[np.ndarray, Float[np.ndarr
 
 
 def _binned(
-    centres_um: Float[np.ndarray, "cell 2"], counts: sp.csr_matrix, bin_um: float
-) -> tuple[np.ndarray, sp.csr_matrix]:
+    centres_um: Float[np.ndarray, "cell 2"], counts: "scipy.sparse.csr_matrix", bin_um: float
+) -> "tuple[np.ndarray, scipy.sparse.csr_matrix]":
     """(column, row) of every bin that holds a cell, and the sums of its cells' counts."""
     places, of_cell = np.unique(np.floor(centres_um / bin_um).astype(np.int64), axis=0, return_inverse=True)
-    to_bin = sp.csr_matrix((np.ones(len(of_cell)), (of_cell.ravel(), np.arange(len(of_cell)))))
-    return places, sp.csr_matrix(to_bin @ counts)
+    to_bin = scipy.sparse.csr_matrix((np.ones(len(of_cell)), (of_cell.ravel(), np.arange(len(of_cell)))))
+    return places, scipy.sparse.csr_matrix(to_bin @ counts)
 
 
 def _image(folder: Path) -> Path | None:
