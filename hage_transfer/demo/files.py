@@ -10,6 +10,7 @@ from hage_transfer.demo.sections import write_sections
 from hage_transfer.demo.slides import write_slides
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.atomic import write_json
+from hage_transfer.running.progress import Progress, under
 from hage_transfer.running.run_directory import SYNTHETIC
 
 VERSION = 1
@@ -63,7 +64,7 @@ class DemoFiles:
     slides: Path
 
 
-def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFiles:
+def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL, progress: Progress | None = None) -> DemoFiles:
     """Writes sections, patches and slides under ``root``; what is there already is left as it is.
 
     Raises:
@@ -81,7 +82,14 @@ def write_demo_files(root: Path, *, seed: int, size: DemoSize = FULL) -> DemoFil
     write_json(marker, made_with)
     for folder in (files.sections, files.patches, files.slides):
         mark_synthetic(folder)
-    write_sections(files.sections, seed=seed, names=size.sections, side_px=size.section_px)
-    write_patches(files.patches, seed=seed, splits=dict(size.patch_slides), per_slide=size.patches_per_slide)
-    write_slides(files.slides, seed=seed, n_slides=size.slides, side_px=size.slide_px)
+    parts = [under(progress, what) for what in ("sections", "slides with labelled patches", "slides")]
+    write_sections(files.sections, seed=seed, names=size.sections, side_px=size.section_px, progress=parts[0])
+    write_patches(
+        files.patches,
+        seed=seed,
+        splits=dict(size.patch_slides),
+        per_slide=size.patches_per_slide,
+        progress=parts[1],
+    )
+    write_slides(files.slides, seed=seed, n_slides=size.slides, side_px=size.slide_px, progress=parts[2])
     return files

@@ -12,6 +12,7 @@ from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import CELL_PX, TissueMap, make_tissue
 from hage_transfer.running.atomic import write_csv
+from hage_transfer.running.progress import Progress
 
 SIDE_PX = 1152
 PATCH_PX = 96
@@ -20,7 +21,9 @@ MIN_TUMOUR = 0.3
 STREAM = 2
 
 
-def write_patches(root: Path, *, seed: int, splits: dict[str, int], per_slide: int) -> None:
+def write_patches(
+    root: Path, *, seed: int, splits: dict[str, int], per_slide: int, progress: Progress | None = None
+) -> None:
     """Writes ``camelyonpatch_level_2_split_*`` under ``root``; splits that are there are left as they are.
 
     A patch is positive where most of its tumour has the programme on. Patches of one slide share its staining.
@@ -30,6 +33,8 @@ def write_patches(root: Path, *, seed: int, splits: dict[str, int], per_slide: i
         if not (root / f"camelyonpatch_level_2_split_{split}_meta.csv").exists():
             _write_split(root, split, range(first, first + n_slides), seed=seed, per_slide=per_slide)
         first += n_slides
+        if progress is not None:
+            progress(first, sum(splits.values()), split)
 
 
 def _write_split(root: Path, split: str, slides: range, *, seed: int, per_slide: int) -> None:

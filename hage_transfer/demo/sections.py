@@ -12,20 +12,25 @@ from hage_transfer.demo.programs import SYMBOLS
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import TissueMap, TissueTraits, disc_means, make_tissue
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.progress import Progress
 
 SPACING_PX = 150  # 75 um at 0.5 um per px
 STREAM = 1
 
 
-def write_sections(root: Path, *, seed: int, names: tuple[str, ...], side_px: int) -> None:
+def write_sections(
+    root: Path, *, seed: int, names: tuple[str, ...], side_px: int, progress: Progress | None = None
+) -> None:
     """Writes ``ST-cnts``, ``ST-spotfiles`` and ``ST-imgs`` under ``root``; those that are there already are kept.
 
     A section's first letter is its patient: patients differ in growth, in staining and in their genes' levels, sections
     of one patient in place and slightly in staining.
     """
-    for name in names:
+    for number, name in enumerate(names, start=1):
         if not (root / "ST-cnts" / f"{name}.tsv.gz").exists():
             _write_section(root, name, seed=seed, side_px=side_px)
+        if progress is not None:
+            progress(number, len(names), name)
 
 
 def patient_traits(rng: np.random.Generator) -> TissueTraits:

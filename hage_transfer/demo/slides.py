@@ -12,6 +12,7 @@ from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.stain import draw_stain
 from hage_transfer.demo.tissue import MPP_UM_PER_PX, TissueMap, TissueTraits, make_tissue
 from hage_transfer.running.atomic import atomic_path, write_csv
+from hage_transfer.running.progress import Progress
 
 TILE_PX = 256
 PIXELS_PER_CM = 10_000 / MPP_UM_PER_PX
@@ -21,7 +22,7 @@ LABELS = ("quiet", "activated")
 ACTIVATION = {"quiet": (0.0, 0.02), "activated": (0.15, 0.40)}
 
 
-def write_slides(root: Path, *, seed: int, n_slides: int, side_px: int) -> None:
+def write_slides(root: Path, *, seed: int, n_slides: int, side_px: int, progress: Progress | None = None) -> None:
     """Writes ``slide_*.tif`` and ``labels.csv`` under ``root``; slides that are there are left as they are.
 
     Slides come in pairs of one patient (``group``) and one label; a slide is ``activated`` where its tumour holds a
@@ -36,6 +37,8 @@ def write_slides(root: Path, *, seed: int, n_slides: int, side_px: int) -> None:
         if not path.exists():
             _write_slide(path, label, patient=patient, index=index, seed=seed, side_px=side_px)
         rows.append({"slide": name, "label": label, "group": f"patient_{patient:02d}"})
+        if progress is not None:
+            progress(index + 1, n_slides, name)
     write_csv(root / "labels.csv", ["slide", "label", "group"], rows)
 
 

@@ -98,50 +98,48 @@ def apply(
     refuse_absent("weights", weights)
     if not Path(classifier).is_dir():
         refuse_no_repository(os.fspath(classifier), what="classifier", maker="mil")
-    from hage_transfer.door.load_classifier import load_classifier
+    with shown("apply", progress) as tell:
+        from hage_transfer.door.load_classifier import load_classifier
 
-    chosen = load_classifier(classifier, source=source, model=model)
-    from hage_transfer.apply.checks import check_terms  # torch: what is wrong so far was refused without it
-    from hage_transfer.apply.classifier import what_of
-    from hage_transfer.apply.inputs import How
-    from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
-    from hage_transfer.apply.valued_cohort import has_truth
-    from hage_transfer.encode.bags import Workers
-    from hage_transfer.running.devices import resolve_device
+        chosen = load_classifier(classifier, source=source, model=model)
+        from hage_transfer.apply.checks import check_terms  # torch: what is wrong so far was refused without it
+        from hage_transfer.apply.classifier import what_of
+        from hage_transfer.apply.inputs import How
+        from hage_transfer.apply.run import Wanted, application_config, apply_classifier, default_out
+        from hage_transfer.apply.valued_cohort import has_truth
+        from hage_transfer.encode.bags import Workers
+        from hage_transfer.running.devices import resolve_device
 
-    check_terms(chosen, allowed=licence_allows)
-    _check_final(chosen, final=final)
-    place = Path(given)
-    folder = path_of(out) or default_out(chosen, place)
-    table = given_table(labels, folder, "labels")
-    how = How(
-        device=resolve_device(device),
-        workers=Workers(shard=shard, jobs=jobs, engine=engine, address=address),
-        own=encoder_of(encoder)[1],
-        weights=path_of(weights),
-        given=Given(encoder=encoder_name, encoder_sha256=encoder_sha256, mpp_um_per_px=mpp_um_per_px),
-        slide_mpp_um_per_px=slide_mpp_um_per_px,
-        table=table.path,
-        final=final,
-        overwrite=overwrite,
-    )
-    config = application_config(chosen, place, folder)
-    with (
-        open_run(folder, config, overwrite=overwrite, alone=shard is None) as run,
-        shown("apply", progress) as tell,
-    ):
-        table.write()
-        wanted = Wanted(
-            point,
-            abstain,
-            labels=table.path if table.path is not None and has_truth(table.path, chosen.facts) else None,
-            subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
-            against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
+        check_terms(chosen, allowed=licence_allows)
+        _check_final(chosen, final=final)
+        place = Path(given)
+        folder = path_of(out) or default_out(chosen, place)
+        table = given_table(labels, folder, "labels")
+        how = How(
+            device=resolve_device(device),
+            workers=Workers(shard=shard, jobs=jobs, engine=engine, address=address),
+            own=encoder_of(encoder)[1],
+            weights=path_of(weights),
+            given=Given(encoder=encoder_name, encoder_sha256=encoder_sha256, mpp_um_per_px=mpp_um_per_px),
+            slide_mpp_um_per_px=slide_mpp_um_per_px,
+            table=table.path,
+            final=final,
+            overwrite=overwrite,
         )
-        if (wanted.subgroups or wanted.against) and wanted.labels is None:
-            wanted_columns = "a column label" if chosen.target is None else what_of(chosen.facts)
-            raise ConfigError(f"subgroups= and against= speak of true labels; give labels= with {wanted_columns}")
-        return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
+        config = application_config(chosen, place, folder)
+        with open_run(folder, config, overwrite=overwrite, alone=shard is None) as run:
+            table.write()
+            wanted = Wanted(
+                point,
+                abstain,
+                labels=table.path if table.path is not None and has_truth(table.path, chosen.facts) else None,
+                subgroups=(subgroups,) if isinstance(subgroups, str) else tuple(subgroups),
+                against=tuple(Path(one) for one in ([against] if isinstance(against, str | os.PathLike) else against)),
+            )
+            if (wanted.subgroups or wanted.against) and wanted.labels is None:
+                wanted_columns = "a column label" if chosen.target is None else what_of(chosen.facts)
+                raise ConfigError(f"subgroups= and against= speak of true labels; give labels= with {wanted_columns}")
+            return apply_classifier(chosen, place, out=run, how=how, wanted=wanted, progress=tell)
 
 
 def _check_final(chosen: "Classifier", *, final: bool) -> None:

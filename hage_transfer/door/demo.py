@@ -21,7 +21,7 @@ from hage_transfer.door.report import ReportPage, report
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.process_engine import kept_workers
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def demo(
     refuse_device(device)
     folder = Path(out)
     stages = _Stages(size, anew=overwrite or not (folder / "data" / SYNTHETIC).is_file())
-    files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite, stages=stages)
+    with shown("demo", progress) as tell:
+        files = _files(folder, seed=seed, size=SIZES[size], overwrite=overwrite, stages=stages, progress=tell)
     runs: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "progress": progress}
     stages.next()
     features = encode_sections(
@@ -137,7 +138,9 @@ def demo(
     return DemoRuns(genes, patches, slides, explained, report([genes, patches, slides], out=folder))
 
 
-def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool, stages: _Stages) -> DemoFiles:
+def _files(
+    folder: Path, *, seed: int, size: DemoSize, overwrite: bool, stages: _Stages, progress: Progress
+) -> DemoFiles:
     marker = folder / "data" / SYNTHETIC
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not marker.is_file():
         raise ConfigError(f"{folder}: exists and holds no demo; give another out=")
@@ -145,7 +148,7 @@ def _files(folder: Path, *, seed: int, size: DemoSize, overwrite: bool, stages: 
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
     stages.next()
-    return write_demo_files(folder / "data", seed=seed, size=size)
+    return write_demo_files(folder / "data", seed=seed, size=size, progress=progress)
 
 
 def _first_slides(table: Path) -> list[str]:

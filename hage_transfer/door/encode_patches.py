@@ -8,7 +8,7 @@ from hage_transfer.door.recipes import resolve_config
 from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.tables import given_table
 from hage_transfer.probes.config import ProbeConfig
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 
 
 def encode_patches(
@@ -53,10 +53,11 @@ def encode_patches(
     settings = resolve_config(ProbeConfig, settings, *merged(None, {"data.manifest": table.path}))
     table.write()
     refuse_settings(settings, device=device, trains=False, own=own)
-    from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
-    from hage_transfer.running.devices import resolve_device
+    with shown("encode", progress) as tell:
+        from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
+        from hage_transfer.running.devices import resolve_device
 
-    sections_and_patches.encode_patches(
-        settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=progress
-    )
+        sections_and_patches.encode_patches(
+            settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=tell
+        )
     return FeatureSet(settings.features)

@@ -9,7 +9,7 @@ from hage_transfer.door.given import ConfigLike, PathLike, merged
 from hage_transfer.door.recipes import resolve_config
 from hage_transfer.door.refused import refuse_settings
 from hage_transfer.pretrain.config import PretrainConfig
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 
 
 def encode_sections(
@@ -63,10 +63,11 @@ def encode_sections(
     }
     settings = resolve_config(PretrainConfig, {} if config is None else config, *merged(changes, given), named)
     refuse_settings(settings, device=device, trains=False, own=own)
-    from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
-    from hage_transfer.running.devices import resolve_device
+    with shown("encode", progress) as tell:
+        from hage_transfer.encode import sections_and_patches  # torch: what is wrong so far was refused without it
+        from hage_transfer.running.devices import resolve_device
 
-    sections_and_patches.encode_sections(
-        settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=progress
-    )
+        sections_and_patches.encode_sections(
+            settings, own=own, device=resolve_device(device), overwrite=overwrite, progress=tell
+        )
     return FeatureSet(settings.features)

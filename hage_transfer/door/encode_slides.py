@@ -11,7 +11,7 @@ from hage_transfer.door.refused import refuse_settings
 from hage_transfer.door.tables import given_table
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.running.job import Engine
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, shown
 
 
 def encode_slides(
@@ -78,18 +78,19 @@ def encode_slides(
     settings = resolve_config(MilConfig, settings, *merged(None, {"data.labels": table.path}))
     made = None if table.text is None else table.path
     refuse_settings(settings, device=device, trains=False, own=own, made=made)
-    from hage_transfer.encode.bags import Workers, encode_bags  # torch: what is wrong so far was refused without it
-    from hage_transfer.encode.layouts import ToolLayout
+    with shown("encode", progress) as tell:
+        from hage_transfer.encode.bags import Workers, encode_bags  # torch: what is wrong so far was refused without it
+        from hage_transfer.encode.layouts import ToolLayout
 
-    table.write()
-    encode_bags(
-        settings,
-        own=own,
-        device=device,
-        overwrite=overwrite,
-        workers=Workers(shard=shard, jobs=jobs, engine=engine, address=address),
-        labels_needed=False,
-        layout=None if layout is None else ToolLayout(layout, magnification),
-        progress=progress,
-    )
+        table.write()
+        encode_bags(
+            settings,
+            own=own,
+            device=device,
+            overwrite=overwrite,
+            workers=Workers(shard=shard, jobs=jobs, engine=engine, address=address),
+            labels_needed=False,
+            layout=None if layout is None else ToolLayout(layout, magnification),
+            progress=tell,
+        )
     return FeatureSet(settings.features)

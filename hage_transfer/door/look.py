@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hage_transfer.apply.health import Health
-from hage_transfer.apply.inputs import How
-from hage_transfer.apply.look import look_before
-from hage_transfer.apply.run import application_config, default_out
 from hage_transfer.data.feature_layouts import Given
 from hage_transfer.door.given import PathLike, Table, path_of
-from hage_transfer.door.load_classifier import load_classifier
 from hage_transfer.door.tables import given_table
-from hage_transfer.encode.bags import Workers
-from hage_transfer.running.jobs import Engine
+from hage_transfer.running.job import Engine
 from hage_transfer.running.progress import Progress, open_run, shown
+
+if TYPE_CHECKING:
+    from hage_transfer.apply.health import Health
 
 
 def look(
@@ -34,7 +31,7 @@ def look(
     address: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Health:
+) -> "Health":
     """Looks at new slides, images or features beside a classifier's training cohort; nothing is encoded or scored.
 
     Scanner, um per px, share of tissue, tiles and stain of every slide; what differs by name. Writes ``health.html``,
@@ -61,17 +58,24 @@ def look(
         InputError: a classifier or input that does not fit; the message says which.
         ItemsFailedError: some slides failed; they are in ``failures.csv``, ``done`` of the error has the rest.
     """
-    chosen, place = load_classifier(classifier, source=source, model=model), Path(given)
-    folder = path_of(out) or default_out(chosen, place)
-    table = given_table(labels, folder, "labels")
-    how = How(
-        device="cpu",
-        workers=Workers(jobs=jobs, engine=engine, address=address),
-        given=Given(encoder=encoder_name, encoder_sha256=encoder_sha256, mpp_um_per_px=mpp_um_per_px),
-        slide_mpp_um_per_px=slide_mpp_um_per_px,
-        table=table.path,
-    )
-    config = application_config(chosen, place, folder)
-    with open_run(folder, config, overwrite=overwrite) as run, shown("look", progress) as tell:
-        table.write()
-        return look_before(chosen, place, out=run, how=how, progress=tell)
+    with shown("look", progress) as tell:
+        from hage_transfer.apply.inputs import How  # torch
+        from hage_transfer.apply.look import look_before
+        from hage_transfer.apply.run import application_config, default_out
+        from hage_transfer.door.load_classifier import load_classifier
+        from hage_transfer.encode.bags import Workers
+
+        chosen, place = load_classifier(classifier, source=source, model=model), Path(given)
+        folder = path_of(out) or default_out(chosen, place)
+        table = given_table(labels, folder, "labels")
+        how = How(
+            device="cpu",
+            workers=Workers(jobs=jobs, engine=engine, address=address),
+            given=Given(encoder=encoder_name, encoder_sha256=encoder_sha256, mpp_um_per_px=mpp_um_per_px),
+            slide_mpp_um_per_px=slide_mpp_um_per_px,
+            table=table.path,
+        )
+        config = application_config(chosen, place, folder)
+        with open_run(folder, config, overwrite=overwrite) as run:
+            table.write()
+            return look_before(chosen, place, out=run, how=how, progress=tell)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hage_transfer.config import Changes
+from hage_transfer.config import Changes, FeatureSetSettings, PatchSetSettings
 from hage_transfer.door.encoders import Encoder, encoder_of
 from hage_transfer.door.given import ConfigLike, PathLike, Table, merged, path_or_bool
 from hage_transfer.door.recipes import recipe_stem, resolve_config
@@ -22,6 +22,9 @@ from hage_transfer.mil.own_class import MakeClassifier, check_own, own_kind
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import RunDirectory
 from hage_transfer.running.shards import Shard
+
+if TYPE_CHECKING:
+    from hage_transfer.mil.plan import MilPlan
 
 
 def mil(
@@ -106,12 +109,14 @@ def mil(
         read_labels(labels)  # before it is written
     title = "mil" if mine is None else f"mil {mine}"
     with shown(title, progress) as tell:
+        plan = _plan(settings) if table.text is None else None  # rows are a file once nothing else is refused
         from hage_transfer.door.mil_run import run_mil  # torch: what is wrong so far was refused without it
 
         part = run_mil(
             settings,
             folder,
             table,
+            plan=plan,
             sources=sources_too,
             own=own,
             classifier=classifier,
@@ -124,6 +129,18 @@ def mil(
     if part is not None:
         return PartOfRun.of(part)
     return replace(RunResults.read(folder), model=classifier)
+
+
+def _plan(config: MilConfig) -> "MilPlan | None":
+    """Folds of the label table, and bags that are there; None for images, whose table is made as they are found."""
+    if isinstance(config.data, PatchSetSettings):
+        return None
+    from hage_transfer.mil.plan import plan_mil  # scikit-learn
+    from hage_transfer.targets.read import read_target
+
+    plan = plan_mil(config, *read_target(config.data.labels, config.target))
+    is_there = isinstance(config.data, FeatureSetSettings) and needs_frozen(config.sources)
+    return plan.starting_from(config.data.root) if is_there else plan
 
 
 def _own_classifier(model: Any) -> MakeClassifier | None:

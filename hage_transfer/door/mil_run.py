@@ -29,6 +29,7 @@ def run_mil(
     folder: Path,
     table: GivenTable,
     *,
+    plan: MilPlan | None,
     sources: Mapping[str, SourceSettings],
     own: FrozenEncoder | None,
     classifier: MakeClassifier | None,
@@ -44,6 +45,7 @@ def run_mil(
         config: resolved.
         folder: run directory.
         table: of the labels.
+        plan: of these, where their file is there already.
         sources: of the config, and controls.
         own: an encoder of the caller's.
         classifier: a bag classifier of the caller's.
@@ -56,7 +58,7 @@ def run_mil(
     resolved = resolve_device(device)
     check_precision(config.train.precision, resolved, key="train.precision")
     table.write()
-    plan, frozen = _plan(config, own=own, device=resolved, progress=progress)
+    plan, frozen = _encoded(config, plan, own=own, device=resolved, progress=progress)
 
     def trials() -> dict[str, list[tuple[Path, ...]]]:
         table.write()
@@ -78,19 +80,20 @@ def run_mil(
     return None
 
 
-def _plan(
-    config: MilConfig, *, own: FrozenEncoder | None, device: str, progress: Progress | None
+def _encoded(
+    config: MilConfig, plan: MilPlan | None, *, own: FrozenEncoder | None, device: str, progress: Progress | None
 ) -> tuple[MilPlan, Path]:
     """The checked plan, and the folder of the frozen features, encoded where they are not."""
     data = config.data
     frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
     wanted = needs_frozen(config.sources)
+
     images = data if isinstance(data, PatchSetSettings) else None
     table = config.features / LABELS_FILE if isinstance(data, PatchSetSettings) else data.labels
 
     @cache
     def planned() -> MilPlan:
-        return plan_mil(config, *read_target(table, config.target, images=images))
+        return plan or plan_mil(config, *read_target(table, config.target, images=images))
 
     if images is None:
         planned()  # before slides are looked for; images have their table once they are found
@@ -106,4 +109,4 @@ def _plan(
             check=planned,
             progress=progress,
         )
-    return planned().starting_from(frozen) if wanted else planned(), frozen
+    return planned().starting_from(frozen) if wanted and planned().frozen is None else planned(), frozen

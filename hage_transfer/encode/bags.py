@@ -31,8 +31,9 @@ from hage_transfer.running.failures import end_items
 from hage_transfer.running.job import Engine, Job
 from hage_transfer.running.jobs import run_jobs
 from hage_transfer.running.locks import leave, try_lock
-from hage_transfer.running.progress import Progress, shown
+from hage_transfer.running.progress import Progress, Shown, shown, stage
 from hage_transfer.running.shards import Shard
+from hage_transfer.running.ticks import tick
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def encode_bags(
         layout: another tool's form, to be written as well.
         own: an encoder of the caller's, in place of the config's.
         check: looks at ``labels.csv`` before anything is encoded; what it raises goes on up.
-        progress: told of each slide that ends; of none where other workers do the work.
+        progress: told of each slide that ends; a caller's own, of none where other workers do the work.
 
     Raises:
         ConfigError: the bags are feature files already, or single patches; a layout that such tiles do not have.
@@ -110,7 +111,7 @@ def encode_bags(
     if workers.is_here:
         _encode(config, mine, device=device, book=book, own=own, waits=waits, progress=progress)
     else:
-        _spread(config, device=device, workers=workers, encoder=own)
+        _spread(config, device=device, workers=workers, encoder=own, total=len(mine), progress=progress)
     outcomes = book.write()
     names = {item.name for item in mine}
     ended = [one for one in outcomes if one.slide in names]
@@ -124,7 +125,8 @@ def encode_bags(
 def work(config: MilConfig, device: str, shard: str | None, own: FrozenEncoder | None = None) -> None:
     """One worker, wherever an engine runs it: it loads the encoder once and takes slides while there are free ones."""
     items, mine = _items(config, shard)
-    _encode(config, mine, device=device, book=_book(config, items), own=own)
+    told = Shown("encode", lambda done, total, name, left: tick(done / total if total else 0))
+    _encode(config, mine, device=device, book=_book(config, items), own=own, progress=told)
 
 
 def _check_can_be_sent(encoder: FrozenEncoder) -> None:
@@ -166,15 +168,31 @@ def _encode(
         )
 
 
-def _spread(config: MilConfig, *, device: str, workers: Workers, encoder: FrozenEncoder | None) -> None:
-    """Workers that share the list by its locks, each a job that is done only when all is."""
+def _spread(
+    config: MilConfig,
+    *,
+    device: str,
+    workers: Workers,
+    encoder: FrozenEncoder | None,
+    total: int,
+    progress: Progress | None,
+) -> None:
+    """Workers that share the list of ``total`` items by its locks, each a job that is done only when all is."""
+    stage(progress, f"{workers.jobs} workers")
+    shares: dict[str, float] = {}
+
+    def told(worker: str, share: float) -> None:
+        shares[worker] = share  # of the list, what others did of it too: whoever is farthest has seen most
+        if isinstance(progress, Shown):
+            progress.within(max(shares.values()) * total, total, f"{workers.jobs} workers")
+
     never = config.features / "locks"
     gpus = int((resolve_device(device) if device == "auto" else device).startswith("cuda"))
     jobs = [
         Job(f"worker {number}", never / f"worker {number}.done", work, (config, own, workers.shard, encoder), gpus)
         for number, own in enumerate(_devices(device, workers), start=1)
     ]
-    ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address)
+    ran = run_jobs(jobs, n_jobs=workers.jobs, engine=workers.engine, address=workers.address, told=told)
     failed = [f"{one.name}: {reason(one.error)}" for one in ran if one.error is not None]
     if len(failed) == len(jobs):
         raise InputError(failed[0])

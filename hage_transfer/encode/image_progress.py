@@ -1,6 +1,6 @@
 """Progress of encoding: over the items of a list; over the images where the list has one item."""
 
-from hage_transfer.running.progress import Progress
+from hage_transfer.running.progress import Progress, Shown
 
 
 class ImageProgress:
@@ -16,6 +16,8 @@ class ImageProgress:
         """An item of ``count`` images, ``done`` of which are encoded."""
         if self._total == 1:
             self._tell(done, count, name)
+        elif isinstance(self._progress, Shown):
+            self._progress.within(self._ended + done / count, self._total, f"{name}: {done} of {count}")
         else:
             self._tell(self._ended, self._total, f"{name}: {done} of {count}")
 

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hage_transfer.config import Settings
 from hage_transfer.errors import HageError
 from hage_transfer.running.run_directory import RunDirectory, alone_in, wait_for_parts
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +46,8 @@ class Shown:
         self._from = (time.monotonic(), 0.0)
 
     def under(self, title: str) -> "Shown":
-        """The same place on the screen for a part of the work, with a pace of its own."""
-        return Shown(f"{self._title}, {title}", self._show)
+        """The same place on the screen for a part of the work, with a pace of its own; one's own title is no part."""
+        return self if self._title.endswith(title) else Shown(f"{self._title}, {title}", self._show)
 
     def stage(self, name: str, /) -> None:
         """Work that comes next and has no count."""
@@ -108,15 +111,12 @@ def shown(title: str, progress: Progress | None = None) -> Iterator[Progress]:
         yield progress.under(title)
     elif progress is not None:
         yield progress
-    elif _in_notebook():
-        with _cell_line(title) as show:
-            yield Shown(title, show)
-    elif sys.stderr.isatty():
-        with _bar(title) as show:
-            yield Shown(title, show)
     else:
-        with _logged(title) as show:
-            yield Shown(title, show)
+        place = _cell_line if _in_notebook() else _bar if sys.stderr.isatty() else _logged
+        with place(title) as show:
+            begun = Shown(title, show)
+            begun.stage("loading libraries")
+            yield begun
 
 
 def _in_notebook() -> bool:
@@ -148,20 +148,33 @@ def _cell_line(title: str) -> Iterator[Show]:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Show]:
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn()
-    console = Console(stderr=True, force_jupyter=False, force_terminal=True)
-    with Bars(*columns, console=console, transient=True) as bars:
+    console = _console()
+    name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True))  # cut where all has no room
+    bar = BarColumn(max(8, min(40, console.width // 4 - 12)))
+    with Bars(
+        name, bar, TextColumn("{task.fields[said]}"), TimeElapsedColumn(), console=console, transient=True, expand=True
+    ) as bars:
         task = bars.add_task(title, total=None, said="")
 
         def show(done: float, total: int, name: str, left: float | None) -> None:
             bars.tasks[0].total = total or None  # without a count it moves to and fro
             bars.update(task, completed=done, description=name, said=f"{said(done, total, left)}")
+            bars.tasks[0].finished_time = None  # after one part of the work comes another: the clock goes on
 
         yield show
+
+
+def _console() -> "Console":
+    """The one that messages are written by, which keeps them off the bar; else one of its own."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    messages = (one.console for one in logging.getLogger().handlers if isinstance(one, RichHandler))
+    return next(messages, None) or Console(stderr=True, force_jupyter=False, force_terminal=True)
 
 
 @contextmanager

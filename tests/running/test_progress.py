@@ -2,12 +2,14 @@
 
 import io
 import logging
+import re
 import sys
 import time
 import types
 
 import pytest
 
+from hage_transfer.cli import printed
 from hage_transfer.running import progress
 from hage_transfer.running.job import Job
 from hage_transfer.running.jobs import run_jobs
@@ -35,18 +37,58 @@ def test_nothing_is_shown_where_nobody_looks(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_is_on_standard_error_of_a_terminal(monkeypatch, capsys):
+def terminal(monkeypatch):
+    """Standard error, a terminal of 80 columns."""
+
     class Screen(io.StringIO):
         def isatty(self):
             return True
 
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    return screen
+
+
+def test_a_bar_is_on_standard_error_of_a_terminal(monkeypatch, capsys):
+    screen = terminal(monkeypatch)
     with shown("work") as tell:
+        time.sleep(0.3)
         tell_all(tell)
-    assert "work" in screen.getvalue()
+    assert "work: loading libraries" in screen.getvalue()
     assert "3 of 3" in screen.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_a_bar_whose_first_part_has_ended_keeps_its_clock(monkeypatch):
+    screen = terminal(monkeypatch)
+    with shown("work") as tell:
+        tell_all(tell)
+        time.sleep(1.1)
+        tell.stage("tables")
+        time.sleep(0.3)
+    assert "0:00:01" in screen.getvalue()
+
+
+def test_what_has_no_room_beside_the_time_left_is_cut_from_the_name_alone(monkeypatch):
+    screen = terminal(monkeypatch)
+    with progress._bar("work") as show:
+        show(3.5, 9, "work: D2 neighbourhood_heads trial 1 of frozen and standardised features", 1571)
+        time.sleep(0.3)
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", screen.getvalue()))
+    line = next(one for one in lines if "3 of 9" in one)
+    assert re.search(r"work: D2 neighb.*\u2026 .* 3 of 9 \(39 %\), about 26 min 11 s left 0:00:0\d$", line), line
+    assert len(line) <= 80
+
+
+def test_messages_and_the_bar_are_written_by_one_console(monkeypatch):
+    screen = terminal(monkeypatch)  # by two, a message begins in the middle of the bar's line
+    monkeypatch.setattr(logging.getLogger(), "handlers", [printed.log_handler()])
+    with shown("work") as tell:
+        tell_all(tell)
+        logging.getLogger("hage_transfer").warning("said")
+    drawn = re.sub(r"\x1b\[(?![\dA-Z]*[K])[\d;?]*[a-zA-Z]", "", screen.getvalue())
+    assert re.search(r"(\x1b\[2K|\r)\d\d:\d\d:\d\d said", drawn), drawn
 
 
 def test_a_notebook_has_one_output_that_is_written_over_and_empty_at_the_end(monkeypatch, capsys):
@@ -104,7 +146,7 @@ def test_long_work_says_in_the_log_how_far_it_is(quick_log):
 
 def test_work_that_says_nothing_is_in_the_log_all_the_same(quick_log):
     with shown("probe") as tell:
-        said_within_a_second(quick_log, "probe, ", " so far")
+        said_within_a_second(quick_log, "probe: loading libraries, ", " so far")
         with shown("encode", tell) as inside:
             inside(1, 1, "set")
             said_within_a_second(quick_log, "probe, encode: set, 1 of 1, ", " so far")
