@@ -71,6 +71,11 @@ def some(names: Sequence[object], n: int = 5, *, joined: str = ", ") -> str:
     return shown if len(names) <= n else f"{shown} and {len(names) - n} more"
 
 
+def install_extra(name: str) -> str:
+    """The command that installs an optional extra, for a message."""
+    return f"`pip install 'hage-transfer[{name}]'`"
+
+
 def nearest(name: str, there: Iterable[str], n: int = 1) -> list[str]:
     """The ``n`` names that look most like one, in capitals or not, the likest first; empty where there is none at all.
 

@@ -15,7 +15,7 @@ from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.encoders.adapter import FORM, find_adapter, save_adapter, torch_network
 from hage_transfer.encoders.registry import find_weights, load_encoder
 from hage_transfer.encoders.torch_encoder import TorchEncoder
-from hage_transfer.errors import ConfigError
+from hage_transfer.errors import ConfigError, install_extra
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.encoder_directory import encoder_card
@@ -112,7 +112,7 @@ def check_adaptable(config: PretrainConfig, meta: FeatureMeta) -> None:
         WeightsError: the encoder cannot be had.
     """
     if importlib.util.find_spec("peft") is None:
-        raise ConfigError("image_encoder.adapt lora needs PEFT: pip install 'hage-transfer[lora]'")
+        raise ConfigError(f"image_encoder.adapt lora needs PEFT: {install_extra('lora')}")
     found = find_weights(config.encoder).sha256
     if found != meta.encoder_sha256:
         raise ConfigError(

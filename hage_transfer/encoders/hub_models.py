@@ -24,7 +24,7 @@ from hage_transfer.encoders.base import Preprocessing
 from hage_transfer.encoders.specs import TIMM_PREFIX, EncoderSpec, Pooling
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.encoders.weights import WeightsFile, hub_file, hub_weights, load_strictly, local_weights, read_state
-from hage_transfer.errors import WeightsError, nearest
+from hage_transfer.errors import WeightsError, install_extra, nearest
 
 CONFIG_FILE = "config.json"
 _TRANSFORMERS_TYPES = ("dinov2", "dinov2_with_registers", "vit")
@@ -165,9 +165,7 @@ def _of_timm(spec: EncoderSpec, config: Mapping[str, Any], path: Path) -> nn.Mod
 def _of_transformers(spec: EncoderSpec, config: Mapping[str, Any], path: Path) -> nn.Module:
     """A vision transformer of transformers' own classes; tokens out."""
     if importlib.util.find_spec("transformers") is None:
-        raise WeightsError(
-            f"encoder {spec.name}: transformers is not installed; pip install 'hage-transfer[transformers]'"
-        )
+        raise WeightsError(f"encoder {spec.name}: transformers is not installed; {install_extra('transformers')}")
     from transformers import AutoConfig, AutoModel  # type: ignore[import-untyped,unused-ignore]
 
     sizes = {key: value for key, value in config.items() if key not in ("model_type", "auto_map", "architectures")}

@@ -19,7 +19,7 @@ from hage_transfer.encoders.base import Preprocessing
 from hage_transfer.encoders.own import OwnEncoder
 from hage_transfer.encoders.preprocess import preprocess
 from hage_transfer.encoders.weights import WeightsFile, local_weights
-from hage_transfer.errors import WeightsError
+from hage_transfer.errors import WeightsError, install_extra
 
 _KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _WANTED = "wanted one input of float32 or float16, (batch, 3, height, width) or (batch, height, width, 3)"
@@ -40,7 +40,7 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
     if not Path(settings.name).is_file():
         raise WeightsError(f"encoder {settings.name}: no such file")
     if importlib.util.find_spec("onnxruntime") is None:
-        raise WeightsError(f"encoder {settings.name}: ONNX Runtime is not installed; pip install 'hage-transfer[onnx]'")
+        raise WeightsError(f"encoder {settings.name}: ONNX Runtime is not installed; {install_extra('onnx')}")
     transform_of(settings)
     return local_weights(Path(settings.name))
 

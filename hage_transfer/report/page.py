@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.error_rates import measured_rates
 from hage_transfer.compare.null import null_in
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, install_extra
 from hage_transfer.report.answer import answer_of
 from hage_transfer.report.comparison_plots import comparison_plots
 from hage_transfer.report.control_table import control_table, naming_controls
@@ -217,7 +217,7 @@ def _valued(run: Run, predictions: "pd.DataFrame | None", anchors: _Anchors) -> 
     if predictions is None:
         text.append("The run holds no predictions.csv, so its curves are left out.")
     elif run.meta["target"]["kind"] == "survival" and find_spec("sksurv") is None:
-        text.append("Survival curves need scikit-survival: pip install 'hage-transfer[survival]'.")
+        text.append(f"Survival curves need scikit-survival: {install_extra('survival')}.")
     else:
         plots += value_plots(run, predictions)
     title = f"{run.name}: {run.meta['target']['kind']}"

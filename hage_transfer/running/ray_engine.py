@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hage_transfer.errors import ConfigError
+from hage_transfer.errors import ConfigError, install_extra
 from hage_transfer.running.job import TRIES, Ended, Job, after_death, attempt
 
 _SECONDS_TO_ANSWER = 10
@@ -30,9 +30,7 @@ def run_on_ray(jobs: Sequence[Job], *, n_jobs: int, address: str | None) -> Iter
         import ray
         from ray import exceptions
     except ImportError:
-        raise ConfigError(
-            'engine=ray: Ray is not installed; `pip install "hage-transfer[ray]"`, or engine=processes'
-        ) from None
+        raise ConfigError(f"engine=ray: Ray is not installed; {install_extra('ray')}, or engine=processes") from None
     if not jobs:
         return
     died = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)

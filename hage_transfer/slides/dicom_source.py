@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hage_transfer.damage import reading
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, install_extra
 from hage_transfer.slides.dicom import quiet
 from hage_transfer.slides.resolution import Recorded
 from hage_transfer.slides.scanner import scanner_of
@@ -33,7 +33,7 @@ class DicomSource:
         except ImportError:
             raise DataError(
                 f"{self._path}: OpenSlide cannot read this DICOM slide ({why_not_openslide}); install the extra "
-                "that may: pip install 'hage-transfer[dicom]'"
+                f"that may: {install_extra('dicom')}"
             ) from None
         kinds = (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
         self._faults = tuple(kinds)  # they have no base of their own

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.errors import ConfigError
+from hage_transfer.errors import ConfigError, install_extra
 
 
 def check_installed() -> None:
@@ -15,7 +15,7 @@ def check_installed() -> None:
         import sksurv  # noqa: F401
     except ImportError:
         raise ConfigError(
-            "target.kind survival needs scikit-survival: pip install 'hage-transfer[survival]' (it is under the GPL)"
+            f"target.kind survival needs scikit-survival: {install_extra('survival')} (it is under the GPL)"
         ) from None
 
 

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.errors import ConfigError, DataError, install_extra
 from hage_transfer.mil.kinds import TORCHMIL, TORCHMIL_PREFIX
 from hage_transfer.mil.models.whole_bag import WholeBagMIL
 
@@ -198,8 +198,7 @@ def _network(name: str, feature_dim: int, *, hidden_dim: int, dropout: float, op
             from torchmil.nn import VariationalAutoEncoderMIL
     except ImportError:
         raise ConfigError(
-            f"{TORCHMIL_PREFIX}{name}: torchmil is not installed; pip install 'hage-transfer[torchmil]', or choose "
-            "another kind"
+            f"{TORCHMIL_PREFIX}{name}: torchmil is not installed; {install_extra('torchmil')}, or choose another kind"
         ) from None
     make = getattr(models, name)
     takes = [one for one in inspect.signature(make).parameters if one not in ("in_shape", "feat_ext", "criterion")]

@@ -11,7 +11,7 @@ from hage_transfer.door import missing as lacking
 from hage_transfer.door.missing import missing
 from hage_transfer.encoders.registry import Entry
 
-UNI = Entry("uni", "CC-BY-NC-ND-4.0", 1024, "hub MahmoodLab/UNI", at_hand=False)
+UNI = Entry("uni", "CC-BY-NC-ND-4.0", 1024, "hub MahmoodLab/UNI (gated: ask for access)", at_hand=False)
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def test_doctor_as_json_says_the_same(capsys, no_network):
     found = facts(capsys)
     assert {one["name"]: one["weights"] for one in found["encoders"]}["uni"] == "not at hand"
     assert "device cpu" in found["machine"]
-    assert "weights of uni" in [one["what"] for one in found["missing"]]
+    lacking = [one["what"] for one in found["missing"]]
+    assert any(one.startswith("weights of uni, uni2-h") for one in lacking)
+    assert len([one for one in lacking if one.startswith("weights")]) <= 2  # those that must be asked for, and others
 
 
 @pytest.mark.parametrize(("token", "says"), [(None, "hf auth login"), ("hf_x", "a token is here")])
@@ -64,6 +66,15 @@ def test_gated_weights_come_with_their_page_token_and_file(monkeypatch, tmp_path
     assert "https://huggingface.co/MahmoodLab/UNI" in remedy
     assert says in remedy
     assert "set encoder.weights=" in remedy
+
+
+def test_weights_that_nobody_must_ask_for_need_no_token(monkeypatch, tmp_path, no_network):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    free = [Entry(name, "MIT", 768, f"hub owkin/{name}", at_hand=False) for name in ("phikon", "phikon-v2")]
+    asked, had = missing([UNI, *free], place=tmp_path)[:2]
+    assert (asked.what, had.what) == ("weights of uni", "weights of phikon, phikon-v2")
+    assert "the first `hage encode` downloads them, on the terms of their licences" in had.how
+    assert "auth login" in asked.how and "auth login" not in had.how
 
 
 def test_asking_the_hub_tells_whether_the_terms_are_accepted(monkeypatch, tmp_path):

@@ -67,6 +67,8 @@ WRONG = {
     "view none": "none: no such folder",
 }
 """Command lines, and what their messages say."""
+TOO_FEW = 'mil demo/mil --set data={{"layout":"features","root":"{whole}","labels":"{whole}/labels.csv"}}'
+"""Refused by its folds, which scikit-learn makes."""
 FOLDERS = {"folder": "folder", "whole": "whole"}
 """An empty one, and one in which files have the right names."""
 RUN = f"""
@@ -90,7 +92,8 @@ def met(tmp_path_factory):
     for name in ("ST-cnts/A2.tsv", "ST-spotfiles/A2_selection.tsv", "camelyonpatch_level_2_split_train_x.h5"):
         (here / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "whole" / name).touch()
-    lines = json.dumps([line.format(**FOLDERS) for line in WRONG])
+    (here / "whole" / "labels.csv").write_text("slide,label,group\na,x,p\nb,y,q\n")
+    lines = json.dumps([line.format(**FOLDERS) for line in (*WRONG, TOO_FEW)])
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=lines, cwd=here, capture_output=True, text=True, check=True
     )
@@ -103,3 +106,9 @@ def test_what_is_wrong_is_said_before_anything_heavy_is_loaded(met, line):
     code, said, loaded = met[line.format(**FOLDERS)]
     assert (code, loaded) == (2, [])
     assert WRONG[line] in said
+
+
+def test_rows_that_do_not_fill_the_folds_are_refused_before_torch_is_loaded(met):
+    code, said, loaded = met[TOO_FEW.format(**FOLDERS)]
+    assert (code, "folds need 5 groups, there are 2" in said) == (2, True), said
+    assert set(loaded) <= {"sklearn", "matplotlib"}

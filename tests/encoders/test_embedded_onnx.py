@@ -49,7 +49,7 @@ def test_onnx_is_for_the_embedded_encoder(tmp_path):
 def test_onnx_without_the_extra_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(embedded_onnx, "is_installed", lambda: False)
     assert runtime_of(EncoderSettings(), device="cpu") == "torch"
-    with pytest.raises(ConfigError, match=r'pip install "hage-transfer\[onnx\]"'):
+    with pytest.raises(ConfigError, match=r"pip install 'hage-transfer\[onnx\]'"):
         load_encoder(EncoderSettings(runtime="onnx"), device="cpu")
 
 

@@ -112,7 +112,7 @@ def test_a_bug_in_a_worker_ends_the_run(tmp_path):
 
 def test_ray_that_is_not_installed_names_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r'pip install "hage-transfer\[ray\]"'):
+    with pytest.raises(ConfigError, match=r"pip install 'hage-transfer\[ray\]'"):
         list(run_jobs(jobs(tmp_path, touch), engine="ray"))
 
 

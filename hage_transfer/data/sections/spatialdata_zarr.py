@@ -23,9 +23,8 @@ from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbol
 from hage_transfer.data.sections.patients import listed_patient, one_name
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
-from hage_transfer.errors import DataError, some
+from hage_transfer.errors import DataError, install_extra, some
 
-EXTRA = "pip install 'hage-transfer[spatialdata]'"
 _BIN = re.compile(r"square_(\d{3})um")
 _NO_PICTURE = ("hires", "lowres", "morphology", "cytassist")
 
@@ -82,7 +81,7 @@ def _open(path: Path) -> Any:
             warnings.simplefilter("ignore")
             import spatialdata
     except ImportError:
-        raise DataError(f"{path}: a SpatialData store is read by the extra `spatialdata`: {EXTRA}") from None
+        raise DataError(f"{path}: a SpatialData store is read by an extra: {install_extra('spatialdata')}") from None
     from anndata._io.specs.registry import IORegistryError
 
     with reading(path, "cannot be read as a SpatialData store", IORegistryError), warnings.catch_warnings():
