@@ -67,7 +67,7 @@ WRONG = {
     "view none": "none: no such folder",
 }
 """Command lines, and what their messages say."""
-TOO_FEW = 'mil demo/mil --set data={{"layout":"features","root":"{whole}","labels":"{whole}/labels.csv"}}'
+TOO_FEW = "mil few.yaml"
 """Refused by its folds, which scikit-learn makes."""
 FOLDERS = {"folder": "folder", "whole": "whole"}
 """An empty one, and one in which files have the right names."""
@@ -93,11 +93,15 @@ def met(tmp_path_factory):
         (here / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "whole" / name).touch()
     (here / "whole" / "labels.csv").write_text("slide,label,group\na,x,p\nb,y,q\n")
+    data = {"layout": "features", "root": "whole", "labels": "whole/labels.csv"}
+    (here / "few.yaml").write_text(json.dumps({"data": data, "split": {"folds": 5, "by_group": True}}))
     lines = json.dumps([line.format(**FOLDERS) for line in (*WRONG, TOO_FEW)])
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=lines, cwd=here, capture_output=True, text=True, check=True
     )
-    assert {path.name for path in here.glob("*")} - {"runs"} == set(FOLDERS.values())  # `tissue` lists slides that fail
+    assert {path.name for path in here.glob("*")} - {"runs", "few.yaml"} == set(
+        FOLDERS.values()
+    )  # `tissue` lists slides that fail
     return json.loads(done.stdout)
 
 
