@@ -116,7 +116,7 @@ def _access(repository: str) -> str:
     except (HfHubHTTPError, HTTPError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"the hub does not answer ({reason}); {_steps(is_gated=True, has_token=True)}"
-    return f"your token may read them: the first `hage encode` downloads them"
+    return "your token may read them: the first `hage encode` downloads them"
 
 
 def _openslide() -> Iterator[Missing]:
