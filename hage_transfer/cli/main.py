@@ -4,7 +4,6 @@ import errno
 import importlib
 import logging
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,11 +16,12 @@ import hage_transfer as ht
 from hage_transfer.cli import printed
 from hage_transfer.cli.flags import FlagFilter, as_flags
 from hage_transfer.cli.groups import Group
+from hage_transfer.cli.interrupted import EXIT_INTERRUPTED, how_to_go_on, printable
 from hage_transfer.errors import HageError, ItemsFailedError
 
 # typer brings click along inside itself from 0.29 on: its own base class is right for every release.
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-EXIT_ITEMS_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_ITEMS_FAILED, EXIT_INPUT = 1, 2
 
 _SURROGATES, _LOOP, _MOST_SHOWN = "surrogates not allowed", "Symlink loop", 2_000
 _ELSEWHERE = "name another place (--out, --set features=...), or make this one writable"
@@ -62,10 +62,6 @@ COMMANDS = {
     "share": "Upload an encoder or classifier directory, with its card, to the Hugging Face hub; private by default.",
 }
 """Names, and a line each for ``hage --help``, which loads none of them."""
-
-
-_BEGIN_ANEW = ("doctor", "genes", "labels", "patches", "power", "recipes", "report", "robustness", "share", "view")
-"""Commands of seconds; all others keep what is done, and do what is left when they are called again."""
 
 
 class _Commands(Mapping[str, Any]):
@@ -125,7 +121,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the `hage` script."""
+    """Runs the command line's words and exits."""
     # Read when torch's OpenMP is loaded: threads that wait in vain give their core away instead of spinning, without
     # which two jobs on one machine slow each other down tenfold (docs/decisions.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -172,16 +168,8 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:  # from typer 0.29 on a return value: no exception leaves it
-        console.print(_how_to_go_on(arguments), highlight=False)
+        console.print(how_to_go_on(arguments), highlight=False)
     return code if isinstance(code, int) else 0
-
-
-def _how_to_go_on(arguments: list[str]) -> str:
-    name = next((one for one in arguments if not one.startswith("-")), "")
-    command = shlex.join(["hage", *(one for one in arguments if one != "--overwrite")])
-    if name in _BEGIN_ANEW:
-        return f"interrupted; nothing is half written, `{command}` begins anew"
-    return f"interrupted; what is done is kept, `{_printable(command)}` goes on from where it stopped"
 
 
 def _refuse_names_of_no_text(arguments: list[str]) -> None:
@@ -195,6 +183,6 @@ def _show_error(console: Console, message: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text that any terminal takes: bytes of a name that are no UTF-8 as escapes, and no more than is read."""
+    """Text that any terminal takes, and no more of it than is read."""
     shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(shown)
