@@ -48,7 +48,7 @@ class AdaptedImages(nn.Module):
 
         self.turned, self.encoder = settings.turns, encoder
         layers = last_layers(encoder, blocks=settings.stages)
-        how = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=layers)  # type: ignore[arg-type]
+        how = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=layers)
         self.network: nn.Module = inject_adapter_in_model(how, encoder.module)
         n_trained = sum(one.numel() for one in self.parameters() if one.requires_grad)
         log.info("%s: %d numbers of adapters in %d layers", encoder.name, n_trained, len(layers))
