@@ -187,6 +187,7 @@ def test_encode_slides_mends_what_failed_when_run_again(slides):
     assert not (slides.features / "failures.csv").exists()
 
 
+@pytest.mark.slow
 def test_encode_slides_shards_share_the_list_and_make_the_same_files(slides, tmp_path):
     encode_all(slides, **PLAIN)
     parts = slides.model_copy(update={"features": tmp_path / "parts"})
@@ -204,6 +205,7 @@ def test_encode_slides_refuses_a_wrong_shard(slides, shard):
         encode_all(slides, **PLAIN, workers=Workers(shard=shard))
 
 
+@pytest.mark.slow
 def test_encode_slides_leaves_a_slide_that_is_at_work_elsewhere(slides, caplog):
     with try_lock(slides.features / "locks", "b"):
         encode_all(slides, **PLAIN)
@@ -237,6 +239,7 @@ def test_encode_slides_drops_unfinished_rows_of_another_batch_size(slides, monke
     assert "from a run that was stopped" not in caplog.text
 
 
+@pytest.mark.slow
 def test_encode_slides_overwrite_makes_all_anew(slides):
     encode_all(slides, **PLAIN)
     (slides.features / "geojson" / "a.geojson").write_text("edited")
@@ -310,6 +313,7 @@ def replacing(slides, monkeypatch, *, times):
     return seen
 
 
+@pytest.mark.slow
 def test_a_slide_that_is_replaced_while_it_is_encoded_is_done_again(slides, monkeypatch, caplog):
     write_slides(slides.data.root, "new")
     seen = replacing(slides, monkeypatch, times=1)
@@ -325,6 +329,7 @@ def test_a_slide_that_is_replaced_while_it_is_encoded_is_done_again(slides, monk
     encode_all(slides, **PLAIN)  # what is stamped is the file that is there
 
 
+@pytest.mark.slow
 def test_a_slide_that_never_rests_fails_alone(slides, monkeypatch):
     replacing(slides, monkeypatch, times=9)
     with pytest.raises(ItemsFailedError, match="changed 3 times while it was encoded"):

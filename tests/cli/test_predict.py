@@ -99,6 +99,7 @@ def test_sections_are_those_of_the_encoders_run_where_no_config_is_given(trained
     assert Path(found) == trained.root / "again"
 
 
+@pytest.mark.slow
 def test_one_trial_calibrates_as_the_run_does(bench, capsys):
     assert run(PRETRAIN) == 0
     assert run(OF_A) == 0
@@ -177,6 +178,7 @@ def test_every_tile_of_slides_is_predicted_by_all_encoders(trained):
     assert not (trained.root / "predicted/gene_pcc.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_second_run_keeps_what_is_done_and_draws_other_genes(trained):
     assert run([*OF_A, "--sections", "A2", "--genes", "GENE3"]) == 0
     before = (trained.root / "predicted/A2.h5ad").stat().st_mtime_ns
@@ -214,6 +216,7 @@ def test_an_encoder_without_genes_predicts_and_says_it_has_no_attention(bench, c
     assert not (bench.root / "predicted/A2.attention.csv").exists()
 
 
+@pytest.mark.slow
 def test_context_of_training_is_given_to_sections_and_slides(trained):
     recipe = ["--set", "context.neighbours=4", "--set", "context.standardise=true"]
     assert run([*PRETRAIN[:-1], "runs/context", *recipe]) == 0

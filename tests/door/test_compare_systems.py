@@ -66,6 +66,7 @@ def test_every_encoder_of_the_run_competes_and_is_ranked(config: dict, tmp_path:
     assert "| histogene |" in text
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_there_is_gone_on_with(config: dict, tmp_path: Path):
     ht.compare_systems(config, out=tmp_path / "all")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "all/bags").rglob("*.h5")}
@@ -83,6 +84,7 @@ def test_finished_tasks_are_ranked_as_they_are(config: dict, tmp_path: Path):
     assert again.meta["ranking"] == first.meta["ranking"]
 
 
+@pytest.mark.slow
 def test_shards_of_tasks_gathered_rank_as_one_call(config: dict, tmp_path: Path):
     whole = ht.compare_systems(config, out=tmp_path / "one")
     parts = [ht.compare_systems(config, out=tmp_path / "all", shard=f"{number}/2") for number in (2, 1)]

@@ -32,13 +32,16 @@ CONFIG = MilConfig.model_validate(
 )
 
 
-def evaluate(tmp_path, labels, sources, *, name="run", config=CONFIG, **options):
+SHORT = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": 3, "min_epochs": 2})})
+
+
+def evaluate(tmp_path, labels, sources, *, name="run", config=SHORT, **options):
     return evaluate_mil(plan_mil(config, labels), sources, run=RunDirectory.open(tmp_path / name, config), **options)
 
 
 def test_evaluate_mil_finds_the_needle_and_writes_each_slide_once(tmp_path, slides):
     folder, labels = slides
-    results = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
+    results = evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=CONFIG)
     assert results.value(source="frozen", fold=MEAN, metric="auc") > 0.9
     with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -101,6 +104,7 @@ def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, slides):
         evaluate(tmp_path, labels, {"frozen": [(folder,)]})
 
 
+@pytest.mark.slow
 def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
     folder, labels = slides
     noise = np.random.default_rng(0)
@@ -109,7 +113,7 @@ def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
         write_slide(tmp_path / "noise", slide, noise.normal(size=(bags.n_tiles[bag], 4)))
     other = tmp_path / "noise"
     sources = {"noise": [(other,)], "both": [(other, folder)]}
-    results = evaluate(tmp_path, labels, sources)
+    results = evaluate(tmp_path, labels, sources, config=CONFIG)
     assert results.value(source="both", fold=MEAN, metric="auc") > 0.9
     assert results.value(source="noise", fold=MEAN, metric="auc") < 0.8
     assert read_fold_model(tmp_path / "run", source="both", trial=0, fold="2").mean.shape == (12,)

@@ -97,6 +97,7 @@ def test_cox_finds_the_hazard_as_scikit_survival_does_on_the_covariate_itself(tm
     assert {row["label"] for row in rows} == {"event", "censored"}
 
 
+@pytest.mark.slow
 def test_a_killed_training_with_a_memory_of_bags_resumes_to_the_same_numbers(tmp_path, cohort, monkeypatch):
     train = {**SMALL["train"], "epochs": 2, "checkpoint_s": 0}
     whole = run(tmp_path, KINDS["cox"], train=train)

@@ -46,6 +46,7 @@ def lora_config(config, data_root, tmp_path):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_leaves_an_adapter_that_encodes_and_an_encoder_of_its_features(lora_config, tmp_path, monkeypatch):
     before = {}
     real = adapted_images.encoded_anew

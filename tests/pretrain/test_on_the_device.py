@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pretend_device import DEVICE, PretendDevice
 from pretend_training import accept_the_device, waits_of_steps
+from sampled import sampled
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hage_transfer.pretrain import train
@@ -23,7 +24,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sampled(KINDS, "paper", "beside"))
 def test_a_trial_runs_on_the_device_as_on_the_cpu_and_waits_once_a_step(kind, config, tmp_path, monkeypatch):
     accept_the_device(monkeypatch)
     short = {"train": {**config.train.model_dump(), "epochs": 2}}

@@ -59,6 +59,7 @@ def test_neighbours_keep_what_shallow_spots_show(config):
     np.testing.assert_array_equal(deep.obsm["features"], whole[deep.obs_names].obsm["features"])
 
 
+@pytest.mark.slow
 def test_records_and_card_say_how_many_spots_left(config, tmp_path):
     found = depths(config)
     least = int(np.quantile(np.concatenate(list(found.values())), 0.2))

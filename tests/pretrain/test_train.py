@@ -24,6 +24,7 @@ def trial(config: PretrainConfig, run: Path) -> tuple[bytes, dict[str, np.ndarra
     return (paths.encoder / "model.safetensors").read_bytes(), arrays
 
 
+@pytest.mark.slow
 def test_a_trial_streamed_from_disk_equals_one_in_memory(config, tmp_path, monkeypatch):
     weights, arrays = trial(config, tmp_path / "memory")
     monkeypatch.setattr(growing_array, "IN_MEMORY_BYTES", 100)

@@ -35,6 +35,7 @@ def unit(rows, training):
     return standardised / np.linalg.norm(standardised, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_train_logistic_equals_scikit_learns(data):
     features, labels, training = data
     fitted = train_logistic(features, labels, training, n_classes=CLASSES, tolerance=1e-6)

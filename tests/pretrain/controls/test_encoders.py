@@ -41,6 +41,7 @@ def data(config, tmp_path):
     return fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run").data(config.preset)
 
 
+@pytest.mark.slow
 def test_controls_add_to_a_run_and_change_no_number_of_it(config, tmp_path):
     folder = tmp_path / "run"
     plain = run(settings_of(config, "none"), folder)
