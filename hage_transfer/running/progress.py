@@ -42,7 +42,8 @@ class Shown:
     def __init__(self, title: str, show: Show) -> None:
         """Args: ``show`` takes done, total, what is under way, and the seconds left, None where nobody can say yet."""
         self._title, self._show = title, show
-        self._total, self._done, self._left, self._steps = 0, 0.0, 0.0, False
+        self._total, self._done, self._left = 0, 0.0, 0.0
+        self._first_step: float | None = None
         self._from = (time.monotonic(), 0.0)
 
     def under(self, title: str) -> "Shown":
@@ -78,10 +79,11 @@ class Shown:
             self._begin(done, total, left)
             self._from = begun or self._from
         now = time.monotonic()
-        is_first = not self._steps and self._left in (left, self._from[1])
-        if done % 1 and (is_first or (self._steps and now - self._from[0] < _TOGETHER_SECONDS)):
+        is_first = self._first_step is None and self._left in (left, self._from[1])
+        if done % 1 and (is_first or (self._first_step is not None and now - self._first_step < _TOGETHER_SECONDS)):
+            first = now if self._first_step is None else self._first_step
             self._begin(done, total, left)  # what comes before the first step (imports, reading) is no part of the pace
-            self._steps = True
+            self._first_step = first
         began, before = self._from
         self._done, self._left = done, left
         is_enough = left < before and before - left >= _LEAST * min(before, 1.0)
@@ -89,7 +91,7 @@ class Shown:
         self._show(done, total, f"{self._title}: {name}", None if pace is None else pace * left)
 
     def _begin(self, done: float, total: int, left: float) -> None:
-        self._total, self._done, self._left, self._steps = total, done, left, False
+        self._total, self._done, self._left, self._first_step = total, done, left, None
         self._from = (time.monotonic(), left)
 
 

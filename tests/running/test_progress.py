@@ -170,7 +170,7 @@ def test_the_time_left_goes_by_the_steps_of_a_job_and_not_by_what_was_done_befor
     assert told[-1] is None
 
 
-@pytest.mark.parametrize("step_s", [1, 2])
+@pytest.mark.parametrize("step_s", [0.25, 1, 2])
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
 @pytest.mark.parametrize(("n", "later"), [(3, 0.0), (5, 0.5), (40, 0.0)])
 def test_the_time_left_is_right_from_a_tenth_on_however_many_work(monkeypatch, n, later, n_jobs, step_s):
@@ -200,7 +200,8 @@ def test_the_time_left_is_right_from_a_tenth_on_however_many_work(monkeypatch, n
                 )
     whole = now[0] + 100 * later
     judged = [left / (whole - at) for at, left in told if at >= whole / 10 and left is not None and at < whole - 10]
-    assert judged
+    first = next(at for at, left in told if left is not None)
+    assert first <= max(whole / 10, 36 + step_s)  # a twentieth of a job after what comes before the first step
     assert 0.6 < min(judged) <= max(judged) < 1.7
 
 
