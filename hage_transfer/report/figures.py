@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hage_transfer.report.cells import Number, Table
 from hage_transfer.report.layout import Page, Section
+from hage_transfer.report.runs import MADE_UP
 from hage_transfer.running.atomic import write_csv, write_text
 
 
@@ -41,7 +42,11 @@ def _is_number(cell: str) -> bool:
 
 
 def _stem(section: Section, title: str, taken: set[str]) -> str:
-    plain = "-".join([section.anchor, *re.findall(r"[a-z0-9]+", title.lower())])[:120]
+    words = re.findall(r"[a-z0-9]+", title.lower())
+    said = re.findall(r"[a-z0-9]+", MADE_UP)
+    if "-".join(said) in section.anchor:
+        words = [word for word in words if word not in said]  # the name says it once
+    plain = "-".join([section.anchor, *words])[:120]
     stem = next(name for n in range(1, 1000) if (name := plain if n == 1 else f"{plain}-{n}") not in taken)
     taken.add(stem)
     return stem

@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 PLAUSIBLE_MPP = (0.05, 20.0)
 """Finest and coarsest level 0 of a scanner, with room: 100x oil is 0.1, a 2.5x overview 4 um per px."""
 REMEDY = (
-    "give its level-0 value with mpp_um_per_px= (`tissue`, `encode_slides`) or set "
-    "data.slide_mpp_um_per_px=... for all slides that record none, or in a column `mpp` of the slide table for one "
-    "slide (the scanner's protocol has it; 0.25 is usual at 40x, 0.5 at 20x)"
+    "give its level-0 value with slide_mpp_um_per_px= (`apply`), mpp_um_per_px= (`tissue`) or set "
+    "data.slide_mpp_um_per_px=... (`encode_slides`, `mil`) for all slides that record none, or in a column `mpp` of "
+    "the table of slides for one slide (the scanner's protocol has it; 0.25 is usual at 40x, 0.5 at 20x)"
 )
 _ANISOTROPY = 0.01
 

@@ -9,6 +9,7 @@ import pytest
 
 import hage_transfer
 from hage_transfer.cli.flags import FlagFilter, as_flags
+from hage_transfer.slides.resolution import REMEDY
 
 ROOT = Path(hage_transfer.__file__).parent
 FOLDERS = [ROOT, *(ROOT / task for task in ("pretrain", "probes", "mil"))]  # links, which a walk does not follow
@@ -86,3 +87,9 @@ def _has_docstring(node):
     holders = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
     first = node.body[0] if isinstance(node, holders) and node.body else None
     return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+
+
+def test_a_slide_without_resolution_names_each_command_s_own_option():
+    said = as_flags(REMEDY)
+    assert "--slide-mpp (`hage apply`)" in said and "--mpp (`hage tissue`)" in said
+    assert "--set data.slide_mpp_um_per_px=... (`hage encode slides`, `hage mil`)" in said
