@@ -197,6 +197,24 @@ def test_keys_zoom_and_switch_the_overlay(opened, until):
     assert not page.is_checked("#overlay-on")  # there it is a letter
 
 
+def test_the_letter_o_switches_the_overlay_and_the_digit_0_shows_the_whole_slide(opened, until):
+    page = opened().page
+    expect(page.locator("#whole")).to_have_attribute("title", re.compile("digit 0"))
+    expect(page.locator("label:has(#overlay-on) kbd")).to_have_text("letter O")
+    whole = float(state(page)["zoom"])
+    page.focus(".openseadragon-canvas")
+    for key in ("O", "o"):
+        is_on = page.is_checked("#overlay-on")
+        page.keyboard.press(key)
+        assert page.is_checked("#overlay-on") is not is_on
+    assert float(state(page)["zoom"]) == whole
+    page.keyboard.press("+")
+    until(lambda: float(state(page)["zoom"]) > whole)
+    page.keyboard.press("0")
+    until(lambda: float(state(page)["zoom"]) == whole)
+    assert page.is_checked("#overlay-on")
+
+
 def test_keys_go_to_the_next_and_the_previous_slide_of_the_list(opened):
     page = opened().page
     for key, name in (("n", "s1"), ("p", "s0"), ("p", "s0"), ("N", "s1")):
