@@ -117,7 +117,7 @@ def synthetic_spots(n_spots: int, *, n_features: int, n_genes: int) -> Spots:
     rng = np.random.default_rng(0)
     return Spots(
         features=rng.standard_normal((n_spots, n_features), dtype=np.float32),
-        counts=np.empty((n_spots, 0), dtype=np.float32),
+        counts=np.zeros((n_spots, n_genes), dtype=np.float32),
         target=rng.random((n_spots, n_genes), dtype=np.float32),
         coords_px=np.zeros((n_spots, 2)),
         section=np.arange(n_spots) % 3,

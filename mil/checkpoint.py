@@ -16,6 +16,7 @@ from hage_transfer.mil.kinds import check_kind, is_installed
 from hage_transfer.mil.models import MILOutput, build_model
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.running.atomic import atomic_path
+from hage_transfer.running.devices import to_device
 from hage_transfer.running.run_directory import MODELS_FOLDER
 from hage_transfer.targets.make import target_of
 from hage_transfer.tensor_files import (
@@ -71,7 +72,7 @@ class FoldModel:
                 f"features have shape {tuple(features.shape)}, the classifier of {self.source} takes (tiles, "
                 f"{len(self.mean)}); give it features of the encoder {self.meta.get('encoder', 'it was trained on')}"
             )
-        scaled = (features.to(self.mean) - self.mean) / self.std
+        scaled = (to_device(features, self.mean.device).to(self.mean) - self.mean) / self.std
         mask = torch.ones(1, len(scaled), dtype=torch.bool, device=scaled.device)
         if getattr(self.model, "needs_coords", False) and coords is not None:
             return self.model(scaled[None], mask, coords[None].to(scaled.device))

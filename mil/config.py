@@ -108,6 +108,9 @@ class MilTrainSettings(Settings):
         "float32",
         description="of the products of training (bf16, fp16 on accelerators alone); validation and test are float32",
     )
+    deterministic: bool = Field(
+        False, description="the same numbers to the bit at each run on an accelerator; slower (the CPU's always are)"
+    )
     checkpoint_s: float = Field(
         20.0, ge=0, description="least seconds between writes of what a killed run resumes from"
     )

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hage_transfer.running.devices import to_device
+
 _LEVELS = 1 << 16
 
 
@@ -74,8 +76,10 @@ class Dropout:
     ) -> dict[str, Float[Tensor, "chosen width"]]:
         """Factors of some tiles' units: 0, or 1 / (share kept). Places of the device are looked up there."""
         is_there = isinstance(places, Tensor) and places.device == device
-        masks = {name: mask.to(device)[places] if is_there else mask[places] for name, mask in self.masks.items()}
-        return {name: mask.to(device).float().div_(self.share_kept) for name, mask in masks.items()}
+        masks = {
+            name: to_device(mask, device)[places] if is_there else mask[places] for name, mask in self.masks.items()
+        }
+        return {name: to_device(mask, device).float().div_(self.share_kept) for name, mask in masks.items()}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from hage_transfer.csv_table import csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.mil.checkpoint import FoldModel
 from hage_transfer.mil.models import TilewiseMIL
+from hage_transfer.running.devices import to_device
 from hage_transfer.running.run_directory import RESULTS_FILE
 from hage_transfer.targets.make import target_of
 from hage_transfer.targets.shown import Shown, shown_numbers, shown_values
@@ -262,7 +263,7 @@ def _tile_scores(model: FoldModel, rows: torch.Tensor) -> Float[np.ndarray, "til
     device = model.mean.device
     parts = []
     for start in range(0, len(rows), _TILES_AT_A_TIME):
-        some = (rows[start : start + _TILES_AT_A_TIME].to(device) - model.mean) / model.std
+        some = (to_device(rows[start : start + _TILES_AT_A_TIME], device) - model.mean) / model.std
         mask = torch.ones(len(some), 1, dtype=torch.bool, device=device)
         parts.append(model.scores(model.model(some.unsqueeze(1), mask).logits))
     return np.concatenate(parts)

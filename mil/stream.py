@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hage_transfer.mil.bags import BagSet
+from hage_transfer.running.devices import to_device
 
 AHEAD = 2
 
@@ -51,7 +52,7 @@ def stream(
             bag, read = waiting.popleft()
             read_on()
             tiles, coords = read.result()
-            yield bag, tiles.to(device), None if coords is None else coords.to(device)
+            yield bag, to_device(tiles, device), None if coords is None else to_device(coords, device)
 
 
 def _read(bags: BagSet, bag: int, rows: Rows | None, with_coords: bool) -> tuple[Tensor, Tensor | None]:

@@ -26,6 +26,7 @@ from hage_transfer.mil.new_stack import class_weights, new_stack
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
 from hage_transfer.mil.stream import stream
+from hage_transfer.running.devices import deterministic
 from hage_transfer.running.ticks import share_of_epochs, tick
 from hage_transfer.targets.base import Target
 
@@ -151,7 +152,8 @@ def train_folds(
         stack=stack,
     )
     while progress.epoch < options.epochs and not all(fold.is_done for fold in progress.folds):
-        training.run_epoch(progress, file)
+        with deterministic(options.deterministic):
+            training.run_epoch(progress, file)
         training.judge(progress)
         progress.epoch, progress.position = progress.epoch + 1, 0
         file.save_if_due(progress, stack)

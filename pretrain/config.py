@@ -204,6 +204,9 @@ class TrainSettings(Settings):
     precision: Precision = Field(
         "float32", description="of the networks' products (bf16, fp16 on accelerators alone); losses are float32"
     )
+    deterministic: bool = Field(
+        False, description="the same numbers to the bit at each run on an accelerator; slower (the CPU's always are)"
+    )
 
 
 class FoldSettings(Settings):

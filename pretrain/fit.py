@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader
 
 from hage_transfer.pretrain.config import TrainSettings
+from hage_transfer.running.devices import copies_aside, deterministic
 from hage_transfer.running.threads import torch_threads
 from hage_transfer.running.ticks import share_of_epochs, tick
 
@@ -111,8 +112,10 @@ def fit(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
+        train.pin_memory = validation.pin_memory = copies_aside(device)  # Lightning then copies aside
         try:
-            trainer.fit(module, train, validation)
+            with deterministic(settings.deterministic):
+                trainer.fit(module, train, validation)
         except SystemExit:  # what Lightning makes of Ctrl-C, after it has turned further ones off
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None

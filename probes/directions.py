@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hage_transfer.probes.moments import training_moments
 from hage_transfer.probes.rows import LabelledFeatures
+from hage_transfer.running.devices import to_device
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def directions(
     features: LabelledFeatures, rows: Int[np.ndarray, " chosen"], scale: FoldScale
 ) -> Float[Tensor, "chosen feature"]:
     """Chosen rows, standardised, of length one (a row at the mean stays zero)."""
-    return functional.normalize((features.take(rows).to(scale.mean.device) - scale.mean) / scale.std, dim=1)
+    return functional.normalize((to_device(features.take(rows), scale.mean.device) - scale.mean) / scale.std, dim=1)
 
 
 def blocks(rows: Int[np.ndarray, " row"], size: int) -> list[Int[np.ndarray, " block"]]:

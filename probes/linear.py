@@ -17,6 +17,7 @@ from torch import Tensor
 from hage_transfer.probes.batches import shuffled_batches
 from hage_transfer.probes.moments import Moments, training_moments
 from hage_transfer.probes.rows import LabelledFeatures
+from hage_transfer.running.devices import to_device
 from hage_transfer.running.ticks import tick
 from hage_transfer.targets.fitting import FoldTargets
 
@@ -57,7 +58,7 @@ class LinearProbes:
         found = np.full((n_heads, rows.n_rows, n_classes), np.nan, dtype=np.float32)
         flat = self.weights.reshape(-1, n_features).T
         for place, chunk in rows.chunks():
-            products = (chunk.to(self.shift.device) - self.shift) @ flat
+            products = (to_device(chunk, self.shift.device) - self.shift) @ flat
             outputs = (products.unflatten(1, (n_heads, n_classes)) + self.biases).cpu().numpy()
             for head in range(n_heads):
                 chosen = wanted[head, place]
@@ -119,7 +120,8 @@ def train_probes(
     for step, (chosen, centred) in enumerate(batches):
         tick(step / steps)
         kept = masks[chosen]
-        heads.set_gradients(centred.to(device), kept.to(device), lambda *batch: slopes(chosen, *batch))  # noqa: B023
+        there = to_device(centred, device), to_device(kept, device)
+        heads.set_gradients(*there, lambda *batch: slopes(chosen, *batch))  # noqa: B023
         heads.skip((~kept.any(dim=0)).nonzero().flatten().tolist())
         optimiser.step()
     return LinearProbes(*heads.for_raw_rows(), moments.shift)
@@ -184,7 +186,7 @@ def _class_slopes(labels: Int[np.ndarray, " row"]) -> Slopes:
     targets = torch.from_numpy(labels)
 
     def slopes(rows: np.ndarray, outputs: Tensor, kept: Tensor) -> Tensor:
-        found, own = outputs.softmax(dim=2), targets[rows].to(outputs.device)
+        found, own = outputs.softmax(dim=2), to_device(targets[rows], outputs.device)
         found.scatter_add_(2, own[:, None, None].expand(-1, found.shape[1], 1), -torch.ones_like(found[:, :, :1]))
         return found.mul_((kept / kept.sum(dim=0).clamp(min=1)).unsqueeze(2))
 

@@ -16,6 +16,7 @@ from hage_transfer.probes.linear import LinearProbes
 from hage_transfer.probes.lockstep import in_lockstep
 from hage_transfer.probes.moments import Moments, training_moments
 from hage_transfer.probes.rows import LabelledFeatures
+from hage_transfer.running.devices import to_device
 
 CHUNK_ROWS = 512  # in float32 these stay in the processor's cache
 Penalty = Literal["squared", "norm"]
@@ -135,7 +136,7 @@ class _Objective:
         shapes = (len(folds),), weights.shape, biases.shape
         totals = [torch.zeros(shape, dtype=torch.float64, device=home) for shape in shapes]
         for place, chunk in self._features.chunks(size=CHUNK_ROWS):
-            parts = self._chunk(chunk.to(self._shift.device) - self._shift, place, folds, weights, biases)
+            parts = self._chunk(to_device(chunk, self._shift.device) - self._shift, place, folds, weights, biases)
             for total, part in zip(totals, parts, strict=True):
                 total += part.to(home)
         flat = torch.cat([total.flatten() for total in totals]).cpu().split([total.numel() for total in totals])
@@ -154,9 +155,9 @@ class _Objective:
     def _chunk(
         self, centred: Tensor, place: slice, folds: list[int], weights: Tensor, biases: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        shares = self._shares[folds, place].T.to(centred.device)
+        shares = to_device(self._shares[folds, place].T, centred.device)
         logs = (centred @ weights.flatten(0, 1).T).unflatten(1, biases.shape).add_(biases).log_softmax(dim=2)
-        target = self._targets[place].to(centred.device)[:, None, None].expand(-1, len(folds), 1)
+        target = to_device(self._targets[place], centred.device)[:, None, None].expand(-1, len(folds), 1)
         losses = -(logs.gather(2, target).squeeze(2) * shares).sum(dim=0)
         slopes = logs.exp_().scatter_add_(2, target, -torch.ones_like(logs[:, :, :1])) * shares.unsqueeze(2)
         return losses, (slopes.flatten(1).T @ centred).unflatten(0, biases.shape), slopes.sum(dim=0)

@@ -16,6 +16,7 @@ from hage_transfer.encoders.base import FrozenEncoder, Pending, one_lane
 from hage_transfer.encoders.preprocess import resized
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.errors import WeightsError
+from hage_transfer.running.devices import to_device
 
 _WANTED = (
     "an encoder has a name and a call: uint8 images (batch, height, width, 3), or what its `transform` makes of them, "
@@ -121,7 +122,7 @@ class OwnEncoder:
         try:
             given = self._given(images)
             with torch.inference_mode() if is_module else nullcontext():
-                output = self._encoder(given.to(self._device) if is_module and self._transform else given)
+                output = self._encoder(to_device(given, self._device) if is_module and self._transform else given)
         except Exception as error:
             raise WeightsError(
                 f"encoder {self.name}: fails on {len(images)} images of {images.shape[1]} x {images.shape[2]} px "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hage_transfer.encoders.base import Pending, Preprocessing, one_lane
 from hage_transfer.encoders.preprocess import preprocess
+from hage_transfer.running.devices import to_device
 from hage_transfer.running.memory import keep_freed_memory
 
 CPU_PIECE = 4
@@ -45,6 +46,8 @@ class TorchEncoder:
         self._preprocessing = preprocessing
         self._forward = forward
         self._device = torch.device(device)
+        # on cuda convolutions of any network are fastest so, and a transformer's only one does not mind
+        channels_last = channels_last or self._device.type == "cuda"
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.images_per_call = CPU_PIECE if self._device.type == "cpu" else None
         if self._device.type == "cpu":
@@ -71,10 +74,9 @@ class TorchEncoder:
     ) -> Pending:
         """See ``FrozenEncoder.begin``."""
         batch = torch.as_tensor(images)
+        output = self._encode(batch)
         if self._device.type != "cuda":
-            output = self._encode(batch)
             return lambda: output.cpu().numpy()  # mps: waits here
-        output = self._encode(batch.pin_memory())  # from pinned memory the copy does not hold this thread up
         host = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
         with torch.cuda.device(self._device):
             host.copy_(output, non_blocking=True)
@@ -98,7 +100,7 @@ class TorchEncoder:
             if self._device.type == "cuda":
                 # float32 means float32: cuDNN would otherwise round a convolution's input to 10 bits
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-            pixels = preprocess(images.to(self._device, non_blocking=True), self._preprocessing)
+            pixels = preprocess(to_device(images, self._device), self._preprocessing)
             if self.precision != "float32":
                 stack.enter_context(torch.autocast(self._device.type, dtype=_DTYPES[self.precision]))
             return self._forward(self._module, pixels.contiguous(memory_format=self._layout)).float()

@@ -15,6 +15,7 @@ from hage_transfer.models import checkpoint
 from hage_transfer.models.expression import build_predictor
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.models.linear_start import LinearStart
+from hage_transfer.running.devices import to_device
 from hage_transfer.tensor_files import build_fitting, refuse_not_finite
 
 _ROWS_AT_A_TIME = 4096
@@ -110,7 +111,7 @@ class ExpressionModel(nn.Module):
         device = self.encoder.feature_mean.device
         if isinstance(features, Tensor):
             return features.to(device, torch.float32)
-        return torch.from_numpy(np.array(features, dtype=np.float32)).to(device)
+        return to_device(torch.from_numpy(np.array(features, dtype=np.float32)), device)
 
     def calibrate(self, raw: Float[np.ndarray, "spot gene"]) -> Float32[np.ndarray, "spot gene"]:
         """Raw predictions on the scale of the preset."""

@@ -14,6 +14,7 @@ from hage_transfer.data.feature_file import Features
 from hage_transfer.data.spot_grid import grid_positions, nearest_spots
 from hage_transfer.models.blocks import GraphAttention, GraphSage, GridEmbedding, Standardise, TransformerBlock
 from hage_transfer.models.stored_encoder import StoredEncoder
+from hage_transfer.running.devices import to_device
 
 N_NEIGHBOURS = 4
 
@@ -131,7 +132,7 @@ class HisToGeneEncoder(StoredEncoder):
             neighbours = nearest_spots(features.coords[part].astype(np.float64), k=N_NEIGHBOURS)
             given = (features.features[part].astype(np.float32), grid, neighbours)
             device = self.positions.x.weight.device
-            rows[part] = self(*(torch.from_numpy(one).to(device) for one in given)).cpu().numpy()
+            rows[part] = self(*(to_device(torch.from_numpy(one), device) for one in given)).cpu().numpy()
         return rows
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hage_transfer.data.feature_file import Features
 from hage_transfer.errors import DataError
 from hage_transfer.models import checkpoint
+from hage_transfer.running.devices import to_device
 from hage_transfer.tensor_files import build_fitting
 
 _ROWS_AT_A_TIME = 4096
@@ -56,7 +57,7 @@ class StoredEncoder(nn.Module):
         device = next(chain(self.parameters(), self.buffers())).device
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = features.features[start : start + _ROWS_AT_A_TIME].astype(np.float32)
-            rows[start : start + _ROWS_AT_A_TIME] = self(torch.from_numpy(part).to(device)).cpu().numpy()
+            rows[start : start + _ROWS_AT_A_TIME] = self(to_device(torch.from_numpy(part), device)).cpu().numpy()
         return rows
 
     def sizes(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The table of kept ratios is that of the history, and a fallen ratio fails the quick set."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -11,10 +11,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def kept():
-    spec = importlib.util.spec_from_file_location("kept", ROOT / "benchmarks" / "kept.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("kept")
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_are_at_hand(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+def test_every_stage_runs_on_the_device_and_a_number_that_is_not_the_cpus_fails(monkeypatch, capsys):
+    accelerator = importlib.import_module("accelerator")
+    assert accelerator.main(["--device", "cpu", "--small"]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.endswith("|")][2:]
+    names = [line[0].strip("| ") for line in lines]
+    assert list(dict.fromkeys(names)) == [one.__name__ for one in accelerator.STAGES]
+    assert len(names) == len(accelerator.STAGES) + len(accelerator.ROUNDED)
+    assert all(float(line[2]) > 0 and float(line[4]) > 0 for line in lines)
+    monkeypatch.setitem(accelerator.TOLERANCE, "bfloat16", 1e-9)
+    assert accelerator.main(["--device", "cpu", "--small", "--stages", "mil"]) == 1
+    assert "MISMATCH" in capsys.readouterr().out
 
 
 def test_the_table_of_the_page_is_made_of_the_history(kept):

@@ -80,14 +80,16 @@ class PretendDevice:
 
     Attributes:
         waits: the operators that brought values to the host, in order.
+        arrivals: tensors of the host that were copied there, each with whether the host goes on meanwhile.
     """
 
     def __init__(self) -> None:
         self.waits: list[str] = []
+        self.arrivals: list[tuple[torch.Tensor, bool]] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(_Dispatch(self.waits.append))
+        self._stack.enter_context(_Dispatch(self.waits.append, lambda *one: self.arrivals.append(one)))
         self._stack.enter_context(_Functions())
         return self
 
@@ -96,9 +98,9 @@ class PretendDevice:
 
 
 class _Dispatch(TorchDispatchMode):
-    def __init__(self, told: Callable[[str], None]) -> None:
+    def __init__(self, told: Callable[[str], None], arrives: Callable[[torch.Tensor, bool], None]) -> None:
         super().__init__()
-        self._told = told
+        self._told, self._arrives = told, arrives
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.is_inference_mode_enabled() or func.overloadpacket is _aten.to:  # made of others, and come whole
@@ -106,6 +108,9 @@ class _Dispatch(TorchDispatchMode):
                 made = func.decompose(*args, **(kwargs or {}))
             if made is not NotImplemented:
                 return made
+        goes_there = torch.device((kwargs or {}).get("device") or "cpu").type == DEVICE
+        if func is _aten._to_copy.default and goes_there and not isinstance(args[0], OnDevice):
+            self._arrives(args[0], bool((kwargs or {}).get("non_blocking")))
         return _run(func, args, kwargs or {}, told=self._told)
 
 
