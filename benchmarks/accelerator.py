@@ -61,7 +61,7 @@ META = FeatureMeta(
     precision="float32",
     config_sha256="made",
 )
-TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-2}
+TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 3e-2}
 """Relative norm; steps of Adam make more of a rounding than a forward pass does."""
 TRAINED = ("pretrain", "mil")
 
@@ -190,7 +190,7 @@ def _bags(sizes: Sizes, folder: Path):
     place = folder / f"bags-{sizes.tiles}"
     for number, key in enumerate(keys) if not place.is_dir() else ():
         rows = np.random.default_rng(number).standard_normal((sizes.tiles, sizes.features), dtype=np.float32)
-        meta = dataclasses.replace(META, source=key)
+        meta = dataclasses.replace(META, source=str(key))
         write_features(place / f"{key}.h5", rows, meta, coords=224 * np.arange(2 * sizes.tiles).reshape(-1, 2))
     table = LabelTable(keys=keys, labels=np.array(["a", "b"])[np.arange(len(keys)) % 2], groups=keys, key_column="s")
     return open_bags(place, table, quiet=True)
