@@ -298,7 +298,7 @@ def line(stage: Stage, device: str, precision: str, sizes: Sizes, folder: Path, 
     seconds = time.perf_counter() - start
     fits = apart <= limit
     rate, said = flops / seconds, f"{apart:.1e} of {limit:.0e}{'' if fits else ' MISMATCH'}"
-    cells = [stage.__name__, precision, f"{items / seconds:.0f}", peak_mib(device), f"{rate / 1e9:.1f}"]
+    cells = [stage.__name__, precision, f"{items / seconds:.1f}", peak_mib(device), f"{rate / 1e9:.3g}"]
     return "| " + " | ".join([*cells, f"{rate / peak:.3f}", said]) + " |", fits
 
 
