@@ -113,7 +113,8 @@ def report(options: argparse.Namespace, results: dict[str, Any]) -> None:
             "mil_folds",
             [gains[1]],
             what=f"{how} are so many times the peer in time of cores",
-            setting=f"{options.form}, {options.bags} bags, {options.threads} threads",
+            setting=f"{options.form}, {options.bags} bags of {options.tiles[0]} to {options.tiles[1]} tiles, "
+            f"{options.epochs} epochs, {options.threads} threads",
         )
         apart = np.mean(mine["auc"][: theirs["folds"]]) - np.mean(theirs["auc"])
         bound = std(theirs["auc"])

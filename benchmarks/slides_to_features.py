@@ -249,20 +249,35 @@ def compare(options: argparse.Namespace) -> None:
     report(rates, tissue, options)
     print("time of a core a tile, which other work on the machine disturbs less: "
           + ", ".join(f"{name} {statistics.median(values):.2f} ms" for name, values in core_ms.items()))  # fmt: skip
+    for name in core_ms.keys() - {"end to end"}:
+        keep(options, core_ms[name], core_ms["end to end"], f"{name} in time of a core")
     if options.flat:
         one, many = (run_ours({**common, "what": "end to end", "times": times}) for times in (1, options.flat))
         print(f"peak memory: {one['peak_mb']:.0f} MB for {len(options.slides)} slides, "
               f"{many['peak_mb']:.0f} MB for {options.flat * len(options.slides)}")  # fmt: skip
 
 
+def keep(options: argparse.Namespace, more: list[float], less: list[float], than: str) -> None:
+    """A kept line."""
+    kinds = " ".join(sorted({path.suffix for path in options.slides}))
+    megabytes = sum(path.stat().st_size for path in options.slides) / 1e6
+    slides = f"{len(options.slides)} slides ({kinds}, {megabytes:.0f} MB) at {options.mpp:g} um/px"
+    kept.keep(
+        "slides_to_features",
+        [one / other for one, other in zip(more, less, strict=True)],
+        what=f"slides to features are so many times {than}",
+        setting=f"{slides}, {options.threads} threads, {options.runtime}",
+    )
+
+
 def keep_best_bare(values: dict[str, list[float]], *, most: bool) -> None:
     """Leaves one batch size of the bare encoder: the best by the median of the rounds, not by a lucky one."""
     bare = {name: statistics.median(values[name]) for name in values if name.startswith("bare ")}
     best = (max if most else min)(bare, key=lambda name: bare[name])
-    kept = values[best]
+    found = values[best]
     for name in bare:
         del values[name]
-    values["bare"] = kept
+    values["bare"] = found
 
 
 def report(
@@ -276,13 +291,7 @@ def report(
         ratio = f"end to end is {own / value:.2f} of it" if name != "end to end" else ""
         print(f"{name:12s} {value:8.1f} tiles a second  {ratio}")
         if ratio:
-            sizes = f"{len(options.slides)} slides at {options.mpp:g} um/px"
-            kept.keep(
-                "slides_to_features",
-                [ours / of for ours, of in zip(rates["end to end"], values, strict=True)],
-                what=f"slides to features are so many times {name} in tiles a second",
-                setting=f"{sizes}, {options.threads} threads, {options.runtime}",
-            )
+            keep(options, rates["end to end"], values, f"{name} in tiles a second")
     first = [statistics.median(values) for values in zip(*tissue["ours"], strict=True)]
     for name, values in tissue.items():
         wall, core = (statistics.median(column) for column in zip(*values, strict=True))
