@@ -8,17 +8,18 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hage_transfer.pretrain import made_rows
 from hage_transfer.pretrain.calibration import calibrate
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.made_rows import Rows, evenly_drawn
 from hage_transfer.pretrain.methods.score import section_pcc
-from hage_transfer.pretrain.methods.selection import held_out_parts
-
-ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
+from hage_transfer.pretrain.methods.selection import ALPHAS, held_out_parts
+from hage_transfer.pretrain.ridges import Ridge as StreamedRidge
 
 
 def all_zero(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
     """Zero everywhere, which most entries are."""
-    return np.zeros_like(test.target)
+    return np.broadcast_to(np.zeros((), test.target.dtype), test.target.shape)
 
 
 def gene_mean(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
@@ -27,11 +28,12 @@ def gene_mean(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
 
 
 def gene_median(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
-    """Each gene's median over the training spots: the best constant for MAE."""
-    return np.broadcast_to(np.median(train.target, axis=0), test.target.shape)
+    """Each gene's median over the training spots (evenly spaced ones of many): the best constant for MAE."""
+    known = train.target[evenly_drawn(*train.target.shape)]
+    return np.broadcast_to(np.median(known, axis=0), test.target.shape)
 
 
-def spot_depth(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
+def spot_depth(train: Spots, test: Spots) -> Rows:
     """Per-gene line on log10(1 + the spot's counts of panel genes).
 
     It reads the test spots' counts, as no image method may: a control that shows how much of a correlation is
@@ -45,8 +47,10 @@ def spot_depth(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
     )
 
 
-def ridge(train: Spots, test: Spots, *, alpha: float) -> Float[np.ndarray, "spot gene"]:
+def ridge(train: Spots, test: Spots, *, alpha: float) -> Rows:
     """Ridge regression on standardised features; alpha by ``choose_alpha`` on the training sections."""
+    if train.target.size > made_rows.ENTRIES:
+        return StreamedRidge("ridge").on_rows(train, test, [np.arange(len(train))], {"alpha": alpha})[0]
     return _ridge(alpha).fit(train.features, train.target).predict(test.features)
 
 
@@ -57,6 +61,7 @@ def choose_alpha(train: Spots, *, unit: str) -> tuple[float, Mapping[float, floa
     sections (up to five groups of either); with a single section, fifths of its spots in order. The range goes up to
     1e6, since across patients strong shrinkage wins.
     """
+    train = train.few("ridge's alpha")
     splits = held_out_parts(train, unit=unit)
     scores = {alpha: float(np.mean([_score(alpha, train, fit, rest) for fit, rest in splits])) for alpha in ALPHAS}
     return max(scores, key=lambda alpha: scores[alpha]), scores

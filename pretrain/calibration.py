@@ -3,39 +3,39 @@
 import numpy as np
 from jaxtyping import Float
 
-_SPOTS_AT_A_TIME = 16_384
+from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows
 
 
-def calibrate(
-    predicted: Float[np.ndarray, "spot gene"],
-    *,
-    train_predicted: Float[np.ndarray, "train gene"],
-    train_target: Float[np.ndarray, "train gene"],
-) -> Float[np.ndarray, "spot gene"]:
-    """The line of ``fit_lines``, fitted on training spots and applied to ``predicted``."""
+def calibrate(predicted: Rows, *, train_predicted: Rows, train_target: Float[np.ndarray, "train gene"]) -> Rows:
+    """The line of ``fit_lines``, fitted on training spots and applied to ``predicted``; made by rows where large."""
     slope, intercept = fit_lines(train_predicted, train_target)
-    return intercept + slope * predicted
+    return made_rows(predicted.shape, lambda rows: intercept + slope * predicted[rows])
 
 
 def fit_lines(
-    train_predicted: Float[np.ndarray, "train gene"], train_target: Float[np.ndarray, "train gene"]
+    train_predicted: Rows, train_target: Float[np.ndarray, "train gene"]
 ) -> tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]]:
     """Slope and intercept of the least-squares line of each gene's target on its prediction.
 
     Slopes are kept at or above 0, so that a gene's correlation is left as it is or, where training shows none,
     becomes that of a constant. Needed since Eq. 2 ignores scale and shift: raw predictions have neither.
+    Both arrays are read once, part by part, whose moments are joined by the update of Chan, Golub and LeVeque (1979).
 
     Returns:
         float64 slope and intercept, in the target's unit.
     """
-    n_spots = len(train_predicted)
-    parts = [slice(start, start + _SPOTS_AT_A_TIME) for start in range(0, n_spots, _SPOTS_AT_A_TIME)]
-    mean_predicted = sum(train_predicted[part].sum(0, dtype=np.float64) for part in parts) / n_spots
-    mean_target = sum(train_target[part].sum(0, dtype=np.float64) for part in parts) / n_spots
-    variance, covariance = np.zeros_like(mean_predicted), np.zeros_like(mean_predicted)
-    for part in parts:
-        centred = train_predicted[part] - mean_predicted
-        variance += (centred**2).sum(0)
-        covariance += (centred * (train_target[part] - mean_target)).sum(0)
+    n_seen, n_genes = 0, train_target.shape[1]
+    mean_predicted, mean_target, variance, covariance = np.zeros((4, n_genes))
+    for rows in in_parts(np.arange(len(train_target)), n_genes):
+        part = slice(rows[0], rows[-1] + 1)
+        x, y = (np.asarray(values[part], dtype=np.float64) for values in (train_predicted, train_target))
+        mean_x, mean_y = x.mean(0), y.mean(0)
+        centred = x - mean_x
+        apart_x, apart_y = mean_x - mean_predicted, mean_y - mean_target
+        share = len(x) / (n_seen + len(x))
+        variance += (centred**2).sum(0) + apart_x**2 * n_seen * share
+        covariance += (centred * (y - mean_y)).sum(0) + apart_x * apart_y * n_seen * share
+        mean_predicted, mean_target = mean_predicted + share * apart_x, mean_target + share * apart_y
+        n_seen += len(x)
     slope = np.maximum(np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0), 0)
     return slope, mean_target - slope * mean_predicted

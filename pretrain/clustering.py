@@ -5,9 +5,10 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
 from hage_transfer.errors import ConfigError
+from hage_transfer.pretrain.made_rows import in_parts
 
 _SAMPLE = 50_000
-_ROWS_AT_A_TIME = 16_384
+_ENTRIES = 2**26
 
 
 def hierarchical_clusters(
@@ -23,7 +24,8 @@ def hierarchical_clusters(
 
     Some numbers stay empty where an expression cluster has fewer than ``k2`` spots: each of them is then its own
     subcluster. k-means is scikit-learn's; its centres are those of all spots up to 50,000 and of 50,000 drawn ones
-    above, so that neither time nor memory of the fit grows further and the arrays may be larger than memory.
+    above (fewer where columns are more than 1,342), so that neither time nor memory of the fit grows further and the
+    arrays may be larger than memory.
 
     Args:
         expression: what k1 is taken on.
@@ -61,9 +63,9 @@ def _k_means(
     if len(rows) <= 4 * k:
         k = min(k, len(np.unique(values[rows], axis=0)))
     method = KMeans(n_clusters=k, n_init=1, random_state=seed)
-    if len(rows) <= _SAMPLE:
+    most = min(_SAMPLE, max(k, _ENTRIES // values.shape[1]))
+    if len(rows) <= most:
         return method.fit_predict(values[rows])
-    sample = np.sort(np.random.default_rng(seed).choice(len(rows), _SAMPLE, replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
     method.fit(values[rows[sample]])
-    parts = range(0, len(rows), _ROWS_AT_A_TIME)
-    return np.concatenate([method.predict(values[rows[start : start + _ROWS_AT_A_TIME]]) for start in parts])
+    return np.concatenate([method.predict(values[part]) for part in in_parts(rows, values.shape[1])])

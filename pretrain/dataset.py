@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
 from hage_transfer.pretrain.growing_array import GrowingArray
+from hage_transfer.pretrain.made_rows import evenly_drawn
 from hage_transfer.pretrain.pixels import PATCHES
 from hage_transfer.pretrain.shallow_spots import shallow_counts
 
@@ -60,6 +61,28 @@ class Spots:
     def rows_of(self, name: str) -> Int[np.ndarray, " row"]:
         """Row numbers of a section's spots."""
         return np.flatnonzero(self.section == self.section_names.index(name))
+
+    def only(self, rows: Int[np.ndarray, " row"]) -> "Spots":
+        """Some of the spots, as arrays in memory, without patches."""
+        sections, section = np.unique(self.section[rows], return_inverse=True)
+        arrays = {name: np.asarray(getattr(self, name)[rows]) for name in ("features", "counts", "target", "coords_px")}
+        return replace(
+            self,
+            **arrays,
+            section=section,
+            section_names=tuple(self.section_names[one] for one in sections),
+            patient=tuple(self.patient[one] for one in sections),
+            spot_names=tuple(self.spot_names[row] for row in rows),
+            patches=None,
+        )
+
+    def few(self, what: str) -> "Spots":
+        """These spots, or evenly spaced ones of very many, for what cannot be done on all; ``what``: for the log."""
+        rows = evenly_drawn(*self.target.shape)
+        if len(rows) == len(self):
+            return self
+        log.info("%s: on %d evenly spaced spots of %d", what, len(rows), len(self))
+        return self.only(rows)
 
 
 @dataclass(frozen=True, kw_only=True)

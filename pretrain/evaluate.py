@@ -1,16 +1,19 @@
 """Scores of a fold: every method on every test section, after model selection, never pooled over sections."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.compare.genes import gene_pcc, gene_table, highly_expressed, mae, mse, pcc_mean
+from hage_transfer.compare.genes import GeneScores, highly_expressed, pcc_mean
 from hage_transfer.compare.records import Record
+from hage_transfer.errors import DataError
 from hage_transfer.pretrain.calibration import calibrate
 from hage_transfer.pretrain.contenders import Contender
 from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows
+from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
 from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions
 
@@ -26,23 +29,28 @@ class MethodPredictions:
 
     source: str
     trial: int | None
-    raw: Float[np.ndarray, "test gene"]
-    calibrated: Float[np.ndarray, "test gene"] | None = None
+    raw: Rows
+    calibrated: Rows | None = None
 
 
 def averaged(source: str, trials: Sequence[TrialPredictions], data: FoldData, *, scale: bool) -> MethodPredictions:
     """The mean of the trials' raw predictions; with ``scale`` calibrated as one prediction."""
-    train = np.mean([trial.train for trial in trials], axis=0)
-    test = np.mean([trial.test for trial in trials], axis=0)
+    test = mean_of([trial.test for trial in trials])
+    train = mean_of([trial.train for trial in trials])
     return MethodPredictions(source, None, test, _calibrated(test, train, data) if scale else None)
+
+
+def mean_of(arrays: Sequence[Rows]) -> Rows:
+    """The mean of arrays of one shape, made by rows where they are large."""
+    return made_rows(arrays[0].shape, lambda rows: np.mean([one[rows] for one in arrays], axis=0))
 
 
 def fold_records(
     trained: Sequence[tuple[Contender, Sequence[TrialPredictions]]],
     data: FoldData,
     *,
-    baselines: Mapping[str, Float[np.ndarray, "test gene"]],
-    bagged: Mapping[str, Sequence[Float[np.ndarray, "test gene"]]],
+    baselines: Mapping[str, Rows],
+    bagged: Mapping[str, Sequence[Rows]],
     heg_from: str,
 ) -> list[Record]:
     """Records of every contender (each trial, their mean score, their averaged prediction) and baseline on a fold.
@@ -60,7 +68,7 @@ def fold_records(
             for trial, predicted in enumerate(each)
             for record in _score(MethodPredictions(name, trial, predicted), data, heg_from=heg_from)
         ]
-        vote = MethodPredictions(name + AVERAGED_SUFFIX, None, np.mean(each, axis=0))
+        vote = MethodPredictions(name + AVERAGED_SUFFIX, None, mean_of(each))
         records += [*single, *over_trials(single), *_score(vote, data, heg_from=heg_from)]
     return records
 
@@ -81,9 +89,7 @@ def _contender_records(
     return records + _score(averaged(source, trials, data, scale=contender.calibrated), data, heg_from=heg_from)
 
 
-def _calibrated(
-    test: Float[np.ndarray, "test gene"], train: Float[np.ndarray, "train gene"], data: FoldData
-) -> Float[np.ndarray, "test gene"]:
+def _calibrated(test: Rows, train: Rows, data: FoldData) -> Rows:
     return calibrate(test, train_predicted=train, train_target=data.train.target)
 
 
@@ -100,12 +106,42 @@ def _score(method: MethodPredictions, data: FoldData, *, heg_from: str) -> list[
 def _section_scores(
     method: MethodPredictions, data: FoldData, rows: Int[np.ndarray, " row"], heg: Int[np.ndarray, " gene"]
 ) -> dict[str, float]:
-    target = data.test.target[rows]
-    scores = gene_table(method.raw[rows], target, heg)
-    deep = rows[data.test.counts[rows].sum(1) > np.quantile(data.test.counts[rows].sum(1), SHALLOW_SHARE)]
-    if len(deep) > 1:
-        scores["pcc_all_deep"] = pcc_mean(gene_pcc(method.raw[deep], data.test.target[deep]))
+    """Scores of one section in one pass over its spots, some thousands at a time."""
+    n_genes = data.test.target.shape[1]
+    parts = list(in_parts(rows, n_genes))
+    depths = [data.test.counts[part].sum(1) for part in parts]
+    shallow = np.quantile(np.concatenate(depths), SHALLOW_SHARE)
+    whole, deep, errors = RunningPcc(), RunningPcc(), np.zeros(4)
+    for part, depth in zip(parts, depths, strict=True):
+        target, raw = data.test.target[part], method.raw[part]
+        one_section = np.zeros(len(part), dtype=np.int64)
+        whole.update(raw, target, one_section)
+        kept = depth > shallow
+        deep.update(raw[kept], target[kept], one_section[kept])
+        for place, predicted in enumerate([raw] if method.calibrated is None else [raw, method.calibrated[part]]):
+            error = np.asarray(predicted, np.float64) - target
+            errors[2 * place : 2 * place + 2] += np.square(error).sum(), np.abs(error).sum()
+    if not whole.finite:
+        raise DataError(f"{method.source}: its predictions hold NaN or infinity")
+    pcc = _one_section(whole, n_genes)
+    means = errors / (len(rows) * n_genes)
+    scores = asdict(
+        GeneScores(
+            pcc_all=pcc_mean(pcc),
+            pcc_heg50=pcc_mean(pcc, heg),
+            mse=means[0],
+            mae=means[1],
+            n_constant_genes=int(np.isnan(pcc).sum()),
+        )
+    )
+    if deep.by_section():
+        scores["pcc_all_deep"] = pcc_mean(_one_section(deep, n_genes))
     if method.calibrated is not None:
-        scores["mse_calibrated"] = mse(method.calibrated[rows], target)
-        scores["mae_calibrated"] = mae(method.calibrated[rows], target)
-    return scores
+        scores["mse_calibrated"], scores["mae_calibrated"] = means[2:]
+    return {name: float(value) for name, value in scores.items()}
+
+
+def _one_section(seen: RunningPcc, n_genes: int) -> Float[np.ndarray, " gene"]:
+    """PCC of each gene; NaN where a section of one spot has none."""
+    found = seen.by_section()
+    return found[0] if found else np.full(n_genes, np.nan)

@@ -1,5 +1,6 @@
 """Rows stacked part by part into one array, in memory while they are few and in an unnamed file once they are many."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -56,6 +57,14 @@ class GrowingArray:
         kind = self._parts[0]
         with self._file:
             return np.memmap(self._file, dtype=kind.dtype, mode="c", shape=(self._length, *kind.shape[1:]))
+
+
+def new_array(shape: tuple[int, ...], dtype: type) -> Shaped[np.ndarray, "row ..."]:
+    """An array to fill: in memory, or in an unnamed file among the system's temporary ones where it is large."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
 
 def mapped(dataset: h5py.Dataset) -> Shaped[np.ndarray, "row ..."]:

@@ -2,19 +2,32 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.errors import DataError
 from hage_transfer.models.linear import LinearEncoder
+from hage_transfer.pretrain.made_rows import evenly_drawn, in_parts
 
 _LEAST_VARIANCE = 1e-6
+_ENTRIES_AT_A_TIME = 2**24
+
+
+def fitted_scaler(
+    features: Float32[np.ndarray, "spot feature"], rows: Int[np.ndarray, " row"] | None = None
+) -> StandardScaler:
+    """scikit-learn's, fitted on some rows (None: all), part by part where they are many."""
+    scaler = StandardScaler()
+    rows = np.arange(len(features)) if rows is None else rows
+    for part in in_parts(rows, features.shape[1], most=_ENTRIES_AT_A_TIME):
+        scaler.partial_fit(features[part])
+    return scaler
 
 
 def standardised(features: Float32[np.ndarray, "spot feature"]) -> LinearEncoder:
     """Each feature to mean 0 and variance 1 over the spots; a constant one to 0."""
-    scaler = StandardScaler().fit(features)
+    scaler = fitted_scaler(features)
     return linear(np.diag(np.where(scaler.var_ > 0, 1 / scaler.scale_, 0.0)), mean=scaler.mean_)
 
 
@@ -26,7 +39,8 @@ def whitened(
 ) -> LinearEncoder:
     """Principal components of the standardised features, each of variance 1 over the spots.
 
-    Components that vary less than a millionth of the first are left out: rounding, made large.
+    Components that vary less than a millionth of the first are left out: rounding, made large. Of very many spots
+    evenly spaced ones give the components.
 
     Args:
         features: of the training spots.
@@ -45,7 +59,8 @@ def whitened(
     first = standardised(features)
     scale = first.weight.double().numpy()
     pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver="full")
-    pca.fit((features - first.mean.numpy()) @ scale)
+    few = features[evenly_drawn(*features.shape)]
+    pca.fit((few - first.mean.numpy()) @ scale)
     kept = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]
     weight = scale @ (pca.components_[kept] / np.sqrt(pca.explained_variance_[kept])[:, None]).T
     return linear(weight, mean=first.mean.numpy())

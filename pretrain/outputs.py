@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from hage_transfer.data.h5_writing import write_h5ad
+from hage_transfer.data.h5_writing import new_h5ad
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.evaluate import averaged
+from hage_transfer.pretrain.made_rows import Rows, in_parts
 from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
 from hage_transfer.running.atomic import atomic_folder, write_csv
 
@@ -47,11 +49,20 @@ def write_predictions(path: Path, data: FoldData, trials: Sequence[TrialPredicti
         {"section": pd.Categorical(names), "fold": pd.Categorical([data.fold.name] * len(names))},
         index=[f"{s}:{n}" for s, n in zip(names, data.test.spot_names, strict=True)],
     )
-    result = AnnData(
-        X=np.asarray(prediction.calibrated, dtype=np.float32),
-        obs=obs,
-        var=pd.DataFrame(index=list(data.genes)),
-        layers={"raw": np.asarray(prediction.raw, dtype=np.float32), "target": data.test.target},
-        obsm={"spatial": np.asarray(data.test.coords_px)},
-    )
-    write_h5ad(path, result)
+    var, spatial = pd.DataFrame(index=list(data.genes)), np.asarray(data.test.coords_px)
+    values = {"X": prediction.calibrated, "layers/raw": prediction.raw, "layers/target": data.test.target}
+    with new_h5ad(path, AnnData(obs=obs, var=var, obsm={"spatial": spatial})) as file:
+        for key, rows in values.items():
+            _write_array(file, key, rows)
+
+
+def _write_array(file: h5py.File, key: str, rows: Rows) -> None:
+    """An array in AnnData's form, part by part."""
+    if key in file:
+        del file[key]
+    dataset = file.create_dataset(key, shape=rows.shape, dtype=np.float32)
+    dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    for part in in_parts(np.arange(len(rows)), rows.shape[1]):
+        at = slice(part[0], part[-1] + 1)
+        dataset[at] = np.asarray(rows[at], dtype=np.float32)
+        file.flush()

@@ -16,10 +16,11 @@ from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.models.linear import LinearEncoder
-from hage_transfer.pretrain.baselines import ALPHAS
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.linear_maps import linear
-from hage_transfer.pretrain.methods.selection import Positions, Setting, choose
+from hage_transfer.pretrain.growing_array import new_array
+from hage_transfer.pretrain.linear_maps import fitted_scaler, linear
+from hage_transfer.pretrain.made_rows import Rows, evenly_drawn, in_parts, made_rows
+from hage_transfer.pretrain.methods.selection import ALPHAS, Positions, Setting, choose
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 KERNEL_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 2, 11))
@@ -27,7 +28,7 @@ KERNEL_WIDTHS = (0.1, 0.3, 1.0, 3.0)
 """gamma of the Gaussian kernel times the number of features: 1 is the width at which standardised features differ."""
 N_LANDMARKS = 1000
 NEIGHBOURS = 8
-_SPOTS_AT_A_TIME = 16_384
+_ENTRIES_AT_A_TIME = 2**24
 FULL = 0.0
 """The rank of an unreduced prediction."""
 
@@ -43,16 +44,21 @@ class RidgePath:
     """
 
     def __init__(
-        self, mapped: Pipeline, features: Float[np.ndarray, "spot feature"], target: Float[np.ndarray, "spot gene"]
+        self,
+        mapped: Pipeline,
+        features: Float[np.ndarray, "spot feature"],
+        target: Float[np.ndarray, "spot gene"],
+        rows: Positions | None = None,
     ) -> None:
-        """Fits on the map of the features, some thousands of spots at a time; ``mapped`` is fitted already."""
-        n = len(features)
+        """Fits on the map of the features (of ``rows``), some thousands of spots at a time; ``mapped`` is fitted."""
+        rows = np.arange(len(features)) if rows is None else rows
+        n = len(rows)
         shift, intercept, gram, cross = (np.zeros(()) for _ in range(4))
-        for start in range(0, n, _SPOTS_AT_A_TIME):
-            rows = np.asarray(mapped.transform(features[start : start + _SPOTS_AT_A_TIME]), dtype=np.float64)
-            known = np.asarray(target[start : start + _SPOTS_AT_A_TIME], dtype=np.float64)
-            shift, intercept = shift + rows.sum(0) / n, intercept + known.sum(0) / n
-            gram, cross = gram + rows.T @ rows, cross + rows.T @ known
+        for part in in_parts(rows, target.shape[1], most=_ENTRIES_AT_A_TIME):
+            seen = np.asarray(mapped.transform(features[part]), dtype=np.float64)
+            known = np.asarray(target[part], dtype=np.float64)
+            shift, intercept = shift + seen.sum(0) / n, intercept + known.sum(0) / n
+            gram, cross = gram + seen.T @ seen, cross + seen.T @ known
         self._mapped, self._shift, self._intercept = mapped, shift, intercept
         values, self._vectors = eigh(gram - n * np.outer(shift, shift))
         self._values = np.maximum(values, 0.0)
@@ -111,7 +117,7 @@ class Predicted:
         score: that PCC, inside the training sections.
     """
 
-    test: Float64[np.ndarray, "test gene"]
+    test: Rows
     chosen: dict[str, float]
     score: float
 
@@ -151,11 +157,10 @@ class Ridge:
 
     def choose(self, train: Spots, *, unit: str) -> tuple[Setting, float]:
         """Kernel width, alpha and rank of best PCC inside the training spots, and that PCC."""
-        return choose(train, lambda fit, rest: self._settings(train, fit, rest), unit=unit)
+        few = train.few(f"settings of {self.title}")
+        return choose(few, lambda fit, rest: self._settings(few, fit, rest), unit=unit)
 
-    def on_rows(
-        self, train: Spots, test: Spots, rows: Sequence[Positions], chosen: Mapping[str, float]
-    ) -> list[Float64[np.ndarray, "test gene"]]:
+    def on_rows(self, train: Spots, test: Spots, rows: Sequence[Positions], chosen: Mapping[str, float]) -> list[Rows]:
         """Predictions of one fit for each of several draws of training spots, under settings that were chosen before.
 
         What a vote of HAGE's trials is held against: each trial trains on a draw of the training spots, and so does
@@ -170,12 +175,17 @@ class Ridge:
         setting = chosen.get("kernel_width", 0.0), chosen["alpha"], chosen.get("rank", FULL)
         return [self._fitted(train, test, one, setting) for one in rows]
 
-    def _fitted(self, train: Spots, test: Spots, rows: Positions, setting: Setting) -> Float64[np.ndarray, "test gene"]:
+    def _fitted(self, train: Spots, test: Spots, rows: Positions, setting: Setting) -> Rows:
         width, alpha, rank = setting
-        mapped = self._map(width, len(rows)).fit(train.features[rows])
-        path = RidgePath(mapped, train.features[rows], train.target[rows])
-        ((_, _, predicted),) = path.predictions(test.features, (alpha,), (rank,))
-        return predicted
+        if self.kernel:  # a thousand landmarks a spot: on evenly spaced spots where they are very many
+            rows = rows[evenly_drawn(len(rows), N_LANDMARKS)]
+        path = RidgePath(self._map(train.features, rows, width), train.features, train.target, rows)
+
+        def predicted(asked: Positions) -> Float64[np.ndarray, "test gene"]:
+            ((_, _, found),) = path.predictions(test.features[asked], (alpha,), (rank,))
+            return found
+
+        return made_rows((len(test), train.target.shape[1]), predicted)
 
     def _settings(
         self, train: Spots, fit: Positions, rest: Positions
@@ -183,23 +193,22 @@ class Ridge:
         n_genes = train.target.shape[1]
         ranks = tuple(float(rank) for rank in RANKS if rank < n_genes) if self.reduced else ()
         for width in KERNEL_WIDTHS if self.kernel else (0.0,):
-            mapped = self._map(width, len(fit)).fit(train.features[fit])
-            path = RidgePath(mapped, train.features[fit], train.target[fit])
+            path = RidgePath(self._map(train.features, fit, width), train.features, train.target, fit)
             alphas = KERNEL_ALPHAS if self.kernel else ALPHAS
             for alpha, rank, predicted in path.predictions(train.features[rest], alphas, (*ranks, FULL)):
                 yield (width, alpha, rank), predicted
 
-    def _map(self, width: float, n_spots: int) -> Pipeline:
-        if not self.kernel:
-            return make_pipeline(StandardScaler())
-        return make_pipeline(StandardScaler(), _Gaussian(width, min(N_LANDMARKS, n_spots)))
+    def _map(self, features: Float[np.ndarray, "spot feature"], rows: Positions, width: float) -> Pipeline:
+        if self.kernel:
+            kernel = _Gaussian(width, min(N_LANDMARKS, len(rows)))
+            return make_pipeline(StandardScaler(), kernel).fit(features[rows])
+        return make_pipeline(fitted_scaler(features, rows))
 
 
 def fitted_map(train: Spots, *, alpha: float, rank: float = FULL) -> LinearEncoder:
     """A ridge on all rows of ``train`` as one linear map from frozen features to expression."""
-    features = np.asarray(train.features)
-    mapped = make_pipeline(StandardScaler()).fit(features)
-    weight, shift, intercept = RidgePath(mapped, features, train.target).linear(alpha, rank)
+    mapped = make_pipeline(fitted_scaler(train.features))
+    weight, shift, intercept = RidgePath(mapped, train.features, train.target).linear(alpha, rank)
     weight[:, np.ptp(train.target, axis=0) == 0] = 0.0  # rounding, which standardising would blow up
     scaler = mapped[0]
     return linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)
@@ -220,7 +229,7 @@ class _Gaussian(Nystroem):
 
 def with_neighbours(spots: Spots) -> Spots:
     """Spots whose features are joined by the mean of those of their neighbours in the section."""
-    joined = np.empty((len(spots), 2 * spots.features.shape[1]), dtype=np.float32)
+    joined = new_array((len(spots), 2 * spots.features.shape[1]), np.float32)
     for name in spots.section_names:
         rows = spots.rows_of(name)
         joined[rows] = spot_context(spots.features[rows], spots.coords_px[rows], neighbours=NEIGHBOURS)

@@ -39,7 +39,7 @@ from hage_transfer.pretrain.starts import new_start
 from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
 
 log = logging.getLogger(__name__)
-_ROWS_AT_A_TIME = 4096
+_ROWS_AT_A_TIME, _ENTRIES = 4096, 2**22
 
 
 def trial_seed(seed: int, fold: str, trial: int) -> int:
@@ -188,10 +188,11 @@ def _build(
 def predict(
     module: HageModule, features: Float32[np.ndarray, "spot feature"], *, scratch: Path
 ) -> Float32[np.ndarray, "spot gene"]:
-    """Predictions of a module in eval mode, 4,096 spots at a time; kept as ``GrowingArray`` in ``scratch``."""
+    """Predictions of a module in eval mode, 4,096 spots (fewer of very many genes) at a time, as ``GrowingArray``."""
     rows = GrowingArray(scratch)
-    for start in range(0, len(features), _ROWS_AT_A_TIME):
-        rows.append(module(torch.from_numpy(np.asarray(features[start : start + _ROWS_AT_A_TIME]))).numpy())
+    step = min(_ROWS_AT_A_TIME, max(1, _ENTRIES // module.n_genes))
+    for start in range(0, len(features), step):
+        rows.append(module(torch.from_numpy(np.asarray(features[start : start + step]))).numpy())
     return rows.finish()
 
 

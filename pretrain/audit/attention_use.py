@@ -22,7 +22,7 @@ from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 GROUP = "attention"
-_SPOTS_AT_A_TIME = 1024
+_SPOTS_AT_A_TIME, _ENTRIES = 1024, 2**20
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def attention_use(encoder: GeneInformedEncoder, features: Float32[np.ndarray, "s
     entropies: list[torch.Tensor] = []
     patches: list[torch.Tensor] = []
     added: list[torch.Tensor] = []
-    for start in range(0, len(features), _SPOTS_AT_A_TIME):
-        part = torch.from_numpy(features[start : start + _SPOTS_AT_A_TIME])
+    step = min(_SPOTS_AT_A_TIME, max(1, _ENTRIES // n_tokens))
+    for start in range(0, len(features), step):
+        part = torch.from_numpy(features[start : start + step])
         entropies.append(torch.special.entr(encoder.token_attention(part)).sum(-1).mean(1))
         for rows, one in zip((patches, added), encoder.with_genes(part), strict=True):
             rows.append(one)

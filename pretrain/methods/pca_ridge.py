@@ -10,10 +10,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hage_transfer.pretrain.baselines import ALPHAS
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.base import Method, Task, Trained
-from hage_transfer.pretrain.methods.selection import Positions, Setting, choose
+from hage_transfer.pretrain.methods.selection import ALPHAS, Positions, Setting, choose
 
 N_COMPONENTS = (8, 16, 32, 64, 128, 256)
 

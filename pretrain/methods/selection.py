@@ -10,6 +10,8 @@ from hage_transfer.errors import SplitError
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.methods.score import section_pcc
 
+ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
+"""Of ridge: up to 1e6, since across patients strong shrinkage wins."""
 Positions = Int[np.ndarray, " _"]
 """Some rows of the training spots."""
 Setting = tuple[float, ...]

@@ -51,7 +51,7 @@ def test_more_genes_than_features_gives_the_same_projection():
 
 def test_fit_over_parts_equals_the_fit_over_all(monkeypatch):
     ((_, _, whole),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
-    monkeypatch.setattr(ridges, "_SPOTS_AT_A_TIME", 7)
+    monkeypatch.setattr(ridges, "_ENTRIES_AT_A_TIME", 35)
     ((_, _, parts),) = path_of(TRAIN).predictions(TEST.features, (10.0,), (2.0,))
     np.testing.assert_allclose(parts, whole, atol=1e-8)
 
