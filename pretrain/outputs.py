@@ -53,7 +53,8 @@ def write_predictions(path: Path, data: FoldData, trials: Sequence[TrialPredicti
     values = {"X": prediction.calibrated, "layers/raw": prediction.raw, "layers/target": data.test.target}
     with new_h5ad(path, AnnData(obs=obs, var=var, obsm={"spatial": spatial})) as file:
         for key, rows in values.items():
-            _write_array(file, key, rows)
+            if rows is not None:
+                _write_array(file, key, rows)
 
 
 def _write_array(file: h5py.File, key: str, rows: Rows) -> None:

@@ -214,6 +214,7 @@ AS = {
     "hage_transfer/door/robustness:robustness": "hage_transfer/explain/files:write_table",
     "hage_transfer/encode/section_check:_checked": "hage_transfer/report/maps:save",
     "hage_transfer/pretrain/genes:fold_genes": "hage_transfer/pretrain/trial_files:write_trained",
+    "hage_transfer/pretrain/outputs:write_predictions": "hage_transfer/data/h5_writing:write_h5ad",
     "hage_transfer/pretrain/train:_write_predictions": "hage_transfer/pretrain/trial_files:write_trained",
     "hage_transfer/probes/jobs:run_probe_job": "hage_transfer/pretrain/pixels:cached_patches",
     "hage_transfer/mil/progress_file:save_if_due": "hage_transfer/mil/checkpoint:save_fold_model",

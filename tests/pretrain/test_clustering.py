@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.pretrain import clustering
+from hage_transfer.pretrain import clustering, made_rows
 from hage_transfer.pretrain.clustering import hierarchical_clusters
 
 
@@ -62,7 +62,7 @@ def test_clusters_of_some_rows_are_those_of_the_rows_alone():
 def test_many_spots_are_clustered_from_a_sample_and_fall_into_the_same_blobs(monkeypatch):
     where, rows = blobs(3, 400, seed=0)
     monkeypatch.setattr(clustering, "_SAMPLE", 100)
-    monkeypatch.setattr(clustering, "_ROWS_AT_A_TIME", 64)
+    monkeypatch.setattr(made_rows.in_parts, "__kwdefaults__", {"most": 64})
     one, other = (hierarchical_clusters(rows, rows, k1=3, k2=1, seed=0) for _ in range(2))
     assert partition(one) == partition(where)
     np.testing.assert_array_equal(one, other)
