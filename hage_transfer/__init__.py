@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hage_transfer.door.make_labels import make_labels
     from hage_transfer.door.make_manifest import make_manifest
     from hage_transfer.door.mil import mil
+    from hage_transfer.door.plan import plan
     from hage_transfer.door.power import power
     from hage_transfer.door.predict import predict
     from hage_transfer.door.pretrain import pretrain
@@ -93,6 +94,7 @@ _HOMES = {
     "mil": "door.mil",
     "open_encoder": "models.forms",
     "open_slide": "door.readers",
+    "plan": "door.plan",
     "power": "door.power",
     "predict": "door.predict",
     "pretrain": "door.pretrain",
@@ -165,6 +167,7 @@ __all__ = [
     "mil",
     "open_encoder",
     "open_slide",
+    "plan",
     "power",
     "predict",
     "pretrain",

@@ -78,25 +78,7 @@ def pretrain(
         ItemsFailedError: some jobs failed; they are in ``failures.csv`` and the others' work is kept.
     """
     folds, entrants = _folds(inputs, config, run.path), contenders(config, own)
-    trials, after = (
-        [_trial_job(run.path, one, device) for one in _trials(folds, entrants) if one[1].shuffled is shuffled]
-        for shuffled in (False, True)
-    )
-    scores = [
-        Job(
-            f"{fold.fold.name} scores",
-            _scores_path(run.path, fold, config),
-            _run_scores,
-            (fold, config, run.path, entrants),
-        )
-        for fold in folds
-    ]
-    controls = [
-        Job(f"{fold.fold.name} controls", _controls_path(run.path, fold), _run_controls, (fold, config, run.path))
-        for fold in folds
-        if HAGE in config.methods and config.controls != "none"
-    ]
-    lists = [trials, after, scores, controls]
+    lists = job_lists(config, folds, entrants, run.path, device=device)
     run_in_turn(lists, run.path, n_jobs=n_jobs, engine=engine, address=address, progress=progress)
     stage(progress, "tables and encoders")
     summaries = {
@@ -114,6 +96,31 @@ def pretrain(
         publish_encoder(run.path, summaries)
     remove_stored(run.path)
     return results
+
+
+def job_lists(
+    config: PretrainConfig, folds: Sequence[FoldInputs], entrants: Sequence[Contender], run: Path, *, device: str
+) -> list[list[Job]]:
+    """The jobs of a run in lists that wait for each other: trials, shuffled twins, folds' scores, cheap controls."""
+    trials, after = (
+        [_trial_job(run, one, device) for one in _trials(folds, entrants) if one[1].shuffled is shuffled]
+        for shuffled in (False, True)
+    )
+    scores = [
+        Job(
+            f"{fold.fold.name} scores",
+            _scores_path(run, fold, config),
+            _run_scores,
+            (fold, config, run, entrants),
+        )
+        for fold in folds
+    ]
+    controls = [
+        Job(f"{fold.fold.name} controls", _controls_path(run, fold), _run_controls, (fold, config, run))
+        for fold in folds
+        if HAGE in config.methods and config.controls != "none"
+    ]
+    return [trials, after, scores, controls]
 
 
 def pretrain_part(

@@ -105,7 +105,7 @@ def evaluate_probes(
     """
     config, labels, folds, positive = plan.config, plan.labels, plan.folds, plan.positive
     heads, classifiers = _heads(config, folds, labels), [LINEAR, *config.cross_checks.classifiers]
-    trials, jobs = _jobs(plan, sources, run=run, device=device)
+    trials, jobs = probe_jobs(plan, sources, run=run, device=device)
     run_items(list(jobs.values()), run.path, n_jobs=n_jobs, progress=progress)
     stage(progress, "tables, intervals and tests")
     tested = TestedRows.of(labels, folds)
@@ -169,11 +169,11 @@ def evaluate_probes_part(
     progress: Progress | None = None,
 ) -> None:
     """Trains a part of what ``evaluate_probes`` trains; that gathers it. Arguments and errors as there."""
-    mine = part.shard.part(list(_jobs(plan, sources, run=part.run, device=device)[1].values()))
+    mine = part.shard.part(list(probe_jobs(plan, sources, run=part.run, device=device)[1].values()))
     copies: list[Job] = []
     if plan.config.null:
         plain, files, inside = _copies(plan, sources, part.run)
-        copies = part.shard.part(list(_jobs(plain, files, run=inside, device=device)[1].values()))
+        copies = part.shard.part(list(probe_jobs(plain, files, run=inside, device=device)[1].values()))
     part.do([*mine, *copies], n_jobs=n_jobs, progress=progress)
 
 
@@ -184,7 +184,7 @@ def _class_metrics(
     return classification_metrics(tested.labels.class_indices[rows], shares[rows], positive=positive)
 
 
-def _jobs(
+def probe_jobs(
     plan: ProbePlan, sources: Mapping[str, Trials], *, run: RunDirectory, device: str
 ) -> tuple[list[tuple[str, int | None, tuple[Path, ...]]], dict[tuple[str, str, int | None], Job]]:
     """Every source and trial with its files, and a job for each classifier on each."""

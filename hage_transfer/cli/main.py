@@ -56,6 +56,7 @@ COMMANDS = {
     "apply": "Score new slides, images or patches by a trained classifier: probability, call, doubt; see `scores.csv`.",
     "heatmap": "Explain slides by the models of the fold that tested them: maps, GeoJSON for QuPath, tiles and genes.",
     "robustness": "Say whether features of slides or patches lie near others of their class, or of their centre.",
+    "plan": "Hours, disk and memory of each stage of a config, from measured rates; nothing of it is run.",
     "power": "Say which gain in AUC a study of so many slides would show with power 0.8.",
     "report": "Write report.html (one file that needs no other) and report.md: the answer, then what it rests on.",
     "view": "Show the slides of a run: pan, zoom, attention, tissue and any gene's predicted expression over them.",

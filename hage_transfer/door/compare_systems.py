@@ -25,10 +25,8 @@ from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.progress import Progress, open_run, shown
 from hage_transfer.running.shards import Shard, open_part
 
-_TASKS: Mapping[str, tuple[Callable[..., RunResults], type[Settings]]] = {
-    "probe": (probe, ProbeConfig),
-    "mil": (mil, MilConfig),
-}
+TASK_CONFIGS: Mapping[str, type[Settings]] = {"probe": ProbeConfig, "mil": MilConfig}
+_TASKS: Mapping[str, Callable[..., RunResults]] = {"probe": probe, "mil": mil}
 
 
 def compare_systems(
@@ -122,31 +120,32 @@ def sources_of_run(run: Path) -> dict[str, dict[str, str]]:
 def _check_recipes(settings: CompareConfig) -> None:
     """Faults of every stage's config, before hours of work."""
     if settings.pretrain.recipe is not None:
-        resolve_config(PretrainConfig, settings.pretrain.recipe, *_pretrain_changes(settings.pretrain))
+        resolve_config(PretrainConfig, settings.pretrain.recipe, *pretrain_changes(settings.pretrain))
     for one in settings.tasks.values():
         if one.recipe is not None:
-            resolve_config(_TASKS[one.task][1], one.recipe, one.changes)
+            resolve_config(TASK_CONFIGS[one.task], one.recipe, one.changes)
 
 
-def _pretrain_changes(stage: StageSettings) -> tuple[Changes, Changes]:
+def pretrain_changes(stage: StageSettings) -> tuple[Changes, Changes]:
+    """Every system and control, then what the comparison changes of its recipe."""
     return {"methods": list(SYSTEM_NAMES), "controls": "all"}, stage.changes
 
 
 def _pretrained(stage: StageSettings, out: Path, every: Mapping[str, Any]) -> RunResults:
     if stage.recipe is None:
         return RunResults.read(stage.run or Path())
-    return pretrain(resolve_config(PretrainConfig, stage.recipe, *_pretrain_changes(stage)), out=out, **every)
+    return pretrain(resolve_config(PretrainConfig, stage.recipe, *pretrain_changes(stage)), out=out, **every)
 
 
 def _encode(stage: StageSettings, every: Mapping[str, Any]) -> None:
-    config = resolve_config(PretrainConfig, stage.recipe or "", *_pretrain_changes(stage))
+    config = resolve_config(PretrainConfig, stage.recipe or "", *pretrain_changes(stage))
     encode_sections(config=config, device=every["device"], progress=every["progress"])
 
 
 def _compared(one: TaskSettings, pretrained: Path, out: Path, every: Mapping[str, Any]) -> RunResults:
     if one.recipe is None:
         return RunResults.read(one.run or Path())
-    task, model = _TASKS[one.task]
+    task, model = _TASKS[one.task], TASK_CONFIGS[one.task]
     sources = sources_of_run(pretrained)
     controls = {"controls": str(pretrained)} if (pretrained / "controls").is_dir() else {}
     recipe = find_recipe(one.recipe, model)

@@ -1,0 +1,288 @@
+"""`plan`: hours, disk and memory of a study before it is begun, from rates that were measured."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from hage_transfer.config import Changes, Settings, read_yaml
+from hage_transfer.door.compare_config import CompareConfig
+from hage_transfer.door.given import ConfigLike, PathLike
+from hage_transfer.door.plan_counts import Counts
+from hage_transfer.door.planned_work import Part, Stage, stages_of
+from hage_transfer.door.rates import Rates, StageRates, cost
+from hage_transfer.door.recipes import TASKS, find_recipe, resolve_config
+from hage_transfer.errors import ConfigError
+from hage_transfer.running.progress import Progress, shown, stage
+from hage_transfer.running.workload import Workload
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """What a stage will take; None where no rate was measured.
+
+    Attributes:
+        name: of the command.
+        doing: how much of what.
+        hours: by the clock, where trainings run as long as they may.
+        least_hours: where they stop as soon as they may.
+        core_hours: of CPU cores, as ``hours``.
+        disk_gib: left on disk.
+        memory_gib: largest of one process.
+        based_on: what the rates were taken from; why there are none.
+    """
+
+    name: str
+    doing: str
+    hours: float | None = None
+    least_hours: float | None = None
+    core_hours: float | None = None
+    disk_gib: float | None = None
+    memory_gib: float | None = None
+    based_on: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take.
+
+    Attributes:
+        stages: in their order.
+        workers: GPUs, or jobs at a time, that share each stage's work.
+        device: that the rates were measured on, in words; empty where none were.
+        notes: what to know of these numbers.
+    """
+
+    stages: tuple[PlannedStage, ...]
+    workers: str
+    device: str
+    notes: tuple[str, ...]
+    COLUMNS: ClassVar = ("stage", "work", "hours", "core-hours", "disk GiB", "memory GiB")
+
+    def frame(self) -> pd.DataFrame:
+        """A row a stage."""
+        return pd.DataFrame([vars(one) for one in self.stages])
+
+    @property
+    def hours(self) -> float | None:
+        """Of all stages one after the other; None where one was not measured."""
+        hours = [one.hours for one in self.stages]
+        return None if None in hours else sum(one for one in hours if one is not None)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Stage, work, hours, core-hours, disk and memory in words."""
+        return [
+            (
+                one.name,
+                one.doing,
+                _range(one.least_hours, one.hours),
+                _said(one.core_hours),
+                _said(one.disk_gib),
+                _said(one.memory_gib),
+            )
+            for one in self.stages
+        ]
+
+    def __repr__(self) -> str:
+        table = pd.DataFrame(self.rows(), columns=self.COLUMNS).to_string(index=False)
+        return "\n".join([table, *self.notes])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        return f"{pd.DataFrame(self.rows(), columns=self.COLUMNS).to_html(index=False)}<ul>{notes}</ul>"
+
+
+def plan(
+    config: ConfigLike,
+    *,
+    slides: int | None = None,
+    tiles: int | None = None,
+    patches: int | None = None,
+    sections: int | None = None,
+    spots: int | None = None,
+    patients: int | None = None,
+    genes: int | None = None,
+    width: int | None = None,
+    encoders: int | None = None,
+    gpus: int | None = None,
+    jobs: int = 1,
+    rates: PathLike | None = None,
+    measure: bool = False,
+    device: str = "auto",
+    changes: Changes | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Hours, disk and memory of each stage of a config, from rates that were measured; nothing is run or written of it.
+
+    Amounts that are left out are read from data, features or labels that are there already.
+
+    Args:
+        config: of ``pretrain``, ``probe``, ``mil`` or ``compare_systems``, in any form.
+        slides: of the study.
+        tiles: of a slide, on average.
+        patches: of the set.
+        sections: of spatial transcriptomics.
+        spots: of a section, on average.
+        patients: of the sections.
+        genes: of the panel.
+        width: numbers that the frozen encoder puts out.
+        encoders: encoder directories of each source whose own are not there yet.
+        gpus: that share the work of each stage, as tasks of a job array do; rates must be of a GPU.
+        jobs: trainings at a time, where there is no GPU.
+        rates: file of rates; with ``measure`` it is written.
+        measure: measure rates here, by each stage's own command on small synthetic data (a minute or two a stage).
+        device: that is measured.
+        changes: of the config's keys, nested or dotted.
+        progress: called as stages are measured.
+
+    Raises:
+        InputError: a config, an amount or a file of rates that is wrong or missing; the message says which.
+    """
+    amounts: dict[str, int | None] = {
+        "slides": slides,
+        "tiles": tiles,
+        "patches": patches,
+        "sections": sections,
+        "spots": spots,
+        "patients": patients,
+        "genes": genes,
+        "width": width,
+        "encoders": encoders,
+    }
+    for name, value in {**amounts, "gpus": gpus, "jobs": jobs}.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}={value}: wanted 1 or more")
+    file = None if rates is None else Path(rates)
+    known = None if file is None or measure else Rates.read(file)
+    found = list(_stages(config, changes or {}, amounts))
+    if measure:
+        from hage_transfer.door.measure import measure as measured
+
+        with shown("measure", progress) as tell:
+            known = measured(found, device=device, told=lambda name: stage(tell, name))
+        if file is not None:
+            known.save(file)
+    if gpus is not None and known is not None and known.kind != "cuda":
+        raise ConfigError(
+            f"gpus={gpus}: these rates are of a CPU ({known.device}) and say nothing of GPUs; measure on a machine that "
+            "has one, with rates= to keep the file, and give that file here"
+        )
+    workers = gpus or jobs
+    planned = [_planned(one, known, workers) for one in found]
+    words = f"{workers} GPUs" if known is not None and known.kind == "cuda" else f"{workers} jobs at a time"
+    return Plan(tuple(planned), words, "" if known is None else known.device, tuple(_notes(planned, known, found)))
+
+
+def _stages(config: ConfigLike, changes: Changes, amounts: Mapping[str, int | None]) -> Iterator[Stage]:
+    settings = resolve_config(_model(config), config, changes)
+    if not isinstance(settings, CompareConfig):
+        yield from stages_of(settings, Counts(settings, amounts))
+        return
+    from hage_transfer.door.compare_work import stages_of_comparison
+
+    yield from stages_of_comparison(settings, amounts)
+
+
+def _model(config: ConfigLike) -> type[Settings]:
+    """The task whose keys a config has."""
+    if isinstance(config, Settings):
+        return type(config)
+    tree = config if isinstance(config, Mapping) else read_yaml(find_recipe(config))
+    if "tasks" in tree:
+        return TASKS["compare"]
+    data = tree.get("data")
+    layout = data.get("layout") if isinstance(data, Mapping) else None
+    if {"trials", "genes", "preset", "methods"} & set(tree) or layout in _SECTION_LAYOUTS:
+        return TASKS["pretrain"]
+    if "model" in tree or layout in ("slides", "features"):
+        return TASKS["mil"]
+    return TASKS["probe"]
+
+
+def _planned(stage: Stage, rates: Rates | None, workers: int) -> PlannedStage:
+    bare = PlannedStage(stage.name, stage.doing)
+    if rates is None:
+        return replace(bare, based_on="not measured: give measure=True or rates=")
+    found = rates.stages.get(stage.name, StageRates(why_not="it is not among the rates"))
+    unlike = found.unlike(stage.at)
+    if found.why_not or unlike:
+        return replace(bare, based_on=f"not measured: {found.why_not or 'rates are of ' + ', '.join(unlike)}")
+    absent = sorted({one.name for one in stage.parts if one.name != "start"} - set(found.parts))
+    if absent:
+        return replace(bare, based_on=f"not measured: {', '.join(absent)}")
+    hours, least = (_hours(stage, found, workers, soonest=soonest) for soonest in (False, True))
+    return PlannedStage(
+        stage.name,
+        stage.doing,
+        hours,
+        least,
+        _hours(stage, found, 1, soonest=False, of_cores=True)
+        if any(p.core_seconds for p in found.parts.values())
+        else None,
+        cost(found.disk_bytes, stage.kept) / _GIB if found.disk_bytes else None,
+        cost(found.peak_bytes, stage.held) / _GIB if found.peak_bytes else None,
+        f"{found.basis or 'the file of rates'}; runs differ from their rates by up to {found.error:.0%}",
+    )
+
+
+def _hours(stage: Stage, rates: StageRates, workers: int, *, soonest: bool, of_cores: bool = False) -> float:
+    """As the program itself tells the time left of a list of jobs, list after list."""
+    lists: list[dict[str, float]] = []
+    trained: dict[str, float] = {}
+    for part in stage.parts:
+        found = rates.parts.get(part.name)
+        if found is None:
+            continue  # a start that is not told
+        work = part.least if soonest and part.least else part.work
+        each = cost(found.core_seconds if of_cores else found.seconds, work)
+        if not part.least:
+            lists.append(_jobs(part, each))
+        else:
+            if not trained:
+                lists.append(trained)
+            trained |= _jobs(part, each)
+    seconds = 0.0
+    for part, jobs in zip(_leaders(stage, rates), lists, strict=True):
+        seconds += Workload(jobs, n_jobs=workers if part.spreads else 1).left()
+    return seconds / 3600
+
+
+def _leaders(stage: Stage, rates: StageRates) -> Iterator[Part]:
+    """The first part of each list."""
+    trains = False
+    for part in stage.parts:
+        if part.name in rates.parts and not (part.least and trains):
+            trains = trains or bool(part.least)
+            yield part
+
+
+def _jobs(part: Part, seconds: float) -> dict[str, float]:
+    return {f"{part.name} {number}": seconds for number in range(part.jobs)}
+
+
+def _notes(planned: list[PlannedStage], rates: Rates | None, stages: list[Stage]) -> Iterator[str]:
+    if rates is None:
+        yield "no hours: nothing was measured; measure=True measures here, rates= reads what was measured elsewhere"
+        return
+    yield f"rates of {rates.device}{f', {rates.measured}' if rates.measured else ''}"
+    for one in planned:
+        yield f"{one.name}: {one.based_on}"
+    if any(part.least for stage in stages for part in stage.parts):
+        yield "where two hours stand, trainings may stop early: the first is the soonest, the second all epochs"
+    yield "disks, networks and other work on the machine are not known here; how real runs agreed: Benchmarks"
+
+
+def _said(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+
+
+def _range(least: float | None, most: float | None) -> str:
+    few, many = _said(least), _said(most)
+    return many if few == many else f"{few} to {many}"
+
+
+_SECTION_LAYOUTS = ("her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata")
