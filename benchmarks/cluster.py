@@ -21,6 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,12 +42,12 @@ ENCODINGS = {"frozen": 1, "hage": 35, "both": 35}
 
 @dataclass(frozen=True)
 class Ran:
-    """A study on one cluster: how many tasks, their seconds by one worker and by these, and whether one was killed."""
+    """A study on one cluster: its tasks, seconds by one worker, by these, and until the killed one was replaced."""
 
     tasks: int
     alone_s: float
     taken_s: float
-    killed: bool
+    back_s: float | None
 
 
 def main() -> None:
@@ -59,7 +60,11 @@ def main() -> None:
     parser.add_argument("--slide-seconds", type=float, default=1.0)
     parser.add_argument("--no-kill", action="store_true")
     options = parser.parse_args()
-    print(f"{'study':<10}{'workers':>8}{'tasks':>7}{'ideal s':>9}{'taken s':>9}{'efficiency':>12}  killed", flush=True)
+    print(
+        f"{'study':<10}{'workers':>8}{'tasks':>7}{'ideal s':>9}{'taken s':>9}{'efficiency':>12}"
+        f"{'killed':>8}{'back after s':>14}",
+        flush=True,
+    )
     for n_workers in options.workers:
         with cluster(n_workers), tempfile.TemporaryDirectory() as folder:
             for name in options.studies:
@@ -70,13 +75,14 @@ def main() -> None:
                 ideal = ran.alone_s / n_workers
                 print(
                     f"{name:<10}{n_workers:>8}{ran.tasks:>7}{ideal:>9.1f}{ran.taken_s:>9.1f}"
-                    f"{ideal / ran.taken_s:>12.3f}  {'one' if ran.killed else 'none'}",
+                    f"{ideal / ran.taken_s:>12.3f}"
+                    + ("    none" if ran.back_s is None else f"{'one':>8}{ran.back_s:>14.1f}"),
                     flush=True,
                 )
                 kept.keep(
                     "cluster",
                     [ideal / ran.taken_s],
-                    what=f"{name} on {n_workers} workers, {'one' if ran.killed else 'none'} killed: ideal / taken",
+                    what=f"{name} on {n_workers} workers, {int(ran.back_s is not None)} killed: ideal / taken",
                     setting=f"{ran.tasks} tasks of {seconds:g} s",
                 )
 
@@ -126,6 +132,9 @@ def nap(pids: Path, seconds: float) -> None:
     """Sleeps, and says so by a file of the process's number."""
     mine = pids / str(os.getpid())
     mine.touch()
+    (pids.parent / "first").mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        (pids.parent / "first" / mine.name).touch(exist_ok=False)  # its time tells when this worker began
     time.sleep(seconds)
     mine.unlink()
 
@@ -153,7 +162,9 @@ def timed(root: Path, run: Callable[[Path], None], *, tasks: int, alone_s: float
     if kill:
         kill_after(pids, alone_s / n_workers / 2)
     run(pids)
-    return Ran(tasks, alone_s, time.perf_counter() - began, (root / "killed").exists())
+    taken, killed = time.perf_counter() - began, root / "killed"
+    back = [one.stat().st_mtime - killed.stat().st_ctime for one in (root / "first").iterdir() if killed.exists()]
+    return Ran(tasks, alone_s, taken, min((s for s in back if s > 0), default=float("nan")) if back else None)
 
 
 def lists_of_jobs(

@@ -7,6 +7,7 @@ _OPTIONS = {
     "changes": "--set",
     "encoders": "--encoder",
     "mpp_um_per_px": "--mpp",
+    "n_encoders": "--n-encoders",
     "n_maps": "--n-maps",
     "overlap_px": "--overlap",
     "patch_size_level0_px": "--patch-size-level0",
@@ -17,12 +18,12 @@ _OPTIONS = {
         name: f"--{name.replace('_', '-')}"
         for name in (
             "abstain", "address", "against", "allow_trained", "controls", "coords", "dataset", "deciding", "device",
-            "drop_empty", "embeddings",
-            "encoder_name", "encoder_sha256", "engine", "features", "fold", "genes", "group", "group_column",
-            "jobs", "keep", "label", "label_column", "layout", "level0_magnification", "licence",
-            "licence_allows", "magnification", "near", "operating_point", "out", "overwrite", "panel",
-            "part_column", "path_column", "port", "precision", "public", "regions", "sections", "select", "shard",
-            "site", "slide", "slides", "source", "spot_diameter_um", "subgroups", "to", "training_only", "weights",
+            "drop_empty", "embeddings", "encoder_name", "encoder_sha256", "engine", "features", "fold", "genes",
+            "gpus", "group", "group_column", "jobs", "keep", "measure", "label", "label_column", "layout",
+            "level0_magnification", "licence", "licence_allows", "magnification", "near", "operating_point", "out",
+            "overwrite", "panel", "part_column", "path_column", "port", "patches", "patients", "precision", "public",
+            "rates", "regions", "sections", "select", "shard", "site", "slide", "slides", "source", "spot_diameter_um",
+            "spots", "subgroups", "tiles", "to", "training_only", "weights", "width",
         )
     },
 }  # fmt: skip
@@ -42,8 +43,8 @@ _COMMANDS = {
     **{
         name: name
         for name in (
-            "apply", "convert", "demo", "doctor", "embed", "mil", "predict", "pretrain", "probe", "recipes", "share",
-            "tissue", "view",
+            "apply", "convert", "demo", "doctor", "embed", "mil", "plan", "predict", "pretrain", "probe", "recipes",
+            "share", "tissue", "view",
         )
     },
 }  # fmt: skip

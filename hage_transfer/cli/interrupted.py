@@ -4,7 +4,9 @@ import shlex
 from collections.abc import Sequence
 
 EXIT_INTERRUPTED = 130
-_BEGIN_ANEW = ("doctor", "genes", "labels", "patches", "power", "recipes", "report", "robustness", "share", "view")
+_BEGIN_ANEW = (
+    *("doctor", "genes", "labels", "patches", "plan", "power", "recipes", "report", "robustness", "share", "view"),
+)
 """Commands of seconds; all others keep what is done, and do what is left when they are called again."""
 
 

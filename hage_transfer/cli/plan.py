@@ -29,7 +29,7 @@ def plan(
     patients: Amount = None,
     genes: Amount = None,
     width: Amount = None,
-    encoders: Amount = None,
+    n_encoders: Amount = None,
     gpus: Annotated[int | None, typer.Option(help="That share each stage's work (job arrays, Ray).", min=1)] = None,
     jobs: options.Jobs = 1,
     rates: Annotated[Path | None, typer.Option(help="File of measured rates; --measure writes it.")] = None,

@@ -77,7 +77,7 @@ def encode_sections(stage: Stage, watch: Any, device: str) -> str:
     side = 1500
     for number, names in enumerate((("A1",), ("A1",), ("A1", "B1", "C1"), ("D1",))):
         root = watch.folder / f"data{number}"
-        write_sections(root, seed=number, names=names, side_px=side * (3 if number == 3 else 1))
+        write_sections(root, seed=number, names=names, side_px=side * (2 if number == 3 else 1))
         spots = sum(_lines(root / "ST-spotfiles" / f"{name}_selection.tsv") for name in names)
         data = {"layout": "her2st", "root": root, "sections": names, "mpp_um_per_px": 0.5, "spot_spacing_um": 75.0}
 
@@ -87,23 +87,23 @@ def encode_sections(stage: Stage, watch: Any, device: str) -> str:
 
         work = {"section": float(len(names)), "spot": float(spots)}
         watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
-    return "synthetic sections of 2.2 and 20 megapixels"
+    return "synthetic sections of 2 and 9 megapixels"
 
 
 def encode_patches(stage: Stage, watch: Any, device: str) -> str:
-    """Synthetic patches of 96 px, as PCAM's, in PNG files."""
+    """Synthetic patches of the config's tiles, or of 96 px, as PCAM's, in PNG files."""
     from PIL import Image
 
     import hage_transfer as ht
 
-    image, n, took = _tissue_image(), 64, 0.0
-    while took < LONG_S and n <= 64 * 4**4:
-        root = watch.folder / f"data{n}"
+    image, sizes, side = _tissue_image(), [64, 64, 256], stage.config.data.tile_px or 96
+    for number, n in enumerate(sizes):
+        root = watch.folder / f"data{number}"
         rng = np.random.default_rng(n)
-        for number, (x, y) in enumerate(rng.integers(0, len(image) - 96, (n, 2)).tolist()):
-            folder = root / "ab"[number % 2]
+        for place, (x, y) in enumerate(rng.integers(0, len(image) - side, (n, 2)).tolist()):
+            folder = root / "ab"[place % 2]
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[y : y + 96, x : x + 96]).save(folder / f"{number}.png", compress_level=1)
+            Image.fromarray(image[y : y + side, x : x + side]).save(folder / f"{place}.png", compress_level=1)
 
         def call(out: Path, progress: Any, root: Path = root) -> None:
             data = {"layout": "folder", "root": root, "manifest": None, "pattern": None, "group_by": None}
@@ -112,8 +112,9 @@ def encode_patches(stage: Stage, watch: Any, device: str) -> str:
 
         work = {"patch": float(n)}
         took = watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
-        n *= 4
-    return "synthetic patches of 96 px in PNG files"
+        if number >= 2 and took < LONG_S and n < 64 * 4**5:
+            sizes.append(4 * n)
+    return f"synthetic patches of {side} px in PNG files"
 
 
 def pretrain(stage: Stage, watch: Any, device: str) -> str:

@@ -35,7 +35,7 @@ def stages_of_comparison(config: CompareConfig, amounts: Mapping[str, int | None
 
 
 def _sources(config: PretrainConfig, folds: int) -> dict[str, SourceSettings]:
-    """As the comparison makes them: frozen features, and each system's and control's encoders, a fold and trial each."""
+    """As the comparison makes them: frozen features, and the encoders of each system and control."""
     left = [name for name in config.methods if name in SYSTEM_NAMES or name not in METHOD_NAMES]
     each = dict.fromkeys((*left, *config.variants), folds * config.trials)
     if config.controls != "none":

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Watch:
             pictures: slides whose pictures lie beside the feature files, of a size that has a bound; 0: all counts.
         """
         out = self.folder / f"out{len(self._kept)}"
+        _forget_peak()
         marks: Times = [("", time.perf_counter(), time.process_time())]
         call(out=out, progress=lambda done, total, name: marks.append((name, time.perf_counter(), time.process_time())))
         end = (time.perf_counter(), time.process_time())
@@ -170,6 +172,12 @@ def _device_words(device: str) -> str:
         return torch.cuda.get_device_name(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores, {platform.processor() or platform.machine()}"
+
+
+def _forget_peak() -> None:
+    """Begins the peak of this process anew, so that what made a run's data is no part of it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _peak_bytes() -> int:

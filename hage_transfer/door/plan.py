@@ -107,7 +107,7 @@ def plan(
     patients: int | None = None,
     genes: int | None = None,
     width: int | None = None,
-    encoders: int | None = None,
+    n_encoders: int | None = None,
     gpus: int | None = None,
     jobs: int = 1,
     rates: PathLike | None = None,
@@ -130,11 +130,11 @@ def plan(
         patients: of the sections.
         genes: of the panel.
         width: numbers that the frozen encoder puts out.
-        encoders: encoder directories of each source whose own are not there yet.
+        n_encoders: encoder directories of each source whose own are not there yet.
         gpus: that share the work of each stage, as tasks of a job array do; rates must be of a GPU.
         jobs: trainings at a time, where there is no GPU.
         rates: file of rates; with ``measure`` it is written.
-        measure: measure rates here, by each stage's own command on small synthetic data (a minute or two a stage).
+        measure: measure rates here, by each stage's own command on small synthetic data (minutes).
         device: that is measured.
         changes: of the config's keys, nested or dotted.
         progress: called as stages are measured.
@@ -151,16 +151,20 @@ def plan(
         "patients": patients,
         "genes": genes,
         "width": width,
-        "encoders": encoders,
+        "n_encoders": n_encoders,
     }
     for name, value in {**amounts, "gpus": gpus, "jobs": jobs}.items():
         if value is not None and value < 1:
             raise ConfigError(f"{name}={value}: wanted 1 or more")
     file = None if rates is None else Path(rates)
     known = None if file is None or measure else Rates.read(file)
-    found = list(_stages(config, changes or {}, amounts))
+    found = list(stages_of_config(config, changes or {}, amounts))
     if measure:
         from hage_transfer.door.measure import measure as measured
+        from hage_transfer.running.devices import resolve_device
+
+        if gpus is not None and not resolve_device(device).startswith("cuda"):
+            raise ConfigError(f"gpus={gpus} with measure=True: this machine has no GPU to measure; give rates= of one")
 
         with shown("measure", progress) as tell:
             known = measured(found, device=device, told=lambda name: stage(tell, name))
@@ -168,16 +172,17 @@ def plan(
             known.save(file)
     if gpus is not None and known is not None and known.kind != "cuda":
         raise ConfigError(
-            f"gpus={gpus}: these rates are of a CPU ({known.device}) and say nothing of GPUs; measure on a machine that "
-            "has one, with rates= to keep the file, and give that file here"
+            f"gpus={gpus}: these rates are of a CPU ({known.device}) and say nothing of GPUs; measure on a machine "
+            "that has one, with rates= to keep the file, and give that file here"
         )
     workers = gpus or jobs
-    planned = [_planned(one, known, workers) for one in found]
+    planned = [planned_stage(one, known, workers) for one in found]
     words = f"{workers} GPUs" if known is not None and known.kind == "cuda" else f"{workers} jobs at a time"
     return Plan(tuple(planned), words, "" if known is None else known.device, tuple(_notes(planned, known, found)))
 
 
-def _stages(config: ConfigLike, changes: Changes, amounts: Mapping[str, int | None]) -> Iterator[Stage]:
+def stages_of_config(config: ConfigLike, changes: Changes, amounts: Mapping[str, int | None]) -> Iterator[Stage]:
+    """The stages of a config of any task, with amounts given; errors as ``plan``."""
     settings = resolve_config(_model(config), config, changes)
     if not isinstance(settings, CompareConfig):
         yield from stages_of(settings, Counts(settings, amounts))
@@ -203,7 +208,8 @@ def _model(config: ConfigLike) -> type[Settings]:
     return TASKS["probe"]
 
 
-def _planned(stage: Stage, rates: Rates | None, workers: int) -> PlannedStage:
+def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedStage:
+    """What a stage takes at some rates; what these do not say stays None."""
     bare = PlannedStage(stage.name, stage.doing)
     if rates is None:
         return replace(bare, based_on="not measured: give measure=True or rates=")
@@ -273,7 +279,7 @@ def _notes(planned: list[PlannedStage], rates: Rates | None, stages: list[Stage]
         yield f"{one.name}: {one.based_on}"
     if any(part.least for stage in stages for part in stage.parts):
         yield "where two hours stand, trainings may stop early: the first is the soonest, the second all epochs"
-    yield "disks, networks and other work on the machine are not known here; how real runs agreed: Benchmarks"
+    yield "disks, networks and other work on the machine are not known here; real runs: see Benchmarks"
 
 
 def _said(value: float | None) -> str:

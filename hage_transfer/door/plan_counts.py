@@ -25,7 +25,7 @@ _MEANS = {
     "patients": "patients of the sections",
     "genes": "genes of the panel",
     "width": "numbers that the frozen encoder puts out",
-    "encoders": "encoder directories of a source",
+    "n_encoders": "encoder directories of a source",
 }
 
 
@@ -57,14 +57,14 @@ class Counts:
         return found
 
     def encoders(self, name: str, source: SourceSettings) -> int:
-        """Encoder directories of a source; a glob of none that are there yet is counted by ``encoders``."""
+        """Encoder directories of a source; a glob of none that are there yet is counted by ``n_encoders``."""
         patterns = (source.encoder,) if isinstance(source.encoder, str) else source.encoder or ()
         if not any(mark in pattern for pattern in patterns for mark in "*?["):
             return len(patterns)
         found = sum(len(glob.glob(pattern)) for pattern in patterns)  # noqa: PTH207 - patterns may be absolute
-        if not found and not self.given.get("encoders"):
-            raise ConfigError(f"sources.{name}.encoder: matches no directory yet; give encoders= (how many it will)")
-        return found or int(self.given.get("encoders") or 0)
+        if not found and not self.given.get("n_encoders"):
+            raise ConfigError(f"sources.{name}.encoder: matches no directory yet; give n_encoders= (how many it will)")
+        return found or int(self.given.get("n_encoders") or 0)
 
     def units(self, config: PretrainConfig) -> int:
         """Patients or sections, of which each fold holds out one."""
@@ -82,7 +82,7 @@ class Counts:
                 return len(panel.read_text(encoding="utf-8").split())
             return config.genes.n_top  # so many, or somewhat more: tops of sections differ
         if name == "width":
-            return features.frame()["width"].iloc[0] if features else self._encoder_width()
+            return features.width if features else self._encoder_width()
         if name in ("sections", "patients") and isinstance(config, PretrainConfig) and features:
             return len(features) if name == "sections" else 0
         rows = self._rows(features)
@@ -94,7 +94,7 @@ class Counts:
             labels = getattr(config.data, "labels", None)
             if labels is not None and labels.is_file():
                 with csv_table(labels, absent="no such label table") as table:
-                    return len(table)
+                    return sum(1 for _ in table.rows)
             return len(rows)
         return 0
 

@@ -56,6 +56,7 @@ ARGUMENTS = {
     "encode": ["st", "a.yaml"],
     "heatmap": ["run"],
     "mil": ["a.yaml", "--set", "a=b c"],
+    "plan": ["a.yaml"],
     "power": ["--slides", "100"],
     "predict": ["--encoder", "a", "--out", "b"],
     "pretrain": ["a.yaml"],
@@ -68,7 +69,7 @@ ARGUMENTS = {
 FUNCTIONS = {"encode": "encode_sections", "heatmap": "explain", "compare": "compare_systems"}
 
 
-BEGIN_ANEW = {"power", "report", "share"}
+BEGIN_ANEW = {"plan", "power", "report", "share"}
 
 
 @pytest.mark.parametrize(

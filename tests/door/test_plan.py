@@ -1,0 +1,166 @@
+"""A plan is the work of a config at the rates of a file; what was not measured is said, and nothing is guessed."""
+
+import json
+
+import pytest
+
+import hage_transfer as ht
+from hage_transfer.cli.main import run
+from hage_transfer.config import make_config
+from hage_transfer.door.calibration import RUNS
+from hage_transfer.door.measure import Watch
+from hage_transfer.door.plan import planned_stage, stages_of_config
+from hage_transfer.door.rates import Rates, fit
+
+MIL = {
+    "data": {"layout": "slides", "root": "none", "labels": "none.csv"},
+    "train": {"epochs": 10, "min_epochs": 4, "patience": 3, "validation": 0.0},
+    "split": {"by_group": False},
+}
+GIVEN = {"slides": 1000, "tiles": 4000}
+RATES = {
+    "device": "a card",
+    "kind": "cuda",
+    "stages": {
+        "encode slides": {
+            "at": {"name": "embedded"},
+            "parts": {"encode": {"seconds": {"slide": 1.0, "tile": 0.01}}},
+            "disk_bytes": {"tile": 2**20},
+        },
+        "mil": {"at": {"width": 352}, "parts": {"train": {"seconds": {"slide_epoch": 0.36}}}},
+    },
+}
+
+
+@pytest.fixture
+def rates(tmp_path):
+    path = tmp_path / "rates.json"
+    path.write_text(json.dumps(RATES))
+    return path
+
+
+def test_a_plan_is_the_work_at_the_rates_of_a_file(rates):
+    encode, mil = ht.plan(MIL, **GIVEN, rates=rates).stages
+    assert encode.hours == pytest.approx(1000 * (1 + 40) / 3600)
+    assert encode.disk_gib == pytest.approx(4e6 / 1024)
+    assert encode.memory_gib is None and encode.core_hours is None
+    assert mil.hours == pytest.approx(10 * 1000 * 0.36 / 3600)
+
+
+@pytest.mark.parametrize("gpus", [2, 4, 8])
+def test_gpus_share_slides_and_one_training_stays_on_one(rates, gpus):
+    alone, shared = (ht.plan(MIL, **GIVEN, rates=rates, gpus=n) for n in (1, gpus))
+    assert shared.stages[0].hours == pytest.approx(alone.stages[0].hours / gpus)
+    assert shared.stages[1].hours == alone.stages[1].hours
+
+
+def test_early_stop_gives_the_soonest_and_the_latest(rates):
+    config = {**MIL, "train": {**MIL["train"], "validation": 0.2}}
+    mil = ht.plan(config, **GIVEN, rates=rates).stages[1]
+    assert mil.least_hours == pytest.approx(mil.hours * 4 / 10)
+
+
+def test_without_rates_nothing_is_guessed():
+    found = ht.plan(MIL, **GIVEN, gpus=4)
+    assert {(one.hours, one.disk_gib, one.memory_gib) for one in found.stages} == {(None, None, None)}
+    assert found.hours is None and "not measured" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"encoder.name": "uni"}, "name embedded (here uni)"), ({"encoder.precision": "bf16"}, None)]
+)
+def test_rates_of_other_settings_are_not_taken(rates, changes, said):
+    encode = ht.plan(MIL, **GIVEN, rates=rates, changes=changes).stages[0]
+    assert (encode.hours is None) == (said is not None)
+    assert said is None or said in encode.based_on
+
+
+WRONG = {
+    "tiles: not given": ({"slides": 10}, None),
+    "gpus=0: wanted 1": ({**GIVEN, "gpus": 0}, None),
+    "say nothing of GPUs": ({**GIVEN, "gpus": 4}, {**RATES, "kind": "cpu"}),
+    "stages = 3": (GIVEN, {"device": "a", "kind": "cpu", "stages": 3}),
+    "unknown key speed": (GIVEN, {**RATES, "speed": 3}),
+    "greater than or equal to 0": (
+        GIVEN,
+        {**RATES, "stages": {"mil": {"parts": {"train": {"seconds": {"job": -1}}}}}},
+    ),
+    "is no file of rates": (GIVEN, [1]),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_is_wrong_is_one_message(tmp_path, said):
+    given, tree = WRONG[said]
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(RATES if tree is None else tree))
+    with pytest.raises(ht.InputError, match=said):
+        ht.plan(MIL, **given, rates=path)
+
+
+def test_the_command_prints_a_row_a_stage_and_refuses_with_exit_2(rates, capsys):
+    arguments = ["plan", "mil/ucsb", "--n-encoders", "5", "--slides", "58", "--tiles", "35"]
+    assert run([*arguments, "--rates", str(rates)]) == 0
+    shown = capsys.readouterr().out
+    assert "58" in shown and "not measured: it is not among the rates" in shown and "a card" in shown
+    assert run([*arguments[:2], "--rates", str(rates)]) == 2
+    assert "give --slides" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "stages"),
+    [
+        ("pretrain/her2st", {"sections": 32, "spots": 360, "patients": 7}, ["encode st", "pretrain"]),
+        ("probes/pcam", {"patches": 327_680, "n_encoders": 35}, ["encode patches", "embed", "probe"]),
+        ("mil/tcga_brca", GIVEN, ["encode slides", "embed", "mil"]),
+        (
+            "compare/ucsb",
+            {"sections": 32, "spots": 360, "patients": 7, "patches": 700, "slides": 58, "tiles": 35},
+            ["encode st", "pretrain", "encode patches", "embed", "probe", "encode patches", "embed", "mil"],
+        ),
+    ],
+)
+def test_every_kind_of_config_has_its_stages(recipe, given, stages):
+    found = [one.name for one in ht.plan(recipe, **given).stages]
+    assert found[:3] == stages[:3] and set(found) <= {*stages, "encode slides"}
+
+
+def test_the_pretraining_matrix_is_systems_x_folds_x_trials():
+    (pretrain,) = (
+        one
+        for one in stages_of_config(
+            "pretrain/her2st",
+            {"split.unit": "section", "methods": ["hage", "pca_ridge"]},
+            {"sections": 32, "spots": 100},
+        )
+        if one.name == "pretrain"
+    )
+    assert {part.name: part.jobs for part in pretrain.parts} == {
+        "start": 1,
+        "hage": 32 * 5,
+        "pca_ridge": 32,
+        "scores": 32,
+        "controls": 32,
+    }
+
+
+def test_rates_of_runs_are_those_that_made_them():
+    runs = [({"slide": s, "tile": t}, 0.5 * s + 0.01 * t) for s, t in ((1, 10), (4, 40), (1, 400))]
+    rates, error = fit(runs)
+    assert rates == pytest.approx({"slide": 0.5, "tile": 0.01}) and error < 1e-9
+
+
+@pytest.mark.slow
+def test_measured_rates_foretell_another_run_of_the_same_size(tmp_path):
+    """The calibration itself, of the quickest stage: its own runs lie near what its rates say, and a file keeps it."""
+    config = {**MIL, "data": {**MIL["data"]}, "train": {"epochs": 2, "validation": 0.0}, "model": {"hidden_dim": 0}}
+    (stage,) = (one for one in stages_of_config(config, {}, {"slides": 20, "tiles": 64}) if one.name == "mil")
+    watch = Watch(tmp_path / "work")
+    watch.folder.mkdir()
+    measured = watch.rates(RUNS["mil"](stage, watch, "cpu"))
+    rates = make_config(Rates, {"device": "here", "kind": "cpu", "stages": {"mil": measured.model_dump()}})
+    rates.save(tmp_path / "rates.json")
+    kept = Rates.read(tmp_path / "rates.json")
+    assert kept == rates
+    found = planned_stage(stage, kept, 1)
+    assert 0 < found.hours < 0.1 and found.disk_gib > 0 and found.memory_gib > 0.1
