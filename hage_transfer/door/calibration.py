@@ -59,7 +59,7 @@ def encode_slides(stage: Stage, watch: Any, device: str) -> str:
             tiles = float(made[0].sum())
             work["tile"] = kept["tile"] = tiles
 
-        return watch.run(counted, {"encode": work}, kept=kept, held={"start": 1.0}, pictures=n)
+        return float(watch.run(counted, {"encode": work}, kept=kept, held={"start": 1.0}, pictures=n))
 
     run("first", [1])
     run("small", [1] * 6)
@@ -96,6 +96,7 @@ def encode_patches(stage: Stage, watch: Any, device: str) -> str:
 
     import hage_transfer as ht
 
+    assert isinstance(stage.config, ProbeConfig)
     image, sizes, side = _tissue_image(), [64, 64, 256], stage.config.data.tile_px or 96
     for number, n in enumerate(sizes):
         root = watch.folder / f"data{number}"

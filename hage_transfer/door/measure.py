@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hage_transfer.door.planned_work import Stage
-from hage_transfer.door.rates import PartRates, Rates, StageRates, Work, fit
+from hage_transfer.door.rates import PartRates, Rates, StageRates, Work, cost, fit
 from hage_transfer.errors import HageError, reason
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Watch:
         marks: Times = [("", time.perf_counter(), time.process_time())]
         call(out=out, progress=lambda done, total, name: marks.append((name, time.perf_counter(), time.process_time())))
         end = (time.perf_counter(), time.process_time())
-        whole = tuple(after - before for after, before in zip(end, marks[0][1:], strict=True))
+        whole = end[0] - marks[0][1], end[1] - marks[0][2]
         if once is None:
             ((part, of_job),) = work.items()
             self._parts.setdefault(part, []).append((of_job, *whole))
@@ -95,13 +95,14 @@ class Watch:
         parts, errors = {}, []
         for name, found in samples.items():
             warm = found[1:] if name == main and len(found) > 1 else found
-            (seconds, error), (cores, _) = (fit([(one[0], one[place]) for one in warm]) for place in (1, 2))
+            seconds, error = fit([(work, wall) for work, wall, _ in warm])
+            cores, _ = fit([(work, cpu) for work, _, cpu in warm])
             parts[name] = [seconds, cores]
             errors.append(error)
-        first = samples[main][0]
+        begun_with, *took = samples[main][0]
         begun = [
-            max(first[place + 1] - sum(rates.get(term, 0.0) * n for term, n in first[0].items() if term != each), 0.0)
-            for place, rates in enumerate(parts[main])
+            max(all_of_it - cost({term: one for term, one in rates.items() if term != each}, begun_with), 0.0)
+            for all_of_it, rates in zip(took, parts[main], strict=True)
         ]
         for rates in parts[main]:
             rates.pop(each, None)

@@ -21,7 +21,7 @@ from hage_transfer.running.workload import Workload
 _GIB = 2**30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedStage:
     """What a stage will take; None where no rate was measured.
 
@@ -210,7 +210,7 @@ def _model(config: ConfigLike) -> type[Settings]:
 
 def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedStage:
     """What a stage takes at some rates; what these do not say stays None."""
-    bare = PlannedStage(stage.name, stage.doing)
+    bare = PlannedStage(name=stage.name, doing=stage.doing)
     if rates is None:
         return replace(bare, based_on="not measured: give measure=True or rates=")
     found = rates.stages.get(stage.name, StageRates(why_not="it is not among the rates"))
@@ -221,17 +221,15 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
     if absent:
         return replace(bare, based_on=f"not measured: {', '.join(absent)}")
     hours, least = (_hours(stage, found, workers, soonest=soonest) for soonest in (False, True))
-    return PlannedStage(
-        stage.name,
-        stage.doing,
-        hours,
-        least,
-        _hours(stage, found, 1, soonest=False, of_cores=True)
-        if any(p.core_seconds for p in found.parts.values())
-        else None,
-        cost(found.disk_bytes, stage.kept) / _GIB if found.disk_bytes else None,
-        cost(found.peak_bytes, stage.held) / _GIB if found.peak_bytes else None,
-        f"{found.basis or 'the file of rates'}; runs differ from their rates by up to {found.error:.0%}",
+    of_cores = any(part.core_seconds for part in found.parts.values())
+    return replace(
+        bare,
+        hours=hours,
+        least_hours=least,
+        core_hours=_hours(stage, found, 1, soonest=False, of_cores=True) if of_cores else None,
+        disk_gib=cost(found.disk_bytes, stage.kept) / _GIB if found.disk_bytes else None,
+        memory_gib=cost(found.peak_bytes, stage.held) / _GIB if found.peak_bytes else None,
+        based_on=f"{found.basis or 'the file of rates'}; runs differ from their rates by up to {found.error:.0%}",
     )
 
 
