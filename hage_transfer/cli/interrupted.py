@@ -4,9 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 EXIT_INTERRUPTED = 130
-_BEGIN_ANEW = (
-    *("doctor", "genes", "labels", "patches", "plan", "power", "recipes", "report", "robustness", "share", "view"),
-)
+_SECONDS = "doctor", "genes", "labels", "patches", "plan", "power", "recipes", "report", "robustness", "share", "view"
 """Commands of seconds; all others keep what is done, and do what is left when they are called again."""
 
 
@@ -14,7 +12,7 @@ def how_to_go_on(arguments: Sequence[str]) -> str:
     """What an interrupted command says."""
     name = next((one for one in arguments if not one.startswith("-")), "")
     command = shlex.join(["hage", *(one for one in arguments if one != "--overwrite")])
-    if name in _BEGIN_ANEW:
+    if name in _SECONDS:
         return f"interrupted; nothing is half written, `{command}` begins anew"
     return f"interrupted; what is done is kept, `{printable(command)}` goes on from where it stopped"
 

@@ -9,13 +9,12 @@ import hage_transfer as ht
 from hage_transfer.cli import options, printed
 from hage_transfer.cli.flags import as_flags
 
+Amount = Annotated[int | None, typer.Option(help="How many; left out: read from what is there.", min=1)]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command to `hage`."""
     app.command("plan")(plan)
-
-
-Amount = Annotated[int | None, typer.Option(help="How many; left out: read from what is there.", min=1)]
 
 
 def plan(
@@ -41,7 +40,4 @@ def plan(
     table = printed.table(*found.COLUMNS)
     for row in found.rows():
         table.add_row(*row)
-    console = printed.console()
-    console.print(table)
-    for note in found.notes:
-        console.print(f"- {as_flags(note)}", highlight=False)
+    printed.console().print(table, *(f"- {as_flags(note)}" for note in found.notes), sep="\n", highlight=False)
