@@ -47,6 +47,18 @@ def test_viewer_shows_a_slide_and_zooms_into_it(opened):
     expect(page.locator("#magnification")).to_have_text(before[0])
 
 
+def test_a_slide_opens_whole_and_stays_so_in_a_window_of_another_size(opened):
+    page = opened().page
+    for size in (None, (1920, 700), (390, 844), (1280, 900)):
+        if size is not None:
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.wait_for_timeout(300)
+        opens_at = page.inner_text("#magnification")
+        page.click("#whole")
+        page.wait_for_timeout(700)  # it moves there for half a second
+        assert page.inner_text("#magnification") == opens_at
+
+
 def test_viewer_shows_a_real_slide(open_page, run_server, real_data, tmp_path):
     folder = tmp_path / "tissue"
     folder.mkdir()

@@ -31,9 +31,20 @@ function makeViewer(element, { label, navigator }) {
     if (factor) viewer.viewport.zoomBy(factor).applyConstraints();
     event.preventDefaultAction = Boolean(factor) || OURS.includes(key);
   });
+  keepWhole(viewer);
   viewer.canvas.setAttribute('aria-label', label);
   viewer.canvas.setAttribute('role', 'application');
   return viewer;
+}
+
+/** A slide that is seen whole stays so where the pane changes its size: as its tools appear, and with the window. */
+function keepWhole(viewer) {
+  let isWhole = false;
+  viewer.addHandler('update-viewport', () => {
+    const [now, whole] = [viewer.viewport.getBounds(true), viewer.viewport.getHomeBounds()];
+    isWhole = ['x', 'y', 'width', 'height'].every((side) => Math.abs(now[side] - whole[side]) < 1e-4);
+  });
+  viewer.addHandler('resize', () => isWhole && requestAnimationFrame(() => viewer.viewport?.goHome(true)));
 }
 
 export class Pane {
