@@ -135,8 +135,6 @@ def attach_features(sections: Sequence[AnnData], folder: Path, context: ContextS
             standardise=context.standardise,
         )
         metas[name] = features.meta
-    if not metas:
-        raise DataError("none of the sections has an image, so there is nothing to train on; add sections with images")
     _check_one_encoder(metas, folder)
     return metas
 

@@ -13,7 +13,8 @@ from anndata import AnnData
 
 from hage_transfer.config import config_sha256, file_sha256
 from hage_transfer.data.feature_file import FeatureMeta
-from hage_transfer.errors import ConfigError, DataError
+from hage_transfer.data.sections import where_images_are
+from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.pretrain.adapted_images import check_adaptable
 from hage_transfer.pretrain.config import PIXEL_NAMES, PretrainConfig
 from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
@@ -92,6 +93,11 @@ def read_inputs(config: PretrainConfig, progress: Progress | None = None) -> Inp
         for section in read_named_sections(config.data, read_names(config.genes), progress)
     }
     metas = attach_features(list(sections.values()), config.features, config.context)
+    if not metas:
+        raise DataError(
+            f"none of the sections has an image ({some(list(sections))}), so there is nothing to train on; looked for "
+            f"{where_images_are(config.data)}"
+        )
     _check_encoded_as(config, metas)
     deep = leave_out_shallow(list(sections.values()), config.data.min_counts)
     sections = {section.uns["section"]["name"]: section for section in deep}

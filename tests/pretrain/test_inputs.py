@@ -1,8 +1,10 @@
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 
+from hage_transfer.errors import DataError
 from hage_transfer.pretrain import dataset, growing_array
 from hage_transfer.pretrain.dataset import make_fold_data
 from hage_transfer.pretrain.inputs import STORE, FoldInputs, fold_inputs, read_inputs, remove_stored
@@ -78,3 +80,9 @@ def test_sections_are_counted_as_they_are_read(config):
     inputs = read_inputs(config, Shown("pretrain", lambda done, total, name, left: told.append((done, total, name))))
     names = list(inputs.sections)
     assert told == [(k, len(names), f"pretrain, reading: {name}") for k, name in enumerate(names, start=1)]
+
+
+def test_sections_without_any_image_say_where_it_was_looked_for(config, data_root):
+    shutil.rmtree(data_root / "ST-imgs", ignore_errors=True)
+    with pytest.raises(DataError, match=r"none of the sections has an image \(A2, .*looked for ST-imgs.*layout=her2st"):
+        read_inputs(config)
