@@ -33,8 +33,8 @@ QUICK = tuple(
     probe_folds.py --rows 16384 --features 512 --epochs 5 --only memory plain
     mil_small_bags.py --epochs 2 --rounds 3 --work {work}
     mil_folds.py --form clam --bags 20 --tiles 2000 3000 --epochs 2 --peer-folds 2 --threads 1 --work {work}
-    slides_to_features.py {jpeg} --alone --threads 1 --bare-tiles 32 --rounds 2
-    slides_to_features.py {tif} --alone --threads 1 --bare-tiles 32 --rounds 2
+    slides_to_features.py {jpeg} --alone --threads 1 --bare-tiles 32 --rounds 1
+    slides_to_features.py {tif} --alone --threads 1 --bare-tiles 32 --rounds 1
     """.strip().splitlines()
 )
 FALL = 0.15
