@@ -1,7 +1,5 @@
 """The runs that rates are taken from: the commands themselves, with a config's own settings, on small made-up data."""
 
-import csv
-import gzip
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.config import Settings
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.door.calibration_data import random_encoder, tissue_image, write_random, write_section
 from hage_transfer.door.planned_work import Stage, mil_work
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
@@ -18,8 +16,7 @@ from hage_transfer.running.atomic import write_csv
 
 LONG_S = 2.0
 """A run that takes so long tells a rate; sizes grow until one does."""
-_SIDE_PX, _PANEL_SPOTS = 896, (160, 640)
-Config = Any
+_PANEL_SPOTS = (160, 640)
 
 
 def _changed(config: Settings, changes: Mapping[str, Any]) -> Any:
@@ -28,12 +25,12 @@ def _changed(config: Settings, changes: Mapping[str, Any]) -> Any:
     return resolve_config(type(config), config, changes)
 
 
-def encode_slides(stage: Stage, watch: Any, device: str) -> str:
+def _slides(stage: Stage, watch: Any, device: str) -> str:
     """Synthetic slides: small ones for what each costs, and ever larger ones for what a tile costs."""
-    import hage_transfer as ht
     from hage_transfer.demo.slides import write_pyramid
+    from hage_transfer.door.encode_slides import encode_slides
 
-    image = _tissue_image()
+    image = tissue_image()
 
     def run(name: str, sides: list[int]) -> float:
         root = watch.folder / name
@@ -47,7 +44,7 @@ def encode_slides(stage: Stage, watch: Any, device: str) -> str:
 
         def call(out: Path, progress: Any) -> None:
             config = _changed(stage.config, {**changes, "features": out, "target": {"kind": "classes"}})
-            made.append(ht.encode_slides(config=config, device=device, progress=progress).frame()["rows"])
+            made.append(encode_slides(config=config, device=device, progress=progress).frame()["rows"])
 
         made: list[Any] = []
         n = len(sides)
@@ -69,10 +66,10 @@ def encode_slides(stage: Stage, watch: Any, device: str) -> str:
     return "synthetic slides of 0.5 um per px"
 
 
-def encode_sections(stage: Stage, watch: Any, device: str) -> str:
+def _sections(stage: Stage, watch: Any, device: str) -> str:
     """Synthetic sections of the her2st layout."""
-    import hage_transfer as ht
     from hage_transfer.demo.sections import write_sections
+    from hage_transfer.door.encode_sections import encode_sections
 
     side = 1500
     for number, names in enumerate((("A1",), ("A1",), ("A1", "B1", "C1"), ("D1",))):
@@ -83,21 +80,21 @@ def encode_sections(stage: Stage, watch: Any, device: str) -> str:
 
         def call(out: Path, progress: Any, data: Any = data) -> None:
             config = _changed(stage.config, {"data": data, "features": out})
-            ht.encode_sections(config=config, device=device, progress=progress)
+            encode_sections(config=config, device=device, progress=progress)
 
         work = {"section": float(len(names)), "spot": float(spots)}
         watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
     return "synthetic sections of 2 and 9 megapixels"
 
 
-def encode_patches(stage: Stage, watch: Any, device: str) -> str:
+def _patches(stage: Stage, watch: Any, device: str) -> str:
     """Synthetic patches of the config's tiles, or of 96 px, as PCAM's, in PNG files."""
     from PIL import Image
 
-    import hage_transfer as ht
+    from hage_transfer.door.encode_patches import encode_patches
 
     assert isinstance(stage.config, ProbeConfig)
-    image, sizes, side = _tissue_image(), [64, 64, 256], stage.config.data.tile_px or 96
+    image, sizes, side = tissue_image(), [64, 64, 256], stage.config.data.tile_px or 96
     for number, n in enumerate(sizes):
         root = watch.folder / f"data{number}"
         rng = np.random.default_rng(n)
@@ -109,7 +106,7 @@ def encode_patches(stage: Stage, watch: Any, device: str) -> str:
         def call(out: Path, progress: Any, root: Path = root) -> None:
             data = {"layout": "folder", "root": root, "manifest": None, "pattern": None, "group_by": None}
             changes = {"data": data, "features": out, "split.by_group": False, "target": {"kind": "classes"}}
-            ht.encode_patches(config=_changed(stage.config, changes), device=device, progress=progress)
+            encode_patches(config=_changed(stage.config, changes), device=device, progress=progress)
 
         work = {"patch": float(n)}
         took = watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
@@ -118,9 +115,9 @@ def encode_patches(stage: Stage, watch: Any, device: str) -> str:
     return f"synthetic patches of {side} px in PNG files"
 
 
-def pretrain(stage: Stage, watch: Any, device: str) -> str:
+def _pretraining(stage: Stage, watch: Any, device: str) -> str:
     """Synthetic sections of three patients, one held out; the config's systems, panel size and widths."""
-    import hage_transfer as ht
+    from hage_transfer.door.pretrain import pretrain
 
     config, genes, width = stage.config, int(stage.at["genes"]), int(stage.at["width"])
     assert isinstance(config, PretrainConfig)
@@ -130,7 +127,7 @@ def pretrain(stage: Stage, watch: Any, device: str) -> str:
     for number, (n, epochs, trials) in enumerate(((few, 1, 2), (few, 3, 2), (many, 1, 2), (many, 2, 3))):
         root = watch.folder / f"data{number}"
         for place, name in enumerate(("A1", "B1", "C1")):
-            _write_section(root, name, symbols, n, width, seed=place)
+            write_section(root, name, symbols, n, width, seed=place)
 
         def call(
             out: Path, progress: Any, n: int = n, epochs: int = epochs, trials: int = trials, at: Path = root
@@ -148,7 +145,7 @@ def pretrain(stage: Stage, watch: Any, device: str) -> str:
                 "split.held_out": ["A"] if config.split.unit == "patient" else ["A1"],
                 "split.train": None,
             }
-            ht.pretrain(_changed(config, changes), out=out, device=device, progress=progress)
+            pretrain(_changed(config, changes), out=out, device=device, progress=progress)
 
         every, test = 3.0 * n, float(n)
         training = 2 * n * (1 - config.split.validation)
@@ -180,28 +177,28 @@ def _is_drawn(name: str) -> bool:
     return name not in METHODS or METHODS[name].stochastic
 
 
-def embed(stage: Stage, watch: Any, device: str) -> str:
+def _embedding(stage: Stage, watch: Any, device: str) -> str:
     """A gene-informed encoder with random weights, on random features."""
-    import hage_transfer as ht
-
-    encoder = _random_encoder(watch.folder / "encoder", int(stage.at["width"]), int(stage.at["embed_dim"]))
+    encoder = random_encoder(watch.folder / "encoder", int(stage.at["width"]), int(stage.at["embed_dim"]))
     n, took = 500, 0.0
     for files in (1, 6):
-        _embed_run(ht, watch, encoder, device, files=files, n=n, width=int(stage.at["width"]))
+        _embed_run(watch, encoder, device, files=files, n=n, width=int(stage.at["width"]))
     while took < LONG_S and n <= 500 * 4**4:
         n *= 4
-        took = _embed_run(ht, watch, encoder, device, files=1, n=n, width=int(stage.at["width"]))
+        took = _embed_run(watch, encoder, device, files=1, n=n, width=int(stage.at["width"]))
     return "an encoder with random weights on random features"
 
 
-def _embed_run(ht: Any, watch: Any, encoder: Path, device: str, *, files: int, n: int, width: int) -> float:
+def _embed_run(watch: Any, encoder: Path, device: str, *, files: int, n: int, width: int) -> float:
+    from hage_transfer.door.embed import embed
+
     root = watch.folder / f"features{files}-{n}"
     for number in range(files):
-        _write_random(root / f"s{number}.h5", n, width, seed=number)
+        write_random(root / f"s{number}.h5", n, width, seed=number)
     rows = {"file": float(files), "row": float(files * n)}
     return float(
         watch.run(
-            lambda out, progress: ht.embed(root, encoder=encoder, out=out, device=device, progress=progress),
+            lambda out, progress: embed(root, encoder=encoder, out=out, device=device, progress=progress),
             {"embed": {"run": 1.0, **rows}},
             kept=rows,
             held={"start": 1.0, "row": float(n)},
@@ -209,15 +206,15 @@ def _embed_run(ht: Any, watch: Any, encoder: Path, device: str, *, files: int, n
     )
 
 
-def probe(stage: Stage, watch: Any, device: str) -> str:
+def _probing(stage: Stage, watch: Any, device: str) -> str:
     """Random features with labels, two sources."""
-    import hage_transfer as ht
+    from hage_transfer.door.probe import probe
 
     config, width = stage.config, int(stage.at["width"])
     assert isinstance(config, ProbeConfig)
     for number, n in enumerate((2_000, 2_000, 8_000, 32_000)):
         root = watch.folder / f"data{number}"
-        keys = _write_random(root / "features.h5", n, width, seed=number, keyed=True)
+        keys = write_random(root / "features.h5", n, width, seed=number, keyed=True)
         rows = [{"key": key, "label": "ab"[k % 2], "group": f"g{k // 20}"} for k, key in enumerate(keys)]
         write_csv(root / "labels.csv", ["key", "label", "group"], rows)
         changes = {
@@ -233,7 +230,7 @@ def probe(stage: Stage, watch: Any, device: str) -> str:
 
         def call(out: Path, progress: Any, changes: Any = changes) -> None:
             plain = _without(config, "sources", "label_map")
-            ht.probe(plain | {"data": {}}, changes=changes, out=out, device=device, progress=progress)
+            probe(plain | {"data": {}}, changes=changes, out=out, device=device, progress=progress)
 
         names = [part.name for part in stage.parts if part.name != "start"]
         work = {"job": 1.0, "row": float(n)}
@@ -248,9 +245,9 @@ def probe(stage: Stage, watch: Any, device: str) -> str:
     return f"random features of {width} numbers, two classes, up to 32,000 rows"
 
 
-def mil(stage: Stage, watch: Any, device: str) -> str:
+def _bags(stage: Stage, watch: Any, device: str) -> str:
     """Random bags with labels, two trials of one source."""
-    import hage_transfer as ht
+    from hage_transfer.door.mil import mil
 
     config, width = stage.config, int(stage.at["width"])
     assert isinstance(config, MilConfig)
@@ -258,7 +255,7 @@ def mil(stage: Stage, watch: Any, device: str) -> str:
     for number, (slides, tiles, epochs) in enumerate(runs):
         root = watch.folder / f"data{number}"
         for k in range(slides):
-            _write_random(root / f"s{k}.h5", tiles, width, seed=k)
+            write_random(root / f"s{k}.h5", tiles, width, seed=k)
         rows = [{"slide": f"s{k}", "label": "ab"[k % 2], "group": f"p{k}"} for k in range(slides)]
         write_csv(root / "labels.csv", ["slide", "label", "group"], rows)
         changes = {
@@ -275,7 +272,7 @@ def mil(stage: Stage, watch: Any, device: str) -> str:
                 "data": {"layout": "features", "root": root, "labels": root / "labels.csv"},
                 "sources": {"frozen": {}},
             }
-            ht.mil(plain, changes=changes, out=out, device=device, progress=progress)
+            mil(plain, changes=changes, out=out, device=device, progress=progress)
 
         watch.run(
             call,
@@ -292,85 +289,16 @@ def _without(config: Settings, *keys: str) -> dict[str, Any]:
     return config.model_dump(mode="python", exclude=set(keys), exclude_unset=True)
 
 
-def _tissue_image() -> np.ndarray:
-    from hage_transfer.demo.paint import paint
-    from hage_transfer.demo.sections import patient_traits
-    from hage_transfer.demo.stain import draw_stain
-    from hage_transfer.demo.tissue import make_tissue
-
-    rng = np.random.default_rng(0)
-    tissue = make_tissue(rng, (_SIDE_PX, _SIDE_PX), patient_traits(rng), fills=True)
-    return paint(tissue, draw_stain(rng), rng)
-
-
-def _meta(source: str) -> FeatureMeta:
-    return FeatureMeta(
-        source=source,
-        encoder="synthetic",
-        encoder_sha256="0" * 64,
-        encoder_licence="none",
-        patch_size_px=224,
-        patch_size_level0_px=224,
-        mpp_um_per_px=None,
-        precision="float32",
-        config_sha256="none",
-        synthetic=True,
-    )
-
-
-def _write_random(path: Path, n: int, width: int, *, seed: int, keyed: bool = False) -> list[str]:
-    rng = np.random.default_rng(seed)
-    keys = [f"k{number}" for number in range(n)] if keyed else []
-    coords = None if keyed else np.stack([np.arange(n) % 256, np.arange(n) // 256], axis=1) * 224
-    rows = rng.normal(size=(n, width)).astype(np.float32)
-    write_features(path, rows, _meta(path.stem), keys=keys or None, coords=coords)
-    return keys
-
-
-def _write_section(root: Path, name: str, symbols: list[str], n: int, width: int, *, seed: int) -> None:
-    """A section of the her2st layout with its feature file; a hidden programme drives both."""
-    from PIL import Image
-
-    rng, side = np.random.default_rng(seed), int(np.ceil(np.sqrt(n)))
-    x, y = (part.ravel()[:n] + 1 for part in np.meshgrid(np.arange(side), np.arange(side)))
-    spots = [f"{a}x{b}" for a, b in zip(x, y, strict=True)]
-    programme = rng.normal(size=(n, 4))
-    counts = rng.poisson(np.exp(0.5 * programme @ np.random.default_rng(9).normal(size=(4, len(symbols))) - 0.5))
-    for folder in ("ST-cnts", "ST-spotfiles", f"ST-imgs/{name[0]}/{name}"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    with gzip.open(root / "ST-cnts" / f"{name}.tsv.gz", "wt", compresslevel=1) as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["", *symbols])
-        writer.writerows([spot, *row] for spot, row in zip(spots, counts.tolist(), strict=True))
-    with (root / "ST-spotfiles" / f"{name}_selection.tsv").open("w", encoding="utf-8") as file:
-        file.write("x\ty\tnew_x\tnew_y\tpixel_x\tpixel_y\tselected\n")
-        file.writelines(f"{a}\t{b}\t{a}\t{b}\t{20 * a}\t{20 * b}\t1\n" for a, b in zip(x, y, strict=True))
-    Image.new("RGB", (20 * side + 40, 20 * side + 40), "white").save(root / f"ST-imgs/{name[0]}/{name}" / "image.jpg")
-    features = rng.normal(size=(n, width)).astype(np.float32)
-    features[:, :4] += 2 * programme
-    write_features(root / "features" / f"{name}.h5", features, _meta(name), keys=spots)
-
-
-def _random_encoder(folder: Path, width: int, embed_dim: int) -> Path:
-    import torch
-
-    from hage_transfer.models.gene_informed import GeneInformedEncoder
-
-    encoder = GeneInformedEncoder(torch.randn(785, 200), feature_dim=width, embed_dim=embed_dim, n_heads=8)
-    encoder.eval().save_pretrained(folder, card={"frozen_encoder": "synthetic", "frozen_encoder_sha256": "0" * 64})
-    return folder
-
-
 def _lines(path: Path) -> int:
     return sum(1 for _ in path.open(encoding="utf-8")) - 1
 
 
 RUNS: Mapping[str, Callable[[Stage, Any, str], str]] = {
-    "encode slides": encode_slides,
-    "encode st": encode_sections,
-    "encode patches": encode_patches,
-    "pretrain": pretrain,
-    "embed": embed,
-    "probe": probe,
-    "mil": mil,
+    "encode slides": _slides,
+    "encode st": _sections,
+    "encode patches": _patches,
+    "pretrain": _pretraining,
+    "embed": _embedding,
+    "probe": _probing,
+    "mil": _bags,
 }
