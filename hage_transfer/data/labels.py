@@ -4,6 +4,7 @@ Published tables are read as they are where their columns have other names of th
 (CLAM, SurvPath) or ``image_id`` (PANDA) for slide, ``case_id`` for group.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ import numpy as np
 from hage_transfer.csv_table import csv_table, refuse_missing
 from hage_transfer.errors import ConfigError, DataError, SplitError
 from hage_transfer.slide_names import slide_name
+
+log = logging.getLogger(__name__)
 
 LABELS_FILE = "labels.csv"
 """Name of the table that encoding writes."""
@@ -150,13 +153,23 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         for what, column in named.items():
             others[what].append("" if column is None else _group(path, line, column, row))
     keys = np.array(list(labels))
+    patient = "" if group else next(filter(_says_patient, columns), "")
+    if patient and (n_patients := len({row[patient] for _, row in rows})) < len(rows):
+        log.warning(
+            "%s: its column %s names %d patients of %d rows and is not read, so rows of one patient count as "
+            "independent; call it group, and set split.by_group=true, to keep them together",
+            path,
+            patient,
+            n_patients,
+            len(rows),
+        )
     return LabelTable(
         keys=keys,
         labels=np.array(list(labels.values())),
         groups=_all_or_none(path, keys, others["group"], "group"),
         key_column="slide" if is_slide else "key",
         sites=_all_or_none(path, keys, others["site"], "site"),
-        patient_column="" if group else next(filter(_says_patient, columns), ""),
+        patient_column=patient,
     )
 
 

@@ -60,6 +60,14 @@ def test_a_column_of_patients_is_offered_as_the_group(tmp_path, column):
         read_labels(path).known_groups()
 
 
+@pytest.mark.parametrize(("patients", "is_said"), [("pp", True), ("pq", False)])
+def test_a_column_that_names_a_patient_twice_and_is_not_read_is_said(tmp_path, caplog, patients, is_said):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"slide,label,patient\na,0,{patients[0]}\nb,1,{patients[1]}\n")
+    read_labels(path)
+    assert (f"{path}: its column patient names 1 patients of 2 rows and is not read" in caplog.text) == is_said
+
+
 @pytest.mark.parametrize("column", ["batch", "patience", "group"])
 def test_other_columns_are_not_offered(tmp_path, column):
     path = tmp_path / "labels.csv"
