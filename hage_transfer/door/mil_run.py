@@ -87,7 +87,6 @@ def _encoded(
     data = config.data
     frozen = data.root if isinstance(data, FeatureSetSettings) else config.features / FEATURES_FOLDER
     wanted = needs_frozen(config.sources)
-
     images = data if isinstance(data, PatchSetSettings) else None
     table = config.features / LABELS_FILE if isinstance(data, PatchSetSettings) else data.labels
 

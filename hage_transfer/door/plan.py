@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from hage_transfer.config import Changes, Settings, read_yaml
+from hage_transfer.config import SECTION_LAYOUTS, Changes, Settings, read_yaml
 from hage_transfer.door.compare_config import CompareConfig
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.door.plan_counts import Counts
@@ -201,7 +201,7 @@ def _model(config: ConfigLike) -> type[Settings]:
         return TASKS["compare"]
     data = tree.get("data")
     layout = data.get("layout") if isinstance(data, Mapping) else None
-    if {"trials", "genes", "preset", "methods"} & set(tree) or layout in _SECTION_LAYOUTS:
+    if {"trials", "genes", "preset", "methods"} & set(tree) or layout in SECTION_LAYOUTS:
         return TASKS["pretrain"]
     if "model" in tree or layout in ("slides", "features"):
         return TASKS["mil"]
@@ -235,33 +235,21 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
 
 def _hours(stage: Stage, rates: StageRates, workers: int, *, soonest: bool, of_cores: bool = False) -> float:
     """As the program itself tells the time left of a list of jobs, list after list."""
-    lists: list[dict[str, float]] = []
-    trained: dict[str, float] = {}
+    lists: list[tuple[Part, dict[str, float]]] = []
+    trained: dict[str, float] | None = None  # trainings that may stop early share one list
     for part in stage.parts:
         found = rates.parts.get(part.name)
         if found is None:
             continue  # a start that is not told
         work = part.least if soonest and part.least else part.work
-        each = cost(found.core_seconds if of_cores else found.seconds, work)
-        if not part.least:
-            lists.append(_jobs(part, each))
-        else:
-            if not trained:
-                lists.append(trained)
-            trained |= _jobs(part, each)
-    seconds = 0.0
-    for part, jobs in zip(_leaders(stage, rates), lists, strict=True):
-        seconds += Workload(jobs, n_jobs=workers if part.spreads else 1).left()
-    return seconds / 3600
-
-
-def _leaders(stage: Stage, rates: StageRates) -> Iterator[Part]:
-    """The first part of each list."""
-    trains = False
-    for part in stage.parts:
-        if part.name in rates.parts and not (part.least and trains):
-            trains = trains or bool(part.least)
-            yield part
+        jobs = _jobs(part, cost(found.core_seconds if of_cores else found.seconds, work))
+        if part.least and trained is not None:
+            trained |= jobs
+            continue
+        lists.append((part, jobs))
+        if part.least:
+            trained = jobs
+    return sum(Workload(jobs, n_jobs=workers if part.spreads else 1).left() for part, jobs in lists) / 3600
 
 
 def _jobs(part: Part, seconds: float) -> dict[str, float]:
@@ -287,6 +275,3 @@ def _said(value: float | None) -> str:
 def _range(least: float | None, most: float | None) -> str:
     few, many = _said(least), _said(most)
     return many if few == many else f"{few} to {many}"
-
-
-_SECTION_LAYOUTS = ("her2st", "gse144240", "space_ranger", "anndata", "hest", "xenium", "spatialdata")

@@ -10,12 +10,11 @@ from hage_transfer.compare.source_settings import SourceSettings
 from hage_transfer.config import FeatureSetSettings, Settings
 from hage_transfer.csv_table import csv_table
 from hage_transfer.door.feature_set import FeatureSet
-from hage_transfer.encoders.specs import EMBEDDED, spec_of
+from hage_transfer.encoders.specs import EMBEDDED, EMBEDDED_WIDTH, spec_of
 from hage_transfer.errors import ConfigError, DataError
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
 
-EMBEDDED_WIDTH = 352
 _MEANS = {
     "slides": "slides of the study",
     "tiles": "tiles of a slide, on average (`tissue` counts them on some slides)",

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from hage_transfer.encoders.base import Preprocessing
-from hage_transfer.encoders.specs import EMBEDDED
+from hage_transfer.encoders.specs import EMBEDDED, EMBEDDED_WIDTH
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.encoders.weights import WeightsFile, load_strictly, local_weights, read_state
 from hage_transfer.errors import WeightsError
 
-NAME, LICENCE, WIDTH = EMBEDDED, "Apache-2.0", 352
+NAME, LICENCE, WIDTH = EMBEDDED, "Apache-2.0", EMBEDDED_WIDTH
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """A 224 px patch goes in as it is; another size is resized to 224 px, so that a filter meets the scale it knows."""

@@ -13,7 +13,7 @@ from hage_transfer.encoders.base import Preprocessing
 from hage_transfer.errors import WeightsError, nearest
 from hage_transfer.extensions import installed
 
-EMBEDDED, ONNX_ENDING = "embedded", ".onnx"
+EMBEDDED, EMBEDDED_WIDTH, ONNX_ENDING = "embedded", 352, ".onnx"
 TIMM_PREFIX, HUB_PREFIXES = "timm:", ("hf-hub:", "hf_hub:")
 Pooling = Literal["model", "class", "class_and_patch_mean"]
 
