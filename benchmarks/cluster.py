@@ -50,7 +50,7 @@ class Ran:
     back_s: float | None
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a row for each study and number of workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8])
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--slides", type=int, default=1000)
     parser.add_argument("--slide-seconds", type=float, default=1.0)
     parser.add_argument("--no-kill", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print(
         f"{'study':<10}{'workers':>8}{'tasks':>7}{'ideal s':>9}{'taken s':>9}{'efficiency':>12}"
         f"{'killed':>8}{'back after s':>14}",
@@ -177,8 +177,8 @@ def lists_of_jobs(
             [replace(job, run=asleep, arguments=(pids, nap_s, job.made, *job.arguments)) for job in jobs]
             for jobs, nap_s in zip(lists, seconds, strict=True)
         ]
-        run_in_turn(sleeping, root / "run", n_jobs=n_workers, engine="ray")
-        assert all(job.is_done for jobs in lists for job in jobs)
+        found = run_in_turn(sleeping, root / "run", n_jobs=n_workers, engine="ray")
+        assert len(found) == tasks and all(job.is_done for jobs in lists for job in jobs)
 
     alone_s = sum(len(jobs) * nap_s for jobs, nap_s in zip(lists, seconds, strict=True))
     tasks = sum(map(len, lists))
@@ -187,6 +187,7 @@ def lists_of_jobs(
 
 def pretrain(root: Path, n_workers: int, seconds: float, sections: int, *, kill: bool) -> Ran:
     """Pretraining's matrix: every section held out, five trials each; then the folds' scores and controls."""
+    from hage_transfer.door.calibration_data import made_meta
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.contenders import contenders
     from hage_transfer.pretrain.folds import LeftOut
@@ -203,7 +204,7 @@ def pretrain(root: Path, n_workers: int, seconds: float, sections: int, *, kill:
             StoredSections({one: root / f"{one}.h5ad" for one in names}, root),
             LeftOut(name, tuple(one for one in names if one != name), (name,)),
             genes,
-            _meta(name),
+            made_meta(name),
             "0" * 64,
         )
         for name in names
@@ -216,6 +217,7 @@ def probes(root: Path, n_workers: int, seconds: float, sections: int, *, kill: b
     """PCAM's probes: the frozen features, 35 encoders' embeddings and both side by side, by three classifiers."""
     from hage_transfer.data.feature_file import write_features
     from hage_transfer.data.labels import LabelTable
+    from hage_transfer.door.calibration_data import made_meta
     from hage_transfer.probes.config import ProbeConfig
     from hage_transfer.probes.evaluate import probe_jobs
     from hage_transfer.probes.plan import plan_probe
@@ -226,7 +228,7 @@ def probes(root: Path, n_workers: int, seconds: float, sections: int, *, kill: b
     table = LabelTable(keys=keys, labels=labels, groups=np.array([f"g{number // 20}" for number in range(2000)]))
     config = ProbeConfig.model_validate({"cross_checks": {"classifiers": ["logistic", "class_mean"]}})
     file = root / "features.h5"
-    write_features(file, np.zeros((len(keys), 8), np.float32), _meta("set"), keys=keys.tolist())
+    write_features(file, np.zeros((len(keys), 8), np.float32), made_meta("set"), keys=keys.tolist())
     sources = {name: [(file,)] * number for name, number in ENCODINGS.items()}
     run = RunDirectory.open(root / "run", config)
     jobs = list(probe_jobs(plan_probe(config, table), sources, run=run, device="cpu")[1].values())
@@ -277,22 +279,6 @@ def encode(root: Path, n_workers: int, seconds: float, slides: int, *, kill: boo
         assert len(list((root / "features" / "features").glob("*.h5"))) == slides
 
     return timed(root, run, tasks=slides, alone_s=slides * seconds, n_workers=n_workers, kill=kill)
-
-
-def _meta(source: str):  # type: ignore[no-untyped-def]
-    from hage_transfer.data.feature_file import FeatureMeta
-
-    return FeatureMeta(
-        source=source,
-        encoder="none",
-        encoder_sha256="0" * 64,
-        encoder_licence="none",
-        patch_size_px=32,
-        patch_size_level0_px=32,
-        mpp_um_per_px=None,
-        precision="float32",
-        config_sha256="none",
-    )
 
 
 STUDIES: dict[str, Callable[..., Ran]] = {"pretrain": pretrain, "encode": encode, "pcam": probes}

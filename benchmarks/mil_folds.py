@@ -142,7 +142,8 @@ def folder_of(options: argparse.Namespace) -> Path:
 
 def make_bags(options: argparse.Namespace) -> None:
     """Writes the bags, if they are not there: N(0, 1), and in every other bag some tiles moved along one direction."""
-    from hage_transfer.data.feature_file import FeatureMeta, write_features
+    from hage_transfer.data.feature_file import write_features
+    from hage_transfer.door.calibration_data import made_meta
 
     folder = folder_of(options)
     direction = np.random.default_rng(1).normal(size=FEATURES).astype(np.float32)
@@ -156,17 +157,7 @@ def make_bags(options: argparse.Namespace) -> None:
         if bag % 2:
             moved = rng.permutation(n_tiles)[: max(round(rng.uniform(*SHARE) * n_tiles), 1)]
             rows[moved] += np.float32(rng.uniform(*MOVED)) * direction
-        meta = FeatureMeta(
-            source=f"b{bag}",
-            encoder="synthetic",
-            encoder_sha256="0" * 64,
-            encoder_licence="none",
-            patch_size_px=224,
-            patch_size_level0_px=224,
-            mpp_um_per_px=0.5,
-            precision="float32",
-            config_sha256=str(bag),
-        )
+        meta = made_meta(f"b{bag}", config_sha256=str(bag))
         write_features(path, rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
 
 

@@ -61,22 +61,13 @@ def main() -> None:
 
 def make_bags(folder: Path, n_tiles: int) -> None:
     """Two bags, if they are not there."""
-    from hage_transfer.data.feature_file import FeatureMeta, write_features
+    from hage_transfer.data.feature_file import write_features
+    from hage_transfer.door.calibration_data import made_meta
 
     for bag in range(2):
         if not (folder / f"b{bag}.h5").exists():
             rows = np.random.default_rng(bag).standard_normal((n_tiles, FEATURES), dtype=np.float32).astype(np.float16)
-            meta = FeatureMeta(
-                source=f"b{bag}",
-                encoder="synthetic",
-                encoder_sha256="0" * 64,
-                encoder_licence="none",
-                patch_size_px=224,
-                patch_size_level0_px=224,
-                mpp_um_per_px=0.5,
-                precision="float16",
-                config_sha256=str(bag),
-            )
+            meta = made_meta(f"b{bag}", precision="float16", config_sha256=str(bag))
             write_features(folder / f"b{bag}.h5", rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
 
 

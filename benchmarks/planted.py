@@ -31,6 +31,7 @@ from hage_transfer.demo.counts import draw_counts, draw_patient_shift
 from hage_transfer.demo.programs import PROGRAMS, SYMBOLS
 from hage_transfer.demo.sections import patient_traits
 from hage_transfer.demo.tissue import TissueMap, disc_means, make_tissue
+from hage_transfer.door.calibration_data import made_meta
 from hage_transfer.report.answer import Answer, answer_of
 from hage_transfer.report.runs import read_run
 
@@ -188,18 +189,8 @@ def _write_section(root: Path, name: str, array: np.ndarray, centres: np.ndarray
 
 
 def _meta(source: str) -> FeatureMeta:
-    return FeatureMeta(
-        source=source,
-        encoder="planted",
-        encoder_sha256="0" * 64,
-        encoder_licence="Apache-2.0",
-        patch_size_px=224,
-        patch_size_level0_px=224,
-        mpp_um_per_px=0.5,
-        precision="float32",
-        config_sha256=f"planted {source}",
-        synthetic=True,
-    )
+    made = {"encoder": "planted", "encoder_licence": "Apache-2.0", "mpp_um_per_px": 0.5}
+    return made_meta(source, **made, config_sha256=f"planted {source}")
 
 
 def main() -> None:

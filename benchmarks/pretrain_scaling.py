@@ -114,7 +114,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     """Runs one trial and prints its times and peak memory as JSON."""
     import numpy as np
 
-    from hage_transfer.data.feature_file import FeatureMeta
+    from hage_transfer.door.calibration_data import made_meta
     from hage_transfer.pretrain import fit, growing_array, train
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.folds import LeftOut
@@ -140,17 +140,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
         StoredSections({path.stem: path for path in files}, options.folder),
         LeftOut("test", names[:-1], names[-1:]),
         FoldGenes(tuple(f"G{gene}" for gene in range(n_genes)), vectors, "synthetic"),
-        FeatureMeta(
-            source="synthetic",
-            encoder="synthetic",
-            encoder_sha256="",
-            encoder_licence="",
-            patch_size_px=224,
-            patch_size_level0_px=224,
-            mpp_um_per_px=None,
-            precision="float32",
-            config_sha256="",
-        ),
+        made_meta("synthetic"),
         "0" * 64,
     )
     clock = Clock()

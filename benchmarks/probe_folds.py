@@ -33,21 +33,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.door.calibration_data import made_meta
 
 CONTENDERS = ("memory", "streamed", "logistic", "plain", "sklearn")
 N_GROUPS, MIB = 400, 2**20
-META = FeatureMeta(
-    source="set",
-    encoder="synthetic",
-    encoder_sha256="0" * 64,
-    encoder_licence="none",
-    patch_size_px=96,
-    patch_size_level0_px=96,
-    mpp_um_per_px=None,
-    precision="float16",
-    config_sha256="none",
-)
+META = made_meta("set", patch_size_px=96, patch_size_level0_px=96, precision="float16")
 
 
 def main() -> None:

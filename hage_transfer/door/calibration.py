@@ -4,115 +4,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hage_transfer.config import Settings
-from hage_transfer.door.calibration_data import random_encoder, tissue_image, write_random, write_section
+from hage_transfer.door import calibration_encode
+from hage_transfer.door.calibration_data import random_encoder, write_random, write_section
+from hage_transfer.door.calibration_encode import LONG_S
 from hage_transfer.door.planned_work import Stage, mil_work
+from hage_transfer.door.recipes import resolve_config
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.probes.config import ProbeConfig
 from hage_transfer.running.atomic import write_csv
 
-LONG_S = 2.0
-"""A run that takes so long tells a rate; sizes grow until one does."""
 _PANEL_SPOTS = (160, 640)
-
-
-def _changed(config: Settings, changes: Mapping[str, Any]) -> Any:
-    from hage_transfer.door.recipes import resolve_config
-
-    return resolve_config(type(config), config, changes)
-
-
-def _slides(stage: Stage, watch: Any, device: str) -> str:
-    """Synthetic slides: small ones for what each costs, and ever larger ones for what a tile costs."""
-    from hage_transfer.demo.slides import write_pyramid
-    from hage_transfer.door.encode_slides import encode_slides
-
-    image = tissue_image()
-
-    def run(name: str, sides: list[int]) -> float:
-        root = watch.folder / name
-        root.mkdir()
-        for number, side in enumerate(sides):
-            write_pyramid(root / f"s{number}.tif", np.roll(np.tile(image, (side, side, 1)), number, axis=0))
-        rows = [{"slide": f"s{n}.tif", "label": "ab"[n % 2]} for n in range(len(sides))]
-        write_csv(root / "labels.csv", ["slide", "label"], rows)
-        tissue = {"method": "auto"}
-        changes = {"data": {"root": root, "labels": root / "labels.csv", "tissue": tissue}, "features": None}
-
-        def call(out: Path, progress: Any) -> None:
-            config = _changed(stage.config, {**changes, "features": out, "target": {"kind": "classes"}})
-            made.append(encode_slides(config=config, device=device, progress=progress).frame()["rows"])
-
-        made: list[Any] = []
-        n = len(sides)
-        work = {"run": 1.0, "slide": float(n), "tile": 0.0}
-        kept = {"slide": float(n), "tile": 0.0}
-
-        def counted(**given: Any) -> None:
-            call(**given)
-            tiles = float(made[0].sum())
-            work["tile"] = kept["tile"] = tiles
-
-        return float(watch.run(counted, {"encode": work}, kept=kept, held={"start": 1.0}, pictures=n))
-
-    run("first", [1])
-    run("small", [1] * 6)
-    side = 2
-    while run(f"large{side}", [side]) < LONG_S and side < 16:
-        side *= 2
-    return "synthetic slides of 0.5 um per px"
-
-
-def _sections(stage: Stage, watch: Any, device: str) -> str:
-    """Synthetic sections of the her2st layout."""
-    from hage_transfer.demo.sections import write_sections
-    from hage_transfer.door.encode_sections import encode_sections
-
-    side = 1500
-    for number, names in enumerate((("A1",), ("A1",), ("A1", "B1", "C1"), ("D1",))):
-        root = watch.folder / f"data{number}"
-        write_sections(root, seed=number, names=names, side_px=side * (2 if number == 3 else 1))
-        spots = sum(_lines(root / "ST-spotfiles" / f"{name}_selection.tsv") for name in names)
-        data = {"layout": "her2st", "root": root, "sections": names, "mpp_um_per_px": 0.5, "spot_spacing_um": 75.0}
-
-        def call(out: Path, progress: Any, data: Any = data) -> None:
-            config = _changed(stage.config, {"data": data, "features": out})
-            encode_sections(config=config, device=device, progress=progress)
-
-        work = {"section": float(len(names)), "spot": float(spots)}
-        watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
-    return "synthetic sections of 2 and 9 megapixels"
-
-
-def _patches(stage: Stage, watch: Any, device: str) -> str:
-    """Synthetic patches of the config's tiles, or of 96 px, as PCAM's, in PNG files."""
-    from PIL import Image
-
-    from hage_transfer.door.encode_patches import encode_patches
-
-    assert isinstance(stage.config, ProbeConfig)
-    image, sizes, side = tissue_image(), [64, 64, 256], stage.config.data.tile_px or 96
-    for number, n in enumerate(sizes):
-        root = watch.folder / f"data{number}"
-        rng = np.random.default_rng(n)
-        for place, (x, y) in enumerate(rng.integers(0, len(image) - side, (n, 2)).tolist()):
-            folder = root / "ab"[place % 2]
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[y : y + side, x : x + side]).save(folder / f"{place}.png", compress_level=1)
-
-        def call(out: Path, progress: Any, root: Path = root) -> None:
-            data = {"layout": "folder", "root": root, "manifest": None, "pattern": None, "group_by": None}
-            changes = {"data": data, "features": out, "split.by_group": False, "target": {"kind": "classes"}}
-            encode_patches(config=_changed(stage.config, changes), device=device, progress=progress)
-
-        work = {"patch": float(n)}
-        took = watch.run(call, {"encode": {"run": 1.0, **work}}, kept=work, held={"start": 1.0})
-        if number >= 2 and took < LONG_S and n < 64 * 4**5:
-            sizes.append(4 * n)
-    return f"synthetic patches of {side} px in PNG files"
 
 
 def _pretraining(stage: Stage, watch: Any, device: str) -> str:
@@ -124,14 +27,14 @@ def _pretraining(stage: Stage, watch: Any, device: str) -> str:
     symbols = [f"GENE{number}" for number in range(genes)]
     (watch.folder / "panel.txt").write_text("\n".join(symbols), encoding="utf-8")
     few, many = _PANEL_SPOTS
-    for number, (n, epochs, trials) in enumerate(((few, 1, 2), (few, 3, 2), (many, 1, 2), (many, 2, 3))):
+    runs = ((few, 1, 2, "A"), (few, 3, 3, "A"), (many, 1, 2, "A"), (many, 2, 2, "AB"))
+    for number, (n, epochs, trials, held_out) in enumerate(runs):
         root = watch.folder / f"data{number}"
         for place, name in enumerate(("A1", "B1", "C1")):
             write_section(root, name, symbols, n, width, seed=place)
 
-        def call(
-            out: Path, progress: Any, n: int = n, epochs: int = epochs, trials: int = trials, at: Path = root
-        ) -> None:
+        def call(out: Path, progress: Any, at: Path = root, run: tuple[int, int, int, str] = runs[number]) -> None:
+            _, epochs, trials, held_out = run
             changes = {
                 "data": {"layout": "her2st", "root": at, "sections": ("A1", "B1", "C1"), "min_counts": 0},
                 "features": at / "features",
@@ -142,10 +45,10 @@ def _pretraining(stage: Stage, watch: Any, device: str) -> str:
                 "trials": trials,
                 "train.epochs": epochs,
                 "train.patience": epochs,
-                "split.held_out": ["A"] if config.split.unit == "patient" else ["A1"],
+                "split.held_out": [one if config.split.unit == "patient" else f"{one}1" for one in held_out],
                 "split.train": None,
             }
-            pretrain(_changed(config, changes), out=out, device=device, progress=progress)
+            pretrain(resolve_config(PretrainConfig, config, changes), out=out, device=device, progress=progress)
 
         every, test = 3.0 * n, float(n)
         training = 2 * n * (1 - config.split.validation)
@@ -155,6 +58,7 @@ def _pretraining(stage: Stage, watch: Any, device: str) -> str:
         work = {name: {"job": 1.0, "spot": every, "spot_epoch": training * epochs} for name in entrants}
         work["scores"] = {"job": 1.0, "spot": every, "trial_spot": trained * test}
         work["controls"] = {"job": 1.0, "spot": every}
+        left = {"trial": float(trained), "trial_spot": trained * test, "fold": 1.0}
 
         def part_of(job: str) -> str:
             words = job.split(" ")
@@ -165,7 +69,7 @@ def _pretraining(stage: Stage, watch: Any, device: str) -> str:
             {name: work[name] for name in names},
             part_of=part_of,
             once={"start": 1.0, "spot": every},
-            kept={"trial": float(trained), "trial_spot": trained * every, "fold": 1.0},
+            kept={"run": 1.0, **{key: len(held_out) * one for key, one in left.items()}},
             held={"start": 1.0, "spot": every},
         )
     return f"synthetic sections of {few} and {many} spots, {genes} genes, {width} features"
@@ -207,19 +111,19 @@ def _embed_run(watch: Any, encoder: Path, device: str, *, files: int, n: int, wi
 
 
 def _probing(stage: Stage, watch: Any, device: str) -> str:
-    """Random features with labels, two sources."""
+    """Random features with labels, two or three sources."""
     from hage_transfer.door.probe import probe
 
     config, width = stage.config, int(stage.at["width"])
     assert isinstance(config, ProbeConfig)
-    for number, n in enumerate((2_000, 2_000, 8_000, 32_000)):
+    for number, (n, n_sources) in enumerate(((2_000, 2), (2_000, 3), (8_000, 2), (32_000, 2))):
         root = watch.folder / f"data{number}"
         keys = write_random(root / "features.h5", n, width, seed=number, keyed=True)
         rows = [{"key": key, "label": "ab"[k % 2], "group": f"g{k // 20}"} for k, key in enumerate(keys)]
         write_csv(root / "labels.csv", ["key", "label", "group"], rows)
         changes = {
             "features": root,
-            "sources": {name: {"features": root / "features.h5"} for name in ("one", "two")},
+            "sources": {f"s{name}": {"features": root / "features.h5"} for name in range(n_sources)},
             "split": {"mode": "folds", "parts": None},
             "target": {"kind": "classes"},
             "label_map": {},
@@ -238,21 +142,21 @@ def _probing(stage: Stage, watch: Any, device: str) -> str:
             call,
             {name: work | ({"row_row": float(n) ** 2} if name == "knn" else {}) for name in names},
             part_of=lambda job: job.split(" ")[-1],
-            once={"start": 1.0, "row": float(n), "trial_row": 2.0 * n},
-            kept={"trial": 2.0, "trial_row": 2.0 * n},
+            once={"start": 1.0, "row": float(n), "trial_row": float(n_sources * n)},
+            kept={"run": 1.0, "trial": float(n_sources), "trial_row": float(n_sources * n)},
             held={"start": 1.0, "row": float(n)},
         )
     return f"random features of {width} numbers, two classes, up to 32,000 rows"
 
 
 def _bags(stage: Stage, watch: Any, device: str) -> str:
-    """Random bags with labels, two trials of one source."""
+    """Random bags with labels, two or three trials of one source."""
     from hage_transfer.door.mil import mil
 
     config, width = stage.config, int(stage.at["width"])
     assert isinstance(config, MilConfig)
-    runs = ((20, 64, 1), (20, 64, 3), (60, 64, 2), (20, 1024, 1), (20, 1024, 2))
-    for number, (slides, tiles, epochs) in enumerate(runs):
+    runs = ((20, 64, 1, 3), (20, 64, 3, 2), (60, 64, 2, 3), (20, 1024, 1, 3), (20, 1024, 2, 3))
+    for number, (slides, tiles, epochs, repeats) in enumerate(runs):
         root = watch.folder / f"data{number}"
         for k in range(slides):
             write_random(root / f"s{k}.h5", tiles, width, seed=k)
@@ -264,7 +168,7 @@ def _bags(stage: Stage, watch: Any, device: str) -> str:
             "null": 0,
             "controls": False,
             "split": {"mode": "folds", "files": None},
-            "train": {"epochs": epochs, "min_epochs": epochs, "repeats": 3, "final": False},
+            "train": {"epochs": epochs, "min_epochs": epochs, "repeats": repeats, "final": False},
         }
 
         def call(out: Path, progress: Any, changes: Any = changes, root: Path = root) -> None:
@@ -278,8 +182,8 @@ def _bags(stage: Stage, watch: Any, device: str) -> str:
             call,
             {"train": mil_work(config, slides, tiles, epochs)},
             part_of=lambda job: "train" if " trial " in job else "",
-            once={"start": 1.0, "tile": 3.0 * slides * tiles, "slide": float(slides)},
-            kept={"trial": 3.0},
+            once={"start": 1.0, "tile": float(repeats * slides * tiles), "slide": float(slides)},
+            kept={"run": 1.0, "trial": float(repeats)},
             held={"start": 1.0, "tile": float(slides * tiles)},
         )
     return f"random bags of 64 and 1,024 tiles of {width} numbers"
@@ -289,14 +193,10 @@ def _without(config: Settings, *keys: str) -> dict[str, Any]:
     return config.model_dump(mode="python", exclude=set(keys), exclude_unset=True)
 
 
-def _lines(path: Path) -> int:
-    return sum(1 for _ in path.open(encoding="utf-8")) - 1
-
-
 RUNS: Mapping[str, Callable[[Stage, Any, str], str]] = {
-    "encode slides": _slides,
-    "encode st": _sections,
-    "encode patches": _patches,
+    "encode slides": calibration_encode.slides,
+    "encode st": calibration_encode.sections,
+    "encode patches": calibration_encode.patches,
     "pretrain": _pretraining,
     "embed": _embedding,
     "probe": _probing,

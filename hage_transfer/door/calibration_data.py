@@ -1,14 +1,17 @@
 """Small made-up data that rates are taken from: tissue, features, sections and an encoder of a study's own sizes."""
 
-import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hage_transfer.data.feature_file import FeatureMeta, write_features
 
 IMAGE_SIDE_PX = 896
+SECTION_SIDE_PX, GENES = 9000, 12_000
+"""Of a section of spatial transcriptomics as they are published: its image, and the genes of its table."""
 
 
 def tissue_image() -> np.ndarray:
@@ -23,8 +26,9 @@ def tissue_image() -> np.ndarray:
     return paint(tissue, draw_stain(rng), rng)
 
 
-def _meta(source: str) -> FeatureMeta:
-    return FeatureMeta(
+def made_meta(source: str, **changes: Any) -> FeatureMeta:
+    """What a made-up feature file says of itself, with some of it changed."""
+    meta = FeatureMeta(
         source=source,
         encoder="synthetic",
         encoder_sha256="0" * 64,
@@ -36,6 +40,7 @@ def _meta(source: str) -> FeatureMeta:
         config_sha256="none",
         synthetic=True,
     )
+    return replace(meta, **changes)
 
 
 def write_random(path: Path, n: int, width: int, *, seed: int, keyed: bool = False) -> list[str]:
@@ -44,7 +49,7 @@ def write_random(path: Path, n: int, width: int, *, seed: int, keyed: bool = Fal
     keys = [f"k{number}" for number in range(n)] if keyed else []
     coords = None if keyed else np.stack([np.arange(n) % 256, np.arange(n) // 256], axis=1) * 224
     rows = rng.normal(size=(n, width)).astype(np.float32)
-    write_features(path, rows, _meta(path.stem), keys=keys or None, coords=coords)
+    write_features(path, rows, made_meta(path.stem), keys=keys or None, coords=coords)
     return keys
 
 
@@ -60,16 +65,40 @@ def write_section(root: Path, name: str, symbols: list[str], n: int, width: int,
     for folder in ("ST-cnts", "ST-spotfiles", f"ST-imgs/{name[0]}/{name}"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     with gzip.open(root / "ST-cnts" / f"{name}.tsv.gz", "wt", compresslevel=1) as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["", *symbols])
-        writer.writerows([spot, *row] for spot, row in zip(spots, counts.tolist(), strict=True))
+        names, zeros = _others(len(symbols))
+        file.write("\t".join(["", *symbols]) + names)
+        file.writelines(
+            "\t".join([spot, *map(str, row)]) + zeros for spot, row in zip(spots, counts.tolist(), strict=True)
+        )
     with (root / "ST-spotfiles" / f"{name}_selection.tsv").open("w", encoding="utf-8") as file:
         file.write("x\ty\tnew_x\tnew_y\tpixel_x\tpixel_y\tselected\n")
         file.writelines(f"{a}\t{b}\t{a}\t{b}\t{20 * a}\t{20 * b}\t1\n" for a, b in zip(x, y, strict=True))
     Image.new("RGB", (20 * side + 40, 20 * side + 40), "white").save(root / f"ST-imgs/{name[0]}/{name}" / "image.jpg")
     features = rng.normal(size=(n, width)).astype(np.float32)
     features[:, :4] += 2 * programme
-    write_features(root / "features" / f"{name}.h5", features, _meta(name), keys=spots)
+    write_features(root / "features" / f"{name}.h5", features, made_meta(name), keys=spots)
+
+
+def enlarge_sections(root: Path) -> None:
+    """Makes images and tables of a made-up data set of the her2st layout as large as those of real sections."""
+    from PIL import Image
+
+    for path in (root / "ST-imgs").rglob("*.jpg"):
+        image = np.asarray(Image.open(path))
+        times = -(-SECTION_SIDE_PX // len(image))
+        large = np.tile(image, (times, times, 1))[:SECTION_SIDE_PX, :SECTION_SIDE_PX]
+        Image.fromarray(large).save(path, quality=92)
+    for path in (root / "ST-cnts").glob("*.tsv.gz"):
+        first, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        names, zeros = _others(first.count("\t"))
+        text = "".join([first + names, *(line + zeros for line in lines)])
+        path.write_bytes(gzip.compress(text.encode(), compresslevel=1))
+
+
+def _others(n_genes: int) -> tuple[str, str]:
+    """The end of a table's first line and of each other one: genes that nothing is counted of."""
+    left = max(GENES - n_genes, 0)
+    return "".join(f"\tOTHER{number}" for number in range(left)) + "\n", "\t0" * left + "\n"
 
 
 def random_encoder(folder: Path, width: int, embed_dim: int) -> Path:

@@ -27,8 +27,10 @@ class Watch:
         folder: where runs write.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, before_s: float = 0.0) -> None:
+        """Takes the folder, and what a fresh process took until it was there: Python's start and the first imports."""
         self.folder = folder
+        self._before_s = before_s
         self._parts: dict[str, list[tuple[Work, float, float]]] = {}
         self._start: list[tuple[Work, float, float]] = []
         self._kept: list[tuple[Work, float]] = []
@@ -101,7 +103,8 @@ class Watch:
             errors.append(error)
         begun_with, *took = samples[main][0]
         begun = [
-            max(all_of_it - cost({term: one for term, one in rates.items() if term != each}, begun_with), 0.0)
+            self._before_s
+            + max(all_of_it - cost({term: one for term, one in rates.items() if term != each}, begun_with), 0.0)
             for all_of_it, rates in zip(took, parts[main], strict=True)
         ]
         for rates in parts[main]:
@@ -157,7 +160,7 @@ def _measured(stage: Stage, device: str) -> StageRates:
     logging.getLogger("hage_transfer").setLevel(logging.ERROR)
     try:
         with tempfile.TemporaryDirectory(prefix="hage-plan-") as folder:
-            watch = Watch(Path(folder))
+            watch = Watch(Path(folder), before_s=time.process_time())
             basis = calibration.RUNS[stage.name](stage, watch, device)
             return watch.rates(basis).model_copy(update={"at": dict(stage.at)})
     except HageError as error:

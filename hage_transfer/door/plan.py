@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import pandas as pd
 
-from hage_transfer.config import SECTION_LAYOUTS, Changes, Settings, read_yaml
+from hage_transfer.config import Changes
 from hage_transfer.door.compare_config import CompareConfig
 from hage_transfer.door.given import ConfigLike, PathLike
 from hage_transfer.door.plan_counts import Counts
 from hage_transfer.door.planned_work import Part, Stage, stages_of
 from hage_transfer.door.rates import Rates, StageRates, cost
-from hage_transfer.door.recipes import TASKS, find_recipe, resolve_config
+from hage_transfer.door.recipes import resolve_config_of_any_task
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.progress import Progress, shown, stage
 from hage_transfer.running.workload import Workload
@@ -183,29 +183,13 @@ def plan(
 
 def stages_of_config(config: ConfigLike, changes: Changes, amounts: Mapping[str, int | None]) -> Iterator[Stage]:
     """The stages of a config of any task, with amounts given; errors as ``plan``."""
-    settings = resolve_config(_model(config), config, changes)
+    settings = resolve_config_of_any_task(config, changes)
     if not isinstance(settings, CompareConfig):
         yield from stages_of(settings, Counts(settings, amounts))
         return
     from hage_transfer.door.compare_work import stages_of_comparison
 
     yield from stages_of_comparison(settings, amounts)
-
-
-def _model(config: ConfigLike) -> type[Settings]:
-    """The task whose keys a config has."""
-    if isinstance(config, Settings):
-        return type(config)
-    tree = config if isinstance(config, Mapping) else read_yaml(find_recipe(config))
-    if "tasks" in tree:
-        return TASKS["compare"]
-    data = tree.get("data")
-    layout = data.get("layout") if isinstance(data, Mapping) else None
-    if {"trials", "genes", "preset", "methods"} & set(tree) or layout in SECTION_LAYOUTS:
-        return TASKS["pretrain"]
-    if "model" in tree or layout in ("slides", "features"):
-        return TASKS["mil"]
-    return TASKS["probe"]
 
 
 def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedStage:
@@ -217,7 +201,7 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
     unlike = found.unlike(stage.at)
     if found.why_not or unlike:
         return replace(bare, based_on=f"not measured: {found.why_not or 'rates are of ' + ', '.join(unlike)}")
-    absent = sorted({one.name for one in stage.parts if one.name != "start"} - set(found.parts))
+    absent = sorted({one.rate or one.name for one in stage.parts if one.name != "start"} - set(found.parts))
     if absent:
         return replace(bare, based_on=f"not measured: {', '.join(absent)}")
     hours, least = (_hours(stage, found, workers, soonest=soonest) for soonest in (False, True))
@@ -238,12 +222,12 @@ def _hours(stage: Stage, rates: StageRates, workers: int, *, soonest: bool, of_c
     lists: list[tuple[Part, dict[str, float]]] = []
     trained: dict[str, float] | None = None  # trainings that may stop early share one list
     for part in stage.parts:
-        found = rates.parts.get(part.name)
+        found = rates.parts.get(part.rate or part.name)
         if found is None:
             continue  # a start that is not told
         work = part.least if soonest and part.least else part.work
-        jobs = _jobs(part, cost(found.core_seconds if of_cores else found.seconds, work))
-        if part.least and trained is not None:
+        jobs = _jobs(part, part.share * cost(found.core_seconds if of_cores else found.seconds, work))
+        if part.least and trained is not None and not part.rate:
             trained |= jobs
             continue
         lists.append((part, jobs))

@@ -18,11 +18,13 @@ class Part:
     """Jobs of one kind.
 
     Attributes:
-        name: of the rates.
+        name: of the job, and of its rates where ``rate`` names no others.
         jobs: so many.
         work: of each, where trainings run as long as they may.
         least: where they stop as soon as they may; empty: the same.
         spreads: whether several workers share them.
+        rate: name of the rates.
+        share: of what these give.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Part:
     work: Work
     least: Work = field(default_factory=dict)
     spreads: bool = True
+    rate: str = ""
+    share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +157,12 @@ def _pretrain(config: PretrainConfig, counts: Counts) -> Stage:
         name="pretrain",
         config=config,
         parts=(Part(name="start", jobs=1, work=start, spreads=False), *parts),
-        kept={"trial": float(folds * trained), "trial_spot": folds * trained * all_spots, "fold": float(folds)},
+        kept={
+            "run": 1.0,
+            "trial": float(folds * trained),
+            "trial_spot": folds * trained * held_out,
+            "fold": float(folds),
+        },
         held={"start": 1.0, "spot": all_spots},
         at={
             "genes": counts.get("genes"),
@@ -200,7 +209,7 @@ def _probe(config: ProbeConfig, counts: Counts, patches: int) -> Stage:
             Part(name="start", jobs=1, work={"start": 1.0, "row": rows, "trial_row": n * rows}, spreads=False),
             *parts,
         ),
-        kept={"trial": float(n), "trial_row": n * rows},
+        kept={"run": 1.0, "trial": float(n), "trial_row": n * rows},
         held={"start": 1.0, "row": rows},
         at={"width": counts.get("width"), "folds": config.split.folds * config.split.repeats},
         doing=f"{n} sources and trials x {len(parts)} classifiers, {config.split.folds} folds together",
@@ -212,21 +221,24 @@ def _mil(config: MilConfig, counts: Counts, slides: int, tiles: int) -> Stage:
     work = mil_work(config, slides, tiles, train.epochs)
     stops = train.validation > 0
     soonest = min(max(train.min_epochs, train.patience + 1), train.epochs) if stops else train.epochs
-    rows = float(slides * tiles)
+    rows, folds = float(slides * tiles), config.split.folds * config.split.repeats
+    training = Part(name="train", jobs=n, work=work, least=mil_work(config, slides, tiles, soonest))
+    final = replace(training, name="final", rate="train", share=1 / max(folds - 1, 1))  # as `mil` reckons its time left
     return Stage(
         name="mil",
         config=config,
         parts=(
             Part(name="start", jobs=1, work={"start": 1.0, "tile": n * rows, "slide": float(slides)}, spreads=False),
-            Part(name="train", jobs=n, work=work, least=mil_work(config, slides, tiles, soonest)),
+            training,
+            *([final] if train.final else []),
         ),
-        kept={"trial": float(n)},
+        kept={"run": 1.0, "trial": float(n)},
         held={"start": 1.0, "tile": min(rows, config.memory_gib * 2**30 / (4 * counts.get("width")))},
         at={
             "width": counts.get("width"),
             "kind": config.model.kind,
             "hidden_dim": config.model.hidden_dim,
-            "folds": config.split.folds * config.split.repeats,
+            "folds": folds,
             "precision": train.precision,
         },
         doing=f"{n} sources and trials, {config.split.folds} folds together, {soonest} to {train.epochs} epochs",

@@ -27,6 +27,8 @@ TASKS: Mapping[str, type[Settings]] = {
     "compare": CompareConfig,
 }
 _FOLDERS = {PretrainConfig: "pretrain", ProbeConfig: "probes", MilConfig: "mil", CompareConfig: "compare"}
+_COMMANDS = {"compare": "compare_systems"}
+"""Functions that are not called as their task."""
 Config = TypeVar("Config", bound=Settings)
 
 
@@ -115,23 +117,52 @@ def resolve_config(model: type[Config], config: ConfigLike, *changes: Changes) -
         raise
 
 
+def resolve_config_of_any_task(config: ConfigLike, *changes: Changes) -> Settings:
+    """A config of whichever task it is one of, the typed one; arguments as ``resolve_config``.
+
+    Raises:
+        ConfigError: as ``resolve_config``, of the task that it is nearest to; keys that several tasks would take.
+    """
+    if isinstance(config, Settings):
+        return resolve_config(type(config), config, *changes)
+    tree, where = _tree(None, config)
+    found, faults = _read_as_tasks(tree, *changes, where=where)
+    if len(found) > 1:
+        several = " and of ".join(f"`{_COMMANDS.get(name, name)}`" for name in found)
+        raise ConfigError(
+            f"{where}: may be a config of {several}; give a key that only one of them has, such as data.layout"
+        )
+    if not found:
+        raise min(faults, key=lambda fault: (str(fault).count("unknown key"), str(fault).count("; ")))
+    return next(iter(found.values()))
+
+
+def _read_as_tasks(
+    tree: Mapping[str, Any], *changes: Changes, where: str
+) -> tuple[dict[str, Settings], list[ConfigError]]:
+    """The configs that keys are, whole, by task, and why they are none of the others."""
+    found, faults = {}, []
+    for name, model in TASKS.items():
+        try:
+            found[name] = make_config(model, tree, *changes, where=where)
+        except ConfigError as fault:
+            faults.append(fault)
+    return found, faults
+
+
 def _refuse_other_task(model: type[Settings], tree: Mapping[str, Any], where: str) -> None:
     """Says of a config that is another task's, whole, whose it is: its keys are not wrong one by one."""
-    names = {kind: "compare_systems" if name == "compare" else name for name, kind in TASKS.items()}
-    for other, name in names.items():
-        if other is model or model not in names:
-            continue
-        try:
-            make_config(other, tree)
-        except ConfigError:
-            continue
-        remedy = "; `tissue` and `check_labels` look at slides before work starts" if name == "mil" else ""
-        raise ConfigError(f"{where}: a config of `{name}`, and one of `{names[model]}` is wanted{remedy}")
+    wanted = next((name for name, one in TASKS.items() if one is model), None)
+    found = [] if wanted is None else list(_read_as_tasks(tree, where=where)[0])
+    if wanted is not None and found and wanted not in found:
+        own, theirs = (_COMMANDS.get(name, name) for name in (found[0], wanted))
+        remedy = "; `tissue` and `check_labels` look at slides before work starts" if own == "mil" else ""
+        raise ConfigError(f"{where}: a config of `{own}`, and one of `{theirs}` is wanted{remedy}")
 
 
-def _tree(model: type[Settings], config: ConfigLike) -> tuple[Mapping[str, Any], str]:
+def _tree(model: type[Settings] | None, config: ConfigLike) -> tuple[Mapping[str, Any], str]:
     if isinstance(config, Settings):
-        if not isinstance(config, model):
+        if model is not None and not isinstance(config, model):
             raise ConfigError(f"wanted a {model.__name__}, this is a {type(config).__name__}")
         return config.model_dump(mode="python"), "the config"
     if isinstance(config, Mapping):

@@ -1,10 +1,12 @@
-"""The table of kept ratios is that of the history, and a fallen ratio fails the quick set."""
+"""The benchmarks that others read: kept ratios and their page, rates for a plan, the simulated cluster."""
 
 import importlib
 import json
 from pathlib import Path
 
 import pytest
+
+import hage_transfer as ht
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +32,31 @@ def test_every_stage_runs_on_the_device_and_a_number_that_is_not_the_cpus_fails(
     monkeypatch.setitem(accelerator.TOLERANCE, "bfloat16", 1e-9)
     assert accelerator.main(["--device", "cpu", "--small", "--stages", "mil"]) == 1
     assert "MISMATCH" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_plan_takes_its_hours_from_the_rates_that_the_accelerators_benchmark_writes(tmp_path):
+    accelerator, file = importlib.import_module("accelerator"), tmp_path / "rates.json"
+    arguments = ["--device", "cpu", "--small", "--stages", "predict", "--rates", str(file), "--rates-of", "embed"]
+    assert accelerator.main(arguments) == 0
+    given = {**accelerator.STUDIES["probes/pcam"], "changes": {"encoder.name": "embedded"}}
+    before, after = (ht.plan("probes/pcam", **given, rates=one).stages for one in (None, file))
+    assert [one.hours for one in before] == [None, None, None]
+    assert [one.hours is None for one in after] == [True, False, True]
+    assert 0 < after[1].hours < 100 and after[1].disk_gib > 0
+
+
+@pytest.mark.slow
+def test_the_simulated_cluster_loses_no_task_where_a_worker_is_killed(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("ray", reason="the simulation runs on Ray (extra `ray`)")
+    cluster = importlib.import_module("cluster")
+    monkeypatch.setenv("HAGE_BENCH_HISTORY", str(tmp_path))
+    monkeypatch.setattr(cluster, "ENCODINGS", {"frozen": 1, "hage": 4})
+    cluster.main(["--workers", "2", "--studies", "pcam", "--seconds", "0.2"])
+    line = capsys.readouterr().out.splitlines()[-1].split()
+    assert line[:3] == ["pcam", "2", "15"] and line[6] == "one"
+    (kept,) = map(json.loads, (tmp_path / "cluster.jsonl").read_text().splitlines())
+    assert 0 < kept["ratio"] < 1 and "1 killed" in kept["what"]
 
 
 def test_the_table_of_the_page_is_made_of_the_history(kept):

@@ -14,7 +14,7 @@ from hage_transfer.door.rates import Rates, fit
 
 MIL = {
     "data": {"layout": "slides", "root": "none", "labels": "none.csv"},
-    "train": {"epochs": 10, "min_epochs": 4, "patience": 3, "validation": 0.0},
+    "train": {"epochs": 10, "min_epochs": 4, "patience": 3, "validation": 0.0, "final": False},
     "split": {"by_group": False},
 }
 GIVEN = {"slides": 1000, "tiles": 4000}
@@ -58,6 +58,14 @@ def test_early_stop_gives_the_soonest_and_the_latest(rates):
     config = {**MIL, "train": {**MIL["train"], "validation": 0.2}}
     mil = ht.plan(config, **GIVEN, rates=rates).stages[1]
     assert mil.least_hours == pytest.approx(mil.hours * 4 / 10)
+
+
+def test_the_classifier_of_every_slide_comes_after_the_folds_at_the_trainers_own_share(rates):
+    alone, final = (
+        ht.plan(MIL, **GIVEN, rates=rates, changes={"train.final": wanted, "split.folds": 5}).stages[1]
+        for wanted in (False, True)
+    )
+    assert final.hours == pytest.approx(alone.hours * (1 + 1 / 4))
 
 
 def test_without_rates_nothing_is_guessed():

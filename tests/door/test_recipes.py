@@ -2,7 +2,14 @@ import pytest
 import yaml
 
 import hage_transfer as ht
-from hage_transfer.door.recipes import TASKS, find_recipe, recipe_keys, recipe_stem, resolve_config
+from hage_transfer.door.recipes import (
+    TASKS,
+    find_recipe,
+    recipe_keys,
+    recipe_stem,
+    resolve_config,
+    resolve_config_of_any_task,
+)
 from hage_transfer.mil.config import MilConfig
 from hage_transfer.probes.config import ProbeConfig
 
@@ -67,7 +74,23 @@ def test_every_recipe_is_listed_with_what_it_is_about_and_is_a_config():
     for name in table["name"]:
         folder, _, rest = name.partition("/")
         if not rest.startswith("variants/"):
-            resolve_config(models.get(folder) or TASKS[rest], name)
+            model = models.get(folder) or TASKS[rest]
+            assert resolve_config_of_any_task(name) == resolve_config(model, name)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "said"),
+    [
+        ({"data": {"root": "x"}}, {}, "may be a config of `pretrain` and of `probe`; give a key"),
+        ("mil/tcga_brca", {"trian.epochs": 3}, r"mil/tcga_brca.yaml: unknown key trian \(nearest valid key: train\)"),
+        ("mil/tcga_brca", {"model.kind": "abmli"}, "model.kind = 'abmli'"),
+        ("probes/pcam", {"split.folds": 0}, "split.folds = 0"),
+        ({"tasks": {"a": {"task": "mil", "recipe": "mil/ucsb"}}}, {}, "pretrain is missing"),
+    ],
+)
+def test_a_config_of_no_one_task_is_refused_in_the_words_of_the_nearest(config, changes, said):
+    with pytest.raises(ht.ConfigError, match=said):
+        resolve_config_of_any_task(config, changes)
 
 
 def test_a_copy_is_not_written_over(tmp_path):
