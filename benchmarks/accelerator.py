@@ -19,6 +19,7 @@ every stage of pretraining, PCAM's probes and TCGA-BRCA's bags, at these recipes
 
 import argparse
 import dataclasses
+import logging
 import sys
 import tempfile
 import time
@@ -128,6 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--encoder", default="embedded", help="of these rates")
     parser.add_argument("--rates-of", nargs="*", default=[], help="some stages of the plan; left out: all")
     options = parser.parse_args(arguments)
+    logging.getLogger("hage_transfer").setLevel(logging.ERROR)
     device, sizes = resolve_device(options.device), SMALL if options.small else Sizes()
     precisions = ["float32", "bfloat16", *([] if device == "cpu" else ["float16"])]
     peaks = {one: product_rate(device, one, sizes.product) for one in precisions}

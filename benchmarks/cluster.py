@@ -13,6 +13,7 @@ locks, the end of each list, what the killed worker had begun, and the start of 
 """
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -50,7 +51,7 @@ class Ran:
     back_s: float | None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Prints a row for each study and number of workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8])
@@ -59,39 +60,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--slides", type=int, default=1000)
     parser.add_argument("--slide-seconds", type=float, default=1.0)
     parser.add_argument("--no-kill", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     print(
         f"{'study':<10}{'workers':>8}{'tasks':>7}{'ideal s':>9}{'taken s':>9}{'efficiency':>12}"
         f"{'killed':>8}{'back after s':>14}",
         flush=True,
     )
     for n_workers in options.workers:
-        with cluster(n_workers), tempfile.TemporaryDirectory() as folder:
+        modules = [MODULES[name] for name in options.studies]
+        with cluster(n_workers, modules), tempfile.TemporaryDirectory() as folder:
             for name in options.studies:
                 seconds = options.slide_seconds if name == "encode" else options.seconds
                 count = options.slides if name == "encode" else SECTIONS
-                root = Path(folder, name)
-                ran = STUDIES[name](root, n_workers, seconds, count, kill=not options.no_kill)
-                ideal = ran.alone_s / n_workers
-                print(
-                    f"{name:<10}{n_workers:>8}{ran.tasks:>7}{ideal:>9.1f}{ran.taken_s:>9.1f}"
-                    f"{ideal / ran.taken_s:>12.3f}"
-                    + ("    none" if ran.back_s is None else f"{'one':>8}{ran.back_s:>14.1f}"),
-                    flush=True,
-                )
-                kept.keep(
-                    "cluster",
-                    [ideal / ran.taken_s],
-                    what=f"{name} on {n_workers} workers, {int(ran.back_s is not None)} killed: ideal / taken",
-                    setting=f"{ran.tasks} tasks of {seconds:g} s",
-                )
+                ran = STUDIES[name](Path(folder, name), n_workers, seconds, count, kill=not options.no_kill)
+                tell(name, n_workers, ran, seconds)
+
+
+def tell(study: str, n_workers: int, ran: Ran, seconds: float) -> None:
+    """Prints a row and keeps its ratio."""
+    ideal, killed = ran.alone_s / n_workers, ran.back_s is not None
+    print(
+        f"{study:<10}{n_workers:>8}{ran.tasks:>7}{ideal:>9.1f}{ran.taken_s:>9.1f}{ideal / ran.taken_s:>12.3f}"
+        + (f"{'one':>8}{ran.back_s:>14.1f}" if killed else "    none"),
+        flush=True,
+    )
+    what = f"{study} on {n_workers} workers, {int(killed)} killed: ideal / taken"
+    kept.keep("cluster", [ideal / ran.taken_s], what=what, setting=f"{ran.tasks} tasks of {seconds:g} s")
 
 
 class cluster:  # noqa: N801
     """A Ray cluster of this machine whose workers have loaded what jobs need; they share the cores that there are."""
 
-    def __init__(self, n_workers: int) -> None:
-        self._n = n_workers
+    def __init__(self, n_workers: int, modules: Sequence[str] = ()) -> None:
+        self._n, self._modules = n_workers, modules
 
     def __enter__(self) -> None:
         import ray
@@ -102,7 +103,7 @@ class cluster:  # noqa: N801
             warnings.simplefilter("ignore")
             ray.init(num_cpus=self._n, include_dashboard=False, log_to_driver=False, logging_level="error")
         with tempfile.TemporaryDirectory() as folder:
-            jobs = [Job(f"start {n}", None, started, (Path(folder), self._n)) for n in range(self._n)]
+            jobs = [Job(f"start {n}", None, started, (Path(folder), self._n, self._modules)) for n in range(self._n)]
             assert all(one.error is None for one in run_jobs(jobs, n_jobs=self._n, engine="ray"))
 
     def __exit__(self, *error: object) -> None:
@@ -111,12 +112,10 @@ class cluster:  # noqa: N801
         ray.shutdown()
 
 
-def started(folder: Path, n_workers: int) -> None:
+def started(folder: Path, n_workers: int, modules: Sequence[str]) -> None:
     """Loads what jobs need, then waits until all workers have."""
-    from hage_transfer.encode import bags  # noqa: F401
-    from hage_transfer.pretrain import run  # noqa: F401
-    from hage_transfer.probes import evaluate  # noqa: F401
-
+    for name in modules:
+        importlib.import_module(name)
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < n_workers:
         time.sleep(0.05)
@@ -281,6 +280,12 @@ def encode(root: Path, n_workers: int, seconds: float, slides: int, *, kill: boo
     return timed(root, run, tasks=slides, alone_s=slides * seconds, n_workers=n_workers, kill=kill)
 
 
+MODULES = {
+    "pretrain": "hage_transfer.pretrain.run",
+    "encode": "hage_transfer.encode.bags",
+    "pcam": "hage_transfer.probes.evaluate",
+}
+"""What each study's jobs load."""
 STUDIES: dict[str, Callable[..., Ran]] = {"pretrain": pretrain, "encode": encode, "pcam": probes}
 
 if __name__ == "__main__":

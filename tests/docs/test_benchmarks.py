@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hage_transfer as ht
+from hage_transfer.running.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,12 +52,15 @@ def test_the_simulated_cluster_loses_no_task_where_a_worker_is_killed(monkeypatc
     pytest.importorskip("ray", reason="the simulation runs on Ray (extra `ray`)")
     cluster = importlib.import_module("cluster")
     monkeypatch.setenv("HAGE_BENCH_HISTORY", str(tmp_path))
-    monkeypatch.setattr(cluster, "ENCODINGS", {"frozen": 1, "hage": 4})
-    cluster.main(["--workers", "2", "--studies", "pcam", "--seconds", "0.2"])
+    jobs = [Job(f"task {n}", tmp_path / "done" / str(n), print, ()) for n in range(40)]
+    with cluster.cluster(2):
+        ran = cluster.lists_of_jobs(tmp_path, [jobs], (0.05,), 2, kill=True)
+    assert ran.tasks == len(list((tmp_path / "done").iterdir())) == 40
+    cluster.tell("tasks", 2, ran, 0.05)
     line = capsys.readouterr().out.splitlines()[-1].split()
-    assert line[:3] == ["pcam", "2", "15"] and line[6] == "one"
     (kept,) = map(json.loads, (tmp_path / "cluster.jsonl").read_text().splitlines())
-    assert 0 < kept["ratio"] < 1 and "1 killed" in kept["what"]
+    assert line[:3] == ["tasks", "2", "40"] and line[6] == "one"
+    assert float(line[5]) == pytest.approx(kept["ratio"], abs=1e-3) and 0 < kept["ratio"] < 1
 
 
 def test_the_table_of_the_page_is_made_of_the_history(kept):
