@@ -161,16 +161,15 @@ def make_bags(options: argparse.Namespace) -> None:
         write_features(path, rows, meta, coords=np.zeros((n_tiles, 2), dtype=np.int64))
 
 
-def folds_of(options: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def folds_of(labels: np.ndarray, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Training, validation and test bags of each fold, stratified."""
     from sklearn.model_selection import StratifiedKFold
 
     from hage_transfer.compare.splits import train_validation
 
-    labels = np.arange(options.bags) % 2
     found = []
-    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels):
-        kept, validation = train_validation(labels[train].astype(str), None, share=0.125, seed=0)
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
+        kept, validation = train_validation(labels[train].astype(str), None, share=0.125, seed=seed)
         found.append((train[kept], train[validation], test))
     return found
 
@@ -206,7 +205,7 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
         groups=None,
         key_column="slide",
     )
-    folds = folds_of(options)
+    folds = folds_of(labels)
     start, before = time.perf_counter(), cpu_seconds()
     bags = open_bags(folder_of(options), table, memory_limit_bytes=int(options.memory_gib * 2**30))
     trained = train_folds(
@@ -248,7 +247,7 @@ def peer(options: argparse.Namespace) -> dict[str, Any]:
     form: dict[str, Any] = FORMS[options.form]
     train_peer = {"plain": plain_loop, "trainer": torchmil_trainer}[options.peer_loop]
     seconds, cpu, aucs = 0.0, 0.0, []
-    for train, validation, test in folds_of(options)[: options.peer_folds]:
+    for train, validation, test in folds_of(np.arange(options.bags) % 2)[: options.peer_folds]:
         start, before = time.perf_counter(), cpu_seconds()
         first = torch.nn.Identity()
         if form["hidden_dim"]:

@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from own_products import RecordProducts
 
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain import fit as fit_module
@@ -36,52 +35,6 @@ from hage_transfer.pretrain.config import LossSettings, TrainSettings
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.spot_batches import SpotDataset, training_batches, validation_batches
-
-ATEN = torch.ops.aten
-Product = Callable[[], Tensor]
-
-
-class RecordProducts(TorchDispatchMode):
-    """Notes every matrix product that is made inside, as a call on fresh memory of the same shapes and strides."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.products: list[Product] = []
-        self.multiplications = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation as it is, after noting it."""
-        if function is ATEN.mm.default:
-            self._note(torch.mm, args)
-        elif function is ATEN.addmm.default:
-            self._note(torch.mm, args[1:3])
-        elif function in (ATEN.bmm.default, ATEN.baddbmm.default):
-            self._note(torch.bmm, args[-2:])
-        elif function is ATEN._scaled_dot_product_flash_attention_for_cpu.default:
-            self._attention(*args[:3])
-        elif function is ATEN._scaled_dot_product_flash_attention_for_cpu_backward.default:
-            self._attention_backward(*args[1:4])
-        return function(*args, **(kwargs or {}))
-
-    def _note(self, product: Callable[[Tensor, Tensor], Tensor], factors: tuple[Tensor, Tensor]) -> None:
-        left, right = (torch.randn(part.numel()).as_strided(part.shape, part.stride()) for part in factors)
-        self.multiplications += left.numel() * right.shape[-1]
-        self.products.append(lambda: product(left, right))
-
-    def _attention(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        query, key, value = (part.flatten(0, 1).contiguous() for part in (query, key, value))
-        weights = query.new_empty(*query.shape[:2], key.shape[1])
-        self._note(torch.bmm, (query, key.transpose(1, 2)))
-        self._note(torch.bmm, (weights, value))
-
-    def _attention_backward(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        """Of the four factors' gradients; what the fused kernel computes twice to save memory is not counted."""
-        query, key, value = (part.flatten(0, 1).contiguous() for part in (query, key, value))
-        weights = query.new_empty(*query.shape[:2], key.shape[1])
-        self._note(torch.bmm, (weights.transpose(1, 2), query))  # of the values
-        self._note(torch.bmm, (query, value.transpose(1, 2)))  # of the weights
-        self._note(torch.bmm, (weights, key))  # of the queries
-        self._note(torch.bmm, (weights.transpose(1, 2), query))  # of the keys
 
 
 class Alternate(Callback):

@@ -1,18 +1,18 @@
-"""One bag through the classifiers of several folds at once: logits, or loss and gradients.
+"""Bags through the classifiers of several folds at once: logits, or loss and gradients.
 
-A bag of at most ``CHUNK_TILES`` tiles goes through as a whole. A larger one goes through in chunks, twice: the first
-time for its scores and its pooled tiles, the second for the gradients, for which each chunk is computed again. Memory
-then does not grow with the bag but for its features. With L the loss, s_k the scores, h_k the tiles and z = sum a_k h_k
-the pooled tiles, every chunk adds its share of the gradient of
+At most ``CHUNK_TILES`` tiles go through as a whole, of one bag or of several, whose tiles then share the products. A
+larger bag goes through in chunks, twice: the first time for its scores and its pooled tiles, the second for the
+gradients, for which each chunk is computed again. Memory then does not grow with the bag but for its features. With L
+the loss, s_k the scores, h_k the tiles and z = sum a_k h_k the pooled tiles, every chunk adds its share of the gradient
+of
 
     sum_k exp(s_k - lse) (dL/dz . (h_k - z)),   lse and z constant,
 
 which is that of L, since dL/ds_k = a_k dL/dz . (h_k - z) and dL/dh_k = a_k dL/dz.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -22,11 +22,11 @@ from torch.nn import functional
 from hage_transfer.mil.draws import Dropout
 from hage_transfer.mil.models.tiles import SharedTiles, Tiles
 from hage_transfer.mil.models.tilewise import TilewiseMIL, Weights
+from hage_transfer.mil.visits import Visit
+from hage_transfer.running.devices import to_device
 
 CHUNK_TILES = 16_384
 NO_DROPOUT = Dropout({}, 1.0)
-LossOf = Callable[[Float[Tensor, "fold output"]], Float[Tensor, " fold"]]
-"""What the folds put out for a bag, to the loss of each."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Folds:
     """Some folds' classifiers of one form.
 
     Attributes:
+        numbers: of the folds.
         model: its form; the weights are those below.
         weights: by name, with a leading axis of folds.
         mean: each fold's scaling of features.
         std: likewise.
     """
 
+    numbers: Sequence[int]
     model: TilewiseMIL
     weights: Weights
     mean: Float[Tensor, "fold feature"]
@@ -52,77 +54,87 @@ class Folds:
         tiles = self.model.hidden(self.weights, SharedTiles(rows, self.mean, self.std), kept)
         return tiles, self.model.scores(self.weights, tiles, kept)
 
-    def classify(self, pooled: Float[Tensor, "fold branch hidden"]) -> Float[Tensor, "fold class"]:
+    def classify(self, pooled: Float[Tensor, "fold bag branch hidden"]) -> Float[Tensor, "fold bag class"]:
         """Logits of pooled tiles, float32."""
-        return self.model.classify(self.weights, pooled.unsqueeze(1))[:, 0].float()
+        return self.model.classify(self.weights, pooled).float()
 
 
 @torch.no_grad()
 def bag_logits(folds: Folds, rows: Float[Tensor, "tile feature"]) -> Float[Tensor, "fold class"]:
     """Logits of a bag, without dropout."""
     if folds.model.is_hard:
-        return folds.classify(_chosen(folds, rows, _all_scores(folds, rows, NO_DROPOUT).argmax(dim=2), NO_DROPOUT))
-    return folds.classify(_pooled(folds, rows, NO_DROPOUT)[0])
+        highest = _all_scores(folds, rows, NO_DROPOUT).argmax(dim=2)
+        return folds.classify(_chosen(folds, rows, highest, NO_DROPOUT).unsqueeze(1))[:, 0]
+    return folds.classify(_pooled(folds, rows, NO_DROPOUT)[0].unsqueeze(1))[:, 0]
 
 
-def backward(
-    folds: Folds,
-    rows: Float[Tensor, "tile feature"],
-    target: int,
-    *,
-    dropout: Dropout,
-    loss_weight: Float[Tensor, " fold"],
-    loss_of: LossOf | None = None,
-) -> None:
-    """Adds the gradients of each fold's weighted loss on a bag to the folds' weights.
+def backward(folds: Folds, visits: Sequence[Visit], loss_weight: Float[Tensor, "fold bag"]) -> None:
+    """Adds the gradients of each fold's weighted losses on some bags to the folds' weights.
 
     Args:
         folds: their classifiers.
-        rows: tiles of the bag.
-        target: its class.
-        dropout: of this visit.
-        loss_weight: of each fold.
-        loss_of: outputs of the folds to their losses; None: cross-entropy of the class.
+        visits: of the bags.
+        loss_weight: of each fold and bag.
     """
-    loss_of = loss_of or partial(_cross_entropy, target)
-    if folds.model.is_hard:
-        _backward_hard(folds, rows, loss_of, dropout, loss_weight)
-    elif len(rows) <= CHUNK_TILES:
-        tiles, scores = folds.tiles(rows, dropout.kept(slice(None), rows.device))
-        loss = _bag_loss(folds, tiles.pool(scores.softmax(dim=2)), loss_of)
-        places = folds.model.instance_tiles(scores.detach(), target)
-        if places is not None:
-            of_tiles = folds.model.instance_loss(folds.weights, tiles.at(places), target)
-            loss = loss + (1 - folds.model.bag_weight) * of_tiles
-        (loss * loss_weight).sum().backward()
+    if sum(len(visit.tiles) for visit in visits) <= CHUNK_TILES or (len(visits) == 1 and folds.model.is_hard):
+        _backward_whole(folds, visits, loss_weight)
+    elif len(visits) == 1:
+        _backward_in_chunks(folds, visits[0], loss_weight)
     else:
-        _backward_in_chunks(folds, rows, target, loss_of, dropout, loss_weight)
+        for place, visit in enumerate(visits):
+            backward(folds, [visit], loss_weight[:, place : place + 1])
 
 
-def _cross_entropy(target: int, logits: Float[Tensor, "fold class"]) -> Float[Tensor, " fold"]:
-    targets = torch.full((len(logits),), target, device=logits.device)
-    return functional.cross_entropy(logits, targets, reduction="none")
+def _backward_whole(folds: Folds, visits: Sequence[Visit], loss_weight: Tensor) -> None:
+    rows = visits[0].tiles if len(visits) == 1 else torch.cat([visit.tiles for visit in visits])
+    dropout, sizes = Dropout.joined([visit.dropout for visit in visits]), [len(visit.tiles) for visit in visits]
+    if folds.model.is_hard:  # one tile of each fold and bag has all the weight, so only those have a gradient
+        with torch.no_grad():
+            highest = _of_bags(_all_scores(folds, rows, dropout), sizes).argmax(dim=3)
+        pooled = _chosen(folds, rows, highest.flatten(1), dropout).unflatten(1, highest.shape[1:])
+        loss = _bag_losses(folds, pooled.transpose(1, 2), visits)
+    else:
+        tiles, scores = folds.tiles(rows, dropout.kept(slice(None), rows.device))
+        attention = _of_bags(scores, sizes).softmax(dim=3)
+        pooled = tiles.pool(attention.flatten(1, 2)).unflatten(1, attention.shape[1:3])
+        loss = _bag_losses(folds, pooled.transpose(1, 2), visits)
+        found, start = [], 0
+        for visit, size in zip(visits, sizes, strict=True):
+            places = folds.model.instance_tiles(scores[:, :, start : start + size].detach(), visit.target)
+            if places is not None:
+                found.append(folds.model.instance_loss(folds.weights, tiles.at(start + places), visit.target))
+            start += size
+        if found:
+            loss = loss + (1 - folds.model.bag_weight) * torch.stack(found, dim=1)
+    (loss * loss_weight).sum().backward()
 
 
-def _bag_loss(folds: Folds, pooled: Float[Tensor, "fold branch hidden"], loss_of: LossOf) -> Float[Tensor, " fold"]:
-    return folds.model.bag_weight * loss_of(folds.classify(pooled))
+def _of_bags(scores: Float[Tensor, "fold branch tile"], sizes: Sequence[int]) -> Float[Tensor, "fold branch bag tile"]:
+    """Scores of all tiles for each bag: -inf where a tile is another's."""
+    if len(sizes) == 1:
+        return scores.unsqueeze(2)
+    numbers = torch.arange(len(sizes))
+    others = numbers.repeat_interleave(torch.tensor(sizes)) != numbers.unsqueeze(1)
+    return scores.unsqueeze(2).masked_fill(to_device(others, scores.device), float("-inf"))
 
 
-def _backward_hard(folds: Folds, rows: Tensor, loss_of: LossOf, dropout: Dropout, loss_weight: Tensor) -> None:
-    """One tile of each fold has all the weight, so only those tiles have a gradient."""
-    with torch.no_grad():
-        highest = _all_scores(folds, rows, dropout).argmax(dim=2)
-    tiles = _chosen(folds, rows, highest, dropout)
-    (_bag_loss(folds, tiles, loss_of) * loss_weight).sum().backward()
+def _bag_losses(folds: Folds, pooled: Tensor, visits: Sequence[Visit]) -> Float[Tensor, "fold bag"]:
+    logits = folds.classify(pooled)
+    if visits[0].loss is None:
+        targets = to_device(torch.tensor([visit.target for visit in visits]), logits.device)
+        found = functional.cross_entropy(logits.transpose(1, 2), targets.expand(len(logits), -1), reduction="none")
+    else:
+        of_bags = [visit.loss(folds.numbers, logits[:, place]) for place, visit in enumerate(visits) if visit.loss]
+        found = torch.stack(of_bags, dim=1)
+    return folds.model.bag_weight * found
 
 
-def _backward_in_chunks(
-    folds: Folds, rows: Tensor, target: int, loss_of: LossOf, dropout: Dropout, loss_weight: Tensor
-) -> None:
+def _backward_in_chunks(folds: Folds, visit: Visit, loss_weight: Float[Tensor, "fold 1"]) -> None:
+    rows, dropout = visit.tiles, visit.dropout
     with torch.no_grad():
         pooled, normaliser, scores = _pooled(folds, rows, dropout)
     pooled.requires_grad_()
-    (_bag_loss(folds, pooled, loss_of) * loss_weight).sum().backward()
+    (_bag_losses(folds, pooled.unsqueeze(1), [visit]) * loss_weight).sum().backward()
     slope = torch.zeros_like(pooled) if pooled.grad is None else pooled.grad
     pooled = pooled.detach()
     for part in _parts(rows):
@@ -131,10 +143,10 @@ def _backward_in_chunks(
         centred = tiles.pool(attention) - attention.sum(dim=2, keepdim=True) * pooled
         if centred.requires_grad:  # features that are pooled evenly have nothing to learn from
             (slope * centred).sum().backward()
-    places = folds.model.instance_tiles(scores, target)
+    places = folds.model.instance_tiles(scores, visit.target)
     if places is not None:
-        of_tiles = folds.model.instance_loss(folds.weights, _chosen(folds, rows, places, dropout), target)
-        ((1 - folds.model.bag_weight) * of_tiles * loss_weight).sum().backward()
+        of_tiles = folds.model.instance_loss(folds.weights, _chosen(folds, rows, places, dropout), visit.target)
+        ((1 - folds.model.bag_weight) * of_tiles * loss_weight[:, 0]).sum().backward()
 
 
 def _chosen(folds: Folds, rows: Tensor, places: Tensor, dropout: Dropout) -> Tensor:

@@ -36,12 +36,14 @@ def _digest(*parts: int | str) -> bytes:
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
 
 
-def kept_tiles(
-    n_tiles: int, *, share_dropped: float, most: int | None, generator: torch.Generator
-) -> Int[np.ndarray, " kept"] | None:
-    """Which tiles a visit sees, ascending: at least one, so many in every visit; None: all of them."""
+def n_kept_tiles(n_tiles: int, *, share_dropped: float, most: int | None) -> int:
+    """How many tiles every visit of a bag sees: at least one."""
     n_kept = max(round(n_tiles * (1 - share_dropped)), 1)
-    n_kept = n_kept if most is None else min(n_kept, most)
+    return n_kept if most is None else min(n_kept, most)
+
+
+def kept_tiles(n_tiles: int, n_kept: int, *, generator: torch.Generator) -> Int[np.ndarray, " kept"] | None:
+    """Which tiles a visit sees, ascending; None: all of them."""
     if n_kept == n_tiles:
         return None
     return torch.randperm(n_tiles, generator=generator)[:n_kept].sort().values.numpy()
@@ -70,6 +72,12 @@ class Dropout:
             )
             masks[name] = (words.view(torch.int16)[: n_tiles * width] >= level - _LEVELS // 2).view(n_tiles, width)
         return cls(masks, 1 - level / _LEVELS)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Dropout]") -> "Dropout":
+        """Of several bags, one after the other."""
+        first = parts[0]
+        return cls({name: torch.cat([one.masks[name] for one in parts]) for name in first.masks}, first.share_kept)
 
     def kept(
         self, places: slice | Int[Tensor, " chosen"], device: torch.device

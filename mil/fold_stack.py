@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import cast
 
 import torch
@@ -10,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hage_transfer.mil.bag_pass import Folds, backward, bag_logits
-from hage_transfer.mil.criterion import BagLoss
-from hage_transfer.mil.draws import Dropout, fixed_draws
+from hage_transfer.mil.draws import fixed_draws
 from hage_transfer.mil.models import BagClassifier, TilewiseMIL, WholeBagMIL
+from hage_transfer.mil.visits import Visit
 from hage_transfer.running.precision import loss_scaler, rounded
 
 Gradients = dict[str, Tensor]
@@ -55,41 +54,33 @@ class FoldStack:
         self.scalers = [loss_scaler(mean.device, precision) for _ in self.models]
 
     def add_gradients(
-        self,
-        folds: Sequence[int],
-        rows: Float[Tensor, "tile feature"],
-        target: int,
-        *,
-        dropout_p: float,
-        generator: torch.Generator,
-        loss_weight: Float[Tensor, " fold"],
-        coords: Int[Tensor, "tile 2"] | None = None,
-        bag_loss: BagLoss | None = None,
+        self, folds: Sequence[int], visits: Sequence[Visit], loss_weight: Float[Tensor, "fold bag"]
     ) -> None:
-        """Adds the gradients of some folds' weighted losses on one bag to what is pending.
-
-        ``bag_loss`` None: cross-entropy, or what else a classifier has for the class ``target``.
-        """
+        """Adds the gradients of some folds' weighted losses on some bags to what is pending."""
         first = self.models[0]
         if self.precision == "float16":
             loss_weight = torch.stack([self.scalers[fold].scale(loss_weight[n]) for n, fold in enumerate(folds)])
         if not isinstance(first, TilewiseMIL):
-            self._add_one_by_one(
-                folds, rows, coords, target, generator=generator, loss_weight=loss_weight, bag_loss=bag_loss
-            )
+            for place, visit in enumerate(visits):
+                self._add_one_by_one(folds, visit, loss_weight[:, place])
             return
-        dropout = Dropout.draw(first.dropout_widths, len(rows), p=dropout_p, generator=generator)
         some = self._some(first, folds, with_gradients=True)
-        loss_of = None if bag_loss is None else partial(bag_loss, folds)
         if self.precision != "float32":  # what is rounded lies about 0
             shift = some.mean.mean(dim=0)
-            some, rows = replace(some, mean=some.mean - shift), rows - shift
-        with rounded(rows.device, self.precision):
-            backward(some, rows, target, dropout=dropout, loss_weight=loss_weight, loss_of=loss_of)
+            some = replace(some, mean=some.mean - shift)
+            visits = [replace(visit, tiles=visit.tiles - shift) for visit in visits]
+        with rounded(self.mean.device, self.precision):
+            backward(some, visits, loss_weight)
         for name, value in some.weights.items():
             if value.grad is not None:
                 for place, fold in enumerate(folds):
                     self._add(fold, name, value.grad[place])
+
+    @property
+    def dropout_widths(self) -> dict[str, int]:
+        """Layers whose dropout is drawn for all folds, and the width of each."""
+        first = self.models[0]
+        return first.dropout_widths if isinstance(first, TilewiseMIL) else {}
 
     @property
     def needs_coords(self) -> bool:
@@ -152,14 +143,18 @@ class FoldStack:
             }
 
     def _some(self, model: TilewiseMIL, folds: Sequence[int], *, with_gradients: bool) -> Folds:
-        is_all = len(folds) == len(self.models)
-        chosen = torch.tensor(folds, device=self.mean.device)
-        weights = {
-            name: value.detach() if is_all else value.index_select(0, chosen) for name, value in self._values.items()
-        }
+        """Views where the folds lie side by side, else copies."""
+        if list(folds) == list(range(folds[0], folds[-1] + 1)):
+            side_by_side = slice(folds[0], folds[-1] + 1)
+            weights = {name: value[side_by_side].detach() for name, value in self._values.items()}
+            mean, std = self.mean[side_by_side], self.std[side_by_side]
+        else:
+            chosen = torch.tensor(folds, device=self.mean.device)
+            weights = {name: value.index_select(0, chosen) for name, value in self._values.items()}
+            mean, std = self.mean[chosen], self.std[chosen]
         if with_gradients:
             weights = {name: value.requires_grad_() for name, value in weights.items()}
-        return Folds(model, weights, self.mean[chosen], self.std[chosen])
+        return Folds(folds, model, weights, mean, std)
 
     def _alone(self, fold: int) -> WholeBagMIL:
         return cast(WholeBagMIL, self.models[fold])
@@ -171,27 +166,16 @@ class FoldStack:
         before = self.pending[fold].get(name)
         self.pending[fold][name] = gradient if before is None else before + gradient
 
-    def _add_one_by_one(
-        self,
-        folds: Sequence[int],
-        rows: Tensor,
-        coords: Tensor | None,
-        target: int,
-        *,
-        generator: torch.Generator,
-        loss_weight: Tensor,
-        bag_loss: BagLoss | None,
-    ) -> None:
-        """For a classifier that looks at its tiles together; its dropout follows from the generator."""
-        seed = int(torch.randint(2**62, (1,), generator=generator))
+    def _add_one_by_one(self, folds: Sequence[int], visit: Visit, loss_weight: Float[Tensor, " fold"]) -> None:
+        """For a classifier that looks at its tiles together."""
         for place, fold in enumerate(folds):
             model = self._alone(fold).train()
-            with fixed_draws(seed, rows.device), rounded(rows.device, self.precision):
-                tiles = self._scaled(fold, rows)
-                if bag_loss is None:
-                    loss = model.loss(tiles, coords, target)
+            with fixed_draws(visit.seed, visit.tiles.device), rounded(visit.tiles.device, self.precision):
+                tiles = self._scaled(fold, visit.tiles)
+                if visit.loss is None:
+                    loss = model.loss(tiles, visit.coords, visit.target)
                 else:
-                    loss = bag_loss([fold], model.logits(tiles, coords)[None].float())[0]
+                    loss = visit.loss([fold], model.logits(tiles, visit.coords)[None].float())[0]
                 (loss * loss_weight[place]).backward()
             for name, parameter in model.named_parameters():
                 if parameter.grad is not None:

@@ -19,7 +19,7 @@ from hage_transfer.tensor_files import save_tensors
 
 log = logging.getLogger(__name__)
 _SHARE = 0.02
-_HEADER, _DRAWS = "hage", "by slide"
+_HEADER, _DRAWS = "hage", "by slide, steps as a whole"
 
 
 @dataclass
@@ -100,9 +100,7 @@ class ProgressFile:
             log.warning("%s: cannot be read (%s); the training begins anew", self.path, error)
             return progress
         if header.get("draws") != _DRAWS:
-            log.warning(
-                "%s: of an earlier version, whose epochs had another order; the training begins anew", self.path
-            )
+            log.warning("%s: of an earlier version, which took its bags otherwise; the training begins anew", self.path)
             return progress
         tree = _nested(tensors)
         for fold, place in enumerate(header["folds"]):

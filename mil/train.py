@@ -1,11 +1,11 @@
 """Training of bag classifiers: all folds together from one pass over the bags, each with its own early stop.
 
 In every epoch there is one order of all bags; a fold passes over those that it does not train on. A bag is read once
-and multiplied once for all folds that train on it. Folds share nothing else (weights, gradients, Adam's state, early
-stop are each fold's own), so each comes out as if it had been trained alone (the tests say so).
+and, where every bag makes a step, multiplied once for all folds that train on it; where several make one, those are
+multiplied together for each fold. Folds share nothing else (weights, gradients, Adam's state, early stop are each
+fold's own), so each comes out as if it had been trained alone (the tests say so).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,13 @@ from hage_transfer.errors import SplitError
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.criterion import ClassCriterion, Criterion, TargetCriterion
-from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
+from hage_transfer.mil.draws import Dropout, epoch_order, generator_of, kept_tiles, n_kept_tiles
 from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.new_stack import class_weights, new_stack
 from hage_transfer.mil.own_class import MakeClassifier
 from hage_transfer.mil.progress_file import Progress, ProgressFile
 from hage_transfer.mil.stream import stream
+from hage_transfer.mil.visits import Part, Visit, parts_of_epoch
 from hage_transfer.running.devices import deterministic
 from hage_transfer.running.ticks import share_of_epochs, tick
 from hage_transfer.targets.base import Target
@@ -192,65 +193,57 @@ class _Training:
         wanted = _wanted([fold.train for fold in self.folds], active)
         order = epoch_order(self.bags.slides, seed=self.seed, epoch=progress.epoch)
         order = [bag for bag in order if bag in wanted]
-        seen = Counter(fold for bag in order[: progress.position] for fold in wanted[bag])
-        left = order[progress.position :]
-        rows = partial(self._rows, progress.epoch)
+        parts = parts_of_epoch(order, wanted, self._n_kept(order), bags_per_step=self.options.bags_per_step)
+        last = {bag: place for place, now in enumerate(parts) for part in now for bag in part.bags}
+        again = [bag for bag in order[: progress.position] if last[bag] >= progress.position]
+        held: dict[int, Visit] = {}
         for bag, tiles, coords in stream(
-            self.bags, left, device=self.device, rows=rows, with_coords=self.stack.needs_coords
+            self.bags,
+            again + order[progress.position :],
+            device=self.device,
+            rows=partial(self._rows, progress.epoch),
+            with_coords=self.stack.needs_coords,
         ):
-            due = self._visit(bag, tiles, coords, wanted[bag], seen, epoch=progress.epoch)
+            held[bag] = self._visit(progress.epoch, bag, tiles, coords)
+            if bag != order[progress.position]:
+                continue  # waits for its step since before the training was resumed
+            due = [fold for part in parts[progress.position] for fold in self._take(part, held)]
             if due:
                 self.stack.step(due)
             progress.position += 1
+            held = {one: visit for one, visit in held.items() if last[one] >= progress.position}
             tick(self._share(progress, len(order)))
             file.save_if_due(progress, self.stack)
 
+    def _n_kept(self, bags: Sequence[int]) -> dict[int, int]:
+        """Tiles of a visit of each bag."""
+        dropped, most = self.options.instance_dropout, self.options.tiles_per_visit
+        n_tiles = self.bags.n_tiles
+        return {bag: n_kept_tiles(int(n_tiles[bag]), share_dropped=dropped, most=most) for bag in bags}
+
     def _rows(self, epoch: int, bag: int) -> Int[np.ndarray, " kept"] | None:
         """The tiles that a visit trains on: the same for all folds."""
-        return kept_tiles(
-            int(self.bags.n_tiles[bag]),
-            share_dropped=self.options.instance_dropout,
-            most=self.options.tiles_per_visit,
-            generator=generator_of(self.seed, epoch, self.bags.slides[bag], _OF_TILES),
-        )
+        generator = generator_of(self.seed, epoch, self.bags.slides[bag], _OF_TILES)
+        return kept_tiles(int(self.bags.n_tiles[bag]), self._n_kept([bag])[bag], generator=generator)
 
-    def _visit(
-        self,
-        bag: int,
-        tiles: Tensor,
-        coords: Tensor | None,
-        folds: Sequence[int],
-        seen: Counter[int],
-        *,
-        epoch: int,
-    ) -> list[int]:
-        """Adds a bag's gradients to those of some folds; which of them have the bags of a step together."""
+    def _visit(self, epoch: int, bag: int, tiles: Tensor, coords: Tensor | None) -> Visit:
+        """A bag with its draws."""
         generator = generator_of(self.seed, epoch, self.bags.slides[bag])
-        weights, due = [], []
-        for fold in folds:
-            size, done = self._step_size(fold, seen[fold])
-            weights.append(self.criterion.weight(fold, bag) / size)
-            seen[fold] += 1
-            if done:
-                due.append(fold)
-        self.stack.add_gradients(
-            folds,
-            tiles,
-            self.criterion.label(bag),
-            dropout_p=self.dropout,
-            generator=generator,
-            loss_weight=torch.tensor(weights, device=tiles.device),
+        return Visit(
+            tiles=tiles,
             coords=coords,
-            bag_loss=self.criterion.of_bag(bag),
+            target=self.criterion.label(bag),
+            dropout=Dropout.draw(self.stack.dropout_widths, len(tiles), p=self.dropout, generator=generator),
+            seed=int(torch.randint(2**62, (1,), generator=generator)),
+            loss=self.criterion.of_bag(bag),
         )
-        return due
 
-    def _step_size(self, fold: int, seen: int) -> tuple[int, bool]:
-        """How many bags make the step that a fold is in, and whether the next bag completes it."""
-        n_bags, per_step = len(self.folds[fold].train), self.options.bags_per_step
-        begun = seen // per_step * per_step
-        size = min(per_step, n_bags - begun)
-        return size, seen + 1 == begun + size
+    def _take(self, part: Part, visits: dict[int, Visit]) -> list[int]:
+        """Adds the gradients of some bags to those of some folds; the folds, where these complete their step."""
+        weights = [[self.criterion.weight(fold, bag) / part.step_size for bag in part.bags] for fold in part.folds]
+        loss_weight = torch.tensor(weights, device=self.stack.mean.device)
+        self.stack.add_gradients(part.folds, [visits[bag] for bag in part.bags], loss_weight)
+        return part.folds if part.is_last else []
 
     def _share(self, progress: Progress, n_bags: int) -> float:
         """How much of the training is over: its slowest fold may stop ``patience`` epochs after its best one."""

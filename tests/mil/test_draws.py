@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles
+from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles, n_kept_tiles
 
 
 def kept(n_tiles, *, seed=0, share_dropped=0.0, most=None):
-    return kept_tiles(n_tiles, share_dropped=share_dropped, most=most, generator=generator_of(seed, 0, 0))
+    n_kept = n_kept_tiles(n_tiles, share_dropped=share_dropped, most=most)
+    return kept_tiles(n_tiles, n_kept, generator=generator_of(seed, 0, 0))
 
 
 @pytest.mark.parametrize(("share", "most", "wanted"), [(0.25, None, 75), (0.0, 30, 30), (0.5, 80, 50), (0.999, 7, 1)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sampled import sampled
 
-from hage_transfer.mil import bag_pass
+from hage_transfer.mil import bag_pass, visits
 from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.train import FoldBags, train_folds
@@ -23,7 +23,7 @@ KINDS = [
 ]
 
 
-def train(slides, folds, *, model=None, **options):
+def train(slides, folds, *, model=None, path=None, **options):
     folder, labels = slides
     options = {"epochs": 12, "min_epochs": 2, "patience": 2, "learning_rate": 5e-3, **options}
     return train_folds(
@@ -34,6 +34,7 @@ def train(slides, folds, *, model=None, **options):
         model=MilModelSettings(**{"hidden_dim": 16, "attention_dim": 8, **(model or {})}),
         options=MilTrainSettings(**options),
         seed=3,
+        progress_path=path,
     )
 
 
@@ -92,6 +93,55 @@ def test_train_folds_in_chunks_of_tiles_equals_whole_bags(slides, model, monkeyp
     monkeypatch.undo()
     left, right = (one.probabilities(open_bags(folder, labels), rows) for one in (whole, chunks))
     np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", KINDS, ids=str)
+def test_bags_of_a_step_taken_together_equal_one_after_the_other(slides, model, monkeypatch):
+    folds = [FoldBags(np.arange(0, 16), np.arange(16, 20)), FoldBags(np.arange(5, 19), np.arange(3))]
+    found = []
+    for tiles in (2048, 30, 1):  # of bags of 8 to 19
+        monkeypatch.setattr(visits, "TILES_TOGETHER", tiles)
+        found.append(train(slides, folds, model=model, epochs=1, bags_per_step=6, class_weights="balanced"))
+    for fold in (0, 1):
+        assert_alike(found[0], fold, found[1], fold)
+        assert_alike(found[0], fold, found[2], fold)
+
+
+def test_a_training_stopped_while_bags_wait_for_their_step_goes_on_as_if_it_had_not(slides, tmp_path, monkeypatch):
+    monkeypatch.setattr(visits, "TILES_TOGETHER", 30)  # of bags of 8 to 19
+    folds = [FoldBags(np.arange(0, 16), np.arange(16, 20)), FoldBags(np.arange(5, 19), np.arange(3))]
+    options = {"epochs": 2, "bags_per_step": 7, "checkpoint_s": 0.0}
+    whole = train(slides, folds, **options)
+    for number in (4, 13, 1):
+        told = []
+
+        def stop(_share, told=told, number=number):
+            told.append(1)
+            if len(told) > number:  # before the visit is written down
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), heard(stop):
+            train(slides, folds, path=tmp_path / "progress", **options)
+    resumed = train(slides, folds, path=tmp_path / "progress", **options)
+    for fold in (0, 1):
+        assert all(torch.equal(value, weights(resumed, fold)[name]) for name, value in weights(whole, fold).items())
+
+
+@pytest.mark.parametrize("per_step", [1, 3])
+def test_parts_of_an_epoch_hold_each_bag_of_a_fold_once_and_end_each_step(per_step):
+    order, wanted = [3, 1, 4, 0, 2], {0: [0, 1], 1: [1], 2: [0, 1], 3: [0], 4: [0, 1]}
+    for tiles in (1, 500, 5000):
+        parts = visits.parts_of_epoch(order, wanted, dict.fromkeys(order, tiles), bags_per_step=per_step)
+        for fold in (0, 1):
+            own = [(place, part) for place, now in enumerate(parts) for part in now if fold in part.folds]
+            assert [bag for _, part in own for bag in part.bags] == [bag for bag in order if fold in wanted[bag]]
+            assert all(order[place] == part.bags[-1] for place, part in own)
+            steps = np.cumsum([part.is_last for _, part in own]) - [part.is_last for _, part in own]
+            for step in range(steps[-1] + 1):
+                of_step = [part for (_, part), number in zip(own, steps, strict=True) if number == step]
+                assert {part.step_size for part in of_step} == {sum(len(part.bags) for part in of_step)}
+            assert own[-1][1].is_last
+            assert all(len(part.bags) == 1 for _, part in own) or tiles < visits.TILES_TOGETHER
 
 
 def test_train_folds_predicts_as_the_models_own_forward_does(slides):

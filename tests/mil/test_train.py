@@ -137,7 +137,7 @@ def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(slide
     visited, judged = [], []
     add, logits = FoldStack.add_gradients, FoldStack.logits
     monkeypatch.setattr(
-        FoldStack, "add_gradients", lambda self, f, rows, *a, **k: _seen(visited, rows, add)(self, f, rows, *a, **k)
+        FoldStack, "add_gradients", lambda self, f, v, w: _seen(visited, v[0].tiles, add)(self, f, v, w)
     )
     monkeypatch.setattr(FoldStack, "logits", lambda self, f, rows, c: _seen(judged, rows, logits)(self, f, rows, c))
     options = FAST.model_copy(update={"epochs": 2, "tiles_per_visit": 5, "standardise": False})
