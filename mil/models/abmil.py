@@ -57,7 +57,7 @@ class ABMIL(TilewiseMIL):
         if self.gate is not None:
             gate = tiles.linear(weights["gate.weight"], weights["gate.bias"]).sigmoid()
             scored = scored * dropped(gate, kept, "gate")
-        return torch.bmm(weights["score.weight"], scored.transpose(1, 2))
+        return torch.bmm(scored, weights["score.weight"].transpose(1, 2)).transpose(1, 2)
 
     def classify(
         self, weights: Weights, pooled: Float[Tensor, "fold bag branch hidden"]

@@ -38,8 +38,7 @@ class SharedTiles:
             return OwnTiles(self.each()).linear(weight, bias)
         weight = weight / self.std.unsqueeze(1)
         bias = bias - (weight @ self.mean.unsqueeze(2)).squeeze(2)
-        flat = torch.addmm(bias.flatten(), self.rows, weight.flatten(0, 1).T)
-        return flat.unflatten(1, bias.shape).transpose(0, 1)
+        return OwnTiles(self.rows.expand(len(weight), -1, -1)).linear(weight, bias)
 
     def pool(self, attention: Float[Tensor, "fold branch tile"]) -> Float[Tensor, "fold branch feature"]:
         """Weighted sums of scaled tiles."""
