@@ -21,6 +21,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
+import kept
 import numpy as np
 import timm
 import torch
@@ -196,7 +197,14 @@ def row(name: str, case: Case, compiled: Compiled, options: argparse.Namespace) 
     sides = case.make(options.device, lambda function: function), case.make(options.device, compiled)
     more, times, apart = compared(*sides, options.device, warm=case.shapes, steps=options.steps)
     ours, theirs = (statistics.median(side) for side in zip(*times, strict=True))
-    low, ratio, high = statistics.quantiles([one / other for one, other in times], n=4)
+    ratios = [one / other for one, other in times]
+    low, ratio, high = statistics.quantiles(ratios, n=4)
+    kept.keep(
+        "compile_step",
+        ratios,
+        what=f"{name}, compiled, is so many times as fast as it is",
+        setting=f"{options.device}, {torch.get_num_threads()} threads, {options.mode}",
+    )
     pays = f"{more / (ours - theirs):,.0f}" if ours > theirs else "never"
     graphs = counters["stats"]["unique_graphs"]
     return (

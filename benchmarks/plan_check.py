@@ -20,6 +20,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
+import kept
+
 HERE = Path(__file__).resolve().parent
 SECTIONS = ["B4", "C2", "C3", "C4", "C5"]
 CHILD = """
@@ -108,6 +110,13 @@ def print_stage(stage: str, function: str, given: dict[str, Any], left: list[Pat
     told = plan(stage, given, work)
     if told["hours"] is None:
         sys.exit(f"{stage}: {told['based_on']}")
+    cores = sorted((told["core_hours"] * 3600, true[0]))
+    kept.keep(
+        "plan_check",
+        [cores[0] / cores[1]],
+        what=f"{stage}: seconds of cores planned and true, less / more",
+        setting="real data",
+    )
     columns = (("core s", 3600, "core_hours"), ("clock s", 3600, "hours"), ("disk", 1024, "disk_gib"))
     planned = [told[key] * scale for _, scale, key in columns] + [told["memory_gib"] * 1024]
     for what, row in (("planned", planned), ("true", true)):
