@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 HISTORY = HERE / "history"
 BEGIN, END = "<!-- kept ratios: made by benchmarks/kept.py page -->", "<!-- end of kept ratios -->"
-# {work}: a folder; {jpeg}, {tif}: two small slides of that kind
+# {work}: a folder
 QUICK = tuple(
     tuple(line.split())
     for line in """
@@ -33,8 +33,8 @@ QUICK = tuple(
     probe_folds.py --rows 16384 --features 512 --epochs 5 --only memory plain
     mil_small_bags.py --epochs 2 --rounds 3 --work {work}
     mil_folds.py --form clam --bags 20 --tiles 2000 3000 --epochs 2 --peer-folds 2 --threads 1 --work {work}
-    slides_to_features.py {jpeg} --alone --threads 1 --bare-tiles 32 --rounds 1
-    slides_to_features.py {tif} --alone --threads 1 --bare-tiles 32 --rounds 1
+    slides_to_features.py --painted 2 --format jpeg --alone --threads 1 --bare-tiles 64 --rounds 3
+    slides_to_features.py --painted 2 --format deflate --alone --threads 1 --bare-tiles 64 --rounds 3
     """.strip().splitlines()
 )
 FALL = 0.15
@@ -111,21 +111,6 @@ def page_text(text: str) -> str:
     return "\n".join([before + BEGIN, "", *table(), "", END]) + rest.split(END)[1]
 
 
-def make_slides(folder: Path) -> dict[str, list[str]]:
-    """Two painted slides as deflate-compressed TIFF and as pyramids of JPEG tiles, by the word that stands for them."""
-    import tifffile
-    from jpeg_pyramids import write_jpeg_pyramid
-
-    from hage_transfer.demo.slides import write_slides
-    from hage_transfer.demo.tissue import MPP_UM_PER_PX
-
-    write_slides(folder / "slides", seed=0, n_slides=2, side_px=2048)
-    plain = sorted((folder / "slides").glob("*.tif"))
-    for path in plain:
-        write_jpeg_pyramid(path.with_suffix(".svs"), tifffile.imread(path, level=0), mpp_um_per_px=MPP_UM_PER_PX)
-    return {"{tif}": [str(path) for path in plain], "{jpeg}": [str(path.with_suffix(".svs")) for path in plain]}
-
-
 def quick(*, keep_them: bool) -> int:
     """Runs the quick set and says where a ratio fell; how many did."""
     kept, fallen = last_lines(), 0
@@ -133,9 +118,8 @@ def quick(*, keep_them: bool) -> int:
         folder = Path(name)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         environment["HAGE_BENCH_HISTORY"] = str(HISTORY if keep_them else folder)
-        places = {"{work}": [str(folder)], **(make_slides(folder) if any("{tif}" in line for line in QUICK) else {})}
         for script, *arguments in QUICK:
-            given = [word for one in arguments for word in places.get(one, [one])]
+            given = [str(folder) if one == "{work}" else one for one in arguments]
             subprocess.run([sys.executable, str(HERE / script), *given], check=True, env=environment)
         for key, line in last_lines(folder).items():
             before = kept.get(key)

@@ -1,13 +1,15 @@
 """Slides to features, end to end, against the bare encoder and against lazyslide and TIAToolbox.
 
     python benchmarks/slides_to_features.py SLIDES... --peers --cache ~/.cache/hage-peers
+    python benchmarks/slides_to_features.py --painted 10 --format deflate --alone --threads 1
 
-Everything runs in turn, round after round, with the same weights, threads and resolution; medians of the rounds are
-printed. ``end to end`` opens the slides, finds tissue, writes pictures and GeoJSON, reads, encodes and writes feature
-files; ``bare`` is the same encoder over tiles that lie in memory, at the batch size whose median is best. Each peer
-runs in a virtual environment of its own under ``--cache``, made (pip install) with ``--peers`` where it is not there,
-with its own tissue and tiles and this encoder's weights as a torch module. Loading of libraries and weights is never
-timed.
+``end to end`` opens the slides, finds tissue, writes pictures and GeoJSON, reads, encodes and writes feature files;
+``bare`` is the same encoder (same weights, session, pieces and threads, its normalisation of pixels included) over
+tiles that lie decoded in memory, at the batch size whose median is best: no file is opened, nothing is decoded, resized
+or written. Both are taken in turn, turn after turn, and medians are printed. Loading of libraries and weights is never
+timed. Each peer runs in a virtual environment of its own under ``--cache``, made (pip install) with ``--peers`` where
+it is not there, with its own tissue and tiles and this encoder's weights as a torch module. ``--parts`` says what a
+tile costs beside the network.
 """
 
 import argparse
@@ -17,117 +19,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
 
 import kept
+from painted_slides import paint_slides
+from slides_measured import measure
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"lazyslide": "lazyslide==0.13.0", "tiatoolbox": "tiatoolbox==2.1.3"}
 ENCODER_NEEDS = ("jaxtyping", "pydantic", "pyyaml", "timm", "safetensors", "huggingface_hub")
-
-
-def measure_ours(task: dict) -> dict:
-    """Times bare encoder, tissue with tiles, or end to end, as ``task["what"]`` says."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
-    import resource
-
-    import torch
-
-    from hage_transfer.config import EncoderSettings, SlideSetSettings
-    from hage_transfer.encode.items import open_encoder
-
-    torch.set_num_threads(task["threads"])
-    settings = SlideSetSettings(labels=Path("none"), mpp_um_per_px=task["mpp"], tile_px=task["tile_px"])
-    if task["what"] == "tissue":
-        facts = tissue_and_tiles(task["slides"], settings)
-    else:
-        encoder_settings = EncoderSettings(runtime=task["runtime"])
-        encoder = open_encoder(encoder_settings, device="cpu")
-        run = bare if task["what"] == "bare" else end_to_end
-        facts = run(task, settings, encoder_settings, encoder)
-    return facts | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-
-
-def tissue_and_tiles(slides: list[str], settings: object) -> dict:
-    """Seconds from closed files to tile coordinates."""
-    from hage_transfer.slides.survey import open_config_slide
-    from hage_transfer.slides.tiles import cut_tiles
-    from hage_transfer.slides.tissue import find_tissue
-
-    start, cpu, tiles = time.perf_counter(), time.process_time(), 0
-    for path in slides:
-        with open_config_slide(Path(path), settings) as slide:
-            tiles += len(cut_tiles(slide, find_tissue(slide, settings.tissue), settings))
-    return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu, "tiles": tiles}
-
-
-def bare(task: dict, settings: object, encoder_settings: object, encoder: object) -> dict:
-    """Seconds for tiles in memory, at each of several batch sizes."""
-    import numpy as np
-
-    from hage_transfer.slides.survey import open_config_slide
-    from hage_transfer.slides.tiles import cut_tiles, iter_tiles
-    from hage_transfer.slides.tissue import find_tissue
-
-    tiles: list[np.ndarray] = []
-    for path in task["slides"]:
-        with open_config_slide(Path(path), settings) as slide:
-            tiles += list(iter_tiles(slide, cut_tiles(slide, find_tissue(slide, settings.tissue), settings)))
-        if len(tiles) >= task["bare_tiles"]:
-            break
-    images = np.stack(tiles[: task["bare_tiles"]])
-    encoder(images[:8])
-    batches = {}
-    for batch in (16, 64, len(images)):
-        start, cpu = time.perf_counter(), time.process_time()
-        for k in range(0, len(images), batch):
-            encoder(images[k : k + batch])
-        batches[batch] = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
-    return {"batches": batches, "tiles": len(images)}
-
-
-def end_to_end(task: dict, settings: object, encoder_settings: object, encoder: object) -> dict:
-    """Seconds from closed slides to feature files, each slide as often as ``task["times"]`` says."""
-    import numpy as np
-
-    from hage_transfer.encode.image_progress import ImageProgress
-    from hage_transfer.encode.items import item_sha256
-    from hage_transfer.encode.slide_items import slide_items
-    from hage_transfer.encode.status import StatusBook
-    from hage_transfer.encode.worker import Worker
-
-    encoder(np.zeros((8, task["tile_px"], task["tile_px"], 3), np.uint8))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        names = []
-        for turn in range(task["times"]):
-            for path in map(Path, task["slides"]):
-                names.append(f"{turn} {path.name}")
-                (folder / names[-1]).symlink_to(path.resolve())
-        (folder / "table.csv").write_text("\n".join(["slide", *(f'"{name}"' for name in names)]) + "\n")
-        own = settings.model_copy(update={"root": folder, "labels": folder / "table.csv"})
-        items, _ = slide_items(own, folder / "out")
-        book = StatusBook(folder / "out", tuple((item.name, item.path) for item in items))
-        start, cpu = time.perf_counter(), time.process_time()
-        worker = Worker(
-            items,
-            encoder,
-            encoder_settings,
-            sha256=lambda item: item_sha256(item, encoder_settings, encoder.sha256),
-            arithmetic="cpu",
-            synthetic=False,
-            progress=ImageProgress(None, total=len(items), kept=0),
-            book=book,
-        )
-        outcomes = worker.run()
-        book.write()
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    failed = [one for one in outcomes if one.failed]
-    if failed:
-        sys.exit(f"{failed[0].slide}: {failed[0].reason}")
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "tiles": sum(one.tiles for one in outcomes)}
 
 
 def run_ours(task: dict) -> dict:
@@ -173,6 +74,9 @@ def main() -> None:
     parser.add_argument("--tile-px", type=int, default=224)
     parser.add_argument("--runtime", choices=["auto", "torch", "onnx"], default="auto")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--painted", type=int, default=0, metavar="N", help="paint so many small slides, and take them")
+    parser.add_argument("--format", choices=["deflate", "jpeg"], default="deflate", help="of painted slides")
+    parser.add_argument("--parts", action="store_true", help="what a tile costs beside the network, part by part")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bare-tiles", type=int, default=256)
     parser.add_argument("--peers", action="store_true", help="make the peers' environments where they are not there")
@@ -186,11 +90,14 @@ def main() -> None:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print("\n" + json.dumps(measure_ours(json.loads(options.measure))))
+        print("\n" + json.dumps(measure(json.loads(options.measure))))
         return
-    if not options.slides:
-        parser.error("give slides that record their resolution")
-    compare(options)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.painted:
+            options.slides += paint_slides(Path(folder), n_slides=options.painted, form=options.format)
+        if not options.slides:
+            parser.error("give slides that record their resolution, or --painted N")
+        compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -210,25 +117,16 @@ def compare(options: argparse.Namespace) -> None:
         "batch": options.peer_batch[0],
         "out": tempfile.gettempdir(),
     }
-    peers: list[str] = []
-    for name in () if options.alone else PEERS:
-        if options.peers:
-            set_up(options.cache, name)
-        if python_of(options.cache, name).exists():
-            peers.append(name)
-        else:
-            print(f"{name}: not there ({options.cache / name}); --peers makes its environment. It is left out.")
+    peers = [] if options.alone else find_peers(options)
+    processes = options.rounds if peers else 1
     rates: dict[str, list[float]] = {}
     core_ms: dict[str, list[float]] = {}
     tissue: dict[str, list[tuple[float, float]]] = {}
-    for number in range(options.rounds):
-        found = run_ours({**common, "what": "bare"})
-        for batch, measured in found["batches"].items():
-            rates.setdefault(f"bare {batch}", []).append(found["tiles"] / measured["seconds"])
-            core_ms.setdefault(f"bare {batch}", []).append(measured["cpu_seconds"] / found["tiles"] * 1e3)
-        found = run_ours({**common, "what": "end to end"})
-        rates.setdefault("end to end", []).append(found["tiles"] / found["seconds"])
-        core_ms.setdefault("end to end", []).append(found["cpu_seconds"] / found["tiles"] * 1e3)
+    for number in range(processes):
+        found = run_ours({**common, "what": "turns", "turns": options.rounds // processes})
+        for name, costs in found["costs"].items():
+            rates.setdefault(name, []).extend(one["tiles"] / one["seconds"] for one in costs)
+            core_ms.setdefault(name, []).extend(one["cpu_seconds"] / one["tiles"] * 1e3 for one in costs)
         found = run_ours({**common, "what": "tissue"})
         tissue.setdefault("ours", []).append((found["seconds"], found["cpu_seconds"]))
         for name in peers:
@@ -243,7 +141,7 @@ def compare(options: argparse.Namespace) -> None:
             core_ms.setdefault(name, []).append(least)
             found = run_peer(name, {**common, "encode": False}, options.cache)
             tissue.setdefault(name, []).append((found["tissue_seconds"], found["tissue_cpu_seconds"]))
-        print(f"round {number + 1} of {options.rounds} done", flush=True)
+        print(f"process {number + 1} of {processes} done", flush=True)
     for values in (rates, core_ms):
         keep_best_bare(values, most=values is rates)
     report(rates, tissue, options)
@@ -251,10 +149,26 @@ def compare(options: argparse.Namespace) -> None:
           + ", ".join(f"{name} {statistics.median(values):.2f} ms" for name, values in core_ms.items()))  # fmt: skip
     for name in core_ms.keys() - {"end to end"}:
         keep(options, core_ms[name], core_ms["end to end"], f"{name} in time of a core")
+    if options.parts:
+        found = run_ours({**common, "what": "parts"})["parts"]
+        print("ms of a core a tile, by part: " + ", ".join(f"{name} {ms:.2f}" for name, ms in found.items()))
     if options.flat:
-        one, many = (run_ours({**common, "what": "end to end", "times": times}) for times in (1, options.flat))
+        one, many = (run_ours({**common, "what": "once", "times": times}) for times in (1, options.flat))
         print(f"peak memory: {one['peak_mb']:.0f} MB for {len(options.slides)} slides, "
               f"{many['peak_mb']:.0f} MB for {options.flat * len(options.slides)}")  # fmt: skip
+
+
+def find_peers(options: argparse.Namespace) -> list[str]:
+    """The peers whose environments are there, or are made."""
+    found = []
+    for name in PEERS:
+        if options.peers:
+            set_up(options.cache, name)
+        if python_of(options.cache, name).exists():
+            found.append(name)
+        else:
+            print(f"{name}: not there ({options.cache / name}); --peers makes its environment. It is left out.")
+    return found
 
 
 def keep(options: argparse.Namespace, more: list[float], less: list[float], than: str) -> None:

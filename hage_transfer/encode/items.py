@@ -10,8 +10,9 @@ from hage_transfer.data.feature_journal import journal_path
 from hage_transfer.data.synthetic import is_synthetic
 from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.item import Item
+from hage_transfer.encode.ledger import locks_of
 from hage_transfer.encode.status import Outcome, StatusBook
-from hage_transfer.encode.worker import Worker, locks_of
+from hage_transfer.encode.worker import Worker
 from hage_transfer.encoders.around import AveragedViews, CentreAndSurround
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import transform_of

@@ -5,8 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,19 +16,18 @@ from hage_transfer.data.feature_journal import FeatureJournal, journal_path
 from hage_transfer.encode.extract import Opened, Part, encode_sources
 from hage_transfer.encode.image_progress import ImageProgress
 from hage_transfer.encode.item import Item, OpenItem
-from hage_transfer.encode.status import Outcome, State, StatusBook, remove_leftovers
+from hage_transfer.encode.ledger import Ledger, locks_of
+from hage_transfer.encode.status import Outcome, StatusBook, remove_leftovers
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.onnx_file import transform_of
 from hage_transfer.encoders.specs import is_onnx_file
-from hage_transfer.errors import DataError, InputError, reason
+from hage_transfer.errors import DataError, InputError
 from hage_transfer.running.atomic import NO_ROOM
-from hage_transfer.running.locks import Lock, holder, leave, try_lock, wait_for_lock
-from hage_transfer.running.machine import shared_time
+from hage_transfer.running.locks import Lock, leave, try_lock, wait_for_lock
 from hage_transfer.running.run_directory import Standing
 
 log = logging.getLogger(__name__)
 
-_TABLE_SECONDS = 30.0
 _AGAIN = 2
 
 
@@ -80,9 +78,7 @@ class Worker:
         self._items, self._encoder, self._settings = items, encoder, settings
         self._sha256, self._progress, self._book = sha256, progress, book
         self._arithmetic = f"{arithmetic} batch {settings.batch_size}"
-        self._began = 0.0 if book is None else shared_time(book.folder)
         self._finished = time.perf_counter()
-        self._table_written = time.monotonic()
         self._works: list[_Work] = []
         self._replaced: list[Item] = []
         self._begun: Counter[str] = Counter()
@@ -90,8 +86,7 @@ class Worker:
         folder = items[0].path.parent if book is None else book.folder
         folder.mkdir(parents=True, exist_ok=True)
         self._standing = Standing(folder)
-        self._outcomes: dict[str, Outcome] = {}
-        self._error: InputError | None = None
+        self._ledger = Ledger(book, progress)
 
     def run(self) -> list[Outcome]:
         """Encodes what is free and returns what became of each item.
@@ -110,10 +105,10 @@ class Worker:
                     for part in parts:
                         self._standing.check()
                         self._take(part)
-                        if self._error is not None:
-                            raise self._error
-                if self._error is not None:
-                    raise self._error
+                        if self._ledger.error is not None:
+                            raise self._ledger.error
+                if self._ledger.error is not None:
+                    raise self._ledger.error
                 items, self._replaced = self._replaced, []
         finally:
             for work in self._works:  # interrupted: their journals stay for the next run
@@ -121,7 +116,7 @@ class Worker:
                 work.lock.release()
             for folder in {locks_of(item, self._book) for item in self._items}:
                 leave(folder)
-        return list(self._outcomes.values())
+        return list(self._ledger.outcomes.values())
 
     def _sources(self, items: Sequence[Item]) -> Iterator[Opened[_Work]]:
         """Opens one free item after the other; what others hold is looked at again at the end."""
@@ -129,15 +124,15 @@ class Worker:
         for item in items:
             if (opened := self._open(item)) is not None:
                 yield opened
-            elif item.name not in self._outcomes:
+            elif item.name not in self._ledger.outcomes:
                 held.append(item)
-            if self._error is not None:
+            if self._ledger.error is not None:
                 return
         for item in held:
             if (opened := self._open(item, wait=self._waits)) is not None:
                 yield opened
-            elif item.name not in self._outcomes:
-                self._leave_to_holder(item)
+            elif item.name not in self._ledger.outcomes:
+                self._ledger.leave_to_holder(item)
 
     def _open(self, item: Item, *, wait: bool = False) -> Opened[_Work] | None:
         """An item that is free and not done; None with an outcome where there is nothing to do, without where held."""
@@ -147,7 +142,7 @@ class Worker:
             return None
         with ExitStack() as stack:
             stack.callback(lock.release)
-            if self._is_settled(item):
+            if self._ledger.is_settled(item):
                 return None
             began = time.perf_counter()
             records = () if self._book is None else (self._book.record_path(item.name),)
@@ -159,10 +154,10 @@ class Worker:
                 except (InputError, OSError) as error:
                     if isinstance(error, OSError) and error.errno in NO_ROOM:
                         raise
-                    self._settle(item, "failed", _reason(error), error=error)
+                    self._ledger.fail(item, error)
                     return None
                 if not rows.images.count:
-                    self._settle(item, "empty", rows.why_empty, rows=rows)
+                    self._ledger.settle(item, "empty", why=rows.why_empty, rows=rows)
                     return None
                 self._warn_of_scale(rows)
                 close = inputs.pop_all().close
@@ -177,17 +172,6 @@ class Worker:
         wanted = transform_of(self._settings).mpp_um_per_px if is_onnx_file(self._settings.name) else None
         if wanted is not None and given is not None and abs(given / wanted - 1) > MOST_SCALE:
             log.warning("%s was trained at %.3g um per px and is given images of %.3g", name, wanted, given)
-
-    def _is_settled(self, item: Item) -> bool:
-        """Whether another worker made the item's file, or failed at it, since this one began."""
-        if item.path.is_file():
-            self._end(Outcome(slide=item.name, status="done"))
-            return True
-        record = None if self._book is None else self._book.read(item.name)
-        if record is not None and record.failed and record.time >= self._began:
-            self._end(record)
-            return True
-        return False
 
     def _journal(self, item: Item, sha256: str, count: int) -> FeatureJournal:
         identity = f"{sha256} {count} rows {self._arithmetic}"
@@ -213,10 +197,10 @@ class Worker:
             if self._is_replaced(work):
                 return
             work.journal.discard()
-            self._settle(work.item, "failed", _reason(error), error=error, rows=work.rows)
+            self._ledger.fail(work.item, error, work.rows)
             self._let_go(work)
         if part.last:
-            self._write_table()
+            self._ledger.write_table()
 
     def _is_replaced(self, work: _Work) -> bool:
         """Whether its file is another by now: its rows, of the one or of both, are dropped, and it is encoded again."""
@@ -228,7 +212,7 @@ class Worker:
         self._begun[name] += 1
         if self._begun[name] > _AGAIN:
             error = DataError(f"its file changed {_AGAIN + 1} times while it was encoded; run again once it is whole")
-            self._settle(work.item, "failed", str(error), error=error)
+            self._ledger.fail(work.item, error)
         else:
             log.warning("%s: an image was replaced while it was encoded; it is encoded again", name)
             self._replaced.append(work.item)
@@ -240,13 +224,13 @@ class Worker:
         if not work.lock.held():
             self._standing.check()  # its lock went with the folder
             work.journal.close()
-            self._leave_to_holder(item)
+            self._ledger.leave_to_holder(item)
             self._let_go(work)
             return
         now = time.perf_counter()
         seconds = now - max(work.began, self._finished)
         self._finished = now
-        self._settle(item, "done", "", rows=rows, seconds=seconds)  # before the file, which says that all is done
+        self._ledger.settle(item, "done", rows=rows, seconds=seconds)  # before the file, which says that all is done
         meta = FeatureMeta(
             source=item.name,
             encoder=encoder.name,
@@ -276,65 +260,6 @@ class Worker:
         self._let_go(work)
         log.info("%s: %d rows in %.1f s", item.name, shape[0], seconds)
 
-    def _settle(
-        self,
-        item: Item,
-        status: State,
-        reason: str,
-        *,
-        rows: "OpenItem | None" = None,
-        seconds: float | None = None,
-        error: InputError | OSError | None = None,
-    ) -> None:
-        outcome = Outcome(slide=item.name, status=status, seconds=seconds, reason=reason)
-        if rows is not None:
-            outcome = replace(
-                outcome,
-                tiles=rows.images.count,
-                tissue_mm2=rows.tissue_mm2,
-                mpp_um_per_px=rows.slide_mpp_um_per_px,
-                mpp_source=rows.slide_mpp_source,
-            )
-        self._end(outcome)
-        if self._book is not None:
-            self._book.record(outcome)
-        if status == "done":
-            return
-        if self._book is not None:
-            log.error("%s %s: %s", item.name, status, reason)
-        elif isinstance(error, InputError):
-            self._error = error
-        else:
-            self._error = DataError(f"{item.name}: {reason}")
-
-    def _leave_to_holder(self, item: Item) -> None:
-        owner = holder(locks_of(item, self._book), item.name)
-        who = "another process" if owner is None else f"process {owner.pid} on {owner.host}"
-        self._end(Outcome(slide=item.name, status="running elsewhere", reason=who))
-        if self._book is None:
-            self._error = DataError(f"{item.path}: {who} is at work on it; wait for it, or stop it")
-
     def _let_go(self, work: _Work) -> None:
         self._works.remove(work)
         work.lock.release()
-
-    def _end(self, outcome: Outcome) -> None:
-        self._outcomes[outcome.slide] = outcome
-        self._progress.ended(outcome.slide)
-
-    def _write_table(self) -> None:
-        """Now and then, since it reads every item's record."""
-        if self._book is not None and time.monotonic() - self._table_written > _TABLE_SECONDS:
-            self._book.write()
-            self._table_written = time.monotonic()
-
-
-def locks_of(item: Item, book: StatusBook | None) -> Path:
-    """Folder of an item's lock."""
-    return item.path.parent / "locks" if book is None else book.locks
-
-
-def _reason(error: InputError | OSError) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename or 'the file'} cannot be read ({error.strerror or error})"
-    return reason(error)
