@@ -1,8 +1,11 @@
 """A picture of a slide with its tissue outlined, its tiles and ink marked: to look at before time is spent."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
 
@@ -12,10 +15,11 @@ from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid
 from hage_transfer.slides.tissue import TissueMask
 
-MAX_PICTURE_PX, LEAST_PICTURE_PX = 1600, 800
+MAX_PICTURE_PX, LEAST_PICTURE_PX, SMALL_PICTURE_PX = 1600, 800, 1024
 _TISSUE, _TILE, _PEN = (0, 150, 90), (90, 90, 90), (230, 120, 0)
 _LEAST_TILE_PX = 6.0
 _SHIFT = 4
+_PNG_RGB, _PNG_UP = 2, 2
 
 
 def draw_outline(
@@ -47,12 +51,20 @@ def draw_outline(
 
 
 def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Writes a PNG atomically, packed as is fastest: a fifth of the time of zlib's default, hardly larger."""
-    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    how += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), how)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    """Writes a PNG atomically: each row less the one above, packed by libdeflate.
+
+    In half the time of libpng's fastest, and smaller; a picture took more of a core than reading a small slide did.
+    """
+    height, width = picture.shape[:2]
+    rows = picture.reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0], filtered[0, 1:] = _PNG_UP, rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, _PNG_RGB, 0, 0, 0)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in ((b"IHDR", header), (b"IDAT", imagecodecs.deflate_encode(filtered, level=1)), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
 
 def _thumbnail(slide: Slide, tissue: TissueMask) -> UInt8[np.ndarray, "height width 3"]:
@@ -60,7 +72,8 @@ def _thumbnail(slide: Slide, tissue: TissueMask) -> UInt8[np.ndarray, "height wi
     seen = tissue.thumbnail
     longest = 0 if seen is None else max(seen.shape)
     if seen is None or longest < LEAST_PICTURE_PX:
-        return np.ascontiguousarray(slide.thumbnail(max_px=MAX_PICTURE_PX))
+        max_px = MAX_PICTURE_PX if seen is None else SMALL_PICTURE_PX
+        return np.ascontiguousarray(slide.thumbnail(max_px=max_px))
     if longest <= MAX_PICTURE_PX:
         return seen.copy()
     sides = [max(1, round(side * MAX_PICTURE_PX / longest)) for side in (seen.shape[1], seen.shape[0])]
