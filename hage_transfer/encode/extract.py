@@ -6,7 +6,7 @@ before them, so that its features are the same in any company and after any inte
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -21,7 +21,6 @@ from hage_transfer.errors import DataError, InputError
 Image = UInt8[np.ndarray, "_ _ 3"]
 """One image, RGB; those of a call may differ in size."""
 _AHEAD = 2
-_LOOK_SECONDS = 0.02
 
 
 class ImageSequence(Protocol):
@@ -159,8 +158,10 @@ class _Feed(Generic[Key]):
 
     def result(self, future: "Future[Result]") -> Result:
         """What a call of the batch that was handed out comes to; a source that is opened meanwhile is begun."""
-        while not wait([future], timeout=_LOOK_SECONDS).done:
+        while not future.done():
             self._fill(self._depth - 1, busy=True)
+            opening = [] if self._upcoming.done() else [self._upcoming]  # else the window is full, or it was the last
+            wait([future, *opening], return_when=FIRST_COMPLETED)
         return future.result()
 
     def _fill(self, depth: int, *, busy: bool = False) -> None:

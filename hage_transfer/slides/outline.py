@@ -15,7 +15,8 @@ from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid
 from hage_transfer.slides.tissue import TissueMask
 
-MAX_PICTURE_PX, LEAST_PICTURE_PX, SMALL_PICTURE_PX = 1600, 800, 1024
+MAX_PICTURE_PX, LEAST_PICTURE_PX = 1600, 800
+_SMALL_SLIDES_PX = (512, 1024)
 _TISSUE, _TILE, _PEN = (0, 150, 90), (90, 90, 90), (230, 120, 0)
 _LEAST_TILE_PX = 6.0
 _SHIFT = 4
@@ -68,11 +69,16 @@ def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> N
 
 
 def _thumbnail(slide: Slide, tissue: TissueMask) -> UInt8[np.ndarray, "height width 3"]:
-    """The slide as the mask was found in it, reduced where it is large; read anew where it is small."""
+    """The slide as the mask was found in it, reduced where it is large; where it is small, one of its levels.
+
+    The coarsest of 512 px and more, so that a small slide's pixels are not decoded for a picture of it alone.
+    """
     seen = tissue.thumbnail
     longest = 0 if seen is None else max(seen.shape)
     if seen is None or longest < LEAST_PICTURE_PX:
-        max_px = MAX_PICTURE_PX if seen is None else SMALL_PICTURE_PX
+        least, most = _SMALL_SLIDES_PX if seen is not None else (MAX_PICTURE_PX,) * 2
+        sides = [max(level.width_px, level.height_px) for level in slide.levels]
+        max_px = min([most, *(side for side in sides if side >= max(least, longest))])
         return np.ascontiguousarray(slide.thumbnail(max_px=max_px))
     if longest <= MAX_PICTURE_PX:
         return seen.copy()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from hage_transfer.slides.outline import draw_outline, write_picture
@@ -32,6 +33,23 @@ def test_outline_of_a_small_slide_is_drawn_on_its_own_pixels(tmp_path, write_pyr
         assert draw_outline(slide, tissue, level0_pieces(tissue), None).shape == (900, 1000, 3)
 
 
+def test_outline_of_a_small_slide_is_drawn_on_a_coarse_level_without_decoding_the_finest(
+    tmp_path, write_pyramid, stained, monkeypatch
+):
+    levels = [stained(2048 // k, 1600 // k, box=(400 // k, 1200 // k, 400 // k, 1200 // k)) for k in (1, 2, 4)]
+    path = write_pyramid(tmp_path / "a.tif", levels, mpp=0.5)
+    with open_slide(path) as slide:
+        tissue, read, seen = find_tissue(slide), slide.read_region, []
+        monkeypatch.setattr(
+            slide, "read_region", lambda *at, level, **size: seen.append(level) or read(*at, level=level, **size)
+        )
+        picture = draw_outline(slide, tissue, level0_pieces(tissue), None)
+    assert picture.shape == (512, 400, 3)
+    assert seen == [2]
+    rows, columns = np.nonzero(np.abs(picture.astype(int) - GREEN).sum(axis=2) == 0)
+    np.testing.assert_allclose((rows.min(), rows.max(), columns.min(), columns.max()), (100, 300, 100, 300), atol=8)
+
+
 def test_outline_of_a_huge_slide_is_reduced(tmp_path, write_pyramid, stained):
     path = write_pyramid(tmp_path / "a.tif", [stained(200, 240)], mpp=8.0)
     huge = TissueMask(np.zeros((2000, 2400), bool), 0.1, 0.1, thumbnail=np.full((2000, 2400, 3), 240, np.uint8))
@@ -39,8 +57,9 @@ def test_outline_of_a_huge_slide_is_reduced(tmp_path, write_pyramid, stained):
         assert draw_outline(slide, huge, [], None).shape == (1333, 1600, 3)
 
 
-def test_picture_is_read_back_as_it_was(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+@pytest.mark.parametrize("shape", [(30, 40, 3), (1, 1, 3), (1, 7, 3), (300, 1, 3)])
+def test_picture_is_read_back_as_it_was(tmp_path, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     write_picture(tmp_path / "a.png", picture)
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
