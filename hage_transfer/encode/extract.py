@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, islice
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -160,8 +160,9 @@ class _Feed(Generic[Key]):
         """What a call of the batch that was handed out comes to; a source that is opened meanwhile is begun."""
         while not future.done():
             self._fill(self._depth - 1, busy=True)
-            opening = [] if self._upcoming.done() else [self._upcoming]  # else the window is full, or it was the last
-            wait([future, *opening], return_when=FIRST_COMPLETED)
+            # once it is open and still not begun, the window is full, or it was the last
+            on_their_way: list[Future[Any]] = [future] if self._upcoming.done() else [future, self._upcoming]
+            wait(on_their_way, return_when=FIRST_COMPLETED)
         return future.result()
 
     def _fill(self, depth: int, *, busy: bool = False) -> None:

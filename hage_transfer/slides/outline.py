@@ -62,9 +62,10 @@ def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> N
     filtered[:, 0], filtered[0, 1:] = _PNG_UP, rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 8, _PNG_RGB, 0, 0, 0)
+    packed = imagecodecs.deflate_encode(filtered.tobytes(), level=1)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in ((b"IHDR", header), (b"IDAT", imagecodecs.deflate_encode(filtered, level=1)), (b"IEND", b"")):
+        for kind, data in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")):
             file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
 
