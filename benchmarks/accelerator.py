@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import kept
 import numpy as np
 import torch
 from accelerator_stages import ROUNDED, SMALL, STAGES, Sizes, Stage
@@ -107,6 +108,10 @@ def line(stage: Stage, device: str, precision: str, sizes: Sizes, folder: Path, 
     synchronise(device)
     seconds = time.perf_counter() - start
     fits = apart <= limit
+    if sizes != SMALL:
+        name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+        what = f"{stage.__name__}: its FLOP/s are so many times those of a large product"
+        kept.keep("accelerator", [flops / seconds / peak], what=what, setting=f"{name}, {precision}")
     rate, said = flops / seconds, f"{apart:.1e} of {limit:.0e}{'' if fits else ' MISMATCH'}"
     cells = [stage.__name__, precision, f"{items / seconds:.1f}", peak_mib(device), f"{rate / 1e9:.3g}"]
     return "| " + " | ".join([*cells, f"{rate / peak:.3f}", said]) + " |", fits

@@ -36,7 +36,7 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 def cases(data: Path, work: Path) -> dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Path]]]:
-    """By stage of the plan: the door's function, what it is given, what the plan is told, and what the run leaves."""
+    """By stage of the plan: the door's function, what it is given, the plan besides, and what the run leaves."""
     st = {"data": {"root": str(data / "her2st" / "data"), "sections": SECTIONS}, "features": str(work / "st")}
     trained = {
         **st,
@@ -61,7 +61,8 @@ def cases(data: Path, work: Path) -> dict[str, tuple[str, dict[str, Any], dict[s
         **embedded,
     }
     mil = {**bags, "train.epochs": 20, "train.min_epochs": 20}
-    plain = {"frozen": {}}
+    plain, encoder = {"frozen": {}}, {"encoder": str(work / "run-st" / "encoder")}
+    embedding = {"features": str(work / "slide-features" / "features"), **encoder, "out": str(work / "embedded")}
     return {
         "encode st": ("encode_sections", {"config": "her2st", "changes": st}, {}, [work / "st"]),
         "pretrain": ("pretrain", {"config": "her2st", "changes": trained, "out": str(work / "run-st")}, {}, []),
@@ -73,6 +74,7 @@ def cases(data: Path, work: Path) -> dict[str, tuple[str, dict[str, Any], dict[s
             {},
             [],
         ),
+        "embed": ("embed", embedding, {"config": "tcga_brca", "changes": slides, "sources": {"hage": encoder}}, []),
         "bags": ("encode_slides", {"config": "mil/ucsb", "changes": bags}, {}, [work / "bags"]),
         "mil": ("mil", {"config": "mil/ucsb", "changes": mil, "sources": plain, "out": str(work / "run-mil")}, {}, []),
     }
@@ -89,15 +91,17 @@ def main() -> None:
     if not (options.work / "slides" / "labels.csv").exists():
         make_slides(options.data, options.work / "slides")
     print(f"{'stage':<15}{'':>9}{'core s':>9}{'clock s':>9}{'disk MB':>9}{'memory MB':>10}   load")
-    for stage, (function, given, _, left) in cases(options.data, options.work).items():
+    for stage, (function, given, besides, left) in cases(options.data, options.work).items():
         if stage == "bags" and options.stages and "mil" not in options.stages:
             continue
         if stage not in (options.stages or [stage]) and stage != "bags":
             continue
-        print_stage(stage, function, given, left, options.work)
+        print_stage(stage, function, given, besides, left, options.work)
 
 
-def print_stage(stage: str, function: str, given: dict[str, Any], left: list[Path], work: Path) -> None:
+def print_stage(
+    stage: str, function: str, given: dict[str, Any], besides: dict[str, Any], left: list[Path], work: Path
+) -> None:
     """Runs a stage (after those whose features it needs) and prints what was planned and what was true."""
     out = [Path(given["out"])] if "out" in given else left
     if stage == "bags" and out[0].is_dir():
@@ -107,7 +111,7 @@ def print_stage(stage: str, function: str, given: dict[str, Any], left: list[Pat
     true = run(function, given, out)
     if stage == "bags":
         return
-    told = plan(stage, given, work)
+    told = plan(stage, {**given, **besides}, work)
     if told["hours"] is None:
         sys.exit(f"{stage}: {told['based_on']}")
     cores = sorted((told["core_hours"] * 3600, true[0]))
@@ -137,7 +141,7 @@ def plan(stage: str, given: dict[str, Any], work: Path) -> dict[str, Any]:
     task = {"pretrain": "pretrain", "encode st": "pretrain", "probe": "probe", "encode patches": "probe"}.get(
         stage, "mil"
     )
-    sources = [] if task == "pretrain" else [{"sources": None}, {"sources": {"frozen": {}}}]
+    sources = [] if task == "pretrain" else [{"sources": None}, {"sources": given.get("sources", {"frozen": {}})}]
     config = resolve_config(TASKS[task], given["config"], given["changes"], *sources)
     amounts = {"sections": len(SECTIONS), "patients": 2} if task == "pretrain" else {}
     stages = [one for one in door.stages_of_config(config, {}, amounts) if one.name == stage]

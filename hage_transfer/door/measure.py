@@ -154,6 +154,7 @@ def measure(stages: Sequence[Stage], *, device: str, told: Callable[[str], None]
 
 def _measured(stage: Stage, device: str) -> StageRates:
     from hage_transfer.door import calibration
+    from hage_transfer.models import gene_informed  # noqa: F401 - torch: of each stage's start, whoever loads it first
 
     # As `hage` does, for libraries that are not loaded yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
