@@ -35,7 +35,9 @@ from hage_transfer.encoders.registry import load_encoder
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.mil import fold_stack
 from hage_transfer.mil.config import MilModelSettings
+from hage_transfer.mil.draws import Dropout
 from hage_transfer.mil.models import build_model
+from hage_transfer.mil.visits import Visit
 from hage_transfer.models.gene_informed import GeneInformedEncoder
 from hage_transfer.pretrain.config import LossSettings, TrainSettings
 from hage_transfer.pretrain.module import HageModule
@@ -86,9 +88,10 @@ def mil(device: str, compiled: Compiled, tiles: tuple[int, ...]) -> Step:
 
     def step(number: int) -> Tensor:
         fold_stack.backward = backward
-        bag, draws = bags[number % len(bags)], torch.Generator().manual_seed(number)
-        even = torch.ones(FOLDS, device=device)
-        stack.add_gradients(folds, bag, number % 2, dropout_p=0.25, generator=draws, loss_weight=even)
+        tiles, draws = bags[number % len(bags)], torch.Generator().manual_seed(number)
+        dropout = Dropout.draw(stack.dropout_widths, len(tiles), p=0.25, generator=draws)
+        visit = Visit(tiles=tiles, coords=None, target=number % 2, dropout=dropout, seed=0, loss=None)
+        stack.add_gradients(folds, [visit], torch.ones(FOLDS, 1, device=device))
         stack.step(folds)
         return stack._values[next(iter(stack._values))].mean()  # its weights tell losses apart
 
