@@ -8,10 +8,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hage_transfer.pretrain import made_rows
 from hage_transfer.pretrain.calibration import calibrate
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.made_rows import Rows, evenly_drawn
+from hage_transfer.pretrain.made_rows import MadeRows, Rows, evenly_drawn
 from hage_transfer.pretrain.methods.score import section_pcc
 from hage_transfer.pretrain.methods.selection import ALPHAS, held_out_parts
 from hage_transfer.pretrain.ridges import Ridge as StreamedRidge
@@ -19,12 +18,12 @@ from hage_transfer.pretrain.ridges import Ridge as StreamedRidge
 
 def all_zero(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
     """Zero everywhere, which most entries are."""
-    return np.broadcast_to(np.zeros((), test.target.dtype), test.target.shape)
+    return np.broadcast_to(np.zeros((), np.float32), test.target.shape)
 
 
 def gene_mean(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
     """Each gene's mean over the training spots."""
-    return np.broadcast_to(train.target.mean(0), test.target.shape)
+    return np.broadcast_to(train.mean_target, test.target.shape)
 
 
 def gene_median(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
@@ -39,7 +38,7 @@ def spot_depth(train: Spots, test: Spots) -> Rows:
     It reads the test spots' counts, as no image method may: a control that shows how much of a correlation is
     sequencing depth alone.
     """
-    depth, test_depth = (np.log10(1 + spots.counts.sum(1, keepdims=True)) for spots in (train, test))
+    depth, test_depth = (np.log10(1 + spots.depth[:, None]) for spots in (train, test))
     return calibrate(
         np.broadcast_to(test_depth, test.target.shape),
         train_predicted=np.broadcast_to(depth, train.target.shape),
@@ -49,7 +48,7 @@ def spot_depth(train: Spots, test: Spots) -> Rows:
 
 def ridge(train: Spots, test: Spots, *, alpha: float) -> Rows:
     """Ridge regression on standardised features; alpha by ``choose_alpha`` on the training sections."""
-    if train.target.size > made_rows.ENTRIES:
+    if isinstance(train.target, MadeRows):
         return StreamedRidge("ridge").on_rows(train, test, [np.arange(len(train))], {"alpha": alpha})[0]
     return _ridge(alpha).fit(train.features, train.target).predict(test.features)
 

@@ -1,19 +1,33 @@
 """Calibration: a per-gene affine fit that gives scale-free predictions the scale of expression."""
 
+import logging
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows
+from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.made_rows import Rows, evenly_drawn, made_rows, slices
+
+log = logging.getLogger(__name__)
+_ARRAYS = 8
 
 
-def calibrate(predicted: Rows, *, train_predicted: Rows, train_target: Float[np.ndarray, "train gene"]) -> Rows:
+def calibration_rows(train: Spots) -> Int[np.ndarray, " some"]:
+    """Training spots whose predictions are kept to calibrate by: all, or 2^28 entries of evenly spaced ones."""
+    rows = evenly_drawn(*train.target.shape, arrays=_ARRAYS)
+    if len(rows) < len(train):
+        log.info("calibration: on %d evenly spaced spots of %d", len(rows), len(train))
+    return rows
+
+
+def calibrate(predicted: Rows, *, train_predicted: Rows, train_target: Rows) -> Rows:
     """The line of ``fit_lines``, fitted on training spots and applied to ``predicted``; made by rows where large."""
     slope, intercept = fit_lines(train_predicted, train_target)
     return made_rows(predicted.shape, lambda rows: intercept + slope * predicted[rows])
 
 
 def fit_lines(
-    train_predicted: Rows, train_target: Float[np.ndarray, "train gene"]
+    train_predicted: Rows, train_target: Rows
 ) -> tuple[Float[np.ndarray, " gene"], Float[np.ndarray, " gene"]]:
     """Slope and intercept of the least-squares line of each gene's target on its prediction.
 
@@ -26,8 +40,7 @@ def fit_lines(
     """
     n_seen, n_genes = 0, train_target.shape[1]
     mean_predicted, mean_target, variance, covariance = np.zeros((4, n_genes))
-    for rows in in_parts(np.arange(len(train_target)), n_genes):
-        part = slice(rows[0], rows[-1] + 1)
+    for part in slices(train_target):
         x, y = (np.asarray(values[part], dtype=np.float64) for values in (train_predicted, train_target))
         mean_x, mean_y = x.mean(0), y.mean(0)
         centred = x - mean_x

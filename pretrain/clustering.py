@@ -5,14 +5,14 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.pretrain.made_rows import in_parts
+from hage_transfer.pretrain.made_rows import Rows, in_parts
 
 _SAMPLE = 50_000
 _ENTRIES = 2**26
 
 
 def hierarchical_clusters(
-    expression: Float[np.ndarray, "spot gene"],
+    expression: Rows,
     features: Float[np.ndarray, "spot feature"],
     *,
     k1: int,
@@ -55,9 +55,7 @@ def hierarchical_clusters(
     return clusters
 
 
-def _k_means(
-    values: Float[np.ndarray, "spot column"], rows: Int[np.ndarray, " row"], k: int, *, seed: int
-) -> Int[np.ndarray, " row"]:
+def _k_means(values: Rows, rows: Int[np.ndarray, " row"], k: int, *, seed: int) -> Int[np.ndarray, " row"]:
     if k == 1:
         return np.zeros(len(rows), dtype=np.int64)
     if len(rows) <= 4 * k:

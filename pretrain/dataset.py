@@ -4,7 +4,9 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
@@ -12,7 +14,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from hage_transfer.data.expression import normalise
 from hage_transfer.data.feature_file import FeatureMeta, Features, read_features
-from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.genes import sparse_panel_counts
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.errors import DataError
 from hage_transfer.pretrain.config import ContextSettings
@@ -20,13 +22,13 @@ from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
 from hage_transfer.pretrain.growing_array import GrowingArray
-from hage_transfer.pretrain.made_rows import evenly_drawn
+from hage_transfer.pretrain.made_rows import Rows, column_means, evenly_drawn, made_rows, row_sums, taken
 from hage_transfer.pretrain.pixels import PATCHES
 from hage_transfer.pretrain.shallow_spots import shallow_counts
+from hage_transfer.pretrain.sparse_rows import SparseRows
 
 log = logging.getLogger(__name__)
 FEATURES = "features"
-_SPOTS_AT_A_TIME = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Spots:
 
     Attributes:
         features: of the frozen encoder.
-        counts: raw counts of the panel's genes.
-        target: counts normalised by the preset, section by section.
+        counts: raw counts of the panel's genes; of very many spots made by rows.
+        target: counts normalised by the preset, section by section; likewise.
         coords_px: (x, y) of spot centres, level-0 pixels of their own section's image.
         section: position of each spot's section in ``section_names``.
         section_names: the sections in order.
@@ -46,8 +48,8 @@ class Spots:
     """
 
     features: Float32[np.ndarray, "spot feature"] | UInt8[np.ndarray, "spot side side 3"]
-    counts: Float32[np.ndarray, "spot gene"]
-    target: Float32[np.ndarray, "spot gene"]
+    counts: Rows
+    target: Rows
     coords_px: Float[np.ndarray, "spot 2"]
     section: Int[np.ndarray, " spot"]
     section_names: tuple[str, ...]
@@ -62,10 +64,21 @@ class Spots:
         """Row numbers of a section's spots."""
         return np.flatnonzero(self.section == self.section_names.index(name))
 
+    @cached_property
+    def mean_target(self) -> Float[np.ndarray, " gene"]:
+        """Of each gene over the spots."""
+        return column_means(self.target)
+
+    @cached_property
+    def depth(self) -> Float[np.ndarray, " spot"]:
+        """Counts of the panel's genes in each spot."""
+        return row_sums(self.counts)
+
     def only(self, rows: Int[np.ndarray, " row"]) -> "Spots":
-        """Some of the spots, as arrays in memory, without patches."""
+        """Some of the spots, without patches."""
         sections, section = np.unique(self.section[rows], return_inverse=True)
-        arrays = {name: np.asarray(getattr(self, name)[rows]) for name in ("features", "counts", "target", "coords_px")}
+        arrays = {name: np.asarray(getattr(self, name)[rows]) for name in ("features", "coords_px")}
+        arrays |= {name: taken(getattr(self, name), rows) for name in ("counts", "target")}
         return replace(
             self,
             **arrays,
@@ -135,12 +148,14 @@ def attach_features(sections: Sequence[AnnData], folder: Path, context: ContextS
             standardise=context.standardise,
         )
         metas[name] = features.meta
-    _check_one_encoder(metas, folder)
+    check_one_encoder(metas, folder)
     return metas
 
 
 def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *, scratch: Path | None = None) -> Spots:
     """Stacks sections; each is normalised alone, since ``gene_log10`` scales over a section's spots.
+
+    What is kept are counts above 0: whole arrays of counts and targets are made where they are small.
 
     Args:
         sections: with features; taken one after the other.
@@ -149,16 +164,17 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
         scratch: folder for arrays too large for memory; None: the system's for temporary files.
     """
     folder = Path(tempfile.gettempdir()) if scratch is None else scratch
-    features, counts, target, coords_px, patches = (GrowingArray(folder) for _ in range(5))
+    features, coords_px, patches = (GrowingArray(folder) for _ in range(3))
+    stacked = SparseRows(len(genes), folder)
+    totals: list[np.ndarray] = []
     names: list[str] = []
     patients: list[str] = []
     spot_names: list[str] = []
     sizes: list[int] = []
     for section in sections:
-        for part in _parts(section, preset):
-            part_counts = panel_counts(part, genes)
-            counts.append(part_counts)
-            target.append(normalise(part_counts, preset))
+        counts = sparse_panel_counts(section, genes)
+        stacked.append(counts)
+        totals.append(counts.sum(axis=0, dtype=np.float64))
         features.append(np.asarray(section.obsm[FEATURES], dtype=np.float32))
         if PATCHES in section.obsm:
             patches.append(np.asarray(section.obsm[PATCHES]))
@@ -167,12 +183,19 @@ def make_spots(sections: Iterable[AnnData], genes: Sequence[str], preset: str, *
         patients.append(section.uns["section"]["patient"])
         spot_names.extend(section.obs_names)
         sizes.append(section.n_obs)
+    section_of, measured = np.repeat(np.arange(len(sizes)), sizes), stacked.finish()
+    by_section = np.asarray(np.concatenate(totals))
+
+    def target(rows: Any) -> Float32[np.ndarray, "some gene"]:
+        return normalise(measured(rows), preset, totals=by_section[section_of[rows]] if by_gene else None)
+
+    shape, by_gene = (len(section_of), len(genes)), preset == "gene_log10"
     return Spots(
         features=features.finish(),
-        counts=counts.finish(),
-        target=target.finish(),
+        counts=made_rows(shape, lambda rows: measured(rows).toarray()),
+        target=made_rows(shape, target),
         coords_px=coords_px.finish(),
-        section=np.repeat(np.arange(len(sizes)), sizes),
+        section=section_of,
         section_names=tuple(names),
         patient=tuple(patients),
         spot_names=tuple(spot_names),
@@ -193,27 +216,25 @@ def make_fold_data(
     scratch: Path | None = None,
 ) -> FoldData:
     """The arrays of a fold from sections that have features; ``scratch`` as in ``make_spots``."""
+    left_out: dict[str, int] = {}
+
+    def each(names: Iterable[str]) -> Iterator[AnnData]:
+        for name in names:
+            section = sections[name]
+            left_out.update(shallow_counts([section]))
+            yield section
+
     return FoldData(
         fold=fold,
-        train=make_spots((sections[name] for name in fold.train), genes, preset, scratch=scratch),
-        test=make_spots((sections[name] for name in fold.test), genes, preset, scratch=scratch),
+        train=make_spots(each(fold.train), genes, preset, scratch=scratch),
+        test=make_spots(each(fold.test), genes, preset, scratch=scratch),
         genes=genes,
         gene_vectors=gene_vectors,
         gene_source=gene_source,
         feature_meta=feature_meta,
-        left_out=shallow_counts([sections[name] for name in (*fold.train, *fold.test)]),
-        unseen=unseen_in_test([sections[name] for name in fold.test], unseen, seen=genes, preset=preset),
+        left_out=left_out,
+        unseen=unseen_in_test((sections[name] for name in fold.test), unseen, seen=genes, preset=preset),
     )
-
-
-def _parts(section: AnnData, preset: str) -> Iterator[AnnData]:
-    """The section in parts of so many spots that a part's counts fit in memory, where spots are scaled one by one."""
-    size = section.n_obs if preset == "gene_log10" else _SPOTS_AT_A_TIME
-    if section.n_obs <= size:
-        yield section
-        return
-    for start in range(0, section.n_obs, size):
-        yield section[start : start + size]
 
 
 def _rows_by_name(features: Features, names: Sequence[str], *, path: Path) -> Float32[np.ndarray, "spot feature"]:
@@ -229,7 +250,12 @@ def _rows_by_name(features: Features, names: Sequence[str], *, path: Path) -> Fl
     return features.features[[position[name] for name in names]].astype(np.float32)
 
 
-def _check_one_encoder(metas: Mapping[str, FeatureMeta], folder: Path) -> None:
+def check_one_encoder(metas: Mapping[str, FeatureMeta], folder: Path) -> None:
+    """Refuses features of several encoders.
+
+    Raises:
+        DataError: sections' features were made in different ways.
+    """
     kinds: dict[tuple[str, ...], list[str]] = {}
     for name, meta in metas.items():
         how = f"{meta.patch_size_px} px, {meta.views} views{', surround' if meta.surround else ''}"

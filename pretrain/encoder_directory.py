@@ -20,6 +20,7 @@ from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData, Spots
 from hage_transfer.pretrain.evaluate import AVERAGED, AVERAGED_SUFFIX
 from hage_transfer.pretrain.exports import write_exports
+from hage_transfer.pretrain.made_rows import Rows, in_parts
 from hage_transfer.pretrain.methods.base import Method, Trained
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.ridges import BAGGED_BAR, BAR
@@ -79,7 +80,7 @@ def write_encoder_directory(
     trial: int,
     validation_pcc: float,
     validation_rows: Int[np.ndarray, " val"],
-    predicted: Float[np.ndarray, "train gene"],
+    predicted: Rows,
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the gene-informed encoder, its predictor and calibration, with a card that says what they come from.
@@ -92,7 +93,7 @@ def write_encoder_directory(
         trial: its number.
         validation_pcc: the score that chose its epoch.
         validation_rows: rows of ``data.train`` that were kept from training; each gene's PCC is taken on them.
-        predicted: raw, of every spot of ``data.train``.
+        predicted: raw, of every spot of ``data.train``; read once for the lines and once for the validation spots.
         about: what the card says of a control besides; None: it is HAGE's.
     """
     card = {
@@ -164,13 +165,10 @@ def _scores(results: Results, source: str, fold: str, trial: int | None) -> dict
     return {name: found.get(f"{name}_calibrated", found.get(name)) for name in _METRICS}
 
 
-def _validation_pcc(
-    raw: Float[np.ndarray, "train gene"], train: Spots, rows: Int[np.ndarray, " val"]
-) -> Float[np.ndarray, " gene"]:
+def _validation_pcc(raw: Rows, train: Spots, rows: Int[np.ndarray, " val"]) -> Float[np.ndarray, " gene"]:
     """PCC of each gene over the validation spots of each section, mean over the sections where it is defined."""
     seen = RunningPcc()
-    for start in range(0, len(rows), _SPOTS_AT_A_TIME):
-        part = rows[start : start + _SPOTS_AT_A_TIME]
+    for part in in_parts(rows, raw.shape[1], most=min(2**22, _SPOTS_AT_A_TIME * raw.shape[1])):
         seen.update(raw[part], train.target[part], train.section[part])
     scores = seen.by_section()
     if not scores:

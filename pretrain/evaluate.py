@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from hage_transfer.compare.genes import GeneScores, highly_expressed, pcc_mean
 from hage_transfer.compare.records import Record
 from hage_transfer.errors import DataError
-from hage_transfer.pretrain.calibration import calibrate
+from hage_transfer.pretrain.calibration import calibrate, calibration_rows
 from hage_transfer.pretrain.contenders import Contender
 from hage_transfer.pretrain.dataset import FoldData
-from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows
+from hage_transfer.pretrain.made_rows import Rows, column_means, in_parts, made_rows, taken
 from hage_transfer.pretrain.running_pcc import RunningPcc
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
 from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions
@@ -90,15 +90,16 @@ def _contender_records(
 
 
 def _calibrated(test: Rows, train: Rows, data: FoldData) -> Rows:
-    return calibrate(test, train_predicted=train, train_target=data.train.target)
+    known = taken(data.train.target, calibration_rows(data.train))
+    return calibrate(test, train_predicted=train, train_target=known)
 
 
 def _score(method: MethodPredictions, data: FoldData, *, heg_from: str) -> list[Record]:
-    train_heg = highly_expressed(data.train.target.mean(0))
     by_section: dict[str, dict[str, float]] = {}
     for name in data.test.section_names:
         rows = data.test.rows_of(name)
-        heg = train_heg if heg_from == "train" else highly_expressed(data.test.target[rows].mean(0))
+        mean = data.train.mean_target if heg_from == "train" else column_means(taken(data.test.target, rows))
+        heg = highly_expressed(mean)
         by_section[name] = _section_scores(method, data, rows, heg)
     return section_rows(by_section, source=method.source, fold=data.fold.name, trial=method.trial)
 
@@ -108,15 +109,13 @@ def _section_scores(
 ) -> dict[str, float]:
     """Scores of one section in one pass over its spots, some thousands at a time."""
     n_genes = data.test.target.shape[1]
-    parts = list(in_parts(rows, n_genes))
-    depths = [data.test.counts[part].sum(1) for part in parts]
-    shallow = np.quantile(np.concatenate(depths), SHALLOW_SHARE)
+    shallow = np.quantile(data.test.depth[rows], SHALLOW_SHARE)
     whole, deep, errors = RunningPcc(), RunningPcc(), np.zeros(4)
-    for part, depth in zip(parts, depths, strict=True):
+    for part in in_parts(rows, n_genes):
         target, raw = data.test.target[part], method.raw[part]
         one_section = np.zeros(len(part), dtype=np.int64)
         whole.update(raw, target, one_section)
-        kept = depth > shallow
+        kept = data.test.depth[part] > shallow
         deep.update(raw[kept], target[kept], one_section[kept])
         for place, predicted in enumerate([raw] if method.calibrated is None else [raw, method.calibrated[part]]):
             error = np.asarray(predicted, np.float64) - target

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -56,13 +57,13 @@ def read_names(settings: GeneSettings) -> GeneNames | None:
 
 
 def read_named_sections(
-    settings: SectionsSettings, names: GeneNames | None, progress: Progress | None = None
+    settings: SectionsSettings, names: GeneNames | None, progress: Progress | None = None, **then: Any
 ) -> list[AnnData]:
     """Reads sections, their genes under the current symbols of the table where there is one.
 
-    ``progress`` and errors as ``read_sections``.
+    ``progress``, ``then`` and errors as ``read_sections``.
     """
-    sections = read_sections(settings, progress)
+    sections = read_sections(settings, progress, **then)
     if names is not None:
         rename_to_current(sections, names)
     return sections

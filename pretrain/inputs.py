@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +19,13 @@ from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.pretrain.adapted_images import check_adaptable
 from hage_transfer.pretrain.config import PIXEL_NAMES, PretrainConfig
 from hage_transfer.pretrain.controls.unseen import check_unseen, set_apart
-from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, make_fold_data
+from hage_transfer.pretrain.dataset import FEATURES, FoldData, attach_features, check_one_encoder, make_fold_data
 from hage_transfer.pretrain.folds import LeftOut, leave_out_folds, validation_split
 from hage_transfer.pretrain.genes import FoldGenes, fold_genes, gene_sections, read_named_sections, read_names
 from hage_transfer.pretrain.methods.images import image_network
 from hage_transfer.pretrain.pixels import PATCHES, attach_patches
-from hage_transfer.pretrain.shallow_spots import leave_out_shallow
+from hage_transfer.pretrain.set_aside import SetAside
+from hage_transfer.pretrain.shallow_spots import deep_spots, tell_shallow
 from hage_transfer.pretrain.stored_sections import StoredSections, store_section
 from hage_transfer.pretrain.trial_files import HAGE
 from hage_transfer.running.progress import Progress
@@ -81,26 +83,33 @@ class FoldInputs:
         )
 
 
-def read_inputs(config: PretrainConfig, progress: Progress | None = None) -> Inputs:
+def read_inputs(config: PretrainConfig, progress: Progress | None = None, *, scratch: Path | None = None) -> Inputs:
     """Reads sections (``progress`` counts them) and features and lays the folds, before anything is written.
+
+    What is larger than memory should hold lies in unnamed files in ``scratch`` (None: the system's temporary folder).
 
     Raises:
         InputError: the data, the features or the split are wrong.
     """
     check_unseen(config)
-    sections = {
-        section.uns["section"]["name"]: section
-        for section in read_named_sections(config.data, read_names(config.genes), progress)
-    }
-    metas = attach_features(list(sections.values()), config.features, config.context)
+    metas: dict[str, FeatureMeta] = {}
+    aside = SetAside(Path(tempfile.gettempdir()) if scratch is None else scratch)
+
+    def with_features(section: AnnData) -> AnnData:
+        metas.update(attach_features([section], config.features, config.context))
+        return aside.keep(deep_spots(section, config.data.min_counts))
+
+    names = read_names(config.genes)
+    every = read_named_sections(config.data, names, progress, then=with_features)
+    sections = {section.uns["section"]["name"]: section for section in every}
+    check_one_encoder(metas, config.features)
     if not metas:
         raise DataError(
             f"none of the sections has an image ({some(list(sections))}), so there is nothing to train on; looked for "
             f"{where_images_are(config.data)}"
         )
     _check_encoded_as(config, metas)
-    deep = leave_out_shallow(list(sections.values()), config.data.min_counts)
-    sections = {section.uns["section"]["name"]: section for section in deep}
+    tell_shallow(every, config.data.min_counts)
     patients = {name: sections[name].uns["section"]["patient"] for name in metas}
     folds = tuple(leave_out_folds(patients, config.split))
     for fold in folds:

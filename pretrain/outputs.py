@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -13,7 +12,7 @@ from anndata import AnnData
 from hage_transfer.data.h5_writing import new_h5ad
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.evaluate import averaged
-from hage_transfer.pretrain.made_rows import Rows, in_parts
+from hage_transfer.pretrain.made_rows import write_rows
 from hage_transfer.pretrain.trial_files import HAGE, TrialPredictions, TrialSummary
 from hage_transfer.running.atomic import atomic_folder, write_csv
 
@@ -54,16 +53,7 @@ def write_predictions(path: Path, data: FoldData, trials: Sequence[TrialPredicti
     with new_h5ad(path, AnnData(obs=obs, var=var, obsm={"spatial": spatial})) as file:
         for key, rows in values.items():
             if rows is not None:
-                _write_array(file, key, rows)
-
-
-def _write_array(file: h5py.File, key: str, rows: Rows) -> None:
-    """An array in AnnData's form, part by part."""
-    if key in file:
-        del file[key]
-    dataset = file.create_dataset(key, shape=rows.shape, dtype=np.float32)
-    dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    for part in in_parts(np.arange(len(rows)), rows.shape[1]):
-        at = slice(part[0], part[-1] + 1)
-        dataset[at] = np.asarray(rows[at], dtype=np.float32)
-        file.flush()
+                if key in file:
+                    del file[key]
+                kept = write_rows(file, key, rows)
+                kept.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})

@@ -19,7 +19,7 @@ from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.growing_array import new_array
 from hage_transfer.pretrain.linear_maps import fitted_scaler, linear
-from hage_transfer.pretrain.made_rows import Rows, evenly_drawn, in_parts, made_rows
+from hage_transfer.pretrain.made_rows import Rows, constant_columns, evenly_drawn, in_parts, made_rows
 from hage_transfer.pretrain.methods.selection import ALPHAS, Positions, Setting, choose
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -47,7 +47,7 @@ class RidgePath:
         self,
         mapped: Pipeline,
         features: Float[np.ndarray, "spot feature"],
-        target: Float[np.ndarray, "spot gene"],
+        target: Rows,
         rows: Positions | None = None,
     ) -> None:
         """Fits on the map of the features (of ``rows``), some thousands of spots at a time; ``mapped`` is fitted."""
@@ -209,7 +209,7 @@ def fitted_map(train: Spots, *, alpha: float, rank: float = FULL) -> LinearEncod
     """A ridge on all rows of ``train`` as one linear map from frozen features to expression."""
     mapped = make_pipeline(fitted_scaler(train.features))
     weight, shift, intercept = RidgePath(mapped, train.features, train.target).linear(alpha, rank)
-    weight[:, np.ptp(train.target, axis=0) == 0] = 0.0  # rounding, which standardising would blow up
+    weight[:, constant_columns(train.target)] = 0.0  # rounding, which standardising would blow up
     scaler = mapped[0]
     return linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)
 

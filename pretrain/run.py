@@ -210,7 +210,7 @@ def _run_trial(inputs: FoldInputs, contender: Contender, run: Path, trial: int, 
     trained = check_trained(contender.method.fit(task), data, contender.method)
     if trained.encoder is not None:
         write_system_directory(paths.encoder, trained, contender.method, data, config, trial=trial)
-    write_trained(paths.predictions, trained)
+    write_trained(paths.predictions, trained, data)
 
 
 def _trial_rows(

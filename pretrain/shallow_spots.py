@@ -25,12 +25,16 @@ def leave_out_shallow(sections: Sequence[AnnData], min_counts: int) -> list[AnnD
     Raises:
         DataError: no spot of a section is left.
     """
-    if not min_counts:
-        return list(sections)
-    kept = [_deep(section, min_counts) for section in sections]
-    told = [f"{name} {count}" for name, count in shallow_counts(kept).items()] or ["none"]
-    log.info("left out, spots below data.min_counts = %d: %s", min_counts, some(told, 40))
+    kept = [deep_spots(section, min_counts) for section in sections]
+    tell_shallow(kept, min_counts)
     return kept
+
+
+def tell_shallow(sections: Sequence[AnnData], min_counts: int) -> None:
+    """Logs how many spots were left out of which section."""
+    if min_counts:
+        told = [f"{name} {count}" for name, count in shallow_counts(sections).items()] or ["none"]
+        log.info("left out, spots below data.min_counts = %d: %s", min_counts, some(told, 40))
 
 
 def shallow_counts(sections: Sequence[AnnData]) -> dict[str, int]:
@@ -47,7 +51,10 @@ def shallow_note(left_out: Mapping[str, int], n_spots: Mapping[str, int], min_co
     return [f"data.min_counts = {min_counts} left spots out of training and scoring: {some(told, 40)}"]
 
 
-def _deep(section: AnnData, min_counts: int) -> AnnData:
+def deep_spots(section: AnnData, min_counts: int) -> AnnData:
+    """One section as ``leave_out_shallow``, whose errors it raises."""
+    if not min_counts:
+        return section
     counts = np.asarray(section.X.sum(axis=1)).ravel()
     rows, about = counts >= min_counts, section.uns["section"]
     if not rows.any():

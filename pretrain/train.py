@@ -5,6 +5,7 @@ import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,15 +29,15 @@ from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.encoder_directory import write_encoder_directory
 from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
 from hage_transfer.pretrain.folds import validation_split
-from hage_transfer.pretrain.growing_array import GrowingArray
 from hage_transfer.pretrain.inputs import FoldInputs
+from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows, numbers
 from hage_transfer.pretrain.methods.images import shown_as_patches
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.programmes import programmes
 from hage_transfer.pretrain.serial_sections import add_serial
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from hage_transfer.pretrain.starts import new_start
-from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_training
+from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_predicted, write_training
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME, _ENTRIES = 4096, 2**22
@@ -112,7 +113,7 @@ def _train_trial(
         data, module.images = encoded_anew(images.to(device), data, paths.encoder, config, trial=trial), None
     module = module.to("cpu").eval()
     log.info("%s trial %d: best validation PCC %.4f at epoch %d", data.fold.name, trial, best.score, best.epoch)
-    predicted = predict(module, data.train.features, scratch=paths.predictions.parent)
+    predicted = predict(module, data.train.features)
     write_encoder_directory(
         paths.encoder,
         module,
@@ -184,16 +185,16 @@ def _build(
     )
 
 
-@torch.inference_mode()
-def predict(
-    module: HageModule, features: Float32[np.ndarray, "spot feature"], *, scratch: Path
-) -> Float32[np.ndarray, "spot gene"]:
-    """Predictions of a module in eval mode, 4,096 spots (fewer of very many genes) at a time, as ``GrowingArray``."""
-    rows = GrowingArray(scratch)
-    step = min(_ROWS_AT_A_TIME, max(1, _ENTRIES // module.n_genes))
-    for start in range(0, len(features), step):
-        rows.append(module(torch.from_numpy(np.asarray(features[start : start + step]))).numpy())
-    return rows.finish()
+def predict(module: HageModule, features: Float32[np.ndarray, "spot feature"]) -> Rows:
+    """Predictions of a module in eval mode, 4,096 spots (fewer of very many genes) at a time."""
+
+    @torch.inference_mode()
+    def predicted(rows: Any) -> Float32[np.ndarray, "some gene"]:
+        most = min(_ENTRIES, _ROWS_AT_A_TIME * module.n_genes)
+        parts = in_parts(numbers(rows, len(features)), module.n_genes, most=most)
+        return np.concatenate([module(torch.from_numpy(np.asarray(features[part]))).numpy() for part in parts])
+
+    return made_rows((len(features), module.n_genes), predicted)
 
 
 def _write_predictions(
@@ -201,16 +202,17 @@ def _write_predictions(
     module: HageModule,
     data: FoldData,
     best: BestEpoch,
-    predicted: Float32[np.ndarray, "train gene"],
+    predicted: Rows,
     *,
     seed: int,
     serial: float,
 ) -> None:
-    tested = predict(module, data.test.features, scratch=path.parent)
+    tested = predict(module, data.test.features)
     if serial:
-        predicted, tested = add_serial(data.train, data.test, (predicted, tested), weight=serial)
+        whole = np.asarray(predicted), np.asarray(tested)
+        predicted, tested = add_serial(data.train, data.test, whole, weight=serial)
     with new_h5(path) as file:
-        file["train"], file["test"] = predicted, tested
+        write_predicted(file, data, predicted, tested)
         write_retrieval(file, module, data)
         write_attention_use(file, module, data)
         write_zero_shot(file, module, data, seed=seed)

@@ -10,7 +10,10 @@ from jaxtyping import Float
 
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.h5_writing import new_h5
+from hage_transfer.pretrain.calibration import calibration_rows
+from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.growing_array import mapped
+from hage_transfer.pretrain.made_rows import Rows, taken, write_rows
 from hage_transfer.pretrain.methods.base import Trained
 
 HAGE = "hage"
@@ -62,7 +65,7 @@ class TrialSummary:
 
 @dataclass(frozen=True)
 class TrialPredictions:
-    """What a trial predicted, raw: for the spots of the training sections (to calibrate) and of the test sections."""
+    """What a trial predicted, raw: for training spots (``calibration_rows``) and for those of the test sections."""
 
     train: Float[np.ndarray, "train gene"]
     test: Float[np.ndarray, "test gene"]
@@ -75,11 +78,16 @@ class TrialPredictions:
             return cls(mapped(file["train"]), mapped(file["test"]), _summary(file))
 
 
-def write_trained(path: Path, trained: Trained) -> None:
+def write_predicted(file: h5py.File, data: FoldData, train: Rows, test: Rows) -> None:
+    """Puts predictions into a trial's open file: of the spots that calibrate, and of the test spots."""
+    write_rows(file, "train", taken(train, calibration_rows(data.train)))
+    write_rows(file, "test", test)
+
+
+def write_trained(path: Path, trained: Trained, data: FoldData) -> None:
     """Writes the prediction file of a compared system's trial, in the form that HAGE's trials have."""
     with new_h5(path) as file:
-        file["train"] = np.asarray(trained.train, dtype=np.float32)
-        file["test"] = np.asarray(trained.test, dtype=np.float32)
+        write_predicted(file, data, trained.train, trained.test)
         write_training(
             file, validation_pcc=trained.validation_pcc, best_epoch=trained.best_epoch, curves=trained.curves
         )

@@ -1,8 +1,9 @@
 """Gene embeddings trained from the co-expression of ST sections: skip-gram over pairs of co-expressed genes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, reduce
 from typing import Literal
 
 import anndata as ad
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.expression import normalise
-from hage_transfer.data.genes import panel_counts
+from hage_transfer.data.genes import sparse_panel_counts
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
@@ -18,9 +19,15 @@ log = logging.getLogger(__name__)
 N_PARTNERS = 10
 EPOCHS = 10
 ROWS_AT_A_TIME = 1024
+_ENTRIES = 2**23
+"""Of a section's expression at a time."""
 Form = Literal["pearson", "depth", "pmi"]
 """What makes two genes partners in a section: the correlation over its spots; the same once the spots' depth (a
 parabola in its logarithm) is regressed out; how much oftener than by chance a spot shows both."""
+Part = tuple[int, int]
+"""Some spots of a section: the first, and the one after the last."""
+Made = Callable[[Part], Float[np.ndarray, "part gene"]]
+"""What some spots show, made when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -139,40 +146,58 @@ def _section_pairs(
     section: ad.AnnData, symbols: Sequence[str], n_partners: int, form: Form
 ) -> tuple[Int[np.ndarray, "pair 2"], Int[np.ndarray, " gene"]]:
     """Each gene with its partners of highest positive correlation (ties in panel order), and the genes that vary."""
-    expression = normalise(panel_counts(section, symbols), "spot_log10").astype(np.float64)
-    varying = np.flatnonzero(expression.max(axis=0) > expression.min(axis=0))
+    counts, step = sparse_panel_counts(section, symbols), max(1, _ENTRIES // len(symbols))
+    parts = [(start, start + step) for start in range(0, section.n_obs, step)]
+
+    @lru_cache(1)
+    def expression(part: Part) -> Float[np.ndarray, "part gene"]:
+        return normalise(counts[slice(*part)], "spot_log10").astype(np.float64)
+
+    high, low = (of([of(expression(part), axis=0) for part in parts], axis=0) for of in (np.max, np.min))
+    varying = np.flatnonzero(high > low)
     if len(varying) < 2:
         return np.empty((0, 2), dtype=int), varying
-    centred = _centred(expression[:, varying], np.asarray(section.X.sum(1)).ravel(), form)
-    found = [_best_partners(centred, start, n_partners) for start in range(0, len(varying), ROWS_AT_A_TIME)]
-    gene, partner = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    depth = np.asarray(section.X.sum(1)).ravel()
+    centred = _centred(lambda part: expression(part)[:, varying], parts, depth, form)
+    blocks = np.split(np.arange(len(varying)), range(ROWS_AT_A_TIME, len(varying), ROWS_AT_A_TIME))
+    found = [_best_partners(centred, parts, block, n_partners) for block in blocks]
+    gene, partner = (np.concatenate(each) for each in zip(*found, strict=True))
     return np.stack([varying[gene], varying[partner]], axis=1), varying
 
 
-def _centred(
-    expression: Float[np.ndarray, "spot gene"], depth: Float[np.ndarray, " spot"], form: Form
-) -> Float[np.ndarray, "spot gene"]:
+def _centred(expression: Made, parts: Sequence[Part], depth: Float[np.ndarray, " spot"], form: Form) -> Made:
     """Columns whose inner products are the association; for ``pmi`` its ratio to chance, less 1, of the same order."""
-    values = (expression > 0).astype(np.float64) if form == "pmi" else expression
-    mean = values.mean(axis=0)
-    centred = values - mean
+
+    def values(part: Part) -> Float[np.ndarray, "part gene"]:
+        found = expression(part)
+        return (found > 0).astype(np.float64) if form == "pmi" else found
+
+    mean = _total(values(part).sum(axis=0) for part in parts) / len(depth)
     if form == "pmi":
-        return centred / (np.where(mean > 0, mean, 1) * np.sqrt(len(values)))
-    if form == "depth":
-        basis = np.linalg.qr(np.vander(np.log10(1 + depth), 3))[0]
-        centred = centred - basis @ (basis.T @ centred)
-    norm = np.linalg.norm(centred, axis=0)
-    return centred / np.where(norm > 0, norm, 1)
+        by_chance = np.where(mean > 0, mean, 1) * np.sqrt(len(depth))
+        return lru_cache(1)(lambda part: (values(part) - mean) / by_chance)
+    basis = np.linalg.qr(np.vander(np.log10(1 + depth), 3))[0][:, : 3 if form == "depth" else 0]
+    trend = _total(basis[slice(*part)].T @ (values(part) - mean) for part in parts)
+
+    @lru_cache(1)
+    def residual(part: Part) -> Float[np.ndarray, "part gene"]:
+        return values(part) - mean - basis[slice(*part)] @ trend
+
+    norm = np.sqrt(_total((residual(part) ** 2).sum(axis=0) for part in parts))
+    return lru_cache(1)(lambda part: residual(part) / np.where(norm > 0, norm, 1))
+
+
+def _total(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return reduce(np.add, arrays)
 
 
 def _best_partners(
-    centred: Float[np.ndarray, "spot gene"], start: int, n_partners: int
+    centred: Made, parts: Sequence[Part], rows: Int[np.ndarray, " gene"], n_partners: int
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    """Genes from ``start`` on, and their partners of positive correlation, the highest first."""
-    rows = np.arange(start, min(start + ROWS_AT_A_TIME, centred.shape[1]))
-    correlation = centred[:, rows].T @ centred
-    correlation[rows - start, rows] = -np.inf
-    n_kept = min(n_partners, centred.shape[1] - 1)
+    """The genes ``rows``, and their partners of positive correlation, the highest first."""
+    correlation = _total(found[:, rows].T @ found for found in map(centred, parts))
+    correlation[rows - rows[0], rows] = -np.inf
+    n_kept = min(n_partners, correlation.shape[1] - 1)
     lowest = np.partition(correlation, -n_kept, axis=1)[:, -n_kept]
     row, partner = np.nonzero(correlation >= lowest[:, None])  # more than wanted where several share the lowest place
     value = correlation[row, partner]

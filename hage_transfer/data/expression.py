@@ -14,7 +14,7 @@ name stands beside every number.
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from hage_transfer.errors import ConfigError, DataError, nearest
 
@@ -27,12 +27,19 @@ UNITS = {
 SCALE_TO = 1e4
 
 
-def normalise(counts: Shaped[np.ndarray, "spot gene"] | sp.csr_matrix, preset: str) -> Float[np.ndarray, "spot gene"]:
-    """Normalises the panel counts of one section.
+def normalise(
+    counts: Shaped[np.ndarray, "spot gene"] | sp.csr_matrix,
+    preset: str,
+    *,
+    totals: Float[np.ndarray, "_ _"] | None = None,
+) -> Float[np.ndarray, "spot gene"]:
+    """Normalises the panel counts of one section; only those above 0 are computed with.
 
     Args:
         counts: raw counts of the panel's genes, dense or sparse, all of ONE section (`gene_log10` sums over its spots).
         preset: one of ``PRESETS``.
+        totals: what is scaled to 10,000, as (spot, 1), (1, gene) or (spot, gene), where ``counts`` are some of a
+            section's spots or of several sections; None: their sums.
 
     Returns:
         float32 expression, 0 or more. A spot (`gene_log10`: a gene) without any count stays zero.
@@ -44,23 +51,27 @@ def normalise(counts: Shaped[np.ndarray, "spot gene"] | sp.csr_matrix, preset: s
     if preset not in PRESETS:
         (near,) = nearest(preset, PRESETS)
         raise ConfigError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)} (nearest: {near})")
-    dense = np.asarray(counts if isinstance(counts, np.ndarray) else counts.toarray(), dtype=np.float64)
-    _check(dense)
-    totals = dense.sum(axis=0 if preset == "gene_log10" else 1, keepdims=True)
-    scaled = dense * np.divide(SCALE_TO, totals, out=np.zeros_like(totals), where=totals > 0)
-    logged = np.log1p(scaled)
-    if preset != "spot_ln":
-        logged /= np.log(10.0)
-    return logged.astype(np.float32)
-
-
-def _check(counts: Float[np.ndarray, "spot gene"]) -> None:
     if counts.ndim != 2:
         raise DataError(f"counts are (spot, gene), these have shape {counts.shape}")
-    wrong = ~(np.isfinite(counts) & (counts >= 0))
-    if wrong.any():
-        spot, gene = np.argwhere(wrong)[0]
+    sparse = sp.csr_matrix(counts, dtype=np.float64, copy=True)
+    sparse.sum_duplicates()
+    spots = np.repeat(np.arange(sparse.shape[0]), np.diff(sparse.indptr))
+    _check(sparse, spots)
+    if totals is None:
+        by_gene = preset == "gene_log10"
+        totals = np.asarray(sparse.sum(axis=0 if by_gene else 1)).reshape((1, -1) if by_gene else (-1, 1))
+    of = np.broadcast_to(totals, sparse.shape)[spots, sparse.indices]
+    logged = np.log1p(sparse.data * np.divide(SCALE_TO, of, out=np.zeros_like(of), where=of > 0))
+    if preset != "spot_ln":
+        logged /= np.log(10.0)
+    return sp.csr_matrix((logged.astype(np.float32), sparse.indices, sparse.indptr), shape=sparse.shape).toarray()
+
+
+def _check(counts: sp.csr_matrix, spots: Int[np.ndarray, " entry"]) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(counts.data) & (counts.data >= 0)))
+    if len(wrong):
+        first = wrong[0]
         raise DataError(
-            f"{int(wrong.sum())} counts are negative, NaN or infinite, the first {counts[spot, gene]} at spot {spot}, "
-            f"gene {gene}; raw counts are 0 or more"
+            f"{len(wrong)} counts are negative, NaN or infinite, the first {counts.data[first]} at spot "
+            f"{spots[first]}, gene {counts.indices[first]}; raw counts are 0 or more"
         )

@@ -9,6 +9,7 @@ from typing import Literal
 import anndata as ad
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from jaxtyping import Float
 
 from hage_transfer.data.gene_names import LISTED_AS, FoundNames, GeneNames, carried_names, resolve
@@ -77,10 +78,16 @@ def select_panel(
 
 def panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> Float[np.ndarray, "spot gene"]:
     """Raw counts (float32) of the panel's genes; genes that the section does not list are zeros."""
+    return sparse_panel_counts(section, symbols).toarray()
+
+
+def sparse_panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> sp.csr_matrix:
+    """As ``panel_counts``, in order of genes within each spot."""
     columns = section.var_names.get_indexer(pd.Index(symbols))
-    present = columns >= 0
-    counts = np.zeros((section.n_obs, len(columns)), dtype=np.float32)
-    counts[:, present] = section.X[:, columns[present]].toarray()
+    present = np.flatnonzero(columns >= 0)
+    found = sp.csr_matrix(section.X[:, columns[present]], dtype=np.float32)
+    counts = sp.csr_matrix((found.data, present[found.indices], found.indptr), shape=(section.n_obs, len(columns)))
+    counts.sort_indices()
     return counts
 
 

@@ -110,7 +110,7 @@ def pretrain(
             check_precision(one.train.precision, resolved, key="train.precision")
         if engine == "ray" and ":" in resolved:
             raise ConfigError(f"device {device} with engine ray: Ray gives each job a GPU of its own; give device cuda")
-        inputs = read_inputs(settings, tell)  # before anything is written or, with overwrite, deleted
+        inputs = read_inputs(settings, tell, scratch=folder)  # before anything is written or, with overwrite, deleted
         if mine is not None:
             with open_part(folder, settings, mine) as part:
                 table.write()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.made_rows import taken
 
 
 def shuffle_expression(spots: Spots, *, seed: int) -> Spots:
@@ -21,4 +22,4 @@ def shuffle_expression(spots: Spots, *, seed: int) -> Spots:
     for number in range(len(spots.section_names)):
         rows = np.flatnonzero(spots.section == number)
         order[rows] = rng.permutation(rows)
-    return replace(spots, counts=np.asarray(spots.counts)[order], target=np.asarray(spots.target)[order])
+    return replace(spots, counts=taken(spots.counts, order), target=taken(spots.target, order))

@@ -6,7 +6,7 @@ unseen gene reaches the training. The unseen genes' own targets serve the evalua
 the whole panel, as in a run in which they are seen, so that both runs' scores compare.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +76,7 @@ def set_apart(genes: FoldGenes, *, share: float, seed: int) -> tuple[FoldGenes, 
 
 
 def unseen_in_test(
-    sections: Sequence[AnnData], unseen: FoldGenes | None, *, seen: Sequence[str], preset: str
+    sections: Iterable[AnnData], unseen: FoldGenes | None, *, seen: Sequence[str], preset: str
 ) -> UnseenGenes | None:
     """The unseen genes with what the test sections measure of them."""
     if unseen is None:

@@ -32,7 +32,7 @@ def fit_knn(task: Task, *, ks: tuple[int, ...] = KS) -> Trained:
         metric = METRICS[int(cosine)]
         own = nearest(train.features, train.features, k=min(int(k) + 1, len(train)), metric=metric)
         others = nearest(train.features, test.features, k=int(k), metric=metric)
-        known, asked = (_mean(rows, train.target) for rows in (_without_self(own), others))
+        known, asked = (_mean(rows, np.asarray(train.target)) for rows in (_without_self(own), others))
     return Trained(known, asked, score, chosen={"k": k, "cosine": cosine})
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import DataError
-from hage_transfer.pretrain import dataset, growing_array
+from hage_transfer.pretrain import growing_array, made_rows, set_aside
 from hage_transfer.pretrain.dataset import make_fold_data
 from hage_transfer.pretrain.inputs import STORE, FoldInputs, fold_inputs, read_inputs, remove_stored
+from hage_transfer.pretrain.made_rows import MadeRows
 from hage_transfer.running.progress import Shown
 
 
@@ -63,12 +64,31 @@ def test_positions_are_part_of_the_hash(config, data_root, stored, tmp_path):
 def test_arrays_too_large_for_memory_are_mapped_and_equal(stored, tmp_path, monkeypatch, preset):
     in_memory = stored[0].data(preset)
     monkeypatch.setattr(growing_array, "IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(dataset, "_SPOTS_AT_A_TIME", 10)
+    monkeypatch.setattr(made_rows, "ENTRIES", 1000)
     mapped = stored[0].data(preset)
-    for name in ("features", "counts", "target"):
-        assert isinstance(getattr(mapped.train, name), np.memmap)
-        np.testing.assert_array_equal(getattr(mapped.train, name), getattr(in_memory.train, name))
+    some = [slice(None), slice(60, 70), np.array([100, 3, 3]), mapped.train.section == 1]
+    for name, kind in {"features": np.memmap, "counts": MadeRows, "target": MadeRows}.items():
+        assert isinstance(getattr(mapped.train, name), kind)
+        for rows in some:
+            np.testing.assert_array_equal(getattr(mapped.train, name)[rows], getattr(in_memory.train, name)[rows])
+    np.testing.assert_array_equal(mapped.train.depth, in_memory.train.depth)
+    np.testing.assert_allclose(mapped.train.mean_target, in_memory.train.mean_target, rtol=1e-6)
     assert {path.suffix for path in (tmp_path / "run" / STORE).iterdir()} == {".h5ad"}  # the mapped files have no name
+
+
+@pytest.mark.parametrize("min_counts", [0, 100])
+def test_sections_that_are_read_lie_in_unnamed_files_where_they_are_large(config, tmp_path, monkeypatch, min_counts):
+    config = config.model_copy(update={"data": config.data.model_copy(update={"min_counts": min_counts})})
+    in_memory = read_inputs(config).sha256
+    monkeypatch.setattr(set_aside, "_WAITING_BYTES", 1)
+    inputs = read_inputs(config, scratch=tmp_path / "not" / "there")
+    assert inputs.sha256 == in_memory
+    for section in inputs.sections.values():
+        for array in (section.X.data, section.X.indices, section.obsm["features"], section.obsm["spatial"]):
+            assert isinstance(array.base, np.ndarray), "a view of a mapped file"
+    assert not (tmp_path / "not").exists()
+    found = fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run")
+    assert found.sections["A2"].X.nnz == inputs.sections["A2"].X.nnz
 
 
 def paths(fold: FoldInputs) -> list:

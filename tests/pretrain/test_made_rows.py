@@ -67,7 +67,14 @@ def test_ridges_of_very_many_spots_choose_on_some_and_predict_all(large, name):
     assert np.isfinite(np.asarray(found[np.arange(30)])).all()
 
 
+def test_columns_that_are_one_number_are_found_in_parts(monkeypatch):
+    monkeypatch.setattr(made_rows.in_parts, "__kwdefaults__", {"most": 6})
+    values = np.array([[1.0, 2, 5], [1, 2, 5], [1, 3, 5], [1, 2, 4]])
+    assert made_rows.constant_columns(values).tolist() == [True, False, False]
+
+
 def test_rows_are_drawn_evenly_where_they_are_many(large):
     assert evenly_drawn(4, 5).tolist() == [0, 1, 2, 3]
     assert evenly_drawn(100, 5).tolist() == [0, 33, 66, 99]
+    assert len(evenly_drawn(100, 5, arrays=8)) == 32
     assert [part.tolist() for part in in_parts(np.arange(5), 3, most=7)] == [[0, 1], [2, 3], [4]]

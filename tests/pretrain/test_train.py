@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hage_transfer.errors import ConfigError
-from hage_transfer.pretrain import encoder_directory, growing_array, train
+from hage_transfer.pretrain import encoder_directory, growing_array, made_rows, train
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.trial_files import TrialPaths
@@ -28,6 +28,7 @@ def trial(config: PretrainConfig, run: Path) -> tuple[bytes, dict[str, np.ndarra
 def test_a_trial_streamed_from_disk_equals_one_in_memory(config, tmp_path, monkeypatch):
     weights, arrays = trial(config, tmp_path / "memory")
     monkeypatch.setattr(growing_array, "IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr(made_rows, "ENTRIES", 2000)  # counts, targets and predictions are made by rows
     streamed_weights, streamed = trial(config, tmp_path / "disk")
     assert weights == streamed_weights
     for name, values in arrays.items():

@@ -79,8 +79,15 @@ def section_names(settings: SectionsSettings) -> list[str]:
     return list(_find(settings))
 
 
-def read_sections(settings: SectionsSettings, progress: Progress | None = None) -> "list[ad.AnnData]":
+def read_sections(
+    settings: SectionsSettings,
+    progress: Progress | None = None,
+    *,
+    then: "Callable[[ad.AnnData], ad.AnnData]" = lambda section: section,
+) -> "list[ad.AnnData]":
     """Reads sections into the one form, in the order of ``section_names``; where progress is shown, it counts them.
+
+    ``then`` makes of each section what is kept of it, before the next is read.
 
     Raises:
         DataError: a section is missing, a file is missing or not in its form, or spots and image do not fit.
@@ -88,7 +95,7 @@ def read_sections(settings: SectionsSettings, progress: Progress | None = None) 
     every, tell = readers(settings), under(progress, "reading")
     sections = []
     for name, read in every.items():
-        sections.append(read())
+        sections.append(then(read()))
         if tell is not None:
             tell(len(sections), len(every), name)
     _report(sections)
