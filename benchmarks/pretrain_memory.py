@@ -92,10 +92,15 @@ def measured(folder: Path) -> tuple[float, float, dict[str, float]]:
     hage = [sys.executable, "-c", "from hage_transfer.cli.start import main; main()"]
     command = [*hage, "pretrain", str(folder / "config.yaml"), "--out", str(folder / "run"), "--device", "cpu"]
     start, resident, peaks = time.perf_counter(), 0.0, dict.fromkeys(PHASES, 0.0)
+    phase = "reading"
     process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(folder)})
     while process.poll() is None:
-        phase = next(name for name, over in PHASES.items() if not any((folder / "run").glob(over)))
-        found = tree_mb(process.pid)
+        now = next(name for name, over in PHASES.items() if not any((folder / "run").glob(over)))
+        if now != phase:
+            print(
+                f"  {phase}: {peaks[phase]:.0f} MB, after {(time.perf_counter() - start) / 60:.1f} minutes", flush=True
+            )
+        phase, found = now, tree_mb(process.pid)
         resident, peaks[phase] = max(resident, found["VmRSS"]), max(peaks[phase], found["RssAnon"])
         time.sleep(0.1)
     if process.returncode:

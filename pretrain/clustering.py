@@ -60,7 +60,7 @@ def _k_means(values: Rows, rows: Int[np.ndarray, " row"], k: int, *, seed: int) 
         return np.zeros(len(rows), dtype=np.int64)
     if len(rows) <= 4 * k:
         k = min(k, len(np.unique(values[rows], axis=0)))
-    method = KMeans(n_clusters=k, n_init=1, random_state=seed)
+    method = KMeans(n_clusters=k, n_init=1, random_state=seed, copy_x=False)  # of rows that were copied already
     most = min(_SAMPLE, max(k, _ENTRIES // values.shape[1]))
     if len(rows) <= most:
         return method.fit_predict(values[rows])

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
-IN_MEMORY_BYTES = 512 << 20
+IN_MEMORY_BYTES = 128 << 20
 """An array above this is kept in a file and mapped into memory, where the system may drop what is not in use."""
 
 

@@ -58,8 +58,9 @@ def whitened(
         )
     first = standardised(features)
     scale = first.weight.double().numpy()
-    pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver="full")
     few = features[evenly_drawn(*features.shape)]
+    solver = "full" if len(few) == len(features) else "covariance_eigh"  # which holds no second array
+    pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver=solver)
     pca.fit((few - first.mean.numpy()) @ scale)
     kept = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]
     weight = scale @ (pca.components_[kept] / np.sqrt(pca.explained_variance_[kept])[:, None]).T

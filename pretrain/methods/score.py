@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from hage_transfer.compare.genes import gene_pcc, pcc_mean
-from hage_transfer.compare.records import mean_of_defined
+from hage_transfer.pretrain.running_pcc import RunningPcc
 
 
 def section_pcc(
@@ -22,8 +21,6 @@ def section_pcc(
     Returns:
         The mean; 0 where no section has a PCC; minus infinity where a prediction is not finite (training diverged).
     """
-    if not np.isfinite(predicted).all():
-        return -float("inf")
-    parts = [np.flatnonzero(section == one) for one in np.unique(section)]
-    scores = [pcc_mean(gene_pcc(predicted[rows], target[rows])) for rows in parts if len(rows) > 1]
-    return mean_of_defined(scores) or 0.0
+    seen = RunningPcc()
+    seen.update(predicted, target, section)
+    return seen.score()
