@@ -6,7 +6,7 @@
 Each size is a process of its own that runs the product's trial (stored sections, clusters, training, predictions,
 calibration, encoder directory) on synthetic sections of 10,000 spots; printed are its parts and the largest anonymous
 memory of the process, which leaves out what the system keeps of mapped files and may drop. Arrays above
-``--memory-mib`` are mapped from disk instead of held. Sections are made beforehand, in another process.
+``--memory-mib`` are mapped from disk, or made by rows, instead of held. Sections are made beforehand, in another process.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     import numpy as np
 
     from hage_transfer.door.calibration_data import made_meta
-    from hage_transfer.pretrain import fit, growing_array, train
+    from hage_transfer.pretrain import fit, growing_array, made_rows, train
     from hage_transfer.pretrain.config import PretrainConfig
     from hage_transfer.pretrain.folds import LeftOut
     from hage_transfer.pretrain.genes import FoldGenes
@@ -124,6 +124,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     from hage_transfer.pretrain.trial_files import TrialPaths
 
     growing_array.IN_MEMORY_BYTES = options.memory_mib << 20
+    made_rows.ENTRIES = options.memory_mib << 18
     n_spots, n_genes = shape(options, size)
     files = sorted(options.folder.glob("*.h5ad"))
     names = tuple(path.stem for path in files)

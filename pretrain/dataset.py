@@ -77,11 +77,12 @@ class Spots:
     def only(self, rows: Int[np.ndarray, " row"]) -> "Spots":
         """Some of the spots, without patches."""
         sections, section = np.unique(self.section[rows], return_inverse=True)
-        arrays = {name: np.asarray(getattr(self, name)[rows]) for name in ("features", "coords_px")}
-        arrays |= {name: taken(getattr(self, name), rows) for name in ("counts", "target")}
         return replace(
             self,
-            **arrays,
+            features=np.asarray(self.features[rows]),
+            counts=taken(self.counts, rows),
+            target=taken(self.target, rows),
+            coords_px=self.coords_px[rows],
             section=section,
             section_names=tuple(self.section_names[one] for one in sections),
             patient=tuple(self.patient[one] for one in sections),
