@@ -21,6 +21,7 @@ from hage_transfer.data.h5_file import check_below, open_h5, refuse_external
 from hage_transfer.errors import DataError
 
 _MISSING = -1
+_ENTRIES = 2**24
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,23 @@ class H5adFile:
             column = column.astype(object).map(_text)
         return column
 
-    def matrix(self, key: str, shape: tuple[int, int]) -> "scipy.sparse.csr_matrix | None":
-        """A matrix as csr; None where there is none, or an empty one (``X=None``)."""
+    def matrix(
+        self, key: str, shape: tuple[int, int], rows: np.ndarray | None = None
+    ) -> "scipy.sparse.csr_matrix | None":
+        """A matrix as csr, or the ``rows`` (a mask) of it; None where there is none, or an empty one (``X=None``).
+
+        What lies row by row is read so: memory is that of the rows, whatever else the file holds.
+        """
         with self._faults(key):
             if not self._has(key):
                 return None
-            found = _read_elem(self._checked(key))
+            found = _by_rows(self._checked(key))
             if found is None or getattr(found, "shape", None) == ():
                 return None
-            matrix = scipy.sparse.csr_matrix(found)
+            if tuple(found.shape) != shape:
+                raise DataError(f"{self.path}: {key} is {tuple(found.shape)}, obs and var are {shape}")
+            matrix = _some_rows(found, np.ones(shape[0], dtype=bool) if rows is None else rows)
             matrix.check_format()
-        if matrix.shape != shape:
-            raise DataError(f"{self.path}: {key} is {matrix.shape}, obs and var are {shape}")
         return matrix
 
     def array(self, group: str, name: str) -> np.ndarray | None:
@@ -158,6 +164,24 @@ def _read_elem(node: Any) -> Any:
     from anndata.io import read_elem
 
     return read_elem(node)
+
+
+def _by_rows(node: Any) -> Any:
+    """A matrix that is read by rows as it lies, any other one as it is in memory."""
+    from anndata.io import sparse_dataset
+
+    if isinstance(node, h5py.Dataset):
+        return node if node.ndim == 2 else _read_elem(node)
+    return sparse_dataset(node) if node.attrs.get("encoding-type") == "csr_matrix" else _read_elem(node)
+
+
+def _some_rows(found: Any, rows: np.ndarray) -> "scipy.sparse.csr_matrix":
+    if not isinstance(found, h5py.Dataset):
+        return scipy.sparse.csr_matrix(found[rows])
+    step = max(1, _ENTRIES // max(1, found.shape[1]))
+    parts = [slice(start, start + step) for start in range(0, len(rows), step) if rows[start : start + step].any()]
+    nothing = scipy.sparse.csr_matrix((0, found.shape[1]), dtype=found.dtype)
+    return scipy.sparse.vstack([nothing, *(found[part][rows[part]] for part in parts)], format="csr", dtype=found.dtype)
 
 
 @contextmanager

@@ -32,8 +32,7 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
         DataError: no place holds raw counts; the message says what each place holds.
     """
     fault: str | None = None
-    for place, values, var in _places(file):
-        values = values[rows]
+    for place, values, var in _places(file, rows):
         try:
             check_counts(file.path, values, spots=list(file.index("obs")[rows]), genes=list(var.index))
         except DataError as error:
@@ -52,12 +51,12 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
     raise DataError(f'{file.path}: no X and no layers["counts"]; {elsewhere}; name the layer of raw counts "counts"')
 
 
-def _places(file: H5adFile) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.DataFrame]]":
+def _places(file: H5adFile, rows: np.ndarray) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.DataFrame]]":
     n_spots = len(file.index("obs"))
     var = _genes(file, "var")
     layers = [layer for wanted in COUNT_LAYERS for layer in file.keys("layers") if layer.lower() == wanted]
     for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in layers), ("X", "X")]:
-        values = file.matrix(key, (n_spots, len(var)))
+        values = file.matrix(key, (n_spots, len(var)), rows)
         if values is not None:
             yield place, values, var
     for key, table in (("raw/X", "raw/var"), ("raw.X", "raw.var")):  # the second is anndata 0.6's
@@ -65,7 +64,7 @@ def _places(file: H5adFile) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.
             raw_var = _genes(file, table)
             if raw_var.index.isin(var.index).all() and not len(raw_var.columns):
                 raw_var = var.loc[raw_var.index] if var.index.is_unique else raw_var
-            values = file.matrix(key, (n_spots, len(raw_var)))
+            values = file.matrix(key, (n_spots, len(raw_var)), rows)
             if values is not None:
                 yield ".raw", values, raw_var
 
