@@ -6,7 +6,7 @@
 Each size is a process of its own that runs the product's trial (stored sections, clusters, training, predictions,
 calibration, encoder directory) on synthetic sections of 10,000 spots; printed are its parts and the largest anonymous
 memory of the process, which leaves out what the system keeps of mapped files and may drop. Arrays above
-``--memory-mib`` are mapped from disk, or made by rows, instead of held. Sections are made beforehand, in another process.
+``--memory-mib`` are mapped from disk, or made by rows, instead of held. Sections are made before, in another process.
 """
 
 import argparse
