@@ -1,13 +1,15 @@
 """Labelled new patients beside their scores: the numbers of an external validation, and intervals by patient."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
+from sklearn import config_context
 
 from hage_transfer.apply.calibration import log_odds
 from hage_transfer.apply.scores import Scores
@@ -62,6 +64,16 @@ class Cohort:
         return Cohort(
             table=self.table.iloc[rows].reset_index(drop=True), **parts, classes=self.classes, positive=self.positive
         )
+
+    @cached_property
+    def drawn(self) -> dict[str, Float[np.ndarray, " resample"]]:
+        """What is fitted to units, fitted again to every draw of patients; NaN where it is not defined."""
+        generator, names = np.random.default_rng(0), np.unique(self.groups)
+        rows = {group: np.flatnonzero(self.groups == group) for group in names.tolist()}
+        draws = [generator.choice(names, len(names)).tolist() for _ in range(_FIT_RESAMPLES)]
+        with config_context(skip_parameter_validation=True):  # of scikit-learn's functions, half of what a draw takes
+            found = [_fitted_again(self.take(np.concatenate([rows[group] for group in drawn]))) for drawn in draws]
+        return {name: np.array([one[name] for one in found], dtype=np.float64) for name in found[0]}
 
 
 def labelled_cohort(scores: Scores, path: Path) -> Cohort:
@@ -153,12 +165,18 @@ def measured(cohort: Cohort) -> dict[str, float | None]:
         hit = cohort.called == cohort.positive
         values |= {"recall": _share(hit[is_positive]), "sensitivity": _share(hit[is_positive])}
         values["specificity"] = _share(~hit[~is_positive])
-        values["slope"], values["intercept"] = _line(cohort)
+    return values | _fitted_again(cohort)
+
+
+def _fitted_again(cohort: Cohort) -> dict[str, float | None]:
+    """The metrics that no other way of drawing has."""
+    values: dict[str, float | None] = {}
+    if cohort.positive is None:
+        values["recall"] = classification_metrics(cohort.labels, cohort.probabilities, positive=None)["recall"]
     else:
-        values["recall"] = found["recall"]
+        values["slope"], values["intercept"] = _line(cohort)
     values["calibration_error"] = calibration_error(cohort.labels, cohort.fitted)
-    values["calibration_error_raw"] = found["calibration_error"]
-    return values
+    return values | {"calibration_error_raw": calibration_error(cohort.labels, cohort.probabilities)}
 
 
 def _share(right: Bool[np.ndarray, " unit"]) -> float | None:
@@ -197,7 +215,7 @@ def interval_of(name: str, cohort: Cohort) -> dict[str, float | None]:
             return nothing
         found = cluster_bootstrap(right.astype(float), cohort.groups[rows[name]].tolist(), n_resamples=N_RESAMPLES)
         return nothing if found.low == found.high else {"low": found.low, "high": found.high}
-    return ends_of(_drawn(cohort, lambda one: measured(one)[name]))
+    return ends_of(cohort.drawn[name])
 
 
 def cohort_auc_draws(cohort: Cohort) -> Float[np.ndarray, " resample"]:
@@ -212,17 +230,6 @@ def cohort_auc_draws(cohort: Cohort) -> Float[np.ndarray, " resample"]:
         n_resamples=N_RESAMPLES,
         seed=0,
     )
-
-
-def _drawn(cohort: Cohort, measure: Callable[[Cohort], float | None]) -> Float[np.ndarray, " resample"]:
-    generator, names = np.random.default_rng(0), np.unique(cohort.groups)
-    rows = {group: np.flatnonzero(cohort.groups == group) for group in names.tolist()}
-    found = []
-    for _ in range(_FIT_RESAMPLES):
-        drawn = generator.choice(names, len(names)).tolist()
-        value = measure(cohort.take(np.concatenate([rows[group] for group in drawn])))
-        found.append(np.nan if value is None else value)
-    return np.array(found)
 
 
 def ends_of(draws: Float[np.ndarray, " resample"]) -> dict[str, float | None]:

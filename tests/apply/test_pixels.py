@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
+from sampled import sampled
 
 import hage_transfer as ht
 from hage_transfer.apply.stain import stain_numbers
@@ -130,8 +131,14 @@ def values_of(names, key):
     return table.assign(er=dark, pr=np.arange(len(names)) % 4 // 2)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TARGETS if kind != "hazards"])
-@pytest.mark.parametrize("of", ["patches", "bags"])
+@pytest.mark.parametrize(
+    ("of", "kind"),
+    sampled(
+        [(of, kind) for of in ("patches", "bags") for kind in TARGETS if kind != "hazards"],
+        ("patches", "multilabel"),
+        ("bags", "cox"),
+    ),
+)
 def test_a_target_s_directory_reads_images_by_its_own_recipe(tmp_path, of, kind):
     names, new = ([f"{letter}{number}.png" for number in range(12)] for letter in "pn")
     write_images(tmp_path / "train", [name.removesuffix(".png") for name in names])
@@ -249,10 +256,7 @@ def new_slides(tmp_path_factory):
 SHOWN = {"cox": "log_hazard", "hazards": "risk", "regression": "predicted", "ordinal": "expected_grade"}
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=[pytest.mark.slow] if kind in SHOWN and kind != "cox" else []) for kind in TARGETS],
-)
+@pytest.mark.parametrize("kind", sampled(TARGETS, "cox"))
 def test_a_target_learnt_from_slides_is_told_of_new_ones_in_every_form(slides_run, new_slides, tmp_path, kind):
     root = slides_run.folder.parent
     values_of(NAMES, "slide").to_csv(tmp_path / "slides.csv", index=False)

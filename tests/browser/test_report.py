@@ -4,6 +4,8 @@ import pytest
 
 from hage_transfer.report.page import write_report
 
+pytestmark = pytest.mark.slow  # a browser takes more than all other pages and their tests
+
 
 @pytest.fixture(scope="module")
 def written(chromium, tmp_path_factory, make_runs):

@@ -9,6 +9,8 @@ from pytest import approx
 
 from hage_transfer.viewer.tile_table import gene_values, read_tile_table
 
+pytestmark = pytest.mark.slow  # a browser takes more than all other pages and their tests
+
 PAINTED = """() => {
   const heat = document.querySelector('canvas.overlay');
   const pixels = heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data;

@@ -12,6 +12,8 @@ from pytest import approx
 
 from hage_transfer.viewer.tile_table import gene_values, read_tile_table
 
+pytestmark = pytest.mark.slow  # a browser takes more than all other pages and their tests
+
 HAGE = "#slide=s1&source=hage"
 PAINTED = """selector => {
   const heat = document.querySelector(`${selector} canvas.overlay`);
