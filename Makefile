@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+unexport PYTHONDONTWRITEBYTECODE  # a demo starts processes that would compile the same modules again
 
 .PHONY: demo demo-locked test test-all check check-style check-types check-tests reference bench-quick fuzz kills lock audit coverage format clean
 

@@ -12,7 +12,8 @@ sys.dont_write_bytecode = False  # compiled once, tests and all: it is half of w
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`, nohup: children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does: test workers share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # test workers share the cores, and their products are small
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 
 @pytest.fixture(scope="session")

@@ -299,7 +299,7 @@ def _comes_back(hub, alone, given, tmp_path):
     assert not (hub / "lab/other").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_a_shared_target_of_slides_is_applied_from_the_hub_under_the_licence_rule(tmp_path, cohorts, run_of, kind, hub):
     (tmp_path / "bags").mkdir()
     for name in ("n0.h5", "n5.h5"):
