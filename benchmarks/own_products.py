@@ -37,7 +37,7 @@ class RecordProducts(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
     def _note(self, product: Callable[[Tensor, Tensor], Tensor], factors: tuple[Tensor, Tensor]) -> None:
-        left, right = (torch.randn(part.numel()).as_strided(part.shape, part.stride()) for part in factors)
+        left, right = (_alike(part) for part in factors)
         self.multiplications += left.numel() * right.shape[-1]
         self.products.append(lambda: product(left, right))
 
@@ -55,3 +55,9 @@ class RecordProducts(TorchDispatchMode):
         self._note(torch.bmm, (query, value.transpose(1, 2)))  # of the weights
         self._note(torch.bmm, (weights, key))  # of the queries
         self._note(torch.bmm, (weights.transpose(1, 2), query))  # of the keys
+
+
+def _alike(part: Tensor) -> Tensor:
+    """Fresh memory, laid out as that of a tensor or of a part of one."""
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(part.shape, part.stride(), strict=True))
+    return torch.randn(reach).as_strided(part.shape, part.stride())
