@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hage_transfer.errors import DataError
+from hage_transfer.mil.models.layers import hidden
 from hage_transfer.mil.models.output import MILOutput
 from hage_transfer.mil.models.tiles import OwnTiles, SharedTiles, Tiles
 
@@ -61,12 +62,9 @@ class TilewiseMIL(nn.Module, ABC):
     def hidden(self, weights: Weights, tiles: SharedTiles, kept: Kept) -> Tiles:
         """Tiles behind the first layer; where there is none and no dropout, the tiles themselves."""
         if self.embed is not None:
-            rows = tiles.linear(weights["embed.weight"], weights["embed.bias"]).relu()
-        elif "embed" in kept:
-            rows = tiles.each()
-        else:
-            return tiles
-        return OwnTiles(dropped(rows, kept, "embed"))
+            layer = tiles.scaled(weights["embed.weight"], weights["embed.bias"])
+            return OwnTiles(hidden(*layer, kept.get("embed")))
+        return OwnTiles(tiles.each() * kept["embed"]) if "embed" in kept else tiles
 
     def forward(self, bag: Float[Tensor, "bag tile feature"], mask: Bool[Tensor, "bag tile"]) -> MILOutput:
         """Classifies bags of scaled features.
@@ -118,11 +116,6 @@ class TilewiseMIL(nn.Module, ABC):
             name: torch.bernoulli(rows.new_full((len(rows), width), share)) / share
             for name, width in self.dropout_widths.items()
         }
-
-
-def dropped(rows: Float[Tensor, "fold tile width"], kept: Kept, name: str) -> Float[Tensor, "fold tile width"]:
-    """Rows after the dropout of that name, where there is one."""
-    return rows * kept[name] if name in kept else rows
 
 
 def refuse_empty(mask: Bool[Tensor, "bag tile"]) -> None:
