@@ -25,7 +25,6 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 import hage_transfer as ht
-from hage_transfer.demo.files import FULL
 from hage_transfer.demo.slides import ACTIVATION, write_pyramid, write_slides
 
 SHIFT = (1.35, 0.80, 1.25)
@@ -36,7 +35,7 @@ def main() -> None:
     """Trains, applies, compares, kills."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--side", type=int, default=FULL.slide_px)
+    parser.add_argument("--side", type=int, default=1792)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--encoders", help="pattern of encoder directories; without it the features are frozen ones")

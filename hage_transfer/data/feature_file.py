@@ -251,15 +251,16 @@ def read_facts(
 
 
 def _read_meta(path: Path, file: h5py.File) -> FeatureMeta:
-    wanted = [field.name for field in fields(FeatureMeta) if field.name not in _LATER]
-    missing = [name for name in wanted if name not in file.attrs]
+    wanted, attributes = [field.name for field in fields(FeatureMeta) if field.name not in _LATER], file.attrs
+    names = set(attributes)
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise DataError(f"{path}: attribute {', '.join(missing)} missing; encode it again with `encode_*`")
-    version = file.attrs["schema_version"]
+    version = attributes["schema_version"]
     if isinstance(version, int | np.integer) and version > SCHEMA_VERSION:
         raise DataError(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}; upgrade")
-    there = (field for field in fields(FeatureMeta) if field.name in file.attrs)
-    return FeatureMeta(**{field.name: _attribute(path, field, file.attrs[field.name]) for field in there})
+    there = (field for field in fields(FeatureMeta) if field.name in names)
+    return FeatureMeta(**{field.name: _attribute(path, field, attributes[field.name]) for field in there})
 
 
 def _attribute(path: Path, field: "Field[Any]", value: Any) -> Any:

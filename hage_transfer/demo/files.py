@@ -34,7 +34,7 @@ class DemoSize:
     patch_slides: tuple[tuple[str, int], ...] = (("train", 8), ("valid", 2), ("test", 2))
     patches_per_slide: int = 12
     slides: int = 30
-    slide_px: int = 1792
+    slide_px: int = 1344
 
 
 FULL = DemoSize()

@@ -32,6 +32,7 @@ def test_more_patients_and_repeats_show_smaller_gains():
     assert many.false_alarms <= 0.12
 
 
+@pytest.mark.slow
 def test_slides_of_few_patients_show_less():
     alone = power(slides=300, auc=0.8, repeats=3, simulations=40)
     together = power(slides=300, patients=75, auc=0.8, repeats=3, simulations=40)

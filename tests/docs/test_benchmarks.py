@@ -22,6 +22,7 @@ def benchmarks_are_at_hand(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
 
+@pytest.mark.slow
 def test_every_stage_runs_on_the_device_and_a_number_that_is_not_the_cpus_fails(monkeypatch, capsys):
     accelerator = importlib.import_module("accelerator")
     assert accelerator.main(["--device", "cpu", "--small"]) == 0
