@@ -45,6 +45,7 @@ RATE, DECAY, DROPOUT = 2e-4, 1e-5, 0.25
 OURS: dict[str, dict[str, Any]] = {
     "one bag a step": {},
     "8 bags a step": {"bags_per_step": 8},
+    "8 bags a step, unscaled": {"bags_per_step": 8, "standardise": False},
     "64 tiles a visit": {"tiles_per_visit": 64},
     "64 tiles a visit, 8 bags a step": {"tiles_per_visit": 64, "bags_per_step": 8},
 }
