@@ -143,7 +143,9 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, nargs=2, default=(120, 220), help="least and most of a bag")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sides", nargs="+", choices=OURS, default=list(OURS), help="of ours")
+    parser.add_argument(
+        "--sides", nargs="+", choices=OURS, default=[s for s in OURS if "unscaled" not in s], help="of ours"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory(everything=True)
