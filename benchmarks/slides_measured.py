@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-BATCHES = (16, 64)
 Cost = dict[str, float]
 
 
@@ -32,17 +31,17 @@ def timed(work: Callable[[], int]) -> Cost:
 
 
 def turns(task: dict) -> dict:
-    """Bare at each of several batch sizes, then end to end, as often as ``task["turns"]`` says."""
+    """Bare before and after end to end, which what else the machine does meets alike, as often as the task says."""
     import numpy as np
 
     images = np.stack(list(itertools.islice(all_tiles(task), task["bare_tiles"])))
-    encoder = encoder_of(task)
-    encoder(images[:8])
-    found: dict[str, list[Cost]] = {}
+    encoder, batch = encoder_of(task), encoder_settings(task).batch_size
+    found: dict[str, list[Cost]] = {"bare": [], "end to end": []}
     for _ in range(task["turns"]):
-        for batch in (*BATCHES, len(images)):
-            found.setdefault(f"bare {batch}", []).append(timed(lambda size=batch: bare(encoder, images, size)))
-        found.setdefault("end to end", []).append(end_to_end(task, encoder))
+        before = timed(lambda: bare(encoder, images, batch))
+        found["end to end"].append(end_to_end(task, encoder))
+        after = timed(lambda: bare(encoder, images, batch))
+        found["bare"].append({name: before[name] + after[name] for name in before})
     return {"costs": found}
 
 

@@ -4,12 +4,12 @@
     python benchmarks/slides_to_features.py --painted 10 --format deflate --alone --threads 1
 
 ``end to end`` opens the slides, finds tissue, writes pictures and GeoJSON, reads, encodes and writes feature files;
-``bare`` is the same encoder (same weights, session, pieces and threads, its normalisation of pixels included) over
-tiles that lie decoded in memory, at the batch size whose median is best: no file is opened, nothing is decoded, resized
-or written. Both are taken in turn, turn after turn, and medians are printed. Loading of libraries and weights is never
-timed. Each peer runs in a virtual environment of its own under ``--cache``, made (pip install) with ``--peers`` where
-it is not there, with its own tissue and tiles and this encoder's weights as a torch module. ``--parts`` says what a
-tile costs beside the network.
+``bare`` is the same encoder (same weights, session, batches, pieces of them and threads, its normalisation of pixels
+included) over tiles that lie decoded in memory, before and after each end to end: no file is opened, nothing is
+decoded, resized or written. Medians of the turns are printed. Loading of libraries and weights is never timed. Each
+peer runs in a virtual environment of its own under ``--cache``, made (pip install) with ``--peers`` where it is not
+there, with its own tissue and tiles and this encoder's weights as a torch module. ``--parts`` says what a tile costs
+beside the network.
 """
 
 import argparse
@@ -142,8 +142,6 @@ def compare(options: argparse.Namespace) -> None:
             found = run_peer(name, {**common, "encode": False}, options.cache)
             tissue.setdefault(name, []).append((found["tissue_seconds"], found["tissue_cpu_seconds"]))
         print(f"process {number + 1} of {processes} done", flush=True)
-    for values in (rates, core_ms):
-        keep_best_bare(values, most=values is rates)
     report(rates, tissue, options)
     print("time of a core a tile, which other work on the machine disturbs less: "
           + ", ".join(f"{name} {statistics.median(values):.2f} ms" for name, values in core_ms.items()))  # fmt: skip
@@ -182,16 +180,6 @@ def keep(options: argparse.Namespace, more: list[float], less: list[float], than
         what=f"slides to features are so many times {than}",
         setting=f"{slides}, {options.threads} threads, {options.runtime}",
     )
-
-
-def keep_best_bare(values: dict[str, list[float]], *, most: bool) -> None:
-    """Leaves one batch size of the bare encoder: the best by the median of the rounds, not by a lucky one."""
-    bare = {name: statistics.median(values[name]) for name in values if name.startswith("bare ")}
-    best = (max if most else min)(bare, key=lambda name: bare[name])
-    found = values[best]
-    for name in bare:
-        del values[name]
-    values["bare"] = found
 
 
 def report(
