@@ -1,4 +1,4 @@
-"""Largest memory of `hage pretrain` as spots grow: reading, genes, a trial, scores, controls and tables.
+"""Largest memory of `hage pretrain` as spots grow: reading, genes, clusters, a trial, scores, controls and tables.
 
     OMP_NUM_THREADS=1 python benchmarks/pretrain_memory.py --spots 20000 100000 1000000 --genes 5000 --folder DISK
 
@@ -52,7 +52,7 @@ trials: 1
 PHASES = {
     "reading": "folds",
     "genes": "folds/*/genes.h5",
-    "storing": "tensorboard",
+    "clusters": "tensorboard",
     "trial": "jobs/*/trial_*.h5",
     "scores": "jobs/*/scores-*.json",
     "controls": "jobs/*/controls-*.json",
