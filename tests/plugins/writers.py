@@ -161,6 +161,7 @@ def geojson(folder: Path) -> None:
 
 TABLE = pd.DataFrame({"name": NAMES, "value": ROWS[:, 0]})
 TRAINED = Trained(ROWS, ROWS, 0.5, curves=[(0, "loss", 1.0)])
+FOLD = SimpleNamespace(train=type("Train", (), {"target": ROWS, "__len__": lambda self: len(ROWS)})())
 WRITERS: dict[str, Callable[[Path], object]] = {
     "hage_transfer/running/atomic:write_text": lambda out: write_text(out / "a.txt", "\n".join(NAMES)),
     "hage_transfer/running/atomic:write_csv": lambda out: write_csv(
@@ -200,7 +201,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     ),
     "hage_transfer/pretrain/outputs:publish_encoder": published,
     "hage_transfer/pretrain/pixels:cached_patches": mapped,
-    "hage_transfer/pretrain/trial_files:write_trained": lambda out: write_trained(out / "t.h5", TRAINED),
+    "hage_transfer/pretrain/trial_files:write_trained": lambda out: write_trained(out / "t.h5", TRAINED, FOLD),
     "hage_transfer/probes/checkpoint:save_probes": probes,
     "hage_transfer/mil/checkpoint:save_fold_model": fold_model,
     "hage_transfer/mil/heatmap_geojson:write_attention_geojson": geojson,
