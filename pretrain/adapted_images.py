@@ -5,6 +5,7 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,8 @@ class AdaptedImages(nn.Module):
 
         self.turned, self.encoder = settings.turns, encoder
         layers = last_layers(encoder, blocks=settings.stages)
-        how = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=layers)
+        scale: Any = settings.alpha  # peft says int, and divides it by the rank
+        how = LoraConfig(r=settings.rank, lora_alpha=scale, target_modules=layers)
         self.network: nn.Module = inject_adapter_in_model(how, encoder.module)
         n_trained = sum(one.numel() for one in self.parameters() if one.requires_grad)
         log.info("%s: %d numbers of adapters in %d layers", encoder.name, n_trained, len(layers))
