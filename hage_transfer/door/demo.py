@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STAGES = {
-    "synthetic tissue: ST sections, labelled patches, whole slides": 12,
-    "frozen features of the ST sections": 14,
-    "pretraining: HAGE and its baselines, each patient held out in turn": 29,
-    "patches and slides: frozen features against gene-informed embeddings": 33,
-    "why slides were called: attention, and the genes of the tiles that decided": 7,
-    "report": 5,
+    "synthetic tissue: ST sections, labelled patches, whole slides": 14,
+    "frozen features of the ST sections": 11,
+    "pretraining: HAGE and its baselines, each patient held out in turn": 36,
+    "patches and slides: frozen features against gene-informed embeddings": 24,
+    "why slides were called: attention, and the genes of the tiles that decided": 9,
+    "report": 6,
 }
-"""What is done, and its share of the time in percent, by the CPU time of each with two jobs."""
-TIMES = {"full": "three to four minutes on two idle cores", "small": "about two minutes on two idle cores"}
+"""What is done, and its share of the time in percent, on two idle cores with two jobs."""
+TIMES = {"full": "two to three minutes on two idle cores", "small": "about two minutes on two idle cores"}
 FOLDERS = ("data", "features", "pretrain", "probe", "mil")
 EXPLAINED_PER_CLASS = 2
 
