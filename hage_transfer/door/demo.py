@@ -38,7 +38,7 @@ STAGES = {
     "report": 6,
 }
 """What is done, and its share of the time in percent, on two idle cores with two jobs."""
-TIMES = {"full": "two to three minutes on two idle cores", "small": "about two minutes on two idle cores"}
+TIMES = {"full": "two to three minutes on two idle cores", "small": "a minute and a half on two idle cores"}
 FOLDERS = ("data", "features", "pretrain", "probe", "mil")
 EXPLAINED_PER_CLASS = 2
 
