@@ -83,11 +83,16 @@ def encode_embedded(sizes: Sizes, device: str, precision: str, folder: Path) -> 
 
 def encode_vit(sizes: Sizes, device: str, precision: str, folder: Path) -> tuple[Numbers, int]:
     """Images through one of timm's transformers, without weights."""
+    return _encode(untrained(sizes.vit, device, precision), sizes)
+
+
+def untrained(name: str, device: str, precision: str) -> TorchEncoder:
+    """One of timm's networks, without weights."""
     torch.manual_seed(0)
-    module = timm.create_model(sizes.vit, pretrained=False, num_classes=0)
-    encoder = TorchEncoder(
+    module = timm.create_model(name, pretrained=False, num_classes=0)
+    return TorchEncoder(
         module,
-        name=sizes.vit,
+        name=name,
         width=module.num_features,
         licence="none",
         sha256="none",
@@ -96,7 +101,6 @@ def encode_vit(sizes: Sizes, device: str, precision: str, folder: Path) -> tuple
         device=device,
         precision=precision,
     )
-    return _encode(encoder, sizes)
 
 
 def _encoder(sizes: Sizes) -> GeneInformedEncoder:

@@ -23,14 +23,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `hage` does
 
 import kept
 import numpy as np
-import timm
 import torch
+from accelerator_stages import untrained
 from pretrain_step import synthetic_spots
 from torch import Tensor
 from torch._dynamo.utils import counters
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders.base import Preprocessing
 from hage_transfer.encoders.registry import load_encoder
 from hage_transfer.encoders.torch_encoder import TorchEncoder
 from hage_transfer.mil import fold_stack
@@ -123,19 +122,7 @@ def encode(device: str, compiled: Compiled, name: str) -> Step:
         encoder = load_encoder(EncoderSettings(runtime="torch"), device=device)
         assert isinstance(encoder, TorchEncoder)
     else:
-        torch.manual_seed(0)
-        module = timm.create_model(name, pretrained=False, num_classes=0)
-        encoder = TorchEncoder(
-            module,
-            name=name,
-            width=module.num_features,
-            licence="none",
-            sha256="none",
-            preprocessing=Preprocessing(),
-            forward=lambda network, pixels: network(pixels),
-            device=device,
-            precision="float32",
-        )
+        encoder = untrained(name, device, "float32")
     encoder._forward = compiled(encoder._forward)
     n = encoder.images_per_call or 256
     images = np.random.default_rng(0).integers(0, 255, (KINDS, n, 224, 224, 3), dtype=np.uint8)

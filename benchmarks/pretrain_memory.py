@@ -25,21 +25,11 @@ import pandas as pd
 import scipy.sparse as sp
 from PIL import Image
 
-from hage_transfer.data.feature_file import FeatureMeta, write_features
+from hage_transfer.data.feature_file import write_features
+from hage_transfer.door.calibration_data import made_meta
 
 SECTION_SPOTS, PATIENTS, DISTINCT = 10_000, 20, 10
-META = FeatureMeta(
-    source="synthetic",
-    encoder="synthetic",
-    encoder_sha256="0" * 64,
-    encoder_licence="none",
-    patch_size_px=224,
-    patch_size_level0_px=224,
-    mpp_um_per_px=0.5,
-    precision="float32",
-    config_sha256="0" * 64,
-    synthetic=True,
-)
+META = made_meta("synthetic", mpp_um_per_px=0.5)
 CONFIG = """
 data: {{root: {folder}/st, layout: anndata}}
 features: {folder}/features
