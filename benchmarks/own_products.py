@@ -28,7 +28,7 @@ class RecordProducts(TorchDispatchMode):
             self._note(torch.mm, args)
         elif function is ATEN.addmm.default:
             self._note(torch.mm, args[1:3])
-        elif function in (ATEN.bmm.default, ATEN.baddbmm.default):
+        elif function in (ATEN.bmm.default, ATEN.bmm.out, ATEN.baddbmm.default, ATEN.baddbmm_.default):
             self._note(torch.bmm, args[-2:])
         elif function is ATEN._scaled_dot_product_flash_attention_for_cpu.default:
             self._attention(*args[:3])

@@ -87,7 +87,8 @@ class Dropout:
         masks = {
             name: to_device(mask, device)[places] if is_there else mask[places] for name, mask in self.masks.items()
         }
-        return {name: to_device(mask, device).float().div_(self.share_kept) for name, mask in masks.items()}
+        bytes_of = {name: to_device(mask, device).view(torch.int8) for name, mask in masks.items()}
+        return {name: one.float().div_(self.share_kept) for name, one in bytes_of.items()}  # a fifth of bool's time
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+"""Layers with written-out gradients are the plain layers, whichever rows are multiplied together."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hage_transfer.mil.models import layers
+
+FOLDS, WIDTH, OUT = 2, 6, 5
+PLAIN: dict[str, Callable[..., Tensor]] = {
+    "linear": lambda x, w, b: product(x, w, b),
+    "hidden": lambda x, w, b, kept: functional.relu(product(x, w, b)) * kept,
+    "gated": lambda x, v, b, u, c, kept: product(x, v, b).tanh() * product(x, u, c).sigmoid() * kept,
+}
+
+
+def product(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.einsum("ftw,fow->fto", rows, weight) + bias.unsqueeze(1)
+
+
+def inputs_of(name: str, n_rows: int, dtype: torch.dtype) -> list[Tensor]:
+    draws = torch.Generator().manual_seed(3)
+    rows = torch.randn(FOLDS, n_rows, WIDTH, generator=draws, dtype=torch.float64)
+    found = [rows]
+    for _ in range(2 if name == "gated" else 1):
+        found.append(torch.randn(FOLDS, OUT, WIDTH, generator=draws, dtype=torch.float64))
+        found.append(torch.randn(FOLDS, OUT, generator=draws, dtype=torch.float64))
+    found = [one.to(dtype).requires_grad_() for one in found]
+    if name != "linear":
+        kept = (torch.rand(n_rows, OUT, generator=draws) < 0.75).to(dtype) / 0.75
+        found.append(kept)
+    return found
+
+
+def gradients(function: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[Tensor, ...]:
+    value = function(*inputs)
+    slope = torch.randn(value.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64).to(value)
+    return value, *torch.autograd.grad(value, [one for one in inputs if one.requires_grad], slope)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_values_and_gradients_are_the_plain_layers_of_float64(name: str) -> None:
+    inputs = inputs_of(name, 40, torch.float64)
+    for found, plain in zip(gradients(getattr(layers, name), inputs), gradients(PLAIN[name], inputs), strict=True):
+        torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("n_rows", [1, 16, 17, 40])
+def test_blocks_of_rows_are_as_one(name: str, n_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, in_blocks = inputs_of(name, n_rows, torch.float32), []
+    made = layers._blocks
+    monkeypatch.setattr(layers, "_ROWS", 16)
+    monkeypatch.setattr(layers, "_blocks", lambda rows: in_blocks.extend(made(rows)) or made(rows))
+    found = gradients(getattr(layers, name), inputs)
+    assert len(in_blocks) == 2 * FOLDS * -(-n_rows // 16)  # forward and backward
+    for one, plain in zip(found, gradients(PLAIN[name], inputs), strict=True):
+        torch.testing.assert_close(one, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_wanted_is_not_computed() -> None:
+    rows, weight, bias = inputs_of("linear", 20, torch.float32)
+    layers.linear(rows.detach(), weight, bias).sum().backward()
+    assert rows.grad is None
+    assert weight.grad is not None
