@@ -12,6 +12,7 @@ them, stands beside it. A million spots of 5,000 genes take about 20 GB of disk.
 import argparse
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ train: {{epochs: 1, batch_size: 1024}}
 split: {{held_out: [P{last}], validation: 0.05}}
 trials: 1
 """
+_MEMORY = re.compile(r"^(VmRSS|RssAnon):\s*(\d+)", re.MULTILINE)
 PHASES = {
     "reading": "folds",
     "genes": "folds/*/genes.h5",
@@ -142,19 +144,17 @@ def write_section(
 
 def tree_mb(root: int) -> dict[str, float]:
     """Resident and anonymous memory of a process and all below it."""
-    parents, memory = {}, {}
-    for path in Path("/proc").glob("[0-9]*/status"):
+    found, waiting = dict.fromkeys(("VmRSS", "RssAnon"), 0.0), [root]
+    for pid in waiting:
         try:
-            facts = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += [int(child) for child in children.read_text(encoding="utf-8").split()]
         except OSError:
             continue
-        pid = int(path.parent.name)
-        parents[pid] = int(facts["PPid"])
-        memory[pid] = {key: int(facts.get(key, "0").split()[0]) / 1024 for key in ("VmRSS", "RssAnon")}
-    inside = {root}
-    while more := {pid for pid, parent in parents.items() if parent in inside} - inside:
-        inside |= more
-    return {key: sum(memory[pid][key] for pid in inside if pid in memory) for key in ("VmRSS", "RssAnon")}
+        for key, kilobytes in _MEMORY.findall(status):
+            found[key] += int(kilobytes) / 1024
+    return found
 
 
 if __name__ == "__main__":

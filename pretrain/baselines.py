@@ -1,19 +1,15 @@
-"""What any method must beat: constants, spot depth, and ridge on the same features with its alpha chosen honestly."""
+"""What any method must beat: constants, spot depth and the ridges."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.pretrain.calibration import calibrate
 from hage_transfer.pretrain.dataset import Spots
-from hage_transfer.pretrain.made_rows import MadeRows, Rows, evenly_drawn
-from hage_transfer.pretrain.methods.score import section_pcc
-from hage_transfer.pretrain.methods.selection import ALPHAS, held_out_parts
-from hage_transfer.pretrain.ridges import Ridge as StreamedRidge
+from hage_transfer.pretrain.made_rows import Rows, evenly_drawn
+from hage_transfer.pretrain.methods.selection import Positions
+from hage_transfer.pretrain.ridges import BAGGED, PLAIN, RIDGES, Fits, Predicted
 
 
 def all_zero(train: Spots, test: Spots) -> Float[np.ndarray, "spot gene"]:
@@ -46,33 +42,14 @@ def spot_depth(train: Spots, test: Spots) -> Rows:
     )
 
 
-def ridge(train: Spots, test: Spots, *, alpha: float) -> Rows:
-    """Ridge regression on standardised features; alpha by ``choose_alpha`` on the training sections."""
-    if isinstance(train.target, MadeRows):
-        return StreamedRidge("ridge").on_rows(train, test, [np.arange(len(train))], {"alpha": alpha})[0]
-    return _ridge(alpha).fit(train.features, train.target).predict(test.features)
-
-
-def choose_alpha(train: Spots, *, unit: str) -> tuple[float, Mapping[float, float]]:
-    """The alpha of best PCC over held-out parts of the training sections, and the score of every alpha.
-
-    Parts are left out as the test is: whole patients where ``unit`` is ``patient`` and two or more train, else
-    sections (up to five groups of either); with a single section, fifths of its spots in order. The range goes up to
-    1e6, since across patients strong shrinkage wins.
-    """
-    train = train.few("ridge's alpha")
-    splits = held_out_parts(train, unit=unit)
-    scores = {alpha: float(np.mean([_score(alpha, train, fit, rest) for fit, rest in splits])) for alpha in ALPHAS}
-    return max(scores, key=lambda alpha: scores[alpha]), scores
-
-
-def _score(alpha: float, train: Spots, fit: np.ndarray, held_out: np.ndarray) -> float:
-    predicted = _ridge(alpha).fit(train.features[fit], train.target[fit]).predict(train.features[held_out])
-    return section_pcc(predicted, train.target[held_out], train.section[held_out])
-
-
-def _ridge(alpha: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), Ridge(alpha=alpha))
+def ridges_of(
+    train: Spots, test: Spots, *, unit: str, draws: Sequence[Positions]
+) -> tuple[dict[str, Predicted], dict[float, float], dict[str, list[Rows]]]:
+    """Every ridge by name, the score of each alpha of plain ridge, and by name the fits on each of the ``draws``."""
+    fits = Fits(train, test, unit=unit)
+    tuned = {name: one.predict(fits) for name, one in {"ridge": PLAIN, **RIDGES}.items()}
+    bagged = {name: one.on_rows(fits, draws, tuned[of].chosen) for name, (of, one) in BAGGED.items()}
+    return tuned, {alpha: score for (_, alpha, _), score in PLAIN.scores(fits).items()}, bagged
 
 
 CONTROLS = {

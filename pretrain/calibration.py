@@ -41,13 +41,14 @@ def fit_lines(
     n_seen, n_genes = 0, train_target.shape[1]
     mean_predicted, mean_target, variance, covariance = np.zeros((4, n_genes))
     for part in slices(train_target):
-        x, y = (np.asarray(values[part], dtype=np.float64) for values in (train_predicted, train_target))
+        x, y = (np.array(values[part], dtype=np.float64) for values in (train_predicted, train_target))
         mean_x, mean_y = x.mean(0), y.mean(0)
-        centred = x - mean_x
+        x -= mean_x
+        y -= mean_y
         apart_x, apart_y = mean_x - mean_predicted, mean_y - mean_target
         share = len(x) / (n_seen + len(x))
-        variance += (centred**2).sum(0) + apart_x**2 * n_seen * share
-        covariance += (centred * (y - mean_y)).sum(0) + apart_x * apart_y * n_seen * share
+        variance += np.einsum("sg,sg->g", x, x) + apart_x**2 * n_seen * share
+        covariance += np.einsum("sg,sg->g", x, y) + apart_x * apart_y * n_seen * share
         mean_predicted, mean_target = mean_predicted + share * apart_x, mean_target + share * apart_y
         n_seen += len(x)
     slope = np.maximum(np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0), 0)

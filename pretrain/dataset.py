@@ -22,7 +22,7 @@ from hage_transfer.pretrain.controls.unseen import UnseenGenes, unseen_in_test
 from hage_transfer.pretrain.folds import LeftOut
 from hage_transfer.pretrain.genes import FoldGenes
 from hage_transfer.pretrain.growing_array import GrowingArray
-from hage_transfer.pretrain.made_rows import Rows, column_means, evenly_drawn, made_rows, row_sums, taken
+from hage_transfer.pretrain.made_rows import MadeRows, Rows, column_means, evenly_drawn, made_rows, row_sums, taken
 from hage_transfer.pretrain.pixels import PATCHES
 from hage_transfer.pretrain.shallow_spots import shallow_counts
 from hage_transfer.pretrain.sparse_rows import SparseRows
@@ -75,12 +75,12 @@ class Spots:
         return row_sums(self.counts)
 
     def only(self, rows: Int[np.ndarray, " row"]) -> "Spots":
-        """Some of the spots, without patches."""
+        """Some of the spots, without patches; their counts are made by rows."""
         sections, section = np.unique(self.section[rows], return_inverse=True)
         return replace(
             self,
             features=np.asarray(self.features[rows]),
-            counts=taken(self.counts, rows),
+            counts=MadeRows((len(rows), self.counts.shape[1]), lambda asked: self.counts[rows[asked]]),
             target=taken(self.target, rows),
             coords_px=self.coords_px[rows],
             section=section,

@@ -107,19 +107,18 @@ def _score(method: MethodPredictions, data: FoldData, *, heg_from: str) -> list[
 def _section_scores(
     method: MethodPredictions, data: FoldData, rows: Int[np.ndarray, " row"], heg: Int[np.ndarray, " gene"]
 ) -> dict[str, float]:
-    """Scores of one section in one pass over its spots, some thousands at a time."""
+    """Scores of one section in one pass over its spots, some hundreds at a time."""
     n_genes = data.test.target.shape[1]
     shallow = np.quantile(data.test.depth[rows], SHALLOW_SHARE)
-    whole, deep, errors = RunningPcc(), RunningPcc(), np.zeros(4)
+    deep, rest, errors = RunningPcc(), RunningPcc(), np.zeros(4)
     for part in in_parts(rows, n_genes):
-        target, raw = data.test.target[part], method.raw[part]
-        one_section = np.zeros(len(part), dtype=np.int64)
-        whole.update(raw, target, one_section)
+        target, raw = data.test.target[part], np.asarray(method.raw[part])
         kept = data.test.depth[part] > shallow
-        deep.update(raw[kept], target[kept], one_section[kept])
+        for seen, chosen in ((deep, kept), (rest, ~kept)):
+            seen.update(raw[chosen], target[chosen], np.zeros(chosen.sum(), dtype=np.int64))
         for place, predicted in enumerate([raw] if method.calibrated is None else [raw, method.calibrated[part]]):
-            error = np.asarray(predicted, np.float64) - target
-            errors[2 * place : 2 * place + 2] += np.square(error).sum(), np.abs(error).sum()
+            errors[2 * place : 2 * place + 2] += _errors(predicted, target)
+    whole = deep.with_those_of(rest)
     if not whole.finite:
         raise DataError(f"{method.source}: its predictions hold NaN or infinity")
     pcc = _one_section(whole, n_genes)
@@ -138,6 +137,13 @@ def _section_scores(
     if method.calibrated is not None:
         scores["mse_calibrated"], scores["mae_calibrated"] = means[2:]
     return {name: float(value) for name, value in scores.items()}
+
+
+def _errors(predicted: Float[np.ndarray, "spot gene"], target: Float[np.ndarray, "spot gene"]) -> tuple[float, float]:
+    """Sums of squared and of absolute errors."""
+    error = np.asarray(predicted, np.float64) - target
+    absolute = np.abs(error, out=error).ravel()
+    return float(absolute @ absolute), float(absolute.sum())
 
 
 def _one_section(seen: RunningPcc, n_genes: int) -> Float[np.ndarray, " gene"]:

@@ -1,8 +1,10 @@
 """Linear maps of features that are fitted on spots: to unit variance, and to uncorrelated components of it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Float64, Int
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -23,6 +25,27 @@ def fitted_scaler(
     for part in in_parts(rows, features.shape[1], most=_ENTRIES_AT_A_TIME):
         scaler.partial_fit(features[part])
     return scaler
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Features less their mean over a scale, in float64."""
+
+    mean: Float64[np.ndarray, " feature"]
+    scale: Float64[np.ndarray, " feature"]
+
+    @classmethod
+    def of(cls, fitted: StandardScaler) -> "Scale":
+        """That of scikit-learn's, in whose results float32 stays float32."""
+        return cls(fitted.mean_, fitted.scale_)
+
+    def first(self, width: int) -> "Scale":
+        """Of the first features alone."""
+        return Scale(self.mean[:width], self.scale[:width])
+
+    def transform(self, features: Float[np.ndarray, "spot feature"]) -> Float64[np.ndarray, "spot feature"]:
+        """To mean 0 and variance 1, over the spots that it is of."""
+        return (features - self.mean) / self.scale
 
 
 def standardised(features: Float32[np.ndarray, "spot feature"]) -> LinearEncoder:

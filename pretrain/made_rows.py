@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 
 ENTRIES = 2**25
 """An array above this is not made whole."""
-_AT_A_TIME = 2**22
+_AT_A_TIME = 2**20
+"""Entries of a part: of larger ones the system makes the pages anew each time, which takes longer than what is done."""
 
 
 @dataclass(frozen=True)

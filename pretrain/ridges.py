@@ -4,23 +4,24 @@ Each is linear in (a map of) the features, with alpha, rank and kernel width cho
 sections out (``selection.choose``); nothing of the test sections is read but their features and positions.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Float64
-from scipy.linalg import eigh
+from jaxtyping import Float
 from sklearn.kernel_approximation import Nystroem
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.data.spot_context import spot_context
 from hage_transfer.models.linear import LinearEncoder
 from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.growing_array import new_array
-from hage_transfer.pretrain.linear_maps import fitted_scaler, linear
-from hage_transfer.pretrain.made_rows import Rows, constant_columns, evenly_drawn, in_parts, made_rows
-from hage_transfer.pretrain.methods.selection import ALPHAS, Positions, Setting, choose
+from hage_transfer.pretrain.linear_maps import Scale, fitted_scaler, linear
+from hage_transfer.pretrain.made_rows import Rows, constant_columns, evenly_drawn, made_rows
+from hage_transfer.pretrain.methods.selection import ALPHAS, Positions, Setting, held_out_parts, means_over_parts
+from hage_transfer.pretrain.ridge_path import FULL, Line, RidgePath, Sums
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 KERNEL_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 2, 11))
@@ -28,83 +29,6 @@ KERNEL_WIDTHS = (0.1, 0.3, 1.0, 3.0)
 """gamma of the Gaussian kernel times the number of features: 1 is the width at which standardised features differ."""
 N_LANDMARKS = 1000
 NEIGHBOURS = 8
-_ENTRIES_AT_A_TIME = 2**24
-FULL = 0.0
-"""The rank of an unreduced prediction."""
-
-
-class RidgePath:
-    """Ridge regression under every alpha and rank from one eigendecomposition.
-
-    With Z the centred features and Y the centred targets, W(alpha) = V (L + alpha)^-1 V' Z'Y, where Z'Z = V L V'. The
-    prediction of rank k is the full one projected on the k leading right singular vectors of the training fit Z W.
-
-    References:
-        Hoerl and Kennard, Technometrics 1970; reduced rank: Mukherjee and Zhu, Stat Anal Data Min 2011.
-    """
-
-    def __init__(
-        self,
-        mapped: Pipeline,
-        features: Float[np.ndarray, "spot feature"],
-        target: Rows,
-        rows: Positions | None = None,
-    ) -> None:
-        """Fits on the map of the features (of ``rows``), some thousands of spots at a time; ``mapped`` is fitted."""
-        rows = np.arange(len(features)) if rows is None else rows
-        n = len(rows)
-        shift, intercept, gram, cross = (np.zeros(()) for _ in range(4))
-        for part in in_parts(rows, target.shape[1], most=_ENTRIES_AT_A_TIME):
-            seen = np.asarray(mapped.transform(features[part]), dtype=np.float64)
-            known = np.asarray(target[part], dtype=np.float64)
-            shift, intercept = shift + seen.sum(0) / n, intercept + known.sum(0) / n
-            gram, cross = gram + seen.T @ seen, cross + seen.T @ known
-        self._mapped, self._shift, self._intercept = mapped, shift, intercept
-        values, self._vectors = eigh(gram - n * np.outer(shift, shift))
-        self._values = np.maximum(values, 0.0)
-        self._cross = self._vectors.T @ (cross - n * np.outer(shift, intercept))
-
-    def linear(
-        self, alpha: float, rank: float = FULL
-    ) -> tuple[Float64[np.ndarray, "mapped gene"], Float64[np.ndarray, " mapped"], Float64[np.ndarray, " gene"]]:
-        """Weights, shift and intercept: the prediction is (mapped features - shift) @ weights + intercept."""
-        weights = self._cross / (self._values + alpha)[:, None]
-        if rank != FULL:
-            kept = _right_vectors(np.sqrt(self._values)[:, None] * weights, int(rank))
-            weights = (weights @ kept.T) @ kept
-        return self._vectors @ weights, self._shift, self._intercept
-
-    def predictions(
-        self, features: Float[np.ndarray, "spot feature"], alphas: Sequence[float], ranks: Sequence[float] = (FULL,)
-    ) -> Iterator[tuple[float, float, Float64[np.ndarray, "spot gene"]]]:
-        """Alpha, rank and prediction, for every pair of them; ``FULL`` is not reduced."""
-        return self._each(features, alphas, ranks)
-
-    def _each(
-        self, features: np.ndarray, alphas: Sequence[float], ranks: Sequence[float]
-    ) -> Iterator[tuple[float, float, np.ndarray]]:
-        rotated = (self._mapped.transform(features) - self._shift) @ self._vectors
-        most = int(max(ranks))
-        for alpha in alphas:
-            weights = self._cross / (self._values + alpha)[:, None]
-            whole = rotated @ weights
-            leading = _right_vectors(np.sqrt(self._values)[:, None] * weights, most) if most else None
-            for rank in ranks:
-                if leading is None or rank == FULL:
-                    yield alpha, rank, whole + self._intercept
-                else:
-                    kept = leading[: int(rank)]
-                    yield alpha, rank, (whole @ kept.T) @ kept + self._intercept
-
-
-def _right_vectors(matrix: Float64[np.ndarray, "row column"], most: int) -> Float64[np.ndarray, "rank column"]:
-    """The leading right singular vectors, by the smaller of the two Gram matrices."""
-    rows, columns = matrix.shape
-    most = min(most, rows, columns)
-    if columns <= rows:
-        return eigh(matrix.T @ matrix, subset_by_index=(columns - most, columns - 1))[1].T[::-1]
-    left = eigh(matrix @ matrix.T, subset_by_index=(rows - most, rows - 1))[1][:, ::-1]
-    return np.linalg.qr(matrix.T @ left)[0].T
 
 
 @dataclass(frozen=True)
@@ -138,80 +62,182 @@ class Ridge:
     reduced: bool = False
     kernel: bool = False
 
-    def predict(self, train: Spots, test: Spots, *, unit: str) -> Predicted:
-        """Chooses the settings on the training spots, fits on all of them and predicts the test spots.
-
-        Args:
-            train: of a fold.
-            test: of the fold; only features and positions are read.
-            unit: ``patient`` or ``section``, what the inner parts leave out.
-        """
-        if self.context:
-            train, test = with_neighbours(train), with_neighbours(test)
-        setting, score = self.choose(train, unit=unit)
+    def predict(self, fits: "Fits") -> Predicted:
+        """Chooses the settings on the training spots, fits on all of them and predicts the test spots."""
+        scores = self.scores(fits)
+        setting = max(scores, key=lambda one: scores[one])
         width, alpha, rank = setting
         chosen = {"alpha": alpha}
         chosen |= {"rank": rank} if self.reduced else {}
         chosen |= {"kernel_width": width} if self.kernel else {}
-        return Predicted(self._fitted(train, test, np.arange(len(train)), setting), chosen, score)
+        (test,) = self.on_rows(fits, [np.arange(len(fits.train()))], chosen)
+        return Predicted(test, chosen, scores[setting])
 
-    def choose(self, train: Spots, *, unit: str) -> tuple[Setting, float]:
-        """Kernel width, alpha and rank of best PCC inside the training spots, and that PCC."""
-        few = train.few(f"settings of {self.title}")
-        return choose(few, lambda fit, rest: self._settings(few, fit, rest), unit=unit)
+    def scores(self, fits: "Fits") -> dict[Setting, float]:
+        """PCC over held-out parts of the training spots under each kernel width, alpha and rank, in their order.
 
-    def on_rows(self, train: Spots, test: Spots, rows: Sequence[Positions], chosen: Mapping[str, float]) -> list[Rows]:
+        Parts are left out as the test is (``held_out_parts``). Alphas go up to 1e6, since across patients strong
+        shrinkage wins.
+        """
+        if self.kernel:
+            return fits.kernel_scores
+        ranks = fits.scores(context=self.context)
+        return {setting: score for setting, score in ranks.items() if self.reduced or setting[2] == FULL}
+
+    def on_rows(self, fits: "Fits", rows: Sequence[Positions], chosen: Mapping[str, float]) -> list[Rows]:
         """Predictions of one fit for each of several draws of training spots, under settings that were chosen before.
 
         What a vote of HAGE's trials is held against: each trial trains on a draw of the training spots, and so does
         each of these.
 
         Args:
-            train: of a fold; without context.
-            test: of the fold.
-            rows: of ``train``, one draw a fit.
+            fits: of a fold.
+            rows: of the training spots, one draw a fit.
             chosen: as ``predict`` chose on all training spots.
         """
-        setting = chosen.get("kernel_width", 0.0), chosen["alpha"], chosen.get("rank", FULL)
-        return [self._fitted(train, test, one, setting) for one in rows]
+        test = fits.test(context=self.context)
+        found = []
+        for one in rows:
+            path = fits.kernel_path(one, chosen["kernel_width"]) if self.kernel else fits.path(one, self.context)
+            line = path.at(chosen["alpha"], chosen.get("rank", FULL))
+            found.append(_predicted(line, test))
+        return found
 
-    def _fitted(self, train: Spots, test: Spots, rows: Positions, setting: Setting) -> Rows:
-        width, alpha, rank = setting
-        if self.kernel:  # a thousand landmarks a spot: on evenly spaced spots where they are very many
-            rows = rows[evenly_drawn(len(rows), N_LANDMARKS)]
-        path = RidgePath(self._map(train.features, rows, width), train.features, train.target, rows)
 
-        def predicted(asked: Positions) -> Float64[np.ndarray, "test gene"]:
-            ((_, _, found),) = path.predictions(test.features[asked], (alpha,), (rank,))
-            return found
+class Fits:
+    """What the ridges of one fold share: features with neighbours, sums over training spots, scores of settings.
 
-        return made_rows((len(test), train.target.shape[1]), predicted)
+    Each is made when a ridge first asks for it; the training spots are read once.
 
-    def _settings(
-        self, train: Spots, fit: Positions, rest: Positions
-    ) -> Iterator[tuple[Setting, Float64[np.ndarray, "spot gene"]]]:
-        n_genes = train.target.shape[1]
-        ranks = tuple(float(rank) for rank in RANKS if rank < n_genes) if self.reduced else ()
-        for width in KERNEL_WIDTHS if self.kernel else (0.0,):
-            path = RidgePath(self._map(train.features, fit, width), train.features, train.target, fit)
-            alphas = KERNEL_ALPHAS if self.kernel else ALPHAS
-            for alpha, rank, predicted in path.predictions(train.features[rest], alphas, (*ranks, FULL)):
-                yield (width, alpha, rank), predicted
+    Args:
+        train: of a fold.
+        test: of the fold; only features and positions are read. None: nothing is predicted.
+        unit: ``patient`` or ``section``, what the inner parts leave out.
+        context: a ridge may ask for features with the neighbours', whose sums hold those of the others.
+    """
 
-    def _map(self, features: Float[np.ndarray, "spot feature"], rows: Positions, width: float) -> Pipeline:
-        if self.kernel:
-            kernel = _Gaussian(width, min(N_LANDMARKS, len(rows)))
-            return make_pipeline(StandardScaler(), kernel).fit(features[rows])
-        return make_pipeline(fitted_scaler(features, rows))
+    def __init__(self, train: Spots, test: Spots | None = None, *, unit: str, context: bool = True) -> None:
+        self._train, self._test, self._unit, self._context = train, test, unit, context
+
+    def train(self, *, context: bool = False) -> Spots:
+        """The training spots, with their neighbours' features if asked for."""
+        return self._joined_train if context else self._train
+
+    def test(self, *, context: bool = False) -> Spots:
+        """Likewise the test spots."""
+        if self._test is None:
+            raise ValueError("no test spots were given")
+        return self._joined_test if context else self._test
+
+    def path(self, rows: Positions, context: bool) -> RidgePath:
+        """The ridges on features that are standardised over some training spots."""
+        rest = np.setdiff1d(np.arange(len(self._train)), rows)
+        if len(rest) < len(rows):
+            sums = self._sums.without(self._summed(rest)) if len(rest) else self._sums
+        else:
+            sums = self._summed(rows)
+        return self._path(sums, context)
+
+    def scores(self, *, context: bool) -> dict[Setting, float]:
+        """Of alphas and ranks (``FULL`` last), with no kernel (width 0)."""
+        return self._scores[context]
+
+    @cached_property
+    def _scores(self) -> dict[bool, dict[Setting, float]]:
+        few = self._few
+        ranks = (*(float(rank) for rank in RANKS if rank < few.target.shape[1]), FULL)
+        rests = [rest for _, rest in held_out_parts(few, unit=self._unit)]
+        held = [Sums.of(self._scale, few.features, few.target, rest) for rest in rests]
+        whole = Sums(*(sum(each[1:], start=each[0]) for each in zip(*held, strict=True)))
+        found = {}
+        for context in (False, True) if self._context else (False,):
+            paths = (
+                (0.0, self._path(whole.without(one), context), rest) for one, rest in zip(held, rests, strict=True)
+            )
+            found[context] = _scored(self._first(few, context), paths, alphas=ALPHAS, ranks=ranks)
+        return found
+
+    @cached_property
+    def kernel_scores(self) -> dict[Setting, float]:
+        """Of kernel widths and alphas, at full rank."""
+        few = self._first(self._few, context=False)
+        paths = (
+            (width, _kernel_path(few, fit, width), rest)
+            for fit, rest in held_out_parts(few, unit=self._unit)
+            for width in KERNEL_WIDTHS
+        )
+        return _scored(few, paths, alphas=KERNEL_ALPHAS, ranks=(FULL,))
+
+    def kernel_path(self, rows: Positions, width: float) -> RidgePath:
+        """On some training spots, evenly spaced ones where they are very many: a spot is told by 1,000 landmarks."""
+        return _kernel_path(self._train, rows[evenly_drawn(len(rows), N_LANDMARKS)], width)
+
+    def _path(self, sums: Sums, context: bool) -> RidgePath:
+        width = self.train(context=context).features.shape[1]
+        return RidgePath(self._scale.first(width), sums.first(width), standardised=True)
+
+    def _summed(self, rows: Positions) -> Sums:
+        return Sums.of(self._scale, self.train(context=self._context).features, self._train.target, rows)
+
+    @cached_property
+    def _sums(self) -> Sums:
+        return self._summed(np.arange(len(self._train)))
+
+    @cached_property
+    def _scale(self) -> Scale:
+        return Scale.of(fitted_scaler(self.train(context=self._context).features))
+
+    @cached_property
+    def _joined_train(self) -> Spots:
+        return with_neighbours(self._train)
+
+    @cached_property
+    def _joined_test(self) -> Spots:
+        return with_neighbours(self.test())
+
+    @cached_property
+    def _few(self) -> Spots:
+        return self.train(context=self._context).few("settings of ridges")
+
+    def _first(self, spots: Spots, context: bool) -> Spots:
+        width = self.train(context=context).features.shape[1]
+        return replace(spots, features=spots.features[:, :width])
+
+
+def _kernel_path(train: Spots, rows: Positions, width: float) -> RidgePath:
+    kernel = _Gaussian(width, min(N_LANDMARKS, len(rows)))
+    mapped = make_pipeline(StandardScaler(), kernel).fit(train.features[rows])
+    return RidgePath(mapped, Sums.of(mapped, train.features, train.target, rows))
+
+
+def _scored(
+    train: Spots,
+    paths: Iterable[tuple[float, RidgePath, Positions]],
+    *,
+    alphas: Sequence[float],
+    ranks: Sequence[float],
+) -> dict[Setting, float]:
+    """Mean score over parts of each (width, alpha, rank); of each path the width, and the rows that it is scored on."""
+    scores: dict[Setting, list[float]] = {}
+    for width, path, rest in paths:
+        known = train.features[rest], train.target[rest], train.section[rest]
+        for setting, score in path.pcc(*known, alphas=alphas, ranks=ranks).items():
+            scores.setdefault((width, *setting), []).append(score)
+    return means_over_parts(scores)
+
+
+def _predicted(line: Line, test: Spots) -> Rows:
+    shape = len(test), len(line.intercept)
+    return made_rows(shape, lambda asked: line.predict(test.features[asked]))
 
 
 def fitted_map(train: Spots, *, alpha: float, rank: float = FULL) -> LinearEncoder:
     """A ridge on all rows of ``train`` as one linear map from frozen features to expression."""
-    mapped = make_pipeline(fitted_scaler(train.features))
-    weight, shift, intercept = RidgePath(mapped, train.features, train.target).linear(alpha, rank)
-    weight[:, constant_columns(train.target)] = 0.0  # rounding, which standardising would blow up
-    scaler = mapped[0]
-    return linear(weight / scaler.scale_[:, None], mean=scaler.mean_ + shift * scaler.scale_, bias=intercept)
+    scale = Scale.of(fitted_scaler(train.features))
+    line = RidgePath(scale, Sums.of(scale, train.features, train.target)).at(alpha, rank)
+    line.weights[:, constant_columns(train.target)] = 0.0  # rounding, which standardising would blow up
+    weight, mean = line.weights / scale.scale[:, None], scale.mean + line.shift * scale.scale
+    return linear(weight, mean=mean, bias=line.intercept)
 
 
 class _Gaussian(Nystroem):
@@ -236,13 +262,14 @@ def with_neighbours(spots: Spots) -> Spots:
     return replace(spots, features=joined)
 
 
+PLAIN = Ridge("Ridge on the frozen features")
 RIDGES = {
     "reduced_rank_ridge": Ridge("Reduced-rank ridge on the frozen features", reduced=True),
     "kernel_ridge": Ridge("Kernel ridge on the frozen features", kernel=True),
     "ridge_context": Ridge("Ridge with the neighbours' features", context=True),
     "reduced_rank_ridge_context": Ridge("Reduced-rank ridge with the neighbours' features", context=True, reduced=True),
 }
-"""Beside ``baselines.ridge``: in every gene table."""
+"""Beside ``PLAIN``, called ridge: in every gene table."""
 BAR = "reduced_rank_ridge"
 """Nothing below it is a result."""
 BAGGED = {

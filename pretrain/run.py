@@ -17,7 +17,7 @@ from hage_transfer.compare.results import Results
 from hage_transfer.pretrain.audit.attention_use import attention_records
 from hage_transfer.pretrain.audit.notes import run_meta
 from hage_transfer.pretrain.audit.retrieval import retrieval_records
-from hage_transfer.pretrain.baselines import CONTROLS, choose_alpha, ridge
+from hage_transfer.pretrain.baselines import CONTROLS, ridges_of
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.contenders import Contender, contenders
 from hage_transfer.pretrain.controls.about import CHEAP
@@ -32,7 +32,7 @@ from hage_transfer.pretrain.inputs import FoldInputs, Inputs, fold_inputs, remov
 from hage_transfer.pretrain.methods.base import Method, Task
 from hage_transfer.pretrain.methods.own import check_trained
 from hage_transfer.pretrain.outputs import publish_encoder, write_curves, write_predictions
-from hage_transfer.pretrain.ridges import BAGGED, BAR, RIDGES
+from hage_transfer.pretrain.ridges import BAR, RIDGES
 from hage_transfer.pretrain.train import train_trial, trial_seed
 from hage_transfer.pretrain.trial_files import HAGE, SHUFFLED, TrialPaths, TrialPredictions, TrialSummary, write_trained
 from hage_transfer.running.atomic import write_json
@@ -229,13 +229,9 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path, entrants:
         for one in entrants
     }
     trained = [(one, [TrialPredictions.load(path) for path in files[one.source]]) for one in entrants]
-    alpha, alpha_scores = choose_alpha(data.train, unit=config.split.unit)
-    tuned = {name: one.predict(data.train, data.test, unit=config.split.unit) for name, one in RIDGES.items()}
-    chosen = {"ridge": {"alpha": alpha}, **{name: one.chosen for name, one in tuned.items()}}
     draws = [_trial_rows(data, config, trial)[1] for trial in range(config.trials)]
-    bagged = {name: one.on_rows(data.train, data.test, draws, chosen[of]) for name, (of, one) in BAGGED.items()}
+    tuned, alpha_scores, bagged = ridges_of(data.train, data.test, unit=config.split.unit, draws=draws)
     baselines = {
-        "ridge": ridge(data.train, data.test, alpha=alpha),
         **{name: one.test for name, one in tuned.items()},
         **{name: control(data.train, data.test) for name, control in CONTROLS.items()},
     }
@@ -252,9 +248,9 @@ def _run_scores(inputs: FoldInputs, config: PretrainConfig, run: Path, entrants:
         _scores_path(run, inputs, config),
         {
             "records": [asdict(record) for record in records],
-            "ridge_alpha": alpha,
-            "ridge_scores": {f"{key:g}": value for key, value in alpha_scores.items()},
-            "tuned": {name: one.chosen | {"inner_pcc": one.score} for name, one in tuned.items()},
+            "ridge_alpha": tuned["ridge"].chosen["alpha"],
+            "ridge_scores": {f"{alpha:g}": score for alpha, score in alpha_scores.items()},
+            "tuned": {name: tuned[name].chosen | {"inner_pcc": tuned[name].score} for name in RIDGES},
             "validation_pcc": {
                 contender.source: [trial.summary.validation_pcc for trial in trials] for contender, trials in trained
             },

@@ -7,6 +7,8 @@ from hage_transfer.compare.genes import pcc_mean
 from hage_transfer.compare.records import mean_of_defined
 
 _MOMENTS = ("count", "mean_x", "mean_y", "xx", "yy", "xy", "low_x", "high_x", "low_y", "high_y")
+_SPOTS_AT_A_TIME = 32
+"""Of thousands of genes they stay in a processor's cache."""
 
 
 class RunningPcc:
@@ -48,6 +50,15 @@ class RunningPcc:
         """PCC of each gene in each section of two spots or more, as ``gene_pcc``."""
         return [_pcc(moments) for _, moments in sorted(self._sections.items()) if moments[0, 0] > 1]
 
+    def with_those_of(self, other: "RunningPcc") -> "RunningPcc":
+        """What both have seen."""
+        both = RunningPcc()
+        both.finite = self.finite and other.finite
+        for one in (self, other):
+            for section, moments in one._sections.items():
+                both._add(section, moments)
+        return both
+
     def _add(self, section: int, moments: Float64[np.ndarray, "moment gene"]) -> None:
         before = self._sections.get(section)
         self._sections[section] = moments if before is None else _merged(before, moments)
@@ -56,12 +67,16 @@ class RunningPcc:
 def _moments(
     predicted: Float[np.ndarray, "spot gene"], target: Float[np.ndarray, "spot gene"]
 ) -> Float64[np.ndarray, "moment gene"]:
-    x, y = predicted.astype(np.float64), target.astype(np.float64)
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    centred_x, centred_y = x - mean_x, y - mean_y
-    squares = (centred_x**2).sum(0), (centred_y**2).sum(0), (centred_x * centred_y).sum(0)
-    count = np.full(x.shape[1], len(x), dtype=np.float64)
-    return np.stack([count, mean_x, mean_y, *squares, x.min(0), x.max(0), y.min(0), y.max(0)])
+    mean_x, mean_y = (side.mean(0, dtype=np.float64) for side in (predicted, target))
+    squares = np.zeros((3, target.shape[1]))
+    for start in range(0, len(target), _SPOTS_AT_A_TIME):
+        rows = slice(start, start + _SPOTS_AT_A_TIME)
+        x, y = predicted[rows] - mean_x, target[rows] - mean_y
+        for place, (one, other) in enumerate(((x, x), (y, y), (x, y))):
+            squares[place] += np.einsum("sg,sg->g", one, other)
+    count = np.full(target.shape[1], len(target), dtype=np.float64)
+    ends = [end for side in (predicted, target) for end in (side.min(0), side.max(0))]
+    return np.stack([count, mean_x, mean_y, *squares, *ends])
 
 
 def _merged(one: Float64[np.ndarray, "moment gene"], other: Float64[np.ndarray, "moment gene"]) -> np.ndarray:
@@ -87,12 +102,25 @@ def _merged(one: Float64[np.ndarray, "moment gene"], other: Float64[np.ndarray, 
 
 
 def _pcc(moments: Float64[np.ndarray, "moment gene"]) -> Float64[np.ndarray, " gene"]:
-    """NaN where the target is constant, 0 where only the prediction is."""
     m = _named(moments)
-    product = np.sqrt(m["xx"]) * np.sqrt(m["yy"])
-    varies = (m["low_x"] < m["high_x"]) & (product > 0)
-    pcc = np.clip(np.divide(m["xy"], product, out=np.zeros_like(product), where=varies), -1.0, 1.0)
-    pcc[m["low_y"] == m["high_y"]] = np.nan
+    squares = (np.where(m[f"low_{side}"] < m[f"high_{side}"], m[2 * side], 0.0) for side in "xy")
+    return pcc_of_sums(*squares, m["xy"])
+
+
+def pcc_of_sums(
+    xx: Float64[np.ndarray, " gene"], yy: Float64[np.ndarray, " gene"], xy: Float64[np.ndarray, " gene"]
+) -> Float64[np.ndarray, " gene"]:
+    """PCC of centred predictions and targets by the sums of their squares and products.
+
+    Returns:
+        NaN where the target is constant, 0 where only the prediction is.
+
+    >>> pcc_of_sums(np.array([4.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0]))
+    array([0.5, 0. , nan])
+    """
+    product = np.sqrt(xx) * np.sqrt(yy)
+    pcc = np.clip(np.divide(xy, product, out=np.zeros_like(product), where=product > 0), -1.0, 1.0)
+    pcc[yy == 0] = np.nan
     return pcc
 
 

@@ -7,7 +7,8 @@ from jaxtyping import Int
 from hage_transfer.models.linear_start import LinearStart
 from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.dataset import FoldData
-from hage_transfer.pretrain.ridges import BAR, FULL, RIDGES, Ridge, fitted_map
+from hage_transfer.pretrain.ridge_path import FULL
+from hage_transfer.pretrain.ridges import BAR, PLAIN, RIDGES, Fits, fitted_map
 
 
 def new_start(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " train"]) -> LinearStart | None:
@@ -16,8 +17,8 @@ def new_start(data: FoldData, config: PretrainConfig, rows: Int[np.ndarray, " tr
     if kind == "none":
         return None
     train = data.train.only(rows)
-    family = Ridge("ridge") if kind == "ridge" else RIDGES[BAR]
-    (_, alpha, rank), _ = family.choose(train, unit=config.split.unit)
+    scores = (PLAIN if kind == "ridge" else RIDGES[BAR]).scores(Fits(train, unit=config.split.unit, context=False))
+    _, alpha, rank = max(scores, key=lambda setting: scores[setting])
     ridge = fitted_map(train, alpha=alpha, rank=rank)
     if kind != "low_rank":
         return LinearStart(ridge)

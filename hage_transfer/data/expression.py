@@ -14,7 +14,7 @@ name stands beside every number.
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from hage_transfer.errors import ConfigError, DataError, nearest
 
@@ -55,23 +55,28 @@ def normalise(
         raise DataError(f"counts are (spot, gene), these have shape {counts.shape}")
     sparse = sp.csr_matrix(counts, dtype=np.float64, copy=True)
     sparse.sum_duplicates()
-    spots = np.repeat(np.arange(sparse.shape[0]), np.diff(sparse.indptr))
-    _check(sparse, spots)
+    _check(sparse)
+    sizes = np.diff(sparse.indptr)
     if totals is None:
         by_gene = preset == "gene_log10"
         totals = np.asarray(sparse.sum(axis=0 if by_gene else 1)).reshape((1, -1) if by_gene else (-1, 1))
-    of = np.broadcast_to(totals, sparse.shape)[spots, sparse.indices]
-    logged = np.log1p(sparse.data * np.divide(SCALE_TO, of, out=np.zeros_like(of), where=of > 0))
+    scale = np.divide(SCALE_TO, totals, out=np.zeros_like(totals, dtype=np.float64), where=totals > 0)
+    if scale.shape[1] == 1:
+        scaled = np.repeat(np.broadcast_to(scale[:, 0], len(sizes)), sizes)
+    else:
+        scaled = np.broadcast_to(scale, sparse.shape)[np.repeat(np.arange(len(sizes)), sizes), sparse.indices]
+    logged = np.log1p(np.multiply(sparse.data, scaled, out=scaled), out=scaled)
     if preset != "spot_ln":
         logged /= np.log(10.0)
     return sp.csr_matrix((logged.astype(np.float32), sparse.indices, sparse.indptr), shape=sparse.shape).toarray()
 
 
-def _check(counts: sp.csr_matrix, spots: Int[np.ndarray, " entry"]) -> None:
+def _check(counts: sp.csr_matrix) -> None:
     wrong = np.flatnonzero(~(np.isfinite(counts.data) & (counts.data >= 0)))
     if len(wrong):
         first = wrong[0]
+        spot = np.searchsorted(counts.indptr, first, side="right") - 1
         raise DataError(
             f"{len(wrong)} counts are negative, NaN or infinite, the first {counts.data[first]} at spot "
-            f"{spots[first]}, gene {counts.indices[first]}; raw counts are 0 or more"
+            f"{spot}, gene {counts.indices[first]}; raw counts are 0 or more"
         )

@@ -1,6 +1,6 @@
 """Hyperparameters of the references, chosen by leaving parts of the training sections out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,7 +50,12 @@ def choose(train: Spots, predict: Callable[[Positions, Positions], Predictions],
             scores.setdefault(setting, []).append(section_pcc(predicted, target, section))
     if not scores:
         raise SplitError(f"{len(train)} training spots are too few to choose hyperparameters on; add sections")
-    n_parts = max(len(values) for values in scores.values())
-    means = {setting: float(np.mean(values)) for setting, values in scores.items() if len(values) == n_parts}
+    means = means_over_parts(scores)
     best = max(means, key=lambda setting: means[setting])
     return best, means[best]
+
+
+def means_over_parts(scores: Mapping[Setting, Sequence[float]]) -> dict[Setting, float]:
+    """Mean score of each setting that every part has one of."""
+    n_parts = max(len(values) for values in scores.values())
+    return {setting: float(np.mean(values)) for setting, values in scores.items() if len(values) == n_parts}

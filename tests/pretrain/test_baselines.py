@@ -6,8 +6,9 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from hage_transfer.compare.genes import gene_pcc
-from hage_transfer.pretrain.baselines import all_zero, choose_alpha, gene_mean, gene_median, ridge, spot_depth
+from hage_transfer.pretrain.baselines import all_zero, gene_mean, gene_median, spot_depth
 from hage_transfer.pretrain.dataset import Spots
+from hage_transfer.pretrain.ridges import PLAIN, Fits
 
 
 def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots:
@@ -27,6 +28,11 @@ def spots(n: int, *, seed: int, sections: int = 3, signal: float = 1.0) -> Spots
     )
 
 
+def choose_alpha(train: Spots, *, unit: str) -> tuple[float, dict[float, float]]:
+    scores = {alpha: score for (_, alpha, _), score in PLAIN.scores(Fits(train, unit=unit)).items()}
+    return PLAIN.predict(Fits(train, TEST, unit=unit)).chosen["alpha"], scores
+
+
 TRAIN, TEST = spots(90, seed=0), spots(30, seed=1, sections=1)
 
 
@@ -41,7 +47,7 @@ def test_ridge_equals_scikit_learn_at_the_chosen_alpha():
     scaler = StandardScaler().fit(TRAIN.features)
     model = Ridge(alpha=alpha).fit(scaler.transform(TRAIN.features), TRAIN.target)
     np.testing.assert_allclose(
-        ridge(TRAIN, TEST, alpha=alpha), model.predict(scaler.transform(TEST.features)), rtol=1e-5
+        PLAIN.predict(Fits(TRAIN, TEST, unit="section")).test, model.predict(scaler.transform(TEST.features)), rtol=1e-5
     )
 
 

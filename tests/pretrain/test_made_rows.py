@@ -7,12 +7,12 @@ import pytest
 
 from hage_transfer.compare.genes import gene_table, highly_expressed
 from hage_transfer.pretrain import made_rows
-from hage_transfer.pretrain.baselines import ridge, spot_depth
+from hage_transfer.pretrain.baselines import spot_depth
 from hage_transfer.pretrain.calibration import fit_lines
 from hage_transfer.pretrain.dataset import FoldData
 from hage_transfer.pretrain.evaluate import MethodPredictions, _score, mean_of
 from hage_transfer.pretrain.made_rows import MadeRows, evenly_drawn, in_parts
-from hage_transfer.pretrain.ridges import RIDGES
+from hage_transfer.pretrain.ridges import PLAIN, RIDGES, Fits
 from tests.pretrain.test_baselines import TEST, TRAIN
 
 
@@ -61,8 +61,7 @@ def test_predictions_of_very_many_spots_are_made_by_rows_and_the_same(large, mon
 
 @pytest.mark.parametrize("name", ["ridge", *RIDGES])
 def test_ridges_of_very_many_spots_choose_on_some_and_predict_all(large, name):
-    line = name == "ridge"
-    found = ridge(TRAIN, TEST, alpha=1.0) if line else RIDGES[name].predict(TRAIN, TEST, unit="section").test
+    found = (RIDGES | {"ridge": PLAIN})[name].predict(Fits(TRAIN, TEST, unit="section")).test
     assert found.shape == TEST.target.shape
     assert np.isfinite(np.asarray(found[np.arange(30)])).all()
 

@@ -16,7 +16,7 @@ from hage_transfer.pretrain.config import PretrainConfig
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.programmes import programmes
-from hage_transfer.pretrain.ridges import BAR, RIDGES, Ridge
+from hage_transfer.pretrain.ridges import BAR, PLAIN, RIDGES, Fits
 from hage_transfer.pretrain.starts import new_start
 from hage_transfer.pretrain.trial_files import TrialPaths, TrialPredictions
 from hage_transfer.tensor_files import read_tensors, save_tensors
@@ -37,13 +37,13 @@ def fold(config, tmp_path):
 def test_a_trial_begins_at_the_ridge_of_its_own_training_spots(config, fold, kind):
     data = fold.data(config.preset)
     rows, _ = validation_split(data.train.section, config.split, seed=3)
-    family = Ridge("ridge") if kind == "ridge" else RIDGES[BAR]
+    family = PLAIN if kind == "ridge" else RIDGES[BAR]
     only = replace(
         data.train,
         **{name: getattr(data.train, name)[rows] for name in ("features", "counts", "target", "coords_px", "section")},
         spot_names=tuple(data.train.spot_names[row] for row in rows),
     )
-    wanted = family.predict(only, data.test, unit=config.split.unit).test
+    wanted = family.predict(Fits(only, data.test, unit=config.split.unit)).test
     start = new_start(data, with_model(config, start=kind), rows)
     features = torch.from_numpy(data.test.features)
     found = start(features, torch.full((len(features), len(data.genes)), 1e3)).detach().numpy()

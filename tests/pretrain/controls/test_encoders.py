@@ -20,7 +20,7 @@ from hage_transfer.pretrain.controls.shuffled import shuffle_expression
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.linear_maps import standardised, whitened
-from hage_transfer.pretrain.ridges import BAR, RIDGES, fitted_map
+from hage_transfer.pretrain.ridges import BAR, RIDGES, Fits, fitted_map
 from hage_transfer.pretrain.run import pretrain
 from hage_transfer.running.run_directory import RunDirectory
 
@@ -85,7 +85,7 @@ def test_untrained_is_what_the_trial_starts_from(config, data):
 
 
 def test_expression_is_the_reduced_rank_ridge_of_the_table(data):
-    tuned = RIDGES[BAR].predict(data.train, data.test, unit="patient")
+    tuned = RIDGES[BAR].predict(Fits(data.train, data.test, unit="patient"))
     for rank in (tuned.chosen["rank"], 2.0, 0.0):
         encoder = fitted_map(data.train, alpha=tuned.chosen["alpha"], rank=rank)
         found = encoder(torch.from_numpy(data.test.features)).numpy()
