@@ -1,6 +1,5 @@
 import gzip
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -8,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from sampled import sampled
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from hage_transfer import GeneInformedEncoder, Results, open_encoder
 from hage_transfer.compare.genes import gene_pcc, pcc_mean
 from hage_transfer.data.feature_file import read_features, write_features
 from hage_transfer.errors import DataError, InputError
-from hage_transfer.pretrain.baselines import ridge
 from hage_transfer.pretrain.config import BAGGED_NAMES, BASELINE_NAMES, PretrainConfig
-from hage_transfer.pretrain.dataset import Spots
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import fold_inputs, read_inputs
 from hage_transfer.pretrain.run import pretrain
@@ -33,11 +33,6 @@ def run(config: PretrainConfig, out: Path) -> Results:
 def one_fold(config: PretrainConfig, **changes: object) -> PretrainConfig:
     split, train = config.split.model_copy(update={"held_out": ("A",)}), config.train.model_copy(update={"epochs": 2})
     return config.model_copy(update={"trials": 1, "split": split, "train": train, **changes})
-
-
-def spots_of(spots: Spots, rows: np.ndarray) -> Spots:
-    parts = {name: getattr(spots, name)[rows] for name in ("features", "counts", "target", "coords_px", "section")}
-    return replace(spots, **parts)
 
 
 def change_counts(root: Path, section: str) -> None:
@@ -179,7 +174,8 @@ def test_bagged_ridges_are_fitted_on_the_spots_that_the_trials_train_on(config, 
     inputs = read_inputs(config)
     data = fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run").data(config.preset)
     rows = [validation_split(data.train.section, config.split, seed=trial_seed(config.seed, "A", k))[0] for k in (0, 1)]
-    fits = [ridge(spots_of(data.train, one), data.test, alpha=results.meta["ridge_alpha"]["A"]) for one in rows]
+    plain = make_pipeline(StandardScaler(), Ridge(alpha=results.meta["ridge_alpha"]["A"]))
+    fits = [plain.fit(data.train.features[one], data.train.target[one]).predict(data.test.features) for one in rows]
     for trial, predicted in ((0, fits[0]), (1, fits[1]), (None, np.mean(fits, axis=0))):
         source = "bagged_ridge" if trial is not None else "bagged_ridge_averaged"
         mean = np.mean([pcc_mean(gene_pcc(predicted[own], data.test.target[own]))
