@@ -103,8 +103,8 @@ def _merged(one: Float64[np.ndarray, "moment gene"], other: Float64[np.ndarray, 
 
 def _pcc(moments: Float64[np.ndarray, "moment gene"]) -> Float64[np.ndarray, " gene"]:
     m = _named(moments)
-    squares = (np.where(m[f"low_{side}"] < m[f"high_{side}"], m[2 * side], 0.0) for side in "xy")
-    return pcc_of_sums(*squares, m["xy"])
+    xx, yy = (np.where(m[f"low_{side}"] < m[f"high_{side}"], m[2 * side], 0.0) for side in "xy")
+    return pcc_of_sums(xx, yy, m["xy"])
 
 
 def pcc_of_sums(
