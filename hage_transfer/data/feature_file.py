@@ -169,8 +169,9 @@ def store(
         file.create_dataset("keys", data=np.asarray(keys, dtype=object), dtype=h5py.string_dtype())
     if coords is not None:
         file.create_dataset("coords", data=np.asarray(coords, dtype=np.int64))
+    attributes = file.attrs
     for name, value in asdict(meta).items():
-        file.attrs[name] = np.nan if value is None else value
+        attributes[name] = np.nan if value is None else value
 
 
 def read_features(path: Path | str) -> Features:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from hage_transfer.running.atomic import atomic_path
 from hage_transfer.slides.polygons import Piece
@@ -15,8 +15,7 @@ from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.tiles import TileGrid
 from hage_transfer.slides.tissue import TissueMask
 
-MAX_PICTURE_PX, LEAST_PICTURE_PX = 1600, 800
-_SMALL_SLIDES_PX = (512, 1024)
+MAX_PICTURE_PX, LEAST_PICTURE_PX = 1600, 512
 _TISSUE, _TILE, _PEN = (0, 150, 90), (90, 90, 90), (230, 120, 0)
 _LEAST_TILE_PX = 6.0
 _SHIFT = 4
@@ -42,11 +41,11 @@ def draw_outline(
         rims, _ = cv2.findContours(pen, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, rims, -1, _PEN, 2)
     if grid is not None and min(np.array(grid.sizes_level0_px) * scale) >= _LEAST_TILE_PX:
-        for corner in grid.coords:
-            first, last = corner * scale, (corner + grid.sizes_level0_px) * scale
-            cv2.rectangle(picture, _point(first), _point(last), _TILE, 1, cv2.LINE_8, _SHIFT)
+        first, last = (_points(corners * scale) for corners in (grid.coords, grid.coords + grid.sizes_level0_px))
+        for start, end in zip(first.tolist(), last.tolist(), strict=True):
+            cv2.rectangle(picture, start, end, _TILE, 1, cv2.LINE_8, _SHIFT)
     for piece in pieces:
-        rings = [np.round(ring * scale * 2**_SHIFT).astype(np.int32) for ring in piece]
+        rings = [_points(ring * scale) for ring in piece]
         cv2.polylines(picture, rings, True, _TISSUE, max(2, max(width, height) // 500), cv2.LINE_AA, _SHIFT)
     return picture
 
@@ -70,23 +69,20 @@ def write_picture(path: Path, picture: UInt8[np.ndarray, "height width 3"]) -> N
 
 
 def _thumbnail(slide: Slide, tissue: TissueMask) -> UInt8[np.ndarray, "height width 3"]:
-    """The slide as the mask was found in it, reduced where it is large; where it is small, one of its levels.
+    """The slide as the mask was found in it, reduced where it is large; 512 px of it where that is smaller.
 
-    The coarsest of 512 px and more, so that a small slide's pixels are not decoded for a picture of it alone.
+    Those are of the coarsest level that has them: a small slide's pixels are not decoded for a picture of it alone.
     """
     seen = tissue.thumbnail
     longest = 0 if seen is None else max(seen.shape)
     if seen is None or longest < LEAST_PICTURE_PX:
-        least, most = _SMALL_SLIDES_PX if seen is not None else (MAX_PICTURE_PX,) * 2
-        sides = [max(level.width_px, level.height_px) for level in slide.levels]
-        max_px = min([most, *(side for side in sides if side >= max(least, longest))])
-        return np.ascontiguousarray(slide.thumbnail(max_px=max_px))
+        return slide.thumbnail(max_px=MAX_PICTURE_PX if seen is None else LEAST_PICTURE_PX)
     if longest <= MAX_PICTURE_PX:
         return seen.copy()
     sides = [max(1, round(side * MAX_PICTURE_PX / longest)) for side in (seen.shape[1], seen.shape[0])]
     return cv2.resize(seen, sides, interpolation=cv2.INTER_AREA)
 
 
-def _point(place: np.ndarray) -> tuple[int, int]:
-    x, y = np.round(place * 2**_SHIFT).astype(int)
-    return int(x), int(y)
+def _points(places_px: Float[np.ndarray, "point 2"]) -> Int32[np.ndarray, "point 2"]:
+    """Places in a picture as OpenCV draws them, at fractions of a pixel."""
+    return np.round(places_px * 2**_SHIFT).astype(np.int32)

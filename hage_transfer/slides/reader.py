@@ -162,6 +162,7 @@ def _open_tiff(path: Path) -> PixelSource:
     with tiff_faults(path):
         tiff = tifffile.TiffFile(path)
         try:
+            tiff.pages.cache = vendor == _APERIO  # else each look at its few pages parses them anew
             check_whole(path, tiff)
             refuse_fluorescence(path, tiff)
             if vendor != _APERIO:

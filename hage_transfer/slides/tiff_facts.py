@@ -43,13 +43,16 @@ def is_tiff(path: Path) -> bool:
 def tiff_faults(path: Path) -> Iterator[None]:
     """Turns what tifffile raises on a damaged file into a ``DataError``, and keeps its own log silent."""
     log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+
+    def grave(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    log.addFilter(grave)  # a level that is set would empty what all loggers know, and other threads set it too
     try:
         with reading(path, "damaged TIFF", tifffile.TiffFileError, remedy="fetch it again"):
             yield
     finally:
-        log.setLevel(level)
+        log.removeFilter(grave)
 
 
 def check_whole(path: Path, tiff: tifffile.TiffFile) -> None:

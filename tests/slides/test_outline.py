@@ -25,12 +25,12 @@ def test_outline_of_a_large_slide_is_drawn_on_what_the_mask_was_found_in(tmp_pat
     np.testing.assert_array_equal(picture[inside], before[inside])
 
 
-def test_outline_of_a_small_slide_is_drawn_on_its_own_pixels(tmp_path, write_pyramid, stained):
+def test_outline_of_a_small_slide_is_drawn_on_more_pixels_than_its_mask_has(tmp_path, write_pyramid, stained):
     path = write_pyramid(tmp_path / "a.tif", [stained(900, 1000, box=(200, 600, 300, 700))], mpp=0.5)
     with open_slide(path) as slide:
         tissue = find_tissue(slide)
         assert max(tissue.mask.shape) < 100
-        assert draw_outline(slide, tissue, level0_pieces(tissue), None).shape == (900, 1000, 3)
+        assert draw_outline(slide, tissue, level0_pieces(tissue), None).shape == (461, 512, 3)
 
 
 def test_outline_of_a_small_slide_is_drawn_on_a_coarse_level_without_decoding_the_finest(
