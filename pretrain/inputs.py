@@ -28,6 +28,7 @@ from hage_transfer.pretrain.set_aside import SetAside
 from hage_transfer.pretrain.shallow_spots import deep_spots, tell_shallow
 from hage_transfer.pretrain.stored_sections import StoredSections, store_section
 from hage_transfer.pretrain.trial_files import HAGE
+from hage_transfer.running.memory import give_back_memory
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ class FoldInputs:
     unseen: FoldGenes | None = None
 
     def data(self, preset: str) -> FoldData:
-        """The fold's arrays."""
+        """The fold's arrays; before, what an earlier job of the process held is given back."""
+        give_back_memory()
         return make_fold_data(
             self.sections,
             self.fold,

@@ -30,7 +30,7 @@ from hage_transfer.pretrain.encoder_directory import write_encoder_directory
 from hage_transfer.pretrain.fit import BestEpoch, fit, one_thread
 from hage_transfer.pretrain.folds import validation_split
 from hage_transfer.pretrain.inputs import FoldInputs
-from hage_transfer.pretrain.made_rows import Rows, in_parts, made_rows, numbers
+from hage_transfer.pretrain.made_rows import MadeRows, Rows, in_parts, made_rows, numbers
 from hage_transfer.pretrain.methods.images import shown_as_patches
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.programmes import programmes
@@ -38,6 +38,7 @@ from hage_transfer.pretrain.serial_sections import add_serial
 from hage_transfer.pretrain.spot_batches import SpotDataset, feature_scale, training_batches, validation_batches
 from hage_transfer.pretrain.starts import new_start
 from hage_transfer.pretrain.trial_files import SHUFFLED, TrialPaths, write_predicted, write_training
+from hage_transfer.running.memory import give_back_memory
 
 log = logging.getLogger(__name__)
 _ROWS_AT_A_TIME, _ENTRIES = 4096, 2**22
@@ -103,6 +104,8 @@ def _train_trial(
             tensorboard=paths.tensorboard,
             fixed_epochs=shuffled_epochs,
         )
+    if isinstance(data.train.target, MadeRows):
+        give_back_memory()
     if not best.state:
         raise ConfigError(
             f"{data.fold.name} trial {trial}: no epoch had a finite validation score; training diverged, "

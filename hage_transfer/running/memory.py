@@ -1,6 +1,7 @@
 """Memory of the C library: kept between steps instead of given back and faulted in again."""
 
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -39,6 +40,19 @@ def keep_freed_memory(*, everything: bool = False) -> None:
         wanted = {_TRIM_THRESHOLD: _KEPT_BYTES, _MMAP_THRESHOLD: _LARGEST_BYTES, **shared}
     if not all(mallopt(option, value) for option, value in wanted.items()):
         log.debug("the C library keeps its own memory thresholds")
+
+
+def give_back_memory() -> None:
+    """Frees objects that only hold each other, and has glibc give back what is free, also amid its heap.
+
+    Where arrays of 1 to 32 MB come and go, glibc otherwise keeps what they took: 1.3 GB after a training on a million
+    spots.
+    """
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def available_bytes() -> int | None:

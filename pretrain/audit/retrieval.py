@@ -17,13 +17,13 @@ from torch.nn import functional
 from hage_transfer.compare.records import Record
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.pretrain.dataset import FoldData
+from hage_transfer.pretrain.made_rows import in_parts
 from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 KS = (1, 5, 10, 50)
 GROUP = "retrieval"
 _ENTRIES_AT_A_TIME = 2**24
-_SPOTS_AT_A_TIME = 4096
 _TIE = 1e-6
 
 
@@ -99,8 +99,7 @@ def retrieval_records(trials: Sequence[Path], *, fold: str, source: str = "hage"
 @torch.inference_mode()
 def _embeddings(module: HageModule, data: FoldData, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, Tensor]:
     image, expression = [], []
-    for start in range(0, len(rows), _SPOTS_AT_A_TIME):
-        part = rows[start : start + _SPOTS_AT_A_TIME]
+    for part in in_parts(rows, module.n_genes):
         image.append(module.encoder(torch.from_numpy(data.test.features[part])))
         expression.append(module.expression(torch.from_numpy(data.test.target[part])))
     return torch.cat(image), torch.cat(expression)
