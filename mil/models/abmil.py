@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hage_transfer.mil.models.layers import gated, linear
+from hage_transfer.mil.models.layers import gated_scores, linear
 from hage_transfer.mil.models.tiles import Tiles
 from hage_transfer.mil.models.tilewise import Kept, TilewiseMIL, Weights
 
@@ -55,12 +55,13 @@ class ABMIL(TilewiseMIL):
     def scores(self, weights: Weights, tiles: Tiles, kept: Kept) -> Float[Tensor, "fold branch tile"]:
         """What the softmax of Eq. 8 or 9 is taken of."""
         rows, tanh, tanh_bias = tiles.scaled(weights["tanh.weight"], weights["tanh.bias"])
-        if self.gate is None:
-            scored = linear(rows, tanh, tanh_bias).tanh()
-            scored = scored * kept["tanh"] if kept else scored
-        else:
+        if self.gate is not None:
             _, gate, gate_bias = tiles.scaled(weights["gate.weight"], weights["gate.bias"])
-            scored = gated(rows, tanh, tanh_bias, gate, gate_bias, kept["tanh"] * kept["gate"] if kept else None)
+            both = kept["tanh"] * kept["gate"] if kept else None
+            layer = rows, tanh, tanh_bias, gate, gate_bias, weights["score.weight"]
+            return gated_scores(*layer, both).transpose(1, 2)
+        scored = linear(rows, tanh, tanh_bias).tanh()
+        scored = scored * kept["tanh"] if kept else scored
         return torch.bmm(scored, weights["score.weight"].transpose(1, 2)).transpose(1, 2)
 
     def classify(

@@ -13,7 +13,9 @@ FOLDS, WIDTH, OUT = 2, 6, 5
 PLAIN: dict[str, Callable[..., Tensor]] = {
     "linear": lambda x, w, b: product(x, w, b),
     "hidden": lambda x, w, b, kept: functional.relu(product(x, w, b)) * kept,
-    "gated": lambda x, v, b, u, c, kept: product(x, v, b).tanh() * product(x, u, c).sigmoid() * kept,
+    "gated_scores": lambda x, v, b, u, c, w, kept: torch.einsum(
+        "fto,fbo->ftb", product(x, v, b).tanh() * product(x, u, c).sigmoid() * kept, w
+    ),
 }
 
 
@@ -25,9 +27,11 @@ def inputs_of(name: str, n_rows: int, dtype: torch.dtype) -> list[Tensor]:
     draws = torch.Generator().manual_seed(3)
     rows = torch.randn(FOLDS, n_rows, WIDTH, generator=draws, dtype=torch.float64)
     found = [rows]
-    for _ in range(2 if name == "gated" else 1):
+    for _ in range(2 if name == "gated_scores" else 1):
         found.append(torch.randn(FOLDS, OUT, WIDTH, generator=draws, dtype=torch.float64))
         found.append(torch.randn(FOLDS, OUT, generator=draws, dtype=torch.float64))
+    if name == "gated_scores":
+        found.append(torch.randn(FOLDS, 3, OUT, generator=draws, dtype=torch.float64))
     found = [one.to(dtype).requires_grad_() for one in found]
     if name != "linear":
         kept = (torch.rand(n_rows, OUT, generator=draws) < 0.75).to(dtype) / 0.75
