@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.data.feature_file import FeatureMeta, read_header
-from hage_transfer.data.feature_layouts import OPTIONS, is_own_file, open_features, unknown_facts
+from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.feature_layouts import OPTIONS, open_features, unknown_facts
 from hage_transfer.errors import DataError
 
 Note = tuple[int, str]
@@ -17,21 +17,24 @@ _SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 
 @dataclass(frozen=True)
 class BagHeader:
-    """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it."""
+    """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it.
+
+    ``is_own``: it carries this project's attributes.
+    """
 
     meta: FeatureMeta
     shape: tuple[int, int]
+    is_own: bool
     magnification: float | None = None
 
 
 def read_bag_header(path: Path) -> BagHeader:
     """What a feature file of any layout says of itself; errors as ``open_features``."""
-    if is_own_file(path):
-        meta, shape = read_header(path)
-        if meta.mpp_um_per_px is not None:
-            return BagHeader(meta, shape)
     source = open_features(path)
-    return BagHeader(source.meta, (source.n_rows, source.width), source.coord_attributes.get("target_magnification"))
+    meta, is_own = source.meta, source.layout == "hage"
+    scaled = is_own and meta.mpp_um_per_px is not None
+    magnification = None if scaled else source.coord_attributes.get("target_magnification")
+    return BagHeader(meta, (source.n_rows, source.width), is_own, magnification)
 
 
 def unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:

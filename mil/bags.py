@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hage_transfer.data.feature_file import FeatureMeta, read_features
-from hage_transfer.data.feature_layouts import find_feature_files, is_own_file, open_features
+from hage_transfer.data.feature_layouts import find_feature_files, open_features
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, nearest, some
@@ -34,6 +34,7 @@ class BagSet:
         feature_dim: width, the same for all.
         meta: what the first file says of itself; encoder, weights and resolution are the same in all.
         sha256: changes when any file is made of other inputs or by another encoder.
+        is_own: whether each file is of this project's own form.
         memory_limit_bytes: features kept in memory once read; past it they are read anew each time.
         parts: bag sets whose columns stand side by side in this one; empty where it has files of its own.
         notes: what is odd about the files, for the log: level and message.
@@ -45,6 +46,7 @@ class BagSet:
     feature_dim: int
     meta: FeatureMeta
     sha256: str
+    is_own: tuple[bool, ...] = ()
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     parts: tuple["BagSet", ...] = ()
     notes: tuple[Note, ...] = ()
@@ -97,7 +99,7 @@ class BagSet:
         if self.parts:
             return np.concatenate([part._read_tiles(bag, tiles) for part in self.parts], axis=1)
         path = self.paths[bag]
-        if not is_own_file(path):
+        if not self.is_own[bag]:
             return open_features(path).read().features[tiles]
         with open_h5(path, what="cannot be read any more", remedy="run again once it is there") as file:
             rows: np.ndarray = file["features"][tiles]
@@ -109,7 +111,7 @@ class BagSet:
         """Rows as stored, and where each tile is."""
         if not self.parts:
             path = self.paths[bag]
-            features = read_features(path) if is_own_file(path) else open_features(path).read()
+            features = read_features(path) if self.is_own[bag] else open_features(path).read()
             return features.features, features.coords
         found = [part._read(bag) for part in self.parts]
         first_rows, coords = found[0]
@@ -226,6 +228,7 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
         feature_dim=shapes[0][1],
         meta=metas[0],
         sha256=hashlib.sha256(made_of.encode()).hexdigest(),
+        is_own=tuple(header.is_own for header in headers),
         notes=tuple(notes),
     )
 

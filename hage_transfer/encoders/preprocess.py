@@ -3,8 +3,6 @@
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transform
 
 from hage_transfer.encoders.base import Preprocessing
 
@@ -29,6 +27,9 @@ def resized(images: UInt8[Tensor, "batch height width 3"], side_px: int) -> UInt
 
 
 def _square(pixels: UInt8[Tensor, "batch 3 height width"], how: Preprocessing) -> UInt8[Tensor, "batch 3 _ _"]:
+    from torchvision.transforms.v2 import InterpolationMode  # seconds, for features that are there already
+    from torchvision.transforms.v2 import functional as transform
+
     if min(pixels.shape[-2:]) != how.resize_px:
         mode = InterpolationMode(how.interpolation)
         pixels = transform.resize(pixels, [how.resize_px], interpolation=mode, antialias=True)

@@ -1,15 +1,27 @@
-"""Frozen encoders by name: the embedded default, pathology foundation models, and ``timm:<model>``."""
+"""Frozen encoders by name: the embedded default, pathology foundation models, and ``timm:<model>``.
+
+timm brings torchvision and torch's compiler with it, seconds that work on features alone should not wait: what needs it
+is imported where an encoder is asked for.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from hage_transfer.config import EncoderSettings
-from hage_transfer.encoders import embedded, hub_models, onnx_file
+from hage_transfer.encoders import onnx_file
 from hage_transfer.encoders.adapter import adapted, find_adapter
 from hage_transfer.encoders.base import FrozenEncoder
 from hage_transfer.encoders.own import OwnEncoder
-from hage_transfer.encoders.specs import SPECS, TIMM_PREFIX, check_known, encoder_names, is_onnx_file, spec_of
+from hage_transfer.encoders.specs import (
+    EMBEDDED,
+    SPECS,
+    TIMM_PREFIX,
+    check_known,
+    encoder_names,
+    is_onnx_file,
+    spec_of,
+)
 from hage_transfer.encoders.weights import WeightsFile, cached_weights
 from hage_transfer.errors import ConfigError, WeightsError
 from hage_transfer.extensions import installed, load_extension
@@ -36,6 +48,8 @@ def _installed_encoder(name: str) -> OwnEncoder:
 
 def entries() -> list[Entry]:
     """All named encoders and whether their weights are on this machine; never asks the network."""
+    from hage_transfer.encoders import embedded
+
     first = Entry(embedded.NAME, embedded.LICENCE, embedded.WIDTH, "installed with this program", _embedded_at_hand())
     others = [
         Entry(
@@ -63,6 +77,8 @@ def check_name(name: str) -> None:
     """
     check_known(name)
     if name.startswith(TIMM_PREFIX):
+        from hage_transfer.encoders import hub_models
+
         hub_models.check_timm(name.removeprefix(TIMM_PREFIX))
 
 
@@ -73,6 +89,8 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
         DataError: an adapter that is not there, damaged, or of other weights.
     """
+    from hage_transfer.encoders import embedded, hub_models
+
     check_name(settings.name)
     if settings.adapter is not None:
         base = find_weights(_unadapted(settings))
@@ -84,7 +102,7 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
     spec = spec_of(settings.name)
     if spec is not None:
         return hub_models.find_weights(spec, settings.weights)
-    if settings.name == embedded.NAME:
+    if settings.name == EMBEDDED:
         return embedded.find_weights(settings.weights)
     return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
 
@@ -101,6 +119,8 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
         ConfigError: no such device on this machine, or precision on it; an adapter of an encoder without such layers.
         DataError: as ``find_weights``.
     """
+    from hage_transfer.encoders import embedded, hub_models
+
     where = resolve_device(device)
     check_precision(settings.precision, where, key="encoder.precision")
     if settings.adapter is not None:
@@ -108,7 +128,7 @@ def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
     weights, spec = find_weights(settings), spec_of(settings.name)
     if is_onnx_file(settings.name):
         return onnx_file.load(settings, weights, device=where)
-    if spec is None and settings.name != embedded.NAME:
+    if spec is None and settings.name != EMBEDDED:
         return _installed_encoder(settings.name).on(where)
     if runtime_of(settings, device=where) == "onnx":
         return _by_onnx(settings, weights, where)
@@ -123,7 +143,7 @@ def runtime_of(settings: EncoderSettings, *, device: str) -> str:
         return "torch"
     if settings.runtime != "auto":
         return settings.runtime
-    if settings.name != embedded.NAME or device != "cpu" or settings.precision != "float32":
+    if settings.name != EMBEDDED or device != "cpu" or settings.precision != "float32":
         return "torch"
     from hage_transfer.encoders import embedded_onnx
 
@@ -135,14 +155,16 @@ def _unadapted(settings: EncoderSettings) -> EncoderSettings:
 
 
 def _by_onnx(settings: EncoderSettings, weights: WeightsFile, device: str) -> FrozenEncoder:
-    if settings.name != embedded.NAME:
-        raise ConfigError(f"encoder.runtime onnx is for encoder {embedded.NAME}, not {settings.name}; leave it out")
+    if settings.name != EMBEDDED:
+        raise ConfigError(f"encoder.runtime onnx is for encoder {EMBEDDED}, not {settings.name}; leave it out")
     from hage_transfer.encoders import embedded_onnx
 
     return embedded_onnx.load(weights, device=device, precision=settings.precision)
 
 
 def _embedded_at_hand() -> bool:
+    from hage_transfer.encoders import embedded
+
     try:
         embedded.find_weights(None)
     except WeightsError:

@@ -11,6 +11,7 @@ from feature_meta import feature_meta
 from huggingface_hub.utils import filter_repo_objects
 
 import hage_transfer as ht
+from hage_transfer.apply import labelled, valued_cohort
 from hage_transfer.data.feature_file import write_features
 from hage_transfer.models import checkpoint, sharing
 
@@ -58,6 +59,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "train": {"epochs": 8, "validation": 0, "repeats": 2, "final": True, "learning_rate": 0.01},
     }
     return Made(root, config, ht.mil(config, out=root / "run"))
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of calibration from a few draws: what is asked of them does not hang on how many there are."""
+    monkeypatch.setattr(valued_cohort, "_RESAMPLES", 29)
+    monkeypatch.setattr(labelled, "_FIT_RESAMPLES", 29)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A small, right data set of every kind, for tests that run whole commands."""
 
 import gzip
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +21,19 @@ SIDE = 6
 
 
 class Bench:
-    """A small, right data set of every kind in one folder; each test spoils one thing in it."""
+    """A small, right data set of every kind in one folder, or a copy of one; each test spoils one thing in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, made: Path | None = None) -> None:
         self.root = root
         self.st, self.images, self.bags = root / "st", root / "images", root / "bags"
-        self._sections()
-        self._patches()
-        self._bags()
+        rows = [(f"s{number}", "ab"[number % 2], f"g{number}") for number in range(8)]
+        self.labels = pd.DataFrame(rows, columns=["slide", "label", "group"])
+        if made is None:
+            self._sections()
+            self._patches()
+            self._bags()
+        else:
+            shutil.copytree(made, root, dirs_exist_ok=True)
         self.config("pretrain", self.pretrain())
         self.config("probe", self.probe())
         self.config("mil", self.mil())
@@ -112,22 +118,24 @@ class Bench:
 
     def _bags(self) -> None:
         rng = np.random.default_rng(0)
-        rows = []
         for number in range(8):
             meta = feature_meta(
                 f"s{number}", encoder_sha256="abc", patch_size_px=16, patch_size_level0_px=16, config_sha256="hash"
             )
             coords = np.arange(6).reshape(3, 2)
             write_features(self.bags / f"s{number}.h5", rng.normal(size=(3, 5)).astype(np.float32), meta, coords=coords)
-            rows.append((f"s{number}", "ab"[number % 2], f"g{number}"))
-        self.labels = pd.DataFrame(rows, columns=["slide", "label", "group"])
         self.labels.to_csv(self.root / "labels.csv", index=False)
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Bench(tmp_path_factory.mktemp("bench")).root
+
+
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_once: Path) -> Bench:
     monkeypatch.chdir(tmp_path)
-    return Bench(tmp_path)
+    return Bench(tmp_path, made_once)
 
 
 @pytest.fixture

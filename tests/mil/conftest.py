@@ -11,6 +11,7 @@ from feature_meta import feature_meta
 
 from hage_transfer.data.feature_file import write_features
 from hage_transfer.data.labels import LabelTable
+from hage_transfer.mil.bags import open_bags
 
 
 def _write_slide(folder, slide, features, **changes):
@@ -50,6 +51,23 @@ def slides(tmp_path, made_once):
 
 
 @pytest.fixture
+def some_slides(tmp_path, made_once):
+    """The first twelve, copied: what is true of a file or a folder is seen in a few."""
+    made, labels = made_once
+    few, folder = labels.take(np.arange(12)), tmp_path / "features"
+    folder.mkdir()
+    for slide in few.keys:
+        shutil.copyfile(made / f"{slide}.h5", folder / f"{slide}.h5")
+    return folder, few
+
+
+@pytest.fixture(scope="session")
+def opened(made_once):
+    """The bags of all sixty, which stay in memory, and their labels: for tests that change neither."""
+    return open_bags(*made_once), made_once[1]
+
+
+@pytest.fixture(scope="session")
 def write_slide():
     """Writes one slide's features into a folder; other attributes as keywords."""
     return _write_slide

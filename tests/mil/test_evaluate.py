@@ -76,8 +76,8 @@ def numbers(results):
     return json.dumps([vars(record) for record in results.records])
 
 
-def test_evaluate_mil_resumes_to_the_same_numbers(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_resumes_to_the_same_numbers(tmp_path, some_slides):
+    folder, labels = some_slides
     whole = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
     done = sorted((tmp_path / "run" / "jobs").rglob("*.json"))
     kept = done[0].stat().st_mtime_ns
@@ -88,16 +88,16 @@ def test_evaluate_mil_resumes_to_the_same_numbers(tmp_path, slides):
 
 
 @pytest.mark.slow
-def test_evaluate_mil_gives_the_same_numbers_over_processes(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_gives_the_same_numbers_over_processes(tmp_path, some_slides):
+    folder, labels = some_slides
     one, two = (
         evaluate(tmp_path, labels, {"frozen": [(folder,)]}, name=f"run_{n_jobs}", n_jobs=n_jobs) for n_jobs in (1, 2)
     )
     assert numbers(one) == numbers(two)
 
 
-def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_names_the_file_that_holds_nan(tmp_path, some_slides):
+    folder, labels = some_slides
     with h5py.File(folder / "s2.h5", "r+") as file:
         file["features"][1, 1] = np.nan
     with pytest.raises(InputError, match=r"s2\.h5: 1 of \d+ rows hold NaN"):
@@ -120,8 +120,8 @@ def test_evaluate_mil_puts_sources_side_by_side(tmp_path, slides, write_slide):
 
 
 @pytest.mark.slow
-def test_evaluate_mil_trains_repeats_with_seeds_of_their_own(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_trains_repeats_with_seeds_of_their_own(tmp_path, some_slides):
+    folder, labels = some_slides
     quick = {"epochs": 2, "min_epochs": 0}
 
     def run(name, seed, repeats):
@@ -139,8 +139,8 @@ def test_evaluate_mil_trains_repeats_with_seeds_of_their_own(tmp_path, slides):
     assert not torch.equal(repeats[0], repeats[1])
 
 
-def test_evaluate_mil_averages_repeats_in_each_fold(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_averages_repeats_in_each_fold(tmp_path, some_slides):
+    folder, labels = some_slides
     train = CONFIG.train.model_copy(update={"epochs": 2, "min_epochs": 0, "repeats": 2})
     config = CONFIG.model_copy(update={"train": train})
     results = evaluate(tmp_path, labels, {"frozen": [(folder,)] * 2}, config=config)
@@ -172,8 +172,8 @@ def test_evaluate_mil_counts_each_test_of_overlapping_draws(tmp_path, slides):
     assert results.value(source="frozen", fold=MEAN, metric="auc") > 0.85
 
 
-def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, some_slides):
+    folder, labels = some_slides
     evaluate(tmp_path, labels, {"frozen": [(folder,)]})
     bags = open_bags(folder, labels)
     with (tmp_path / "run" / "predictions.csv").open(newline="") as handle:
@@ -186,8 +186,8 @@ def test_evaluate_mil_writes_models_that_predict_as_the_run_did(tmp_path, slides
 
 
 @pytest.mark.slow
-def test_evaluate_mil_trains_again_where_models_are_of_other_labels(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_trains_again_where_models_are_of_other_labels(tmp_path, some_slides):
+    folder, labels = some_slides
     first = evaluate(tmp_path, labels, {"frozen": [(folder,)]})
     path = tmp_path / "run" / "models" / "frozen" / "trial_0" / "fold_0.safetensors"
     before = path.read_bytes()
@@ -198,8 +198,8 @@ def test_evaluate_mil_trains_again_where_models_are_of_other_labels(tmp_path, sl
     assert path.read_bytes() == before
 
 
-def test_evaluate_mil_leaves_no_model_or_split_that_the_run_has_no_more(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_leaves_no_model_or_split_that_the_run_has_no_more(tmp_path, some_slides):
+    folder, labels = some_slides
     evaluate(tmp_path, labels, {"frozen": [(folder,)], "other": [(folder,)]})
     stale = tmp_path / "run" / "splits" / "splits_9.csv"
     stale.write_text("")
@@ -209,8 +209,8 @@ def test_evaluate_mil_leaves_no_model_or_split_that_the_run_has_no_more(tmp_path
     assert kept == {"frozen"}
 
 
-def test_evaluate_mil_does_a_damaged_job_again(tmp_path, slides, caplog):
-    folder, labels = slides
+def test_evaluate_mil_does_a_damaged_job_again(tmp_path, some_slides, caplog):
+    folder, labels = some_slides
     config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": 1})})
     wanted = evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
     (done,) = (tmp_path / "run" / "jobs").rglob("*.json")
@@ -223,8 +223,8 @@ def test_evaluate_mil_does_a_damaged_job_again(tmp_path, slides, caplog):
 
 
 @pytest.mark.parametrize("is_changed", [False, True])
-def test_evaluate_mil_keeps_tables_of_heatmaps_only_of_the_models_that_it_has(tmp_path, slides, is_changed):
-    folder, labels = slides
+def test_evaluate_mil_keeps_tables_of_heatmaps_only_of_the_models_that_it_has(tmp_path, some_slides, is_changed):
+    folder, labels = some_slides
     config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"epochs": 1})})
     evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)
     tables = tmp_path / "run" / "heatmaps" / "frozen"
@@ -239,8 +239,8 @@ def test_evaluate_mil_keeps_tables_of_heatmaps_only_of_the_models_that_it_has(tm
     assert (tables / "s0" / "heatmap.json").is_file()
 
 
-def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, slides):
-    folder, labels = slides
+def test_evaluate_mil_that_diverges_says_so_and_keeps_no_model(tmp_path, some_slides):
+    folder, labels = some_slides
     config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"learning_rate": 1e30})})
     with pytest.raises(InputError, match=r"training diverged .* lower train\.learning_rate"):
         evaluate(tmp_path, labels, {"frozen": [(folder,)]}, config=config)

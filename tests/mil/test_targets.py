@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,10 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def cohort(tmp_path, write_slide):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, write_slide):
     """90 patients with a number each, which their tiles show and everything else follows from."""
+    root = tmp_path_factory.mktemp("cohort")
     rng = np.random.default_rng(0)
     truth = rng.normal(size=90)
     time, end = rng.exponential(10 * np.exp(-1.5 * truth)), rng.exponential(60, size=90)
@@ -38,9 +40,17 @@ def cohort(tmp_path, write_slide):
     table["er"], table["pr"] = (truth > 0).astype(float), (truth < 0.3).astype(float)
     table.loc[:4, "pr"] = np.nan
     for name, value in zip(table.slide, truth, strict=True):
-        write_slide(tmp_path / "features", name, 0.3 * rng.normal(size=(4, 3)) + [value, 0, 0])
-    table.to_csv(tmp_path / "labels.csv", index=False)
-    return table, truth
+        write_slide(root / "features", name, 0.3 * rng.normal(size=(4, 3)) + [value, 0, 0])
+    table.to_csv(root / "labels.csv", index=False)
+    return root, table, truth
+
+
+@pytest.fixture
+def cohort(tmp_path, written):
+    """A copy of one's own of their files, their table and their numbers."""
+    root, table, truth = written
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    return table.copy(), truth
 
 
 def run(tmp_path, target, *, out="run", **changes):

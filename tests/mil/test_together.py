@@ -6,7 +6,6 @@ import torch
 from sampled import sampled
 
 from hage_transfer.mil import bag_pass, visits
-from hage_transfer.mil.bags import open_bags
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.train import FoldBags, train_folds
 from hage_transfer.running.ticks import heard
@@ -23,11 +22,11 @@ KINDS = [
 ]
 
 
-def train(slides, folds, *, model=None, path=None, **options):
-    folder, labels = slides
+def train(opened, folds, *, model=None, path=None, **options):
+    bags, labels = opened
     options = {"epochs": 12, "min_epochs": 2, "patience": 2, "learning_rate": 5e-3, **options}
     return train_folds(
-        open_bags(folder, labels),
+        bags,
         labels.class_indices,
         folds,
         n_classes=2,
@@ -57,61 +56,60 @@ def assert_alike(one, fold, other, other_fold):
 
 
 @pytest.mark.parametrize("model", sampled([*KINDS, {"kind": "transmil"}], *KINDS[::3]), ids=str)
-def test_train_folds_together_equals_each_alone(slides, model):
+def test_train_folds_together_equals_each_alone(opened, model):
     if model["kind"] == "transmil":
         pytest.importorskip("torchmil")
     folds = three_folds()
-    together = train(slides, folds, model=model, bags_per_step=3, epochs=3, instance_dropout=0.2)
+    together = train(opened, folds, model=model, bags_per_step=3, epochs=3, instance_dropout=0.2)
     for number, fold in enumerate(folds):
-        alone = train(slides, [fold], model=model, bags_per_step=3, epochs=3, instance_dropout=0.2)
+        alone = train(opened, [fold], model=model, bags_per_step=3, epochs=3, instance_dropout=0.2)
         assert_alike(together, number, alone, 0)
         assert together.best_epochs[number] == alone.best_epochs[0]
 
 
 @pytest.mark.slow
-def test_train_folds_stop_at_different_epochs_and_each_as_alone(slides):
+def test_train_folds_stop_at_different_epochs_and_each_as_alone(opened):
     folds = three_folds()
-    together = train(slides, folds, epochs=40, class_weights="balanced")
+    together = train(opened, folds, epochs=40, class_weights="balanced")
     assert len(set(together.epochs)) > 1
     for number, fold in enumerate(folds):
-        alone = train(slides, [fold], epochs=40, class_weights="balanced")
+        alone = train(opened, [fold], epochs=40, class_weights="balanced")
         assert (alone.epochs[0], alone.best_epochs[0]) == (together.epochs[number], together.best_epochs[number])
         assert_alike(together, number, alone, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", KINDS, ids=str)
-def test_train_folds_in_chunks_of_tiles_equals_whole_bags(slides, model, monkeypatch):
+def test_train_folds_in_chunks_of_tiles_equals_whole_bags(opened, model, monkeypatch):
     folds = three_folds()
-    whole = train(slides, folds, model=model, epochs=2)
+    whole = train(opened, folds, model=model, epochs=2)
     monkeypatch.setattr(bag_pass, "CHUNK_TILES", 4)
-    chunks = train(slides, folds, model=model, epochs=2)
+    chunks = train(opened, folds, model=model, epochs=2)
     for fold in range(3):
         assert_alike(whole, fold, chunks, fold)
-    folder, labels = slides
     rows = [np.arange(5)] * 3
     monkeypatch.undo()
-    left, right = (one.probabilities(open_bags(folder, labels), rows) for one in (whole, chunks))
+    left, right = (one.probabilities(opened[0], rows) for one in (whole, chunks))
     np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", sampled(KINDS, *KINDS[::3]), ids=str)
-def test_bags_of_a_step_taken_together_equal_one_after_the_other(slides, model, monkeypatch):
+def test_bags_of_a_step_taken_together_equal_one_after_the_other(opened, model, monkeypatch):
     folds = [FoldBags(np.arange(0, 16), np.arange(16, 20)), FoldBags(np.arange(5, 19), np.arange(3))]
     found = []
     for tiles in (2048, 30, 1):  # of bags of 8 to 19
         monkeypatch.setattr(visits, "TILES_TOGETHER", tiles)
-        found.append(train(slides, folds, model=model, epochs=1, bags_per_step=6, class_weights="balanced"))
+        found.append(train(opened, folds, model=model, epochs=1, bags_per_step=6, class_weights="balanced"))
     for fold in (0, 1):
         assert_alike(found[0], fold, found[1], fold)
         assert_alike(found[0], fold, found[2], fold)
 
 
-def test_a_training_stopped_while_bags_wait_for_their_step_goes_on_as_if_it_had_not(slides, tmp_path, monkeypatch):
+def test_a_training_stopped_while_bags_wait_for_their_step_goes_on_as_if_it_had_not(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(visits, "TILES_TOGETHER", 30)  # of bags of 8 to 19
     folds = [FoldBags(np.arange(0, 16), np.arange(16, 20)), FoldBags(np.arange(5, 19), np.arange(3))]
     options = {"epochs": 2, "bags_per_step": 7, "checkpoint_s": 0.0}
-    whole = train(slides, folds, **options)
+    whole = train(opened, folds, **options)
     for number in (4, 13, 1):
         told = []
 
@@ -121,8 +119,8 @@ def test_a_training_stopped_while_bags_wait_for_their_step_goes_on_as_if_it_had_
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt), heard(stop):
-            train(slides, folds, path=tmp_path / "progress", **options)
-    resumed = train(slides, folds, path=tmp_path / "progress", **options)
+            train(opened, folds, path=tmp_path / "progress", **options)
+    resumed = train(opened, folds, path=tmp_path / "progress", **options)
     for fold in (0, 1):
         assert all(torch.equal(value, weights(resumed, fold)[name]) for name, value in weights(whole, fold).items())
 
@@ -144,10 +142,9 @@ def test_parts_of_an_epoch_hold_each_bag_of_a_fold_once_and_end_each_step(per_st
             assert all(len(part.bags) == 1 for _, part in own) or tiles < visits.TILES_TOGETHER
 
 
-def test_train_folds_predicts_as_the_models_own_forward_does(slides):
-    folder, labels = slides
-    bags = open_bags(folder, labels)
-    trained = train(slides, three_folds(), epochs=2)
+def test_train_folds_predicts_as_the_models_own_forward_does(opened):
+    bags, _ = opened
+    trained = train(opened, three_folds(), epochs=2)
     shares = trained.probabilities(bags, [np.array([4, 7])] * 3)
     for fold in range(3):
         tiles = (torch.from_numpy(bags.load(7)) - trained.stack.mean[fold]) / trained.stack.std[fold]
@@ -156,22 +153,20 @@ def test_train_folds_predicts_as_the_models_own_forward_does(slides):
         np.testing.assert_allclose(shares[fold][1], output.logits.softmax(1)[0], rtol=1e-4, atol=1e-6)
 
 
-def test_train_folds_weighs_classes(slides):
-    folder, labels = slides
+def test_train_folds_weighs_classes(opened):
     rare = np.concatenate([np.arange(0, 40, 2), np.array([1, 3])])  # 20 normal, 2 tumour
     fold = [FoldBags(rare, np.array([], dtype=np.int64))]
     model = {"dropout": 0.0}
     plain, balanced = (
-        train(slides, fold, model=model, epochs=1, class_weights=how, learning_rate=1e-3)
+        train(opened, fold, model=model, epochs=1, class_weights=how, learning_rate=1e-3)
         for how in ("none", "balanced")
     )
-    rows = [np.arange(40, 60)]
-    bags = open_bags(folder, labels)
+    rows, (bags, _) = [np.arange(40, 60)], opened
     assert balanced.probabilities(bags, rows)[0][:, 1].mean() > plain.probabilities(bags, rows)[0][:, 1].mean()
 
 
-def test_a_training_of_a_fixed_length_says_its_share_of_it(slides):
+def test_a_training_of_a_fixed_length_says_its_share_of_it(opened):
     folds, told = [FoldBags(np.arange(20), np.arange(0))], []
     with heard(told.append):
-        train(slides, folds, epochs=4, validation=0, min_epochs=50)
+        train(opened, folds, epochs=4, validation=0, min_epochs=50)
     np.testing.assert_allclose(told, np.arange(1, 81) / 80)

@@ -18,11 +18,11 @@ SMALL = MilModelSettings(hidden_dim=16, attention_dim=8)
 FAST = MilTrainSettings(epochs=15, validation=0, bags_per_step=4, learning_rate=5e-3)
 
 
-def train(slides, *, model=SMALL, options=FAST, seed=0, train_rows=None, validation=()):
-    folder, labels = slides
+def train(opened, *, model=SMALL, options=FAST, seed=0, train_rows=None, validation=()):
+    bags, labels = opened
     rows = np.arange(40) if train_rows is None else train_rows
     return train_folds(
-        open_bags(folder, labels),
+        bags,
         labels.class_indices,
         [FoldBags(rows, np.array(validation, dtype=np.int64))],
         n_classes=2,
@@ -32,10 +32,10 @@ def train(slides, *, model=SMALL, options=FAST, seed=0, train_rows=None, validat
     )
 
 
-def auc(trained, slides):
-    folder, labels = slides
+def auc(trained, opened):
+    bags, labels = opened
     rows = np.arange(40, len(labels))
-    shares = trained.probabilities(open_bags(folder, labels), [rows])[0]
+    shares = trained.probabilities(bags, [rows])[0]
     return roc_auc_score(labels.class_indices[rows], shares[:, 1])
 
 
@@ -54,25 +54,25 @@ def auc(trained, slides):
     ),
     ids=str,
 )
-def test_train_folds_finds_the_needle(slides, change):
-    assert auc(train(slides, model=SMALL.model_copy(update=change)), slides) > 0.9
+def test_train_folds_finds_the_needle(opened, change):
+    assert auc(train(opened, model=SMALL.model_copy(update=change)), opened) > 0.9
 
 
-def test_train_folds_finds_the_needle_in_a_part_of_each_bag(slides):
+def test_train_folds_finds_the_needle_in_a_part_of_each_bag(opened):
     options = FAST.model_copy(update={"tiles_per_visit": 8, "epochs": 25})
-    assert auc(train(slides, options=options), slides) > 0.9
+    assert auc(train(opened, options=options), opened) > 0.9
 
 
 @pytest.mark.slow
 def test_train_folds_stays_near_chance_on_shuffled_labels(tmp_path, make_slides):
-    slides = tmp_path / "f", make_slides(tmp_path / "f", n_slides=140, shuffled=True)
-    assert 0.3 < auc(train(slides), slides) < 0.7
+    labels = make_slides(tmp_path / "f", n_slides=140, shuffled=True)
+    shuffled = open_bags(tmp_path / "f", labels), labels
+    assert 0.3 < auc(train(shuffled), shuffled) < 0.7
 
 
 @pytest.mark.slow
-def test_train_folds_attends_to_the_needle(slides):
-    folder, labels = slides
-    trained, bags = train(slides), open_bags(folder, labels)
+def test_train_folds_attends_to_the_needle(opened):
+    trained, (bags, _) = train(opened), opened
     tiles = (torch.from_numpy(bags.load(41)) - trained.stack.mean[0]) / trained.stack.std[
         0
     ]  # an odd slide: tiles 0 and 1 are positive
@@ -81,26 +81,26 @@ def test_train_folds_attends_to_the_needle(slides):
     assert attention[:2].sum() > 0.5
 
 
-def test_train_folds_repeats_with_the_same_seed_and_leaves_the_global_state(slides):
+def test_train_folds_repeats_with_the_same_seed_and_leaves_the_global_state(opened):
     options = FAST.model_copy(update={"epochs": 2})
     state = torch.random.get_rng_state()
-    one, same, other = (train(slides, options=options, seed=seed).model(0).state_dict() for seed in (3, 3, 4))
+    one, same, other = (train(opened, options=options, seed=seed).model(0).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["score.weight"], other["score.weight"])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_train_folds_without_validation_runs_to_the_end(slides):
-    trained = train(slides, options=FAST.model_copy(update={"epochs": 3, "min_epochs": 0, "patience": 1}))
+def test_train_folds_without_validation_runs_to_the_end(opened):
+    trained = train(opened, options=FAST.model_copy(update={"epochs": 3, "min_epochs": 0, "patience": 1}))
     assert (trained.epochs, trained.best_epochs) == ((3,), (2,))
 
 
-def test_train_folds_stops_after_patience_and_keeps_the_best_weights(slides):
-    _, labels = slides
+def test_train_folds_stops_after_patience_and_keeps_the_best_weights(opened):
+    _, labels = opened
     wrong = np.arange(50, 60)  # validation labels turned around: the loss only grows once anything is learned
     turned = labels.labels.copy()
     turned[wrong] = np.where(turned[wrong] == "tumour", "normal", "tumour")
-    lying = slides[0], dataclasses.replace(labels, labels=turned)
+    lying = opened[0], dataclasses.replace(labels, labels=turned)
     options = FAST.model_copy(update={"epochs": 40, "min_epochs": 6, "patience": 4})
     trained = train(lying, options=options, validation=wrong)
     assert trained.epochs[0] == max(6, trained.best_epochs[0] + 1 + 4) < 40
@@ -117,23 +117,23 @@ def test_train_folds_stops_after_patience_and_keeps_the_best_weights(slides):
 @pytest.mark.slow
 def test_train_folds_fits_its_scale_on_training_bags_alone(slides, write_slide):
     folder, labels = slides
-    before = train(slides, options=FAST.model_copy(update={"epochs": 1}))
+    before = train((open_bags(folder, labels), labels), options=FAST.model_copy(update={"epochs": 1}))
     write_slide(folder, "s50", np.full((9, 8), 1e4))
-    after = train(slides, options=FAST.model_copy(update={"epochs": 1}))
+    bags = open_bags(folder, labels)
+    after = train((bags, labels), options=FAST.model_copy(update={"epochs": 1}))
     assert torch.equal(before.stack.mean, after.stack.mean)
     assert torch.equal(before.stack.std, after.stack.std)
-    bags = open_bags(folder, labels)
     rows = np.concatenate([bags.load(bag) for bag in range(40)])
     np.testing.assert_allclose(after.stack.mean[0].numpy(), rows.mean(0), rtol=1e-4, atol=1e-5)
 
 
-def test_train_folds_takes_raw_features_where_told(slides):
-    trained = train(slides, options=FAST.model_copy(update={"epochs": 1, "standardise": False}))
+def test_train_folds_takes_raw_features_where_told(opened):
+    trained = train(opened, options=FAST.model_copy(update={"epochs": 1, "standardise": False}))
     assert (trained.stack.mean == 0).all()
     assert (trained.stack.std == 1).all()
 
 
-def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(slides, monkeypatch):
+def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(opened, monkeypatch):
     visited, judged = [], []
     add, logits = FoldStack.add_gradients, FoldStack.logits
     monkeypatch.setattr(
@@ -141,8 +141,8 @@ def test_train_folds_visits_so_many_tiles_anew_and_validates_on_whole_bags(slide
     )
     monkeypatch.setattr(FoldStack, "logits", lambda self, f, rows, c: _seen(judged, rows, logits)(self, f, rows, c))
     options = FAST.model_copy(update={"epochs": 2, "tiles_per_visit": 5, "standardise": False})
-    train(slides, options=options, train_rows=np.array([4]), validation=[7])
-    bags = open_bags(*slides)
+    train(opened, options=options, train_rows=np.array([4]), validation=[7])
+    bags, _ = opened
     assert [len(rows) for rows in visited] == [5, 5]
     assert not torch.equal(*visited)
     whole = torch.from_numpy(bags.load(4))
@@ -173,9 +173,9 @@ def _seen(found, rows, function):
     return function
 
 
-def test_train_folds_refuses_no_slides(slides):
+def test_train_folds_refuses_no_slides(opened):
     with pytest.raises(SplitError, match="has no slide to train on"):
-        train(slides, train_rows=np.array([], dtype=np.int64))
+        train(opened, train_rows=np.array([], dtype=np.int64))
 
 
 @pytest.mark.parametrize("hidden_dim", sampled([0, 16], 16))

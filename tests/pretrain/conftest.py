@@ -1,6 +1,7 @@
 """A tiny her2st-shaped data set whose features carry some of its expression."""
 
 import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,19 @@ def write_section(root: Path, features: Path, name: str, *, seed: int) -> None:
     write_features(features / f"{name}.h5", rows.astype(np.float32), meta, keys=spots)
 
 
-@pytest.fixture
-def data_root(tmp_path: Path) -> Path:
-    """Folder of the data set; features are in `features` beside it."""
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("her2st")
     for number, name in enumerate(SECTIONS):
-        write_section(tmp_path / "data", tmp_path / "features", name, seed=number)
-    (tmp_path / "panel.txt").write_text("\n".join(GENES))
+        write_section(root / "data", root / "features", name, seed=number)
+    (root / "panel.txt").write_text("\n".join(GENES))
+    return root
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, made_once: Path) -> Path:
+    """Folder of the data set, a copy of one's own; features are in `features` beside it."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / "data"
 
 

@@ -6,7 +6,7 @@ docs/file-formats.md.
 """
 
 from hage_transfer.data.feature_layouts.folders import find_feature_files
-from hage_transfer.data.feature_layouts.opened import FeatureSource, is_own_file, open_features, source_of
+from hage_transfer.data.feature_layouts.opened import FeatureSource, open_features, source_of
 from hage_transfer.data.feature_layouts.recorded import OPTIONS, UNKNOWN, Given, unknown_facts
 from hage_transfer.data.feature_layouts.write import LAYOUTS, TridentGrid, layout_paths, write_layout
 
@@ -18,7 +18,6 @@ __all__ = [
     "Given",
     "TridentGrid",
     "find_feature_files",
-    "is_own_file",
     "layout_paths",
     "open_features",
     "source_of",

@@ -100,18 +100,6 @@ class FeatureSource:
         return Features(rows, self.keys, self.coords, self.meta)
 
 
-def is_own_file(path: Path) -> bool:
-    """Whether an h5 file carries this project's attributes, whole or damaged.
-
-    Raises:
-        DataError: an h5 file by its name that cannot be read as one.
-    """
-    if path.suffix != ".h5" and not h5py.is_hdf5(path):
-        return False
-    with open_h5(path) as file:
-        return own_attributes(file.attrs)
-
-
 def open_features(path: Path, *, given: Given | None = None, coords: Path | None = None) -> FeatureSource:
     """Opens a feature file of this project or of another tool, a tensor or an array; its content says which it is.
 
