@@ -27,6 +27,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of a page are put together and not rendered, half of its time: for tests of its words and tables."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, text, **__: text.write("<svg></svg>"))
+
+
+@pytest.fixture
 def wrong_shapes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Lets a test give a wrong shape on purpose: what it wants to meet is the function's own refusal."""
     shape_checks.paused.append(request.node.nodeid)

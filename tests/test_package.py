@@ -51,6 +51,33 @@ for name in names(main.typer.main.get_command(main.app)):
     assert [line for line in told if set(line.split(",")) & set(heavy.split())] == []
 
 
+def loaded_by(module: str) -> set[str]:
+    """What importing a module imports: what stands at the top of its file, and of theirs in turn."""
+    found: set[str] = set()
+    left = [module]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        left += [name.rpartition(".")[0]] if "." in name else []
+        place = ROOT / name.replace(".", "/")
+        path = next((one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()), None)
+        for node in ast.parse(path.read_text()).body if path else []:
+            if isinstance(node, ast.Import):
+                left += [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                left += [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+    return found
+
+
+@pytest.mark.parametrize("work", ["door.mil_run", "door.probe_run", "apply.run", "explain.run"])
+def test_work_on_features_loads_no_library_of_image_networks(work):
+    assert loaded_by("hage_transfer.encoders.embedded") >= {"timm", "torch"}
+    assert "torch" in loaded_by(f"hage_transfer.{work}")
+    assert not loaded_by(f"hage_transfer.{work}") & {"timm", "torchvision"}
+
+
 def test_no_constructor_takes_more_than_six_by_place():
     found = []
     for path in SOURCES:

@@ -4,7 +4,9 @@ It works offline on any machine. It is a fallback, not a pathology model: mean a
 three stage outputs say more of H&E than its pooled output does, and less than a pathology foundation model.
 """
 
+import copy
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 import timm
@@ -65,8 +67,14 @@ def load(weights: WeightsFile, *, device: str, precision: str) -> TorchEncoder:
 
 
 def network(weights: WeightsFile) -> nn.Module:
-    """The network with batch normalisation folded into its convolutions."""
-    module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    """The network with batch normalisation folded into its convolutions; one's own, built once a process."""
+    return copy.deepcopy(_network(weights))
+
+
+@lru_cache(maxsize=1)
+def _network(weights: WeightsFile) -> nn.Module:
+    with torch.device("meta"):  # numbers that the weights replace are not drawn
+        module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     load_strictly(module, timm_state(read_state(weights.path), module), name=NAME, path=weights.path)
     return fold_batch_norms(module.eval()).requires_grad_(False)
 

@@ -89,7 +89,7 @@ def made(tmp_path_factory):
         "sources": {"frozen": {}, "hage": {"encoder": str(root / "encoder")}},
         "split": {"folds": 2, "by_group": True},
         "model": {"hidden_dim": 8, "attention_dim": 4, "dropout": 0.0},
-        "train": {"epochs": 40, "standardise": False, "validation": 0, "bags_per_step": 1, "learning_rate": 0.01},
+        "train": {"epochs": 20, "standardise": False, "validation": 0, "bags_per_step": 1, "learning_rate": 0.02},
     }
     (root / "mil.yaml").write_text(yaml.safe_dump(tree))
     assert run(["mil", str(root / "mil.yaml"), "--out", str(root / "run"), "--device", "cpu"]) == 0

@@ -99,6 +99,7 @@ def test_most_attended_genes_are_those_of_the_mean_over_heads(predicted):
     assert table.rows == (("tumour", "ERBB2 ×1.500, KRT8 ×1.200", "ERBB2 +0.90", "12"),)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_maps_join_the_page_of_a_run_and_alone_are_refused(runs, predicted, tmp_path):
     write_report([runs["mil"], predicted], tmp_path / "out")
     assert "Gene maps (pred)" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -53,6 +53,7 @@ def test_write_report_is_the_same_twice(runs: dict[str, Path], tmp_path: Path) -
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_make_page_answers_every_task_with_its_verdict(runs: dict[str, Path]) -> None:
     page = make_page([read_run(path) for path in runs.values()])
     assert [(one.task, one.source, one.baseline) for one in page.answer.parts] == [
@@ -64,6 +65,7 @@ def test_make_page_answers_every_task_with_its_verdict(runs: dict[str, Path]) ->
     assert page.answer.parts[1].verdict == "within noise"
 
 
+@pytest.mark.usefixtures("sketched")
 def test_make_page_keeps_the_warnings_of_runs(runs: dict[str, Path]) -> None:
     page = make_page([read_run(path) for path in runs.values()])
     assert page.warnings == ("pretrain: ridge beats HAGE on mse: 0.1 against 0.2 <b>",)
@@ -77,6 +79,7 @@ def test_make_page_without_curves_says_so(runs: dict[str, Path]) -> None:
     assert "no curves.csv" in training.text[0]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_make_page_without_predictions_leaves_roc_out(runs: dict[str, Path]) -> None:
     titles = [plot.title for plot in make_page([read_run(runs["mil"])]).sections[1].plots]
     (runs["mil"] / "predictions.csv").unlink()

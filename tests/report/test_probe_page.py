@@ -68,6 +68,7 @@ def test_page_shows_every_table_and_plot_of_a_probe(tmp_path, n_classes):
     assert all(re.search(r"\d", plot.alt) and plot.svg.startswith("<svg") for plot in detail.plots)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_confusion_shares_are_those_of_the_predictions(tmp_path):
     run, predictions, table = finished_run(tmp_path / "run", 4)
     (plot,) = [one for one in make_page([run]).sections[1].plots if one.title == "Confusion, frozen"]
@@ -83,12 +84,14 @@ def test_confusion_csv_counts_every_row_once(tmp_path):
     assert counts == [int((table.labels == f"c{k}").sum()) for k in range(4)]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_page_of_a_run_without_tests_has_no_tables_in_detail(runs):
     page = make_page([read_run(runs["mil"])])
     assert [section.anchor for section in page.sections] == ["comparison", "detail-mil"]
     assert not page.sections[1].tables
 
 
+@pytest.mark.usefixtures("sketched")
 def test_page_of_many_classes_draws_every_class_once(tmp_path):
     run, _, _ = finished_run(tmp_path / "run", 10)
     detail = make_page([run]).sections[1]
@@ -97,6 +100,7 @@ def test_page_of_many_classes_draws_every_class_once(tmp_path):
     assert sum(plot.title.startswith("Confusion") for plot in detail.plots) == 2
 
 
+@pytest.mark.usefixtures("sketched")
 def test_trials_as_one_are_scored_by_their_mean_probability(tmp_path):
     run, predictions, table = finished_run(tmp_path / "run", 2)
     shares = (predictions[1].probabilities + predictions[2].probabilities) / 2

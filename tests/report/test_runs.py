@@ -40,6 +40,7 @@ def test_a_run_given_twice_is_refused(runs, tmp_path):
         write_report([runs["mil"], runs["mil"] / "." / ""], tmp_path / "out")
 
 
+@pytest.mark.usefixtures("sketched")
 def test_an_unfinished_run_stands_among_the_warnings(runs, tmp_path):
     begun = tmp_path / "begun"
     begun.mkdir()
@@ -110,6 +111,7 @@ def test_a_spoilt_table_of_predictions_is_one_message(runs, tmp_path, capsys, sp
     assert "Traceback" not in message
 
 
+@pytest.mark.usefixtures("sketched")
 def test_environments_of_any_form_are_read(runs, tmp_path):
     (runs["mil"] / "environment.json").write_text('{"command": "hage mil", "packages": null}')
     write_report([runs["mil"]], tmp_path / "out")
