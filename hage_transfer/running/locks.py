@@ -107,7 +107,7 @@ def try_lock(
         heartbeat_seconds: between signs of life.
         stale_beats: after so many without one a lock may be taken over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     for attempt in range(_ATTEMPTS):
         path, owner = _take(folder, name, heartbeat_seconds * stale_beats)
         if path is None:
@@ -129,7 +129,7 @@ def _take(folder: Path, name: str, limit_seconds: float) -> tuple[Path | None, O
     except FileExistsError:
         return None, None  # another taker was first
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)  # another worker was the last to leave and removed it
+        _make(folder)  # another worker was the last to leave and removed it
         return path, None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(asdict(owner), file)
@@ -192,6 +192,11 @@ def leave(folder: Path) -> None:
     """Removes the folder of locks where no one holds one any more."""
     with suppress(OSError):  # not empty, or gone
         folder.rmdir()
+
+
+def _make(folder: Path) -> None:
+    with suppress(FileExistsError):  # it was there, and went before `mkdir` had looked whether it is a folder
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -6,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +154,21 @@ def test_of_many_takers_one_wins(tmp_path, stale):
             won = [lock for lock in pool.map(take, range(8)) if lock is not None]
         assert len(won) == 1
         won[0].release()
+
+
+def test_folder_that_another_removes_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    made, mkdir = [], Path.mkdir
+
+    def gone_at_once(self, *arguments, **options):
+        made.append(self)
+        if len(made) == 1:  # as pathlib does where the folder was there, and is none when it looks
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", gone_at_once)
+    lock = try_lock(tmp_path / "locks", "slide")
+    assert lock is not None and made == [tmp_path / "locks"] * 2
+    lock.release()
 
 
 def test_taker_that_looked_too_early_steps_back(tmp_path, monkeypatch):
