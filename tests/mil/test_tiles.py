@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hage_transfer.mil.models.layers import gated, hidden, linear
+from hage_transfer.mil.models.layers import gated_scores, hidden, linear
 from hage_transfer.mil.models.tiles import SharedTiles
 
 
@@ -25,19 +25,21 @@ def test_shared_tiles_give_each_fold_its_layer_on_its_scaled_tiles(n_tiles):
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-@pytest.mark.parametrize("layer", [linear, hidden, gated])
+@pytest.mark.parametrize("layer", [linear, hidden, gated_scores])
 def test_a_layer_of_each_fold_has_the_right_values_and_gradients_in_the_order_of_its_weights(layer, is_kept):
     torch.manual_seed(0)
     rows, left, right = (torch.randn(2, *shape, 4, dtype=torch.double) for shape in ([5], [3], [3]))
     biases = torch.randn(2, 2, 3, dtype=torch.double)
     kept = torch.tensor([0.0, 2.0]).double().repeat(8)[:15].view(5, 3) if is_kept else None
-    inputs = [value.requires_grad_() for value in (rows, left, biases[0], right, biases[1])]
-    inputs = inputs if layer is gated else inputs[:3]
+    score = torch.randn(2, 2, 3, dtype=torch.double)
+    inputs = [value.requires_grad_() for value in (rows, left, biases[0], right, biases[1], score)]
+    inputs = inputs if layer is gated_scores else inputs[:3]
     of = (lambda *given: layer(*given)) if layer is linear else lambda *given: layer(*given, kept)
     first = functional.linear(rows[1], left[1], biases[0, 1])
     gate = functional.linear(rows[1], right[1], biases[1, 1]).sigmoid()
-    wanted = {linear: first, hidden: first.relu(), gated: first.tanh() * gate}[layer]
+    wanted = {linear: first, hidden: first.relu(), gated_scores: first.tanh() * gate}[layer]
     wanted = wanted if kept is None or layer is linear else wanted * kept
+    wanted = functional.linear(wanted, score[1]) if layer is gated_scores else wanted
     torch.testing.assert_close(of(*inputs)[1], wanted)
     assert torch.autograd.gradcheck(of, inputs)
     assert all(one.is_contiguous() for one in torch.autograd.grad(of(*inputs).sum(), inputs[1:]))
