@@ -81,10 +81,11 @@ def whitened(
         )
     first = standardised(features)
     scale = first.weight.double().numpy()
-    few = features[evenly_drawn(*features.shape)]
+    few = features[evenly_drawn(*features.shape)].astype(np.float64)
+    few -= first.mean.numpy()
+    few *= np.diag(scale)
     solver = "full" if len(few) == len(features) else "covariance_eigh"  # which holds no second array
-    pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver=solver)
-    pca.fit((few - first.mean.numpy()) @ scale)
+    pca = PCA(min(width, features.shape[1], len(features) - 1), whiten=True, svd_solver=solver).fit(few)
     kept = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]
     weight = scale @ (pca.components_[kept] / np.sqrt(pca.explained_variance_[kept])[:, None]).T
     return linear(weight, mean=first.mean.numpy())
