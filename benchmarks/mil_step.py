@@ -13,10 +13,9 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,14 +31,8 @@ from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.models import layers
 from hage_transfer.running.memory import keep_freed_memory
 
-
-@contextmanager
-def whole_products() -> Iterator[None]:
-    """The step's products are then of all folds and rows at once, not of a block each."""
-    of_blocks = layers._blocks
-    layers._blocks = lambda rows: iter([(slice(None), slice(0, None))])
-    yield
-    layers._blocks = of_blocks
+WHOLE = mock.patch.object(layers, "_blocks", lambda rows: iter([(slice(None), slice(0, None))]))
+"""Inside, a step's products are of all folds and rows at once, not of a block each."""
 
 
 class Alternate:
@@ -57,7 +50,7 @@ class Alternate:
         self._n_folds, self._is_recorded = len(folds), len(folds) not in self.products
         if self._is_recorded:
             self.products[len(folds)] = RecordProducts()
-            with whole_products(), self.products[len(folds)]:
+            with WHOLE, self.products[len(folds)]:
                 self._add(stack, folds, *args)
         else:
             self._add(stack, folds, *args)

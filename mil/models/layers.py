@@ -81,11 +81,10 @@ def _kept_(values: Tensor, kept: Tensor | None, block: tuple[slice, slice]) -> T
     return values if kept is None else values.mul_(kept[block[1]])
 
 
-class _Layer:
-    """A layer's weights with the gradients that blocks add to."""
+class _Gradients:
+    """The gradients of a layer's weights, which blocks add to."""
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight = weight
         self.of_weight, self.of_bias = torch.empty_like(weight), weight.new_empty(weight.shape[:2])
 
     def add(self, block: tuple[slice, slice], slope: Tensor, rows: Tensor) -> None:
@@ -111,7 +110,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
-        layer, of_rows = _Layer(weight), torch.empty_like(rows) if ctx.needs_input_grad[0] else None
+        layer, of_rows = _Gradients(weight), torch.empty_like(rows) if ctx.needs_input_grad[0] else None
         for block in _blocks(rows):
             layer.add(block, slopes[0][block], rows)
             if of_rows is not None:
@@ -131,7 +130,7 @@ class _Hidden(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, found, kept = ctx.saved_tensors
-        layer, of_rows = _Layer(weight), torch.empty_like(rows) if ctx.needs_input_grad[0] else None
+        layer, of_rows = _Gradients(weight), torch.empty_like(rows) if ctx.needs_input_grad[0] else None
         for block in _blocks(rows):
             slope = _ATEN.threshold_backward(slopes[0][block], found[block], 0)  # 0 too where nothing is kept
             slope = _kept_(slope, kept, block)
@@ -165,7 +164,7 @@ class _GatedScores(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         rows, tanh, gate, score, left, right, kept = ctx.saved_tensors
-        of_tanh, of_gate, of_score = _Layer(tanh), _Layer(gate), torch.zeros_like(score)
+        of_tanh, of_gate, of_score = _Gradients(tanh), _Gradients(gate), torch.zeros_like(score)
         of_rows = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
         for block in _blocks(rows):
             of_left, of_right = left[block], right[block]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hage_transfer.mil.models import layers
 
@@ -65,8 +66,23 @@ def test_blocks_of_rows_are_as_one(name: str, n_rows: int, monkeypatch: pytest.M
         torch.testing.assert_close(one, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_not_wanted_is_not_computed() -> None:
-    rows, weight, bias = inputs_of("linear", 20, torch.float32)
-    layers.linear(rows.detach(), weight, bias).sum().backward()
-    assert rows.grad is None
-    assert weight.grad is not None
+class CountProducts(TorchDispatchMode):
+    n = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.n += "bmm" in str(function)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_not_wanted_is_not_computed(name: str) -> None:
+    rows, *others = inputs_of(name, 20, torch.float32)
+    n_products = []
+    for features in (rows.detach(), rows):
+        value = getattr(layers, name)(features, *others)
+        with CountProducts() as counted:
+            value.sum().backward()
+        n_products.append(counted.n)
+    assert n_products[1] - n_products[0] == FOLDS * (2 if name == "gated_scores" else 1)
+    assert rows.grad is not None
+    assert others[0].grad is not None
