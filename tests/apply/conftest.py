@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "data": {"layout": "features", "root": root / "bags", "labels": root / "labels.csv"},
         "split": {"folds": 3},
         "model": {"hidden_dim": 8, "attention_dim": 4},
-        "train": {"epochs": 8, "validation": 0, "repeats": 2, "final": True, "learning_rate": 0.01},
+        "train": {"epochs": 4, "validation": 0, "repeats": 2, "final": True, "learning_rate": 0.02},
     }
     return Made(root, config, ht.mil(config, out=root / "run"))
 

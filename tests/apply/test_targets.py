@@ -64,7 +64,7 @@ def _cohort(folder, n_units, seed, prefix):
 def cohorts(tmp_path_factory):
     """Patients to train on, and new ones."""
     root = tmp_path_factory.mktemp("cohorts")
-    _cohort(root / "old", 40, 0, "s")
+    _cohort(root / "old", 28, 0, "s")
     _cohort(root / "new", 24, 1, "n")
     return root
 
@@ -106,7 +106,7 @@ def test_a_moved_directory_scores_new_slides_as_the_run_s_models_do(tmp_path, co
             assert str(row["call"]) == (GRADES if kind == "ordinal" else ["1", "2", "3"])[middle]
     assert scores["doubt"].notna().all()
     facts = ht.load_classifier(alone).facts["calibration"]
-    assert facts["rows"] == 36  # patients
+    assert facts["rows"] == 24  # patients
     fitted = scores.frame().filter(like="calibrated")
     if kind == "regression":
         line = facts["intercept"] + facts["slope"] * scores["predicted"]
