@@ -87,8 +87,8 @@ def mil(device: str, compiled: Compiled, tiles: tuple[int, ...]) -> Step:
 
     def step(number: int) -> Tensor:
         fold_stack.backward = backward
-        tiles, draws = bags[number % len(bags)], torch.Generator().manual_seed(number)
-        dropout = Dropout.draw(stack.dropout_widths, len(tiles), p=0.25, generator=draws)
+        tiles = bags[number % len(bags)]
+        dropout = Dropout.draw(stack.dropout_widths, len(tiles), p=0.25, seed=number)
         visit = Visit(tiles=tiles, coords=None, target=number % 2, dropout=dropout, seed=0, loss=None)
         stack.add_gradients(folds, [visit], torch.ones(FOLDS, 1, device=device))
         stack.step(folds)

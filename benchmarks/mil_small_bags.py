@@ -48,6 +48,8 @@ OURS: dict[str, dict[str, Any]] = {
     "8 bags a step, unscaled": {"bags_per_step": 8, "standardise": False},
     "64 tiles a visit": {"tiles_per_visit": 64},
     "64 tiles a visit, 8 bags a step": {"tiles_per_visit": 64, "bags_per_step": 8},
+    "32 tiles a visit, 8 bags a step": {"tiles_per_visit": 32, "bags_per_step": 8},
+    "32 tiles a visit, 8 bags a step, unscaled": {"tiles_per_visit": 32, "bags_per_step": 8, "standardise": False},
 }
 Fold = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -31,7 +31,7 @@ from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.models import layers
 from hage_transfer.running.memory import keep_freed_memory
 
-WHOLE = mock.patch.object(layers, "_blocks", lambda rows: iter([(slice(None), slice(0, None))]))
+WHOLE = mock.patch.object(layers, "blocks", lambda rows: iter([(slice(None), slice(0, None))]))
 """Inside, a step's products are of all folds and rows at once, not of a block each."""
 
 

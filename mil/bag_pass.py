@@ -39,6 +39,7 @@ class Folds:
         weights: by name, with a leading axis of folds.
         mean: each fold's scaling of features.
         std: likewise.
+        is_scaled: False where means are 0 and stds 1.
     """
 
     numbers: Sequence[int]
@@ -46,13 +47,13 @@ class Folds:
     weights: Weights
     mean: Float[Tensor, "fold feature"]
     std: Float[Tensor, "fold feature"]
+    is_scaled: bool = True
 
     def tiles(
         self, rows: Float[Tensor, "tile feature"], kept: dict[str, Tensor]
     ) -> tuple[Tiles, Float[Tensor, "fold branch tile"]]:
         """Tiles behind the first layer, and their scores."""
-        tiles = self.model.hidden(self.weights, SharedTiles(rows, self.mean, self.std), kept)
-        return tiles, self.model.scores(self.weights, tiles, kept)
+        return self.model.hidden_and_scores(self.weights, SharedTiles(rows, self.mean, self.std, self.is_scaled), kept)
 
     def classify(self, pooled: Float[Tensor, "fold bag branch hidden"]) -> Float[Tensor, "fold bag class"]:
         """Logits of pooled tiles, float32."""
@@ -153,7 +154,7 @@ def _chosen(folds: Folds, rows: Tensor, places: Tensor, dropout: Dropout) -> Ten
     """Some tiles of each fold behind its first layer: few, so every fold computes those of all."""
     every = places.flatten()
     kept = dropout.kept(every, rows.device)
-    tiles = folds.model.hidden(folds.weights, SharedTiles(rows[every], folds.mean, folds.std), kept)
+    tiles = folds.model.hidden(folds.weights, SharedTiles(rows[every], folds.mean, folds.std, folds.is_scaled), kept)
     return tiles.at(torch.arange(len(every), device=rows.device).view_as(places))
 
 

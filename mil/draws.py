@@ -19,9 +19,14 @@ from hage_transfer.running.devices import to_device
 _LEVELS = 1 << 16
 
 
+def seed_of(*parts: int | str) -> int:
+    """A seed, from 0 to 2^63 - 1, that follows from some numbers and names alone."""
+    return int.from_bytes(_digest(*parts)) >> 1
+
+
 def generator_of(*parts: int | str) -> torch.Generator:
     """A generator that follows from some numbers and names alone."""
-    return torch.Generator().manual_seed(int.from_bytes(_digest(*parts)) >> 1)
+    return torch.Generator().manual_seed(seed_of(*parts))
 
 
 def epoch_order(slides: Sequence[str], *, seed: int, epoch: int) -> list[int]:
@@ -62,15 +67,16 @@ class Dropout:
     share_kept: float
 
     @classmethod
-    def draw(cls, widths: Mapping[str, int], n_tiles: int, *, p: float, generator: torch.Generator) -> "Dropout":
-        """Draws masks. 16 random bits a unit: its chance is ``p`` to the nearest of 65,536 levels."""
-        level = round(p * _LEVELS)
+    def draw(cls, widths: Mapping[str, int], n_tiles: int, *, p: float, seed: int) -> "Dropout":
+        """Draws masks. 16 random bits a unit: its chance is ``p`` to the nearest of 65,536 levels.
+
+        Bits are NumPy's (SFC64), and it compares them: torch's take four times as long on a CPU.
+        """
+        level, bits = round(p * _LEVELS), np.random.SFC64(seed)
         masks = {}
         for name, width in widths.items():
-            words = torch.empty(-(-n_tiles * width // 4), dtype=torch.int64).random_(
-                -(2**63), None, generator=generator
-            )
-            masks[name] = (words.view(torch.int16)[: n_tiles * width] >= level - _LEVELS // 2).view(n_tiles, width)
+            words = bits.random_raw(-(-n_tiles * width // 4)).view(np.uint16)[: n_tiles * width]
+            masks[name] = torch.from_numpy((words >= level).reshape(n_tiles, width))
         return cls(masks, 1 - level / _LEVELS)
 
     @classmethod

@@ -24,6 +24,9 @@ class FoldStack:
     bag is then multiplied once for all the folds that want it. What a model keeps beside its parameters (running means
     of a normalisation) lies there too.
 
+    Args:
+        is_scaled: False where means are 0 and stds 1.
+
     Attributes:
         memory: what the criterion keeps of each fold's bags, which a resumed training needs again.
     """
@@ -37,8 +40,10 @@ class FoldStack:
         learning_rate: float,
         weight_decay: float,
         precision: str = "float32",
+        is_scaled: bool = True,
     ) -> None:
         self.models, self.mean, self.std = list(models), mean, std
+        self._is_scaled = is_scaled
         for model in self.models:
             model.to(mean.device)
         states = [_state(model) for model in self.models]
@@ -67,7 +72,7 @@ class FoldStack:
         some = self._some(first, folds, with_gradients=True)
         if self.precision != "float32":  # what is rounded lies about 0
             shift = some.mean.mean(dim=0)
-            some = replace(some, mean=some.mean - shift)
+            some = replace(some, mean=some.mean - shift, is_scaled=True)
             visits = [replace(visit, tiles=visit.tiles - shift) for visit in visits]
         with rounded(self.mean.device, self.precision):
             backward(some, visits, loss_weight)
@@ -154,7 +159,7 @@ class FoldStack:
             mean, std = self.mean[chosen], self.std[chosen]
         if with_gradients:
             weights = {name: value.requires_grad_() for name, value in weights.items()}
-        return Folds(folds, model, weights, mean, std)
+        return Folds(folds, model, weights, mean, std, self._is_scaled)
 
     def _alone(self, fold: int) -> WholeBagMIL:
         return cast(WholeBagMIL, self.models[fold])

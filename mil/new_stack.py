@@ -43,6 +43,7 @@ def new_stack(
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         precision=options.precision,
+        is_scaled=options.standardise,
     )
 
 

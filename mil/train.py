@@ -20,7 +20,7 @@ from hage_transfer.errors import SplitError
 from hage_transfer.mil.bags import BagSet
 from hage_transfer.mil.config import MilModelSettings, MilTrainSettings
 from hage_transfer.mil.criterion import ClassCriterion, Criterion, TargetCriterion
-from hage_transfer.mil.draws import Dropout, epoch_order, generator_of, kept_tiles, n_kept_tiles
+from hage_transfer.mil.draws import Dropout, epoch_order, generator_of, kept_tiles, n_kept_tiles, seed_of
 from hage_transfer.mil.fold_stack import FoldStack
 from hage_transfer.mil.new_stack import class_weights, new_stack
 from hage_transfer.mil.own_class import MakeClassifier
@@ -228,13 +228,13 @@ class _Training:
 
     def _visit(self, epoch: int, bag: int, tiles: Tensor, coords: Tensor | None) -> Visit:
         """A bag with its draws."""
-        generator = generator_of(self.seed, epoch, self.bags.slides[bag])
+        seed = seed_of(self.seed, epoch, self.bags.slides[bag])
         return Visit(
             tiles=tiles,
             coords=coords,
             target=self.criterion.label(bag),
-            dropout=Dropout.draw(self.stack.dropout_widths, len(tiles), p=self.dropout, generator=generator),
-            seed=int(torch.randint(2**62, (1,), generator=generator)),
+            dropout=Dropout.draw(self.stack.dropout_widths, len(tiles), p=self.dropout, seed=seed),
+            seed=seed,
             loss=self.criterion.of_bag(bag),
         )
 

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hage_transfer.mil.models.layers import gated_scores, linear
-from hage_transfer.mil.models.tiles import Tiles
+from hage_transfer.mil.models.gated import gated_scores, hidden_and_scores
+from hage_transfer.mil.models.layers import linear
+from hage_transfer.mil.models.tiles import OwnTiles, SharedTiles, Tiles
 from hage_transfer.mil.models.tilewise import Kept, TilewiseMIL, Weights
 
 
@@ -63,6 +64,18 @@ class ABMIL(TilewiseMIL):
         scored = linear(rows, tanh, tanh_bias).tanh()
         scored = scored * kept["tanh"] if kept else scored
         return torch.bmm(scored, weights["score.weight"].transpose(1, 2)).transpose(1, 2)
+
+    def hidden_and_scores(
+        self, weights: Weights, tiles: SharedTiles, kept: Kept
+    ) -> tuple[Tiles, Float[Tensor, "fold branch tile"]]:
+        """Tiles behind the first layer, and their scores; made together where both layers are there."""
+        if self.embed is None or self.gate is None:
+            return super().hidden_and_scores(weights, tiles, kept)
+        layer = tiles.scaled(weights["embed.weight"], weights["embed.bias"])
+        tanh, gate = ((weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in ("tanh", "gate"))
+        both = kept["tanh"] * kept["gate"] if kept else None
+        hidden, scores = hidden_and_scores(layer, tanh, gate, weights["score.weight"], kept.get("embed"), both)
+        return OwnTiles(hidden), scores.transpose(1, 2)
 
     def classify(
         self, weights: Weights, pooled: Float[Tensor, "fold bag branch hidden"]

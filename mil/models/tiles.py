@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hage_transfer.mil.models.layers import linear
+from hage_transfer.mil.models.layers import for_unscaled, linear
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class SharedTiles:
         rows: features as they are read.
         mean: taken from every tile.
         std: by which it is then divided.
+        is_scaled: False where every mean is 0 and every std 1, so that there is nothing to do.
     """
 
     rows: Float[Tensor, "tile feature"]
     mean: Float[Tensor, "fold feature"]
     std: Float[Tensor, "fold feature"]
+    is_scaled: bool = True
 
     def linear(
         self, weight: Float[Tensor, "fold out feature"], bias: Float[Tensor, "fold out"]
@@ -41,22 +43,26 @@ class SharedTiles:
         self, weight: Float[Tensor, "fold out feature"], bias: Float[Tensor, "fold out"]
     ) -> tuple[Float[Tensor, "fold tile feature"], Tensor, Tensor]:
         """Tiles, weight and bias of a layer on scaled tiles; few tiles are scaled themselves, else the weights."""
-        if len(self.rows) < weight.shape[1]:
+        if not self.is_scaled or len(self.rows) < weight.shape[1]:
             return self.each(), weight, bias
-        weight = weight / self.std.unsqueeze(1)
-        return self.rows.expand(len(weight), -1, -1), weight, bias - (weight @ self.mean.unsqueeze(2)).squeeze(2)
+        return self.rows.expand(len(weight), -1, -1), *for_unscaled(weight, bias, self.mean, self.std)
 
     def pool(self, attention: Float[Tensor, "fold branch tile"]) -> Float[Tensor, "fold branch feature"]:
         """Weighted sums of scaled tiles."""
         sums = (attention.flatten(0, 1) @ self.rows).unflatten(0, attention.shape[:2])
+        if not self.is_scaled:
+            return sums
         return (sums - attention.sum(dim=2, keepdim=True) * self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
 
     def at(self, places: Int[Tensor, "fold chosen"]) -> Float[Tensor, "fold chosen feature"]:
         """Chosen tiles of each fold, scaled."""
-        return (self.rows[places] - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+        chosen = self.rows[places]
+        return (chosen - self.mean.unsqueeze(1)) / self.std.unsqueeze(1) if self.is_scaled else chosen
 
     def each(self) -> Float[Tensor, "fold tile feature"]:
-        """All tiles of each fold, scaled: an array for every fold."""
+        """All tiles of each fold, scaled: an array for every fold, or one that all see."""
+        if not self.is_scaled:
+            return self.rows.expand(len(self.mean), -1, -1)
         return (self.rows - self.mean.unsqueeze(1)).div_(self.std.unsqueeze(1))
 
 

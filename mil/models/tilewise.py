@@ -66,6 +66,13 @@ class TilewiseMIL(nn.Module, ABC):
             return OwnTiles(hidden(*layer, kept.get("embed")))
         return OwnTiles(tiles.each() * kept["embed"]) if "embed" in kept else tiles
 
+    def hidden_and_scores(
+        self, weights: Weights, tiles: SharedTiles, kept: Kept
+    ) -> tuple[Tiles, Float[Tensor, "fold branch tile"]]:
+        """Tiles behind the first layer, and their scores."""
+        behind = self.hidden(weights, tiles, kept)
+        return behind, self.scores(weights, behind, kept)
+
     def forward(self, bag: Float[Tensor, "bag tile feature"], mask: Bool[Tensor, "bag tile"]) -> MILOutput:
         """Classifies bags of scaled features.
 
@@ -79,10 +86,10 @@ class TilewiseMIL(nn.Module, ABC):
         refuse_empty(mask)
         rows = bag.flatten(0, 1)
         weights = {name: value.unsqueeze(0) for name, value in self.named_parameters()}
-        unscaled = SharedTiles(rows, rows.new_zeros(1, rows.shape[1]), rows.new_ones(1, rows.shape[1]))
+        unscaled = SharedTiles(rows, rows.new_zeros(1, rows.shape[1]), rows.new_ones(1, rows.shape[1]), False)
         kept = self._drawn(rows) if self.training else {}
-        tiles = self.hidden(weights, unscaled, kept)
-        scores = self.scores(weights, tiles, kept)[0].unflatten(1, mask.shape).masked_fill(~mask, float("-inf"))
+        tiles, scores = self.hidden_and_scores(weights, unscaled, kept)
+        scores = scores[0].unflatten(1, mask.shape).masked_fill(~mask, float("-inf"))
         attention = self.attention(scores)
         pooled = torch.einsum("sbt,bth->bsh", attention, tiles.each()[0].unflatten(0, mask.shape))
         logits = self.classify(weights, pooled.unsqueeze(0))[0]

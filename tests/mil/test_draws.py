@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from hage_transfer.mil.draws import epoch_order, generator_of, kept_tiles, n_kept_tiles
+from hage_transfer.mil.draws import Dropout, epoch_order, generator_of, kept_tiles, n_kept_tiles
 
 
 def kept(n_tiles, *, seed=0, share_dropped=0.0, most=None):
@@ -43,3 +44,17 @@ def test_epoch_order_puts_every_slide_in_every_place():
     counts = np.stack([np.bincount(column, minlength=5) for column in places.T])
     assert counts.min() > 60  # 100 expected, std 9
     assert counts.max() < 140
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5])
+def test_dropout_keeps_its_share_of_each_layer_and_follows_its_seed(p):
+    first, again, other = (Dropout.draw({"a": 33, "b": 33}, 3001, p=p, seed=seed) for seed in (1, 1, 2))
+    kept = first.kept(slice(None), torch.device("cpu"))
+    for factors in kept.values():  # 99,033 units: five standard errors are 0.008 at most
+        assert factors.shape == (3001, 33)
+        assert float((factors > 0).float().mean()) == pytest.approx(1 - p, abs=0.008)
+        assert float((factors > 0).float().mean(dim=0).sub(1 - p).abs().max()) < 0.05
+        torch.testing.assert_close(factors.unique(), torch.tensor([0, 1 / (1 - p)]), rtol=1e-4, atol=0)
+    assert all(torch.equal(first.masks[name], again.masks[name]) for name in "ab")
+    both = torch.stack([first.masks["a"], first.masks["b"], other.masks["a"]]).flatten(1).float()
+    assert torch.corrcoef(both).fill_diagonal_(0).abs().max() < 0.02

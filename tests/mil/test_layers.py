@@ -8,16 +8,28 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hage_transfer.mil.models import layers
+from hage_transfer.mil.models import gated, layers
 
 FOLDS, WIDTH, OUT = 2, 6, 5
+FOUND: dict[str, Callable[..., Tensor]] = {
+    "linear": layers.linear,
+    "hidden": layers.hidden,
+    "gated_scores": gated.gated_scores,
+    "hidden_and_scores": lambda x, w, b, v, c, u, d, s, kept, both: torch.cat(
+        gated.hidden_and_scores((x, w, b), (v, c), (u, d), s, kept, both), dim=2
+    ),
+}
 PLAIN: dict[str, Callable[..., Tensor]] = {
     "linear": lambda x, w, b: product(x, w, b),
     "hidden": lambda x, w, b, kept: functional.relu(product(x, w, b)) * kept,
     "gated_scores": lambda x, v, b, u, c, w, kept: torch.einsum(
         "fto,fbo->ftb", product(x, v, b).tanh() * product(x, u, c).sigmoid() * kept, w
     ),
+    "hidden_and_scores": lambda x, w, b, v, c, u, d, s, kept, both: torch.cat(
+        [h := PLAIN["hidden"](x, w, b, kept), PLAIN["gated_scores"](h, v, c, u, d, s, both)], dim=2
+    ),
 }
+N_LAYERS = {"linear": 1, "hidden": 1, "gated_scores": 2, "hidden_and_scores": 3}
 
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -28,13 +40,14 @@ def inputs_of(name: str, n_rows: int, dtype: torch.dtype) -> list[Tensor]:
     draws = torch.Generator().manual_seed(3)
     rows = torch.randn(FOLDS, n_rows, WIDTH, generator=draws, dtype=torch.float64)
     found = [rows]
-    for _ in range(2 if name == "gated_scores" else 1):
-        found.append(torch.randn(FOLDS, OUT, WIDTH, generator=draws, dtype=torch.float64))
+    for layer in range(N_LAYERS[name]):
+        width = OUT if name == "hidden_and_scores" and layer else WIDTH
+        found.append(torch.randn(FOLDS, OUT, width, generator=draws, dtype=torch.float64))
         found.append(torch.randn(FOLDS, OUT, generator=draws, dtype=torch.float64))
-    if name == "gated_scores":
+    if "scores" in name:
         found.append(torch.randn(FOLDS, 3, OUT, generator=draws, dtype=torch.float64))
     found = [one.to(dtype).requires_grad_() for one in found]
-    if name != "linear":
+    for _ in range({"linear": 0, "hidden_and_scores": 2}.get(name, 1)):
         kept = (torch.rand(n_rows, OUT, generator=draws) < 0.75).to(dtype) / 0.75
         found.append(kept)
     return found
@@ -49,7 +62,7 @@ def gradients(function: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[Te
 @pytest.mark.parametrize("name", PLAIN)
 def test_values_and_gradients_are_the_plain_layers_of_float64(name: str) -> None:
     inputs = inputs_of(name, 40, torch.float64)
-    for found, plain in zip(gradients(getattr(layers, name), inputs), gradients(PLAIN[name], inputs), strict=True):
+    for found, plain in zip(gradients(FOUND[name], inputs), gradients(PLAIN[name], inputs), strict=True):
         torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
 
 
@@ -57,10 +70,10 @@ def test_values_and_gradients_are_the_plain_layers_of_float64(name: str) -> None
 @pytest.mark.parametrize("n_rows", [1, 16, 17, 40])
 def test_blocks_of_rows_are_as_one(name: str, n_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, in_blocks = inputs_of(name, n_rows, torch.float32), []
-    made = layers._blocks
+    made = layers.blocks
     monkeypatch.setattr(layers, "_ROWS", 16)
-    monkeypatch.setattr(layers, "_blocks", lambda rows: in_blocks.extend(made(rows)) or made(rows))
-    found = gradients(getattr(layers, name), inputs)
+    monkeypatch.setattr(layers, "blocks", lambda rows: in_blocks.extend(made(rows)) or made(rows))
+    found = gradients(FOUND[name], inputs)
     assert len(in_blocks) == 2 * FOLDS * -(-n_rows // 16)  # forward and backward
     for one, plain in zip(found, gradients(PLAIN[name], inputs), strict=True):
         torch.testing.assert_close(one, plain, rtol=1e-5, atol=1e-5)
@@ -79,10 +92,10 @@ def test_what_is_not_wanted_is_not_computed(name: str) -> None:
     rows, *others = inputs_of(name, 20, torch.float32)
     n_products = []
     for features in (rows.detach(), rows):
-        value = getattr(layers, name)(features, *others)
+        value = FOUND[name](features, *others)
         with CountProducts() as counted:
             value.sum().backward()
         n_products.append(counted.n)
-    assert n_products[1] - n_products[0] == FOLDS * (2 if name == "gated_scores" else 1)
+    assert n_products[1] - n_products[0] == FOLDS * (2 if name == "gated_scores" else 1)  # of the first layer
     assert rows.grad is not None
     assert others[0].grad is not None

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hage_transfer.mil.models.layers import gated_scores, hidden, linear
+from hage_transfer.mil.models.gated import gated_scores
+from hage_transfer.mil.models.layers import hidden, linear
 from hage_transfer.mil.models.tiles import SharedTiles
 
 
@@ -22,6 +23,21 @@ def test_shared_tiles_give_each_fold_its_layer_on_its_scaled_tiles(n_tiles):
     slopes = torch.randn_like(wanted)
     gradients = torch.autograd.grad((wanted * slopes).sum(), (weight, bias))
     torch.testing.assert_close(torch.autograd.grad((found * slopes).sum(), (weight, bias)), gradients)
+
+
+def test_tiles_without_scaling_are_those_of_mean_0_and_std_1():
+    torch.manual_seed(0)
+    rows, mean, std = torch.randn(9, 4), torch.zeros(3, 4), torch.ones(3, 4)
+    still, scaled = SharedTiles(rows, mean, std, is_scaled=False), SharedTiles(rows, mean, std)
+    weight, bias, attention = torch.randn(3, 7, 4), torch.randn(3, 7), torch.rand(3, 2, 9)
+    places = torch.tensor([[0, 8], [3, 3], [5, 1]])
+    for found, wanted in (
+        (still.linear(weight, bias), scaled.linear(weight, bias)),
+        (still.pool(attention), scaled.pool(attention)),
+        (still.at(places), scaled.at(places)),
+        (still.each(), scaled.each()),
+    ):
+        torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
