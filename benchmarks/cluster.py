@@ -200,7 +200,7 @@ def pretrain(root: Path, n_workers: int, seconds: float, sections: int, *, kill:
     genes = FoldGenes(tuple(f"G{gene}" for gene in range(785)), np.zeros((785, 200), np.float32), "none")
     folds = [
         FoldInputs(
-            StoredSections({one: root / f"{one}.h5ad" for one in names}, root),
+            StoredSections({one: root / f"{one}.h5" for one in names}, root),
             LeftOut(name, tuple(one for one in names if one != name), (name,)),
             genes,
             made_meta(name),

@@ -91,6 +91,8 @@ def make_sections(options: argparse.Namespace, size: int) -> None:
     import pandas as pd
     import scipy.sparse as sp
 
+    from hage_transfer.pretrain.stored_sections import store_section
+
     n_spots, n_genes = shape(options, size)
     loadings = np.random.default_rng(0).normal(size=(8, n_genes)).astype(np.float32)
     sizes = [min(SECTION_SPOTS, n_spots - start) for start in range(0, n_spots, SECTION_SPOTS)]
@@ -106,8 +108,8 @@ def make_sections(options: argparse.Namespace, size: int) -> None:
             var=pd.DataFrame(index=[f"G{gene}" for gene in range(n_genes)]),
             obsm={"features": features, "spatial": rng.uniform(0, 1e4, size=(n, 2))},
         )
-        section.uns["section"] = {"name": f"S{number:04}", "patient": f"P{number}"}
-        section.write_h5ad(options.folder / f"S{number:04}.h5ad")
+        section.uns["section"] = {"name": f"S{number:04}", "patient": f"P{number}", "mismatches": {}}
+        store_section(section, options.folder, sha256=f"S{number:04}")
 
 
 def measure(options: argparse.Namespace, size: int) -> None:
@@ -126,7 +128,7 @@ def measure(options: argparse.Namespace, size: int) -> None:
     growing_array.IN_MEMORY_BYTES = options.memory_mib << 20
     made_rows.ENTRIES = options.memory_mib << 18
     n_spots, n_genes = shape(options, size)
-    files = sorted(options.folder.glob("*.h5ad"))
+    files = sorted(options.folder.glob("*.h5"))
     names = tuple(path.stem for path in files)
     config = PretrainConfig.model_validate(
         {

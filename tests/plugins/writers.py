@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from feature_meta import feature_meta
 from matplotlib.figure import Figure
+from scipy.sparse import csr_matrix
 
 import hage_transfer
 from hage_transfer.compare.out_of_fold import OutOfFold, write_scores
@@ -32,6 +33,7 @@ from hage_transfer.models.checkpoint import write_encoder
 from hage_transfer.pretrain.genes import write_panel_report
 from hage_transfer.pretrain.methods.base import Trained
 from hage_transfer.pretrain.outputs import publish_encoder
+from hage_transfer.pretrain.stored_sections import store_section
 from hage_transfer.pretrain.trial_files import HAGE, TrialSummary, write_trained
 from hage_transfer.probes.checkpoint import SavedProbes, save_probes
 from hage_transfer.probes.linear import LinearProbes
@@ -89,6 +91,13 @@ def fold_model(folder: Path) -> None:
             fold="0", meta=meta,
         ),
     )  # fmt: skip
+
+
+def stored_section(folder: Path) -> None:
+    genes = pd.DataFrame(index=[f"G{number}" for number in range(ROWS.shape[1])])
+    section = ad.AnnData(csr_matrix(ROWS), obs=pd.DataFrame(index=NAMES), var=genes, obsm={"spatial": COORDS})
+    section.uns["section"] = {"name": "s"}
+    store_section(section, folder, sha256="s" * 64)
 
 
 def probes(folder: Path) -> None:
@@ -172,6 +181,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         out / "splits_0.csv", train=NAMES, validation=[], test=[]
     ),
     "hage_transfer/data/feature_file:write_blocks": features,
+    "hage_transfer/pretrain/stored_sections:store_section": stored_section,
     "hage_transfer/data/feature_journal:__init__": journal,
     "hage_transfer/data/feature_layouts/tensor_file:write_tensor": lambda out: write_tensor(
         out / "s.pt", iter([ROWS]), n_rows=len(ROWS), width=16, dtype=np.dtype(np.float32)

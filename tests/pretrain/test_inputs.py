@@ -73,7 +73,7 @@ def test_arrays_too_large_for_memory_are_mapped_and_equal(stored, tmp_path, monk
             np.testing.assert_array_equal(getattr(mapped.train, name)[rows], getattr(in_memory.train, name)[rows])
     np.testing.assert_array_equal(mapped.train.depth, in_memory.train.depth)
     np.testing.assert_allclose(mapped.train.mean_target, in_memory.train.mean_target, rtol=1e-6)
-    assert {path.suffix for path in (tmp_path / "run" / STORE).iterdir()} == {".h5ad"}  # the mapped files have no name
+    assert {path.suffix for path in (tmp_path / "run" / STORE).iterdir()} == {".h5"}  # the mapped files have no name
 
 
 @pytest.mark.parametrize("min_counts", [0, 100])
