@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`, nohup: c
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test workers share the cores, and their products are small
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests stay to the end: they are not walked through at each collection of garbage
+
+
+def pytest_runtest_setup() -> None:
+    shape_checks.calls.clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """The shape annotations run: this guards the guard (``tests/plugins/shape_checks.py``)."""
 
 import importlib
+import os
 import pkgutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,13 +11,26 @@ import shape_checks
 from beartype.roar import BeartypeCallHintViolation
 
 import hage_transfer
+from hage_transfer.errors import DataError
 
 
-def test_shapes_of_the_package_are_checked_at_every_call():
+@pytest.mark.parametrize("before", [0, 19])
+def test_shapes_of_the_package_are_checked_in_the_first_calls_of_each_test(before):
     from hage_transfer.compare.genes import mse
 
-    assert mse(np.zeros((3, 2)), np.ones((3, 2))) == 1
+    for _ in range(before):
+        assert mse(np.zeros((3, 2)), np.ones((3, 2))) == 1
     with pytest.raises(BeartypeCallHintViolation, match="dimension gene is 4"):
+        mse(np.zeros((3, 2)), np.ones((3, 4)))
+
+
+def test_shapes_are_checked_in_as_many_calls_as_said_and_in_ci_in_all(monkeypatch):
+    from hage_transfer.compare.genes import mse
+
+    assert shape_checks.most_calls == (sys.maxsize if os.environ.get("CI") else 20)
+    monkeypatch.setattr(shape_checks, "most_calls", 1)
+    mse(np.zeros((3, 2)), np.ones((3, 2)))
+    with pytest.raises(DataError, match="have shapes"):  # its own refusal
         mse(np.zeros((3, 2)), np.ones((3, 4)))
 
 
