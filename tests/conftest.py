@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import shape_checks
+from sketching import sketching
 
 shape_checks.install()
 sys.dont_write_bytecode = False  # compiled once, tests and all: it is half of what collecting takes, in each process
@@ -36,9 +37,10 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures of a page are put together and not rendered, half of its time: for tests of its words and tables."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, text, **__: text.write("<svg></svg>"))
+def sketched() -> Iterator[None]:
+    """Pages have no figures; see ``sketching``."""
+    with sketching():
+        yield
 
 
 @pytest.fixture

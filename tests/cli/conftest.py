@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from feature_meta import feature_meta
 from PIL import Image
+from sketching import sketching
 
 from hage_transfer.data.feature_file import write_features
 from hage_transfer.data.feature_journal import FeatureJournal
@@ -157,3 +159,10 @@ def stopped_at_third_batch(monkeypatch):
             yield
 
     return stopped
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pages_without_figures() -> Iterator[None]:
+    """Runs leave pages, whose figures are looked at in tests/report."""
+    with sketching():
+        yield

@@ -85,10 +85,10 @@ def test_what_cannot_be_told_apart_is_refused(fault):
 def folders(tmp_path):
     """Bags that class moves, and bags that the centre moves."""
     generator = np.random.default_rng(0)
-    names = [f"s{number}" for number in range(40)]
-    table = pd.DataFrame({"slide": names, "label": ["a", "b"] * 20, "group": [f"p{n // 2}" for n in range(40)]})
-    table["label"] = [("a", "b")[n // 2 % 2] for n in range(40)]
-    table["hospital"] = [f"h{n // 4 % 3}" for n in range(40)]
+    names = [f"s{number}" for number in range(24)]
+    table = pd.DataFrame({"slide": names, "label": ["a", "b"] * 12, "group": [f"p{n // 2}" for n in range(24)]})
+    table["label"] = [("a", "b")[n // 2 % 2] for n in range(24)]
+    table["hospital"] = [f"h{n // 4 % 3}" for n in range(24)]
     for kind, column in (("biology", "label"), ("batch", "hospital")):
         places = np.unique(table[column], return_inverse=True)[1]
         for name, place in zip(names, places, strict=True):
@@ -100,6 +100,7 @@ def folders(tmp_path):
     return tmp_path
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_run_and_folders_say_the_same_by_their_column(folders, capsys):
     config = {
         "data": {"layout": "features", "root": folders / "biology", "labels": folders / "labels.csv"},
@@ -129,14 +130,14 @@ def test_a_run_and_folders_say_the_same_by_their_column(folders, capsys):
     [
         ({"by": "hospitl"}, "no such column; nearest: hospital"),
         ({"by": "label"}, "same class in another centre"),
-        ({"by": "hospital", "k": 99}, "wanted 1 to 38"),
-        ({"by": "gap"}, "1 of 40 have no gap .first: s3."),
+        ({"by": "hospital", "k": 99}, "wanted 1 to 22"),
+        ({"by": "gap"}, "1 of 24 have no gap .first: s3."),
         ({"by": "hospital", "labels": None}, "labels= is needed"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(folders, options, message):
     table = pd.read_csv(folders / "labels.csv")
-    table["gap"] = ["" if n == 3 else "x" for n in range(40)]
+    table["gap"] = ["" if n == 3 else "x" for n in range(24)]
     table.to_csv(folders / "labels.csv", index=False)
     given = {"labels": folders / "labels.csv", "out": folders / "table.csv"} | options
     with pytest.raises(ht.InputError, match=message):

@@ -43,7 +43,7 @@ def test_read_gene2vec_refuses_a_number_past_float32(tmp_path):
 def test_read_gene2vec_holds_little_more_than_the_numbers(tmp_path):
     path = tmp_path / "g.txt"
     row = " ".join(["0.123456"] * 200)
-    path.write_text("5000 200\n" + "".join(f"G{i} {row}\n" for i in range(5000)))
+    path.write_text("2000 200\n" + "".join(f"G{i} {row}\n" for i in range(2000)))
     tracemalloc.start()
     vectors = read_gene2vec(path).vectors
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,5 +1,6 @@
 """Tiny patches and bags for the door's functions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from feature_meta import feature_meta
 from PIL import Image
+from sketching import sketching
 
 from hage_transfer.data.feature_file import write_features
 
@@ -69,3 +71,10 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
 @pytest.fixture
 def mean_colour() -> MeanColour:
     return MeanColour()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pages_without_figures() -> Iterator[None]:
+    """Runs leave pages, whose figures are looked at in tests/report."""
+    with sketching():
+        yield

@@ -10,7 +10,9 @@ from hage_transfer.running.run_directory import RunDirectory
 
 def test_each_trials_card_carries_its_own_held_out_scores(config, tmp_path: Path) -> None:
     split = config.split.model_copy(update={"held_out": ("A",)})
-    settings = config.model_copy(update={"trials": 2, "split": split})
+    settings = config.model_copy(
+        update={"trials": 2, "split": split, "train": config.train.model_copy(update={"epochs": 2})}
+    )
     run = tmp_path / "run"
     results = pretrain(settings, read_inputs(settings), RunDirectory.open(run, settings), device="cpu")
     for trial in range(2):

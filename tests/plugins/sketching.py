@@ -1,0 +1,26 @@
+"""Figures of pages that are put together and not rendered, half of a page's time: for tests of words and tables."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+
+@contextmanager
+def sketching() -> Iterator[None]:
+    """What goes into a page is ``<svg></svg>``; pictures of their own are drawn."""
+    from matplotlib.figure import Figure
+
+    render = Figure.savefig
+
+    def savefig(figure: Figure, to: Any, **options: Any) -> None:
+        if isinstance(to, io.StringIO):
+            to.write("<svg></svg>")
+        else:
+            render(figure, to, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        yield
