@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from hage_transfer.running.ticks import share_of_epochs, tick
 VALIDATION_PCC = "validation/pcc"
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """As Lightning calls them; the last one scales its losses."""
+_ASKS_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
+"""Set by Lightning when it is imported: Adam would look for NVML at each step on a machine without it, 0.1 ms."""
 
 
 class BestEpoch(Callback):
@@ -94,6 +97,7 @@ def fit(
     """
     best = BestEpoch(last=fixed_epochs is not None, patience=settings.patience, snapshots=settings.snapshots)
     stop = [EarlyStopping(VALIDATION_PCC, mode="max", patience=settings.patience)] if fixed_epochs is None else []
+    os.environ.pop(_ASKS_NVML, None)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():

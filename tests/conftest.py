@@ -18,8 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # test workers share the cores, a
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()  # modules and tests stay to the end: they are not walked through at each collection of garbage
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    gc.disable()  # modules and tests stay to the end: no search for garbage walks through them, now or later
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # Lightning's: no command that trains leaves it set
 
 
 def pytest_runtest_setup() -> None:

@@ -193,8 +193,9 @@ def read_features(path: Path | str) -> Features:
     path = Path(path)
     with _open(path) as file:
         meta, (n_rows, _), keys, coords = read_facts(path, file)
-        check_memory(path, file["features"].size * file["features"].dtype.itemsize)
-        features = file["features"][...]
+        stored = file["features"]
+        check_memory(path, stored.size * stored.dtype.itemsize)
+        features = stored[...]
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
         raise DataError(

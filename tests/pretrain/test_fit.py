@@ -70,3 +70,14 @@ def test_one_thread_holds_inside_alone():
         assert torch.get_num_threads() == 1
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert (torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]) == before
+
+
+def test_no_step_asks_nvml_for_devices(tmp_path, monkeypatch):
+    asked: list[None] = []
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: asked.append(None) or 0)
+    monkeypatch.setattr(Scripted, "configure_optimizers", lambda module: torch.optim.Adam(module.parameters(), lr=1.0))
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as the import of Lightning leaves it
+    run([0.1], tmp_path)
+    once = len(asked)
+    run([0.1, 0.2, 0.3, 0.4], tmp_path)
+    assert len(asked) == 2 * once

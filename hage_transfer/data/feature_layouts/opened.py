@@ -144,8 +144,9 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
 def _open_own(path: Path, file: h5py.File, given: Given, stamps: list[str]) -> FeatureSource:
     """A file of this project: whatever layout it also follows, its attributes say all."""
     meta, (n_rows, width), keys, values = read_facts(path, file)
-    kept = json.loads(file.attrs[KEPT_ATTRIBUTES]) if KEPT_ATTRIBUTES in file.attrs else {}
-    dtype = _dtype(path, str(file.attrs[KEPT_DTYPE]) if KEPT_DTYPE in file.attrs else file["features"].dtype)
+    attributes = file.attrs
+    kept = json.loads(attributes[KEPT_ATTRIBUTES]) if KEPT_ATTRIBUTES in attributes else {}
+    dtype = _dtype(path, str(attributes[KEPT_DTYPE]) if KEPT_DTYPE in attributes else file["features"].dtype)
     if not isinstance(kept, dict):
         raise DataError(f"{path}: attribute {KEPT_ATTRIBUTES} is {kept!r:.40}, wanted a mapping; convert it again")
     meta, rows = complete_own(path, meta, given), partial(_h5_rows, path, "features")
