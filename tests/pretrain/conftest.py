@@ -62,12 +62,22 @@ def data_root(tmp_path: Path, made_once: Path) -> Path:
 
 @pytest.fixture
 def config(data_root: Path) -> PretrainConfig:
-    """Two folds by patient, two trials, sizes that train in a second."""
+    """Two folds by patient, two trials, sizes that train in a second; on data of one's own."""
+    return _config(data_root.parent)
+
+
+@pytest.fixture(scope="session")
+def shared_config(made_once: Path) -> PretrainConfig:
+    """The same on the data that all share, for what changes none of them."""
+    return _config(made_once)
+
+
+def _config(root: Path) -> PretrainConfig:
     return PretrainConfig.model_validate(
         {
-            "data": {"root": data_root, "sections": SECTIONS},
-            "features": data_root.parent / "features",
-            "genes": {"panel": data_root.parent / "panel.txt", "embedding_dim": 8},
+            "data": {"root": root / "data", "sections": SECTIONS},
+            "features": root / "features",
+            "genes": {"panel": root / "panel.txt", "embedding_dim": 8},
             "model": {"embed_dim": 32, "n_heads": 4},
             "clusters": {"k1": 6},
             "train": {"epochs": 12, "batch_size": 32, "learning_rate": 3e-3},

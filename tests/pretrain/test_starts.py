@@ -27,10 +27,10 @@ def with_model(config: PretrainConfig, **changes: object) -> PretrainConfig:
     return config.model_copy(update={"model": config.model.model_copy(update=changes), "train": short})
 
 
-@pytest.fixture
-def fold(config, tmp_path):
-    inputs = read_inputs(config)
-    return fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run")
+@pytest.fixture(scope="module")
+def fold(shared_config, tmp_path_factory):
+    inputs = read_inputs(shared_config)
+    return fold_inputs(inputs, inputs.folds[0], shared_config, run=tmp_path_factory.mktemp("fold"))
 
 
 @pytest.mark.parametrize("kind", ["ridge", "reduced_rank_ridge", "low_rank"])
