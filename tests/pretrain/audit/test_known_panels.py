@@ -20,7 +20,8 @@ def test_the_fields_lists_are_known_in_any_order(real_data, name, layout, count)
 
 
 def test_a_run_on_a_known_panel_is_told_so(config, tmp_path, monkeypatch):
-    config = config.model_copy(update={"methods": ("knn",), "trials": 1, "controls": "none"})
+    split = config.split.model_copy(update={"held_out": ("A",)})
+    config = config.model_copy(update={"methods": ("knn",), "trials": 1, "controls": "none", "split": split})
     monkeypatch.setattr(known_panels, "_KNOWN", {panel_sha256(GENES): ("40", "HER2+ (her2st)", "her2st")})
     results = pretrain(config, read_inputs(config), RunDirectory.open(tmp_path / "run", config), device="cpu")
     assert any("list of 40 genes" in note and "those that test here among them" in note for note in results.notes)

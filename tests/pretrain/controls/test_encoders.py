@@ -35,10 +35,11 @@ def run(config: PretrainConfig, out: Path) -> Results:
     return pretrain(config, read_inputs(config), RunDirectory.open(out, config), device="cpu")
 
 
-@pytest.fixture
-def data(config, tmp_path):
-    inputs = read_inputs(config)
-    return fold_inputs(inputs, inputs.folds[0], config, run=tmp_path / "run").data(config.preset)
+@pytest.fixture(scope="module")
+def data(shared_config, tmp_path_factory):
+    inputs = read_inputs(shared_config)
+    run = tmp_path_factory.mktemp("fold")
+    return fold_inputs(inputs, inputs.folds[0], shared_config, run=run).data(shared_config.preset)
 
 
 @pytest.mark.slow
