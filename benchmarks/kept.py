@@ -31,10 +31,9 @@ QUICK = tuple(
     pretrain_step.py --epochs 2
     gene_attention.py --batch 32
     probe_folds.py --rows 16384 --features 512 --epochs 5 --only memory plain
-    mil_small_bags.py --epochs 2 --rounds 2 --work {work}
-    mil_folds.py --form clam --bags 20 --tiles 2000 3000 --epochs 2 --peer-folds 2 --threads 1 --work {work}
+    mil_small_bags.py --bags 60 --epochs 2 --rounds 2 --work {work}
+    mil_folds.py --form clam --bags 10 --tiles 2000 3000 --epochs 2 --peer-folds 2 --threads 1 --work {work}
     slides_to_features.py --painted 2 --format jpeg --alone --threads 1 --bare-tiles 64 --rounds 3
-    slides_to_features.py --painted 2 --format deflate --alone --threads 1 --bare-tiles 64 --rounds 3
     """.strip().splitlines()
 )
 FALL = 0.15

@@ -46,7 +46,7 @@ OURS: dict[str, dict[str, Any]] = {
     "one bag a step": {},
     "8 bags a step": {"bags_per_step": 8},
     "8 bags a step, unscaled": {"bags_per_step": 8, "standardise": False},
-    "64 tiles a visit": {"tiles_per_visit": 64},
+    "16 bags a step, unscaled": {"bags_per_step": 16, "standardise": False},
     "64 tiles a visit, 8 bags a step": {"tiles_per_visit": 64, "bags_per_step": 8},
     "32 tiles a visit, 8 bags a step": {"tiles_per_visit": 32, "bags_per_step": 8},
     "32 tiles a visit, 8 bags a step, unscaled": {"tiles_per_visit": 32, "bags_per_step": 8, "standardise": False},
@@ -146,7 +146,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--sides", nargs="+", choices=OURS, default=[s for s in OURS if "unscaled" not in s], help="of ours"
+        "--sides",
+        nargs="+",
+        choices=OURS,
+        default=["one bag a step", "32 tiles a visit, 8 bags a step"],
+        help="of ours",
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
