@@ -49,11 +49,15 @@ class Folds:
     std: Float[Tensor, "fold feature"]
     is_scaled: bool = True
 
+    def shared(self, rows: Float[Tensor, "tile feature"]) -> SharedTiles:
+        """Tiles as they are read, with each fold's scaling."""
+        return SharedTiles(rows, self.mean, self.std, self.is_scaled)
+
     def tiles(
         self, rows: Float[Tensor, "tile feature"], kept: dict[str, Tensor]
     ) -> tuple[Tiles, Float[Tensor, "fold branch tile"]]:
         """Tiles behind the first layer, and their scores."""
-        return self.model.hidden_and_scores(self.weights, SharedTiles(rows, self.mean, self.std, self.is_scaled), kept)
+        return self.model.hidden_and_scores(self.weights, self.shared(rows), kept)
 
     def classify(self, pooled: Float[Tensor, "fold bag branch hidden"]) -> Float[Tensor, "fold bag class"]:
         """Logits of pooled tiles, float32."""
@@ -154,7 +158,7 @@ def _chosen(folds: Folds, rows: Tensor, places: Tensor, dropout: Dropout) -> Ten
     """Some tiles of each fold behind its first layer: few, so every fold computes those of all."""
     every = places.flatten()
     kept = dropout.kept(every, rows.device)
-    tiles = folds.model.hidden(folds.weights, SharedTiles(rows[every], folds.mean, folds.std, folds.is_scaled), kept)
+    tiles = folds.model.hidden(folds.weights, folds.shared(rows[every]), kept)
     return tiles.at(torch.arange(len(every), device=rows.device).view_as(places))
 
 

@@ -1,7 +1,7 @@
 """Sections as files of the run directory, so that a job is given paths and opens what it needs.
 
-They are arrays alone, with names and facts as JSON: AnnData's own form takes ten times as long to open, and each job
-opens every section of its fold.
+They are arrays alone, with names and facts as JSON: AnnData's own form takes several times as long to open, and each
+job opens every section of its fold.
 """
 
 import json
