@@ -6,6 +6,7 @@ The file form (``results.json``) is documented in docs/file-formats.md and versi
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from math import nan
 from pathlib import Path
 from statistics import mean, stdev
@@ -100,7 +101,17 @@ class Results:
 
     def select(self, **wanted: Any) -> list[Record]:
         """The records whose fields equal ``wanted``, in order."""
-        return [r for r in self.records if all(getattr(r, key) == value for key, value in wanted.items())]
+        among = self.records
+        if {"source", "metric"} <= wanted.keys():  # a page asks thousands of times
+            among = self._by_source_and_metric.get((wanted["source"], wanted["metric"]), ())
+        return [r for r in among if all(getattr(r, key) == value for key, value in wanted.items())]
+
+    @cached_property
+    def _by_source_and_metric(self) -> Mapping[tuple[str, str], Sequence[Record]]:
+        groups: dict[tuple[str, str], list[Record]] = {}
+        for record in self.records:
+            groups.setdefault((record.source, record.metric), []).append(record)
+        return groups
 
     def value(self, **wanted: Any) -> float:
         """The one value that matches ``wanted``.

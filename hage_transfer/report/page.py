@@ -31,7 +31,7 @@ from hage_transfer.report.layout import Page, Section
 from hage_transfer.report.markdown import render_markdown
 from hage_transfer.report.notes import notes_of
 from hage_transfer.report.pdf import find_browser, write_pdf
-from hage_transfer.report.plots import roc_plot
+from hage_transfer.report.plots import roc_plot, with_line_above
 from hage_transfer.report.probe_plots import classifier_plots
 from hage_transfer.report.probe_tables import classifier_tables
 from hage_transfer.report.ranking_tables import ranking_tables
@@ -143,7 +143,6 @@ def _marked(section: Section, run: Run) -> Section:
     """The section, its tables and pictures named as synthetic where the run's data are."""
     if not run.is_synthetic:
         return section
-    mark = f'<text x="2" y="8" font-size="7.5" font-family="sans-serif" fill="#8a3b00">{MADE_UP}</text></svg>'
 
     def named(title: str) -> str:
         return title if MADE_UP in title else f"{title}, {MADE_UP}"
@@ -152,7 +151,7 @@ def _marked(section: Section, run: Run) -> Section:
         section,
         tables=tuple(replace(one, title=named(one.title)) for one in section.tables),
         plots=tuple(
-            replace(one, title=named(one.title), svg=mark.join(one.svg.rsplit("</svg>", 1))) for one in section.plots
+            replace(one, title=named(one.title), svg=with_line_above(one.svg, MADE_UP)) for one in section.plots
         ),
         pictures=tuple(replace(one, title=named(one.title)) for one in section.pictures),
     )

@@ -5,6 +5,7 @@ line style too.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 PANEL_INCHES = (3.7, 2.9)
 INK = "#222222"
 MAX_POINTS = 400
+FEW_LINES = 3
+_LEGEND_ROW_INCHES = 0.17
+_LINE_PT = 10.0
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "hage",  # names inside the picture are then the same from run to run
     "font.size": 9,
@@ -79,7 +83,7 @@ def roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
                 label = f"{shortened(name)}, {areas[name]:.3f}{many}" if first == 0 else None
                 axes.plot(wrong, right, STYLES[place % 4], color=colour(place), lw=width, label=label)
         axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-        axes.legend(loc="lower right", frameon=False, title="area, folds pooled")
+        add_legend(axes, title="area, folds pooled")
 
     alt = "ROC curves of all folds pooled, one a trial; area under them: "
     alt += ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
@@ -129,6 +133,17 @@ def shortened(name: str, *, most: int = 28) -> str:
     return (f" {short}" if short.startswith("_") else short).replace("$", r"\$")
 
 
+def add_legend(axes: "Axes", *, title: str | None = None) -> None:
+    """Names of the lines: inside the panel where they are few, else below it, and the panel as much higher."""
+    amount = len(axes.get_legend_handles_labels()[1])
+    if amount <= FEW_LINES:
+        axes.legend(loc="lower right", frameon=False, title=title)
+        return
+    figure: Figure = axes.figure  # type: ignore[assignment]  # no panel is within another
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW_INCHES * (amount + (title is not None)))
+    figure.legend(loc="outside lower center", frameon=False, title=title)
+
+
 def draw_svg(draw: Callable[["Axes"], None], *, inches: tuple[float, float] = PANEL_INCHES) -> str:
     """Draws one panel; see ``draw_figure``."""
     return draw_figure(lambda figure: draw(figure.add_subplot()), inches=inches)
@@ -150,3 +165,13 @@ def draw_figure(draw: Callable[["Figure"], None], *, inches: tuple[float, float]
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
+
+
+def with_line_above(svg: str, text: str) -> str:
+    """The picture with a small line of text above it, which covers nothing."""
+    head = re.search(r'height="([\d.]+)pt" viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert head is not None, "matplotlib's own head"
+    height, width, units = (float(found) for found in head.groups())
+    taller = f'height="{height + _LINE_PT:g}pt" viewBox="0 {-_LINE_PT:g} {width:g} {units + _LINE_PT:g}"'
+    line = f'<text x="2" y="-2" font-size="7.5" font-family="sans-serif" fill="#8a3b00">{text}</text></svg>'
+    return line.join((svg[: head.start()] + taller + svg[head.end() :]).rsplit("</svg>", 1))

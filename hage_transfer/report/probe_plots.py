@@ -8,7 +8,7 @@ import pandas as pd
 
 from hage_transfer.compare.differences import METRIC_NAMES
 from hage_transfer.compare.records import mean_of_defined
-from hage_transfer.report.plots import INK, MARKS, STYLES, Plot, colour, draw_svg, shortened, thinned_roc
+from hage_transfer.report.plots import INK, MARKS, STYLES, Plot, add_legend, colour, draw_svg, shortened, thinned_roc
 from hage_transfer.report.runs import Run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def reliability_plot(run: Run, predictions: pd.DataFrame) -> Plot:
             )
         axes.set(xlabel="Probability of the predicted class", ylabel="Share that is right", xlim=(low - 0.02, 1.02))
         axes.set_ylim(min([low, *(share for _, y in lines.values() for share in y)]) - 0.03, 1.03)
-        axes.legend(loc="lower right", frameon=False)
+        add_legend(axes)
 
     errors = {source: _fold_mean(run, source, "calibration_error") for source in lines}
     known = [f"{source} {error:.3f}" for source, error in errors.items() if error is not None]
@@ -108,7 +108,7 @@ def macro_roc_plot(run: Run, predictions: pd.DataFrame) -> Plot | None:
                 label = shortened(source) if place == 0 else None
                 axes.plot(grid, curve, STYLES[number % 4], color=colour(number), lw=1.4, label=label)
         axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-        axes.legend(loc="lower right", frameon=False)
+        add_legend(axes)
 
     alt = f"Mean ROC of {len(classes)} classes against the rest, folds pooled; mean AUC over folds: "
     alt += ", ".join(f"{source} {_fold_mean(run, source, 'auc') or 0:.3f}" for source in curves)
@@ -150,7 +150,7 @@ def learning_curve_plot(run: Run) -> Plot | None:
         axes.set_xticks([], minor=True)
         axes.set_xlabel(f"Labels to train on (whole {unit}s drawn)" if unit == "group" else "Labels to train on")
         axes.set_ylabel(METRIC_NAMES.get(metric, metric))
-        axes.legend(loc="lower right", frameon=False)
+        add_legend(axes)
 
     alt = f"{metric} by amount of labels: " + "; ".join(
         f"{source} " + ", ".join(f"{amount}: {row['mean']:.3f}" for amount, row in line.iterrows())

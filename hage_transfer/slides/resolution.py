@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from hage_transfer.csv_table import as_number
@@ -163,7 +164,7 @@ def _of(place: Recorded) -> Resolution | None:
 
 def _reported(path: Path, found: Resolution) -> Resolution:
     if "tags" in found.source:
-        log.info("%s: %g um per px, from %s", path.name, found.mean_um_per_px, found.source)
+        _say_once(path, f"{found.mean_um_per_px:g} um per px, from {found.source}")
     if found.anisotropic:
         log.warning(
             "%s: resolution differs between axes, %g by %g um per px; tiles are read so that they are square in um",
@@ -172,6 +173,12 @@ def _reported(path: Path, found: Resolution) -> Resolution:
             found.y_um_per_px,
         )
     return found
+
+
+@lru_cache(maxsize=100_000)
+def _say_once(path: Path, what: str) -> None:
+    """A slide is opened again for every source and picture; one line is enough."""
+    log.info("%s: %s", path.name, what)
 
 
 def _axes(place: Recorded) -> str:
