@@ -30,7 +30,7 @@ class DemoSize:
     """
 
     sections: tuple[str, ...] = tuple(f"{patient}{number}" for patient in "BCD" for number in range(1, 5))
-    section_px: int = 2100
+    section_px: int = 1900
     patch_slides: tuple[tuple[str, int], ...] = (("train", 8), ("valid", 2), ("test", 2))
     patches_per_slide: int = 12
     slides: int = 30
