@@ -40,49 +40,52 @@ def hidden_and_scores(
 
 
 class _Gated:
-    """The gated attention of some rows, block by block: activations, scores, then gradients."""
+    """The gated attention of some rows, block by block: activations, scores, then gradients.
 
-    def __init__(self, rows: Tensor, tanh: Tensor, gate: Tensor, score: Tensor, kept: Tensor | None) -> None:
-        self.rows, self.tanh, self.gate, self.score, self.kept = rows, tanh, gate, score, kept
+    V and U are multiplied as one, which a CPU does a sixth faster than one after the other.
+    """
 
-    def forward(self, biases: tuple[Tensor, Tensor]) -> "_Gated":
+    def __init__(self, rows: Tensor, weight: Tensor, score: Tensor, kept: Tensor | None) -> None:
+        self.rows, self.weight, self.score, self.kept = rows, weight, score, kept
+
+    def forward(self, bias: Tensor) -> "_Gated":
         """Makes room for what ``scores`` finds."""
-        self.biases = biases
-        self.left, self.right = layers.empty(self.rows, self.tanh), layers.empty(self.rows, self.gate)
+        self.bias, self.both = bias, layers.empty(self.rows, self.weight)
         self.found = layers.empty(self.rows, self.score)
         return self
 
     def add_scores(self, block: Block) -> None:
         """Of a block."""
-        rows, folds = self.rows[block], block[0]
-        of_left = _tanh_(layers.product(rows, self.tanh[folds], self.biases[0][folds], self.left[block]))
-        of_right = layers.product(rows, self.gate[folds], self.biases[1][folds], self.right[block]).sigmoid_()
-        both = layers.kept_(of_left * of_right, self.kept, block)
+        folds = block[0]
+        left, right = layers.product(self.rows[block], self.weight[folds], self.bias[folds], self.both[block]).chunk(
+            2, 2
+        )
+        both = layers.kept_(_tanh_(left) * right.sigmoid_(), self.kept, block)
         torch.bmm(both, self.score[folds].transpose(1, 2), out=self.found[block])
 
-    def backward(self, left: Tensor, right: Tensor) -> "_Gated":
+    def backward(self, both: Tensor) -> "_Gated":
         """Makes room for gradients."""
-        self.left, self.right = left, right
-        self.of_tanh, self.of_gate = layers.Gradients(self.tanh), layers.Gradients(self.gate)
-        self.of_score = torch.zeros_like(self.score)
+        self.both, self.of_both, self.of_score = both, layers.Gradients(self.weight), torch.zeros_like(self.score)
         return self
 
-    def add_gradients(self, block: Block, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Of a block's slope of the scores; the slopes of what V and U put out."""
-        of_left, of_right = self.left[block], self.right[block]
-        of_both = layers.kept_(torch.bmm(slope, self.score[block[0]]), self.kept, block)
-        by_right, both = of_both * of_right, layers.kept_(of_left * of_right, self.kept, block)
-        self.of_score[block[0]].baddbmm_(slope.transpose(1, 2), both)
-        left_slope = layers.ATEN.tanh_backward(by_right, of_left)
-        right_slope = layers.ATEN.sigmoid_backward(of_both.mul_(of_left), of_right)
-        self.of_tanh.add(block, left_slope, self.rows)
-        self.of_gate.add(block, right_slope, self.rows)
-        return left_slope, right_slope
+    def add_gradients(self, block: Block, slope: Tensor) -> Tensor:
+        """Of a block's slope of the scores; the slope of what V and U put out."""
+        left, right = self.both[block].chunk(2, 2)
+        found = torch.empty_like(self.both[block])
+        of_left, of_right = found.chunk(2, 2)
+        of_product = layers.kept_(torch.bmm(slope, self.score[block[0]]), self.kept, block)
+        product = layers.kept_(left * right, self.kept, block)
+        self.of_score[block[0]].baddbmm_(slope.transpose(1, 2), product)
+        layers.ATEN.tanh_backward.grad_input(of_product * right, left, grad_input=of_left)
+        layers.ATEN.sigmoid_backward.grad_input(of_product.mul_(left), right, grad_input=of_right)
+        self.of_both.add(block, found, self.rows)
+        return found
 
     @property
     def gradients(self) -> tuple[Tensor, ...]:
         """Of V and its bias, U and its bias, and the scores' weights."""
-        return *self.of_tanh.both, *self.of_gate.both, self.of_score
+        (tanh, gate), (tanh_bias, gate_bias) = (part.chunk(2, 1) for part in self.of_both.both)
+        return tanh, tanh_bias, gate, gate_bias, self.of_score
 
 
 class _GatedScores(torch.autograd.Function):
@@ -97,21 +100,22 @@ class _GatedScores(torch.autograd.Function):
         score: Tensor,
         kept: Tensor | None,
     ) -> Tensor:
-        gated = _Gated(rows, tanh, gate, score, kept).forward((tanh_bias, gate_bias))
+        weight = torch.cat((tanh, gate), dim=1)
+        gated = _Gated(rows, weight, score, kept).forward(torch.cat((tanh_bias, gate_bias), dim=1))
         for block in layers.blocks(rows):
             gated.add_scores(block)
-        ctx.save_for_backward(rows, tanh, gate, score, kept, gated.left, gated.right)
+        ctx.save_for_backward(rows, weight, score, kept, gated.both)
         return gated.found
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        rows, tanh, gate, score, kept, left, right = ctx.saved_tensors
-        gated = _Gated(rows, tanh, gate, score, kept).backward(left, right)
+        rows, weight, score, kept, both = ctx.saved_tensors
+        gated = _Gated(rows, weight, score, kept).backward(both)
         of_rows = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
         for block in layers.blocks(rows):
-            left_slope, right_slope = gated.add_gradients(block, slopes[0][block])
+            slope = gated.add_gradients(block, slopes[0][block])
             if of_rows is not None:
-                torch.bmm(left_slope, tanh[block[0]], out=of_rows[block]).baddbmm_(right_slope, gate[block[0]])
+                torch.bmm(slope, weight[block[0]], out=of_rows[block])
         return of_rows, *gated.gradients, None
 
 
@@ -132,22 +136,22 @@ class _HiddenAndScores(torch.autograd.Function):
         kept: Tensor | None,
         kept_both: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        found = layers.empty(rows, weight)
-        gated = _Gated(found, tanh, gate, score, kept_both).forward((tanh_bias, gate_bias))
+        found, attention = layers.empty(rows, weight), torch.cat((tanh, gate), dim=1)
+        gated = _Gated(found, attention, score, kept_both).forward(torch.cat((tanh_bias, gate_bias), dim=1))
         for block in layers.blocks(rows):
             layers.hidden_block(rows, weight, bias, kept, block, out=found)
             gated.add_scores(block)
-        ctx.save_for_backward(rows, weight, kept, found, tanh, gate, score, kept_both, gated.left, gated.right)
+        ctx.save_for_backward(rows, weight, kept, found, attention, score, kept_both, gated.both)
         return found, gated.found
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, kept, found, tanh, gate, score, kept_both, left, right = ctx.saved_tensors
-        gated, layer = _Gated(found, tanh, gate, score, kept_both).backward(left, right), layers.Gradients(weight)
+        rows, weight, kept, found, attention, score, kept_both, both = ctx.saved_tensors
+        gated, layer = _Gated(found, attention, score, kept_both).backward(both), layers.Gradients(weight)
         of_rows = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
         for block in layers.blocks(rows):
-            left_slope, right_slope = gated.add_gradients(block, slopes[1][block])
-            slope = torch.baddbmm(slopes[0][block], left_slope, tanh[block[0]]).baddbmm_(right_slope, gate[block[0]])
+            slope = gated.add_gradients(block, slopes[1][block])
+            slope = torch.baddbmm(slopes[0][block], slope, attention[block[0]])
             slope = layers.hidden_slope(slope, found, kept, block)
             layer.add(block, slope, rows)
             if of_rows is not None:

@@ -58,4 +58,5 @@ def test_a_layer_of_each_fold_has_the_right_values_and_gradients_in_the_order_of
     wanted = functional.linear(wanted, score[1]) if layer is gated_scores else wanted
     torch.testing.assert_close(of(*inputs)[1], wanted)
     assert torch.autograd.gradcheck(of, inputs)
-    assert all(one.is_contiguous() for one in torch.autograd.grad(of(*inputs).sum(), inputs[1:]))
+    found = torch.autograd.grad(of(*inputs).sum(), inputs[1:])
+    assert all(of_fold.is_contiguous() for one in found for of_fold in one)
