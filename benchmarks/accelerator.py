@@ -42,7 +42,7 @@ TRAINED = ("pretrain", "mil")
 STUDIES = {
     "pretrain/her2st": {"sections": 32, "spots": 360, "patients": 7},
     "probes/pcam": {"patches": 327_680, "n_encoders": 35},
-    "mil/tcga_brca": {"slides": 1000, "tiles": 4000, "n_encoders": 35},
+    "mil/tcga_brca": {"slides": 1000, "tiles": 4000},
 }
 
 
@@ -128,7 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the table; 1 where a number is not the CPU's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps, cpu, or auto")
-    parser.add_argument("--small", action="store_true", help="small inputs: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--small", action="store_true", help="small inputs: shows that it runs, measures nothing (not --rates)"
+    )
     parser.add_argument("--stages", nargs="*", default=[one.__name__ for one in STAGES], help="some of them")
     parser.add_argument("--rates", type=Path, help="also measure what `hage plan` reads, and write it to this file")
     parser.add_argument("--encoder", default="embedded", help="of these rates")
@@ -141,6 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     print(f"{name}, torch {torch.__version__}; a product of {sizes.product} x {sizes.product}:", end=" ")
     print(", ".join(f"{one} {rate / 1e9:.0f} GFLOP/s" for one, rate in peaks.items()))
+    print("items: images (encode), spots (pretrain, embed, predict), rows x folds (probe), tiles x epochs (mil), tiles")
+    if options.small:
+        print("small inputs: this shows that all runs and is near the CPU's float32; the speeds below measure nothing")
     print("\n| stage | precision | items a second | peak MiB | GFLOP/s | of the product's | apart from the CPU's |")
     print("|---|---|---:|---:|---:|---:|---|")
     all_fit = True

@@ -1,7 +1,7 @@
 """Kept ratios: a line of JSON for each benchmark, of which docs/benchmarks.md is made and to which new ones are held.
 
     python benchmarks/kept.py page     # writes the table of docs/benchmarks.md anew
-    python benchmarks/kept.py quick    # `make bench-quick`: five minutes; fails where a ratio fell by 15%
+    python benchmarks/kept.py quick    # `make bench-quick`: minutes; fails where a ratio fell by 15%
 
 A ratio is of two ways of doing the same thing, taken in turn, and more of it is better. Lines go to
 benchmarks/history/NAME.jsonl, or into the folder that the variable HAGE_BENCH_HISTORY names.
@@ -61,7 +61,7 @@ def keep(name: str, ratios: Sequence[float], *, what: str, setting: str) -> None
         "load": round(os.getloadavg()[0], 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    folder = Path(os.environ.get("HAGE_BENCH_HISTORY", HISTORY))
+    folder = _history()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -87,11 +87,18 @@ def _processor() -> str:
 def last_lines(folder: Path | None = None) -> dict[tuple[str, str, str], dict[str, Any]]:
     """The last line of each benchmark, comparison and setting."""
     found = {}
-    for path in sorted((folder or HISTORY).glob("*.jsonl")):
-        for text in path.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            found[path.stem, line["what"], line["setting"]] = line
+    for path in sorted((folder or _history()).glob("*.jsonl")):
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                line = json.loads(text)
+                found[path.stem, line["what"], line["setting"]] = line
+            except (ValueError, LookupError, TypeError) as error:
+                sys.exit(f"{path}, line {number}: no line of keep() ({error!r}); mend or delete it")
     return found
+
+
+def _history() -> Path:
+    return Path(os.environ.get("HAGE_BENCH_HISTORY", HISTORY))
 
 
 def table() -> list[str]:
@@ -111,25 +118,29 @@ def page_text(text: str) -> str:
 
 
 def quick(*, keep_them: bool) -> int:
-    """Runs the quick set and says where a ratio fell; how many did."""
+    """Runs the quick set and says where a ratio fell, is no number, has none kept or was not left; how many."""
     kept, fallen = last_lines(), 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        environment["HAGE_BENCH_HISTORY"] = str(HISTORY if keep_them else folder)
+        environment["HAGE_BENCH_HISTORY"] = str(_history() if keep_them else folder)
         for script, *arguments in QUICK:
             given = [str(folder) if one == "{work}" else one for one in arguments]
             subprocess.run([sys.executable, str(HERE / script), *given], check=True, env=environment)
-        for key, line in last_lines(folder).items():
+        if keep_them:
+            return 0
+        found = last_lines(folder)
+        for key, line in found.items():
             before = kept.get(key)
-            fell = before is not None and line["ratio"] < (1 - FALL) * before["ratio"]
-            fallen += fell
-            than = (
-                f"kept {before['ratio']:.3g} ({before['machine']})"
-                if before
-                else "none is kept (quick --keep keeps it)"
-            )
-            print(f"{'FELL' if fell else 'holds'}: {key[0]}, {key[1]}: {line['ratio']:.3g}, {than}")
+            holds = before is not None and line["ratio"] >= (1 - FALL) * before["ratio"]  # what is no number does not
+            fallen += not holds
+            than = f"kept {before['ratio']:.3g} ({before['machine']})" if before else "none is kept; --keep keeps it"
+            said = "holds" if holds else "FELL" if before else "NEW"
+            print(f"{said}: {key[0]}, {key[1]}: {line['ratio']:.3g}, {than}")
+        for script, *_ in QUICK:
+            if Path(script).stem not in {name for name, *_ in found}:
+                fallen += 1
+                print(f"MISSING: {script} left no line")
     return fallen
 
 

@@ -70,14 +70,32 @@ def test_the_table_of_the_page_is_made_of_the_history(kept):
     assert kept.page_text(text) == text, "run `python benchmarks/kept.py page`"
 
 
-@pytest.mark.parametrize(("share", "fallen"), [(1.0, 0), (0.87, 0), (0.8, 1)])
-def test_the_quick_set_fails_where_a_ratio_fell_by_15_percent(kept, tmp_path, monkeypatch, share, fallen):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "holds"),
+        ({"ratio": 2.0 * 0.87}, "holds"),
+        ({"ratio": 2.0 * 0.8}, "FELL"),
+        ({"ratio": float("nan")}, "FELL"),
+        ({"setting": "11 bags"}, "NEW"),
+        (None, "MISSING"),
+    ],
+)
+def test_the_quick_set_fails_where_a_ratio_fell_by_15_percent_or_was_not_measured(
+    kept, tmp_path, monkeypatch, capsys, changed, said
+):
     what = {"what": "ours is so many times theirs", "setting": "10 bags"}
-    monkeypatch.setattr(kept, "HISTORY", tmp_path / "history")
-    monkeypatch.delenv("HAGE_BENCH_HISTORY", raising=False)
+    monkeypatch.setenv("HAGE_BENCH_HISTORY", str(tmp_path / "history"))
     kept.keep("some", [1.8, 2.0, 2.2], **what)
     script = tmp_path / "some.py"
-    line = json.dumps({**what, "ratio": 2.0 * share})
+    line = "" if changed is None else json.dumps({**what, "ratio": 2.0, **changed})
     script.write_text(f"import os\nopen(os.environ['HAGE_BENCH_HISTORY'] + '/some.jsonl', 'w').write('{line}')\n")
     monkeypatch.setattr(kept, "QUICK", ((str(script),),))
-    assert kept.quick(keep_them=False) == fallen
+    assert kept.quick(keep_them=False) == (said != "holds")
+    assert capsys.readouterr().out.startswith(f"{said}: ")
+
+
+def test_a_line_of_the_history_that_is_none_is_named(kept, tmp_path):
+    (tmp_path / "some.jsonl").write_text('{"what": 1}\n')
+    with pytest.raises(SystemExit, match=r"some\.jsonl, line 1: .*setting"):
+        kept.last_lines(tmp_path)
