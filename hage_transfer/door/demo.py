@@ -20,6 +20,7 @@ from hage_transfer.door.refused import refuse_device
 from hage_transfer.door.report import ReportPage, report
 from hage_transfer.door.run_results import RunResults
 from hage_transfer.errors import ConfigError
+from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.process_engine import kept_workers
 from hage_transfer.running.progress import Progress, shown
 from hage_transfer.running.run_directory import SYNTHETIC
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STAGES = {
-    "synthetic tissue: ST sections, labelled patches, whole slides": 14,
-    "frozen features of the ST sections": 11,
-    "pretraining: HAGE and its baselines, each patient held out in turn": 36,
-    "patches and slides: frozen features against gene-informed embeddings": 24,
-    "why slides were called: attention, and the genes of the tiles that decided": 9,
+    "synthetic tissue: ST sections, labelled patches, whole slides": 12,
+    "frozen features of the ST sections": 13,
+    "pretraining: HAGE and its baselines, each patient held out in turn": 32,
+    "patches and slides: frozen features against gene-informed embeddings": 29,
+    "why slides were called: attention, and the genes of the tiles that decided": 8,
     "report": 6,
 }
 """What is done, and its share of the time in percent, on two idle cores with two jobs."""
@@ -103,6 +104,8 @@ def demo(
     if size not in SIZES:
         raise ConfigError(f"size {size!r}: wanted {' or '.join(SIZES)}")
     refuse_device(device)
+    if device != "auto":
+        resolve_device(device)  # now, not after the data are made
     folder = Path(out)
     stages = _Stages(size, anew=overwrite or not (folder / "data" / SYNTHETIC).is_file())
     with shown("demo", progress) as tell:

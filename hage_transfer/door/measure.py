@@ -94,13 +94,14 @@ class Watch:
         jobs = dict(self._parts)
         main, each = ("start", "start") if self._start else (next(iter(jobs)), "run")
         samples = jobs | ({"start": self._start} if self._start else {})
-        parts, errors = {}, []
+        parts: dict[str, list[dict[str, float]]] = {}
+        errors: list[float] = []
         for name, found in samples.items():
             warm = found[1:] if name == main and len(found) > 1 else found
             seconds, error = fit([(work, wall) for work, wall, _ in warm])
             cores, _ = fit([(work, cpu) for work, _, cpu in warm])
             parts[name] = [seconds, cores]
-            errors.append(error)
+            errors += [] if error is None else [error]
         begun_with, *took = samples[main][0]
         begun = [
             self._before_s
@@ -115,7 +116,7 @@ class Watch:
             disk_bytes=self._disk(),
             peak_bytes=self._peak(),
             basis=basis,
-            error=max(errors),
+            error=max(errors, default=None),
         )
 
     def _disk(self) -> dict[str, float]:

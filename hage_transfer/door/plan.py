@@ -1,6 +1,6 @@
 """`plan`: hours, disk and memory of a study before it is begun, from rates that were measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -10,15 +10,17 @@ import pandas as pd
 from hage_transfer.config import Changes
 from hage_transfer.door.compare_config import CompareConfig
 from hage_transfer.door.given import ConfigLike, PathLike
-from hage_transfer.door.plan_counts import Counts
-from hage_transfer.door.planned_work import Part, Stage, stages_of
+from hage_transfer.door.plan_counts import Counts, Given
+from hage_transfer.door.planned_work import Stage, stages_of
 from hage_transfer.door.rates import Rates, StageRates, cost
 from hage_transfer.door.recipes import resolve_config_of_any_task
+from hage_transfer.door.refused import refuse_device
 from hage_transfer.errors import ConfigError
 from hage_transfer.running.progress import Progress, shown, stage
-from hage_transfer.running.workload import Workload
+from hage_transfer.running.workload import time_of
 
 _GIB = 2**30
+MOST, MOST_WORKERS = 10**9, 10**5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,10 @@ class Plan:
     @property
     def hours(self) -> float | None:
         """Of all stages one after the other; None where one was not measured."""
-        hours = [one.hours for one in self.stages]
-        return None if None in hours else sum(one for one in hours if one is not None)
+        return self.whole.hours
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Stage, work, hours, core-hours, disk and memory in words."""
+        """Stage, work, hours, core-hours, disk and memory in words; where there are several, all of them last."""
         return [
             (
                 one.name,
@@ -84,8 +85,21 @@ class Plan:
                 _said(one.disk_gib),
                 _said(one.memory_gib),
             )
-            for one in self.stages
+            for one in (*self.stages, *([self.whole] if len(self.stages) > 1 else []))
         ]
+
+    @property
+    def whole(self) -> PlannedStage:
+        """All stages one after the other: sums, of memory the largest; None where one of them is not known."""
+        return PlannedStage(
+            name="all",
+            doing="one after the other",
+            hours=_together(sum, [one.hours for one in self.stages]),
+            least_hours=_together(sum, [one.least_hours for one in self.stages]),
+            core_hours=_together(sum, [one.core_hours for one in self.stages]),
+            disk_gib=_together(sum, [one.disk_gib for one in self.stages]),
+            memory_gib=_together(max, [one.memory_gib for one in self.stages]),
+        )
 
     def __repr__(self) -> str:
         table = pd.DataFrame(self.rows(), columns=self.COLUMNS).to_string(index=False)
@@ -154,11 +168,21 @@ def plan(
         "n_encoders": n_encoders,
     }
     for name, value in {**amounts, "gpus": gpus, "jobs": jobs}.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}={value}: wanted 1 or more")
+        most = MOST_WORKERS if name in ("gpus", "jobs") else MOST
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
+            raise ConfigError(f"{name}={value!r}: wanted a whole number of 1 to {most:,}")
+    refuse_device(device)
+    if device != "auto" and not measure:
+        raise ConfigError(f"device={device}: is what measure=True measures; rates say themselves what they are of")
     file = None if rates is None else Path(rates)
     known = None if file is None or measure else Rates.read(file)
-    found = list(stages_of_config(config, changes or {}, amounts))
+    given = Given(amounts)
+    found = list(stages_of_config(config, changes or {}, given))
+    if unasked := given.unasked:
+        raise ConfigError(
+            f"{', '.join(unasked)}: nothing of this config goes by that (n_encoders counts the encoder directories of "
+            "a source whose pattern matches none yet); leave it out"
+        )
     if measure:
         from hage_transfer.door.measure import measure as measured
         from hage_transfer.running.devices import resolve_device
@@ -204,6 +228,10 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
     absent = sorted({one.rate or one.name for one in stage.parts if one.name != "start"} - set(found.parts))
     if absent:
         return replace(bare, based_on=f"not measured: {', '.join(absent)}")
+    for one in stage.parts:
+        of = found.parts.get(one.rate or one.name)
+        if one.name != "start" and of is not None and not of.seconds.keys() & one.work.keys():
+            return replace(bare, based_on=f"not measured: {one.name} goes by {', '.join(one.work)}, its rates do not")
     hours, least = (_hours(stage, found, workers, soonest=soonest) for soonest in (False, True))
     of_cores = any(part.core_seconds for part in found.parts.values())
     return replace(
@@ -213,31 +241,27 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
         core_hours=_hours(stage, found, 1, soonest=False, of_cores=True) if of_cores else None,
         disk_gib=cost(found.disk_bytes, stage.kept) / _GIB if found.disk_bytes else None,
         memory_gib=cost(found.peak_bytes, stage.held) / _GIB if found.peak_bytes else None,
-        based_on=f"{found.basis or 'the file of rates'}; runs differ from their rates by up to {found.error:.0%}",
+        based_on=f"{found.basis or 'the file of rates'}; {_off(found.error)}",
     )
 
 
 def _hours(stage: Stage, rates: StageRates, workers: int, *, soonest: bool, of_cores: bool = False) -> float:
     """As the program itself tells the time left of a list of jobs, list after list."""
-    lists: list[tuple[Part, dict[str, float]]] = []
-    trained: dict[str, float] | None = None  # trainings that may stop early share one list
+    lists: list[tuple[bool, list[tuple[int, float]]]] = []
+    trained: list[tuple[int, float]] | None = None  # trainings that may stop early share one list
     for part in stage.parts:
         found = rates.parts.get(part.rate or part.name)
         if found is None:
             continue  # a start that is not told
         work = part.least if soonest and part.least else part.work
-        jobs = _jobs(part, part.share * cost(found.core_seconds if of_cores else found.seconds, work))
+        jobs = [(part.jobs, part.share * cost(found.core_seconds if of_cores else found.seconds, work))]
         if part.least and trained is not None and not part.rate:
-            trained |= jobs
+            trained += jobs
             continue
-        lists.append((part, jobs))
+        lists.append((part.spreads, jobs))
         if part.least:
             trained = jobs
-    return sum(Workload(jobs, n_jobs=workers if part.spreads else 1).left() for part, jobs in lists) / 3600
-
-
-def _jobs(part: Part, seconds: float) -> dict[str, float]:
-    return {f"{part.name} {number}": seconds for number in range(part.jobs)}
+    return sum(time_of(jobs, n_jobs=workers if spreads else 1) for spreads, jobs in lists) / 3600
 
 
 def _notes(planned: list[PlannedStage], rates: Rates | None, stages: list[Stage]) -> Iterator[str]:
@@ -250,6 +274,17 @@ def _notes(planned: list[PlannedStage], rates: Rates | None, stages: list[Stage]
     if any(part.least for stage in stages for part in stage.parts):
         yield "where two hours stand, trainings may stop early: the first is the soonest, the second all epochs"
     yield "disks, networks and other work on the machine are not known here; real runs: see Benchmarks"
+
+
+def _together(of: Callable[[list[float]], float], found: list[float | None]) -> float | None:
+    known = [one for one in found if one is not None]
+    return of(known) if known and len(known) == len(found) else None
+
+
+def _off(error: float | None) -> str:
+    return (
+        "how far runs lie from these rates is not known" if error is None else f"runs lie up to {error:.0%} from these"
+    )
 
 
 def _said(value: float | None) -> str:

@@ -28,6 +28,24 @@ _MEANS = {
 }
 
 
+class Given(dict[str, int | None]):
+    """Amounts by name, None where none is given; it knows which were asked for."""
+
+    def __init__(self, amounts: Mapping[str, int | None]) -> None:
+        super().__init__(amounts)
+        self._asked: set[str] = set()
+
+    def get(self, name: str, default: int | None = None) -> int | None:  # type: ignore[override]
+        """An amount, and that it was asked for."""
+        self._asked.add(name)
+        return super().get(name, default)
+
+    @property
+    def unasked(self) -> list[str]:
+        """Amounts that are given and that nothing asked for, as ``name=amount``."""
+        return [f"{name}={n}" for name, n in self.items() if n is not None and name not in self._asked]
+
+
 @dataclass(frozen=True)
 class Counts:
     """Amounts of a config.
@@ -66,8 +84,29 @@ class Counts:
         return found or int(self.given.get("n_encoders") or 0)
 
     def units(self, config: PretrainConfig) -> int:
-        """Patients or sections, of which each fold holds out one."""
-        return self.get("sections" if config.split.unit == "section" else "patients")
+        """Patients or sections, of which each fold holds out one.
+
+        Raises:
+            ConfigError: a single one, or more patients than sections.
+        """
+        name = "sections" if config.split.unit == "section" else "patients"
+        units, sections = self.get(name), self.get("sections")
+        if units < 2:
+            raise ConfigError(f"{name}={units}: one is held out and none is left to train on; wanted 2 or more")
+        if units > sections:
+            raise ConfigError(f"patients={units}: more than there are sections ({sections})")
+        return units
+
+    def enough(self, name: str, folds: int) -> int:
+        """An amount that fills the folds.
+
+        Raises:
+            ConfigError: it does not, or is neither given nor to be read.
+        """
+        found = self.get(name)
+        if found < folds:
+            raise ConfigError(f"{name}={found}: too few for split.folds={folds}")
+        return found
 
     def folds(self, config: PretrainConfig) -> int:
         """Folds of a pretraining."""

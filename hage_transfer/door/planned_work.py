@@ -76,7 +76,7 @@ def _stages(config: Settings, counts: Counts) -> Iterator[Stage]:
         yield _encode_sections(config, counts)
         yield _pretrain(config, counts)
     elif isinstance(config, ProbeConfig):
-        patches, frozen = counts.get("patches"), _needs_frozen(config.sources)
+        patches, frozen = counts.enough("patches", config.split.folds), _needs_frozen(config.sources)
         if frozen:
             work = {"patch": float(patches)}
             part = Part(name="encode", jobs=1, work=work, spreads=False)
@@ -84,7 +84,7 @@ def _stages(config: Settings, counts: Counts) -> Iterator[Stage]:
         yield from _embed(config, counts, files=1, rows=patches)
         yield _probe(config, counts, patches)
     elif isinstance(config, MilConfig):
-        slides, tiles = counts.get("slides"), counts.get("tiles")
+        slides, tiles = counts.enough("slides", config.split.folds), counts.get("tiles")
         if _needs_frozen(config.sources) and not isinstance(config.data, FeatureSetSettings):
             work = {"slide": 1.0, "tile": float(tiles)}
             part = Part(name="encode", jobs=slides, work=work)

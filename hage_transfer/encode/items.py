@@ -153,6 +153,7 @@ def _refuse_stale(items: Sequence[Item], sha256: Callable[[Item], str], *, keep_
             log.warning("%s is kept, though it cannot be compared with its source: %s", item.path, error)
     if stale:
         raise ConfigError(
-            f"{some([item.path for item in stale], 3)}: made by another encoder, at another patch "
-            "size or resolution, or of another image; pass overwrite=True to encode anew, or set features=..."
+            f"{some([item.path for item in stale], 3)}: made by another encoder, at another precision, "
+            "patch size or resolution, with other views or surround, or of another image; "
+            "pass overwrite=True to encode anew, or set features=..."
         )

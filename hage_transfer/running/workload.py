@@ -1,7 +1,7 @@
 """How long jobs take that workers share, in jobs one after the other: two workers end three jobs after two."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _PLANNED = 8
 """Jobs a worker up to which their places are worked out; of more, the last ones make no difference."""
@@ -39,3 +39,14 @@ class Workload:
         for name in sorted(costs, key=lambda name: name not in self.running):
             heapq.heappush(ends, heapq.heappop(ends) + costs[name])
         return max(ends) + self._later
+
+
+def time_of(jobs: Sequence[tuple[int, float]], *, n_jobs: int) -> float:
+    """Time to the end of a list that nobody has begun: (amount, cost of each), as ``Workload`` would say it.
+
+    No list of them is made where their places make no difference.
+    """
+    if n_jobs == 1 or sum(amount for amount, _ in jobs) > _PLANNED * n_jobs:
+        return sum(amount * cost for amount, cost in jobs) / n_jobs
+    costs = [cost for amount, cost in jobs for _ in range(amount)]
+    return Workload({str(place): cost for place, cost in enumerate(costs)}, n_jobs=n_jobs).left()

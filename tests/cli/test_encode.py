@@ -313,7 +313,7 @@ def test_encode_sections_writes_a_row_per_spot_of_sections_with_an_image(st_conf
 def test_encode_sections_refuses_features_of_another_patch_size(st_config, sections):
     encode_sections(st_config, **HOW)
     other = st_config.model_copy(update={"patch": st_config.patch.model_copy(update={"size_px": 32})})
-    with pytest.raises(ConfigError, match=r"A1\.h5, .*A2\.h5: made by another encoder, at another patch size"):
+    with pytest.raises(ConfigError, match=r"A1\.h5, .*A2\.h5: made by another encoder, at another precision"):
         encode_sections(other, **HOW)
 
 

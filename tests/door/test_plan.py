@@ -10,7 +10,7 @@ from hage_transfer.config import make_config
 from hage_transfer.door.calibration import RUNS
 from hage_transfer.door.measure import Watch
 from hage_transfer.door.plan import planned_stage, stages_of_config
-from hage_transfer.door.rates import Rates, fit
+from hage_transfer.door.rates import AT, KINDS, STAGES, Rates, fit
 
 MIL = {
     "data": {"layout": "slides", "root": "none", "labels": "none.csv"},
@@ -85,9 +85,22 @@ def test_rates_of_other_settings_are_not_taken(rates, changes, said):
 
 WRONG = {
     "tiles: not given": ({"slides": 10}, None),
-    "gpus=0: wanted 1": ({**GIVEN, "gpus": 0}, None),
+    "gpus=0: wanted a whole number of 1 to 100,000": ({**GIVEN, "gpus": 0}, None),
+    "slides=1000000000000: wanted a whole number of 1 to": ({**GIVEN, "slides": 10**12}, None),
+    "tiles=2.5: wanted a whole": ({**GIVEN, "tiles": 2.5}, None),
+    "tiles=True: wanted a whole": ({**GIVEN, "tiles": True}, None),
+    "slides=4: too few for split.folds=5": ({**GIVEN, "slides": 4}, None),
+    "spots=300, n_encoders=35: nothing of this config": ({**GIVEN, "spots": 300, "n_encoders": 35}, None),
+    "device=cpu: is what measure=True measures": ({**GIVEN, "device": "cpu"}, None),
+    "device=gpu: no device": ({**GIVEN, "device": "gpu"}, None),
     "say nothing of GPUs": ({**GIVEN, "gpus": 4}, {**RATES, "kind": "cpu"}),
     "stages = 3": (GIVEN, {"device": "a", "kind": "cpu", "stages": 3}),
+    "milk: no stage; known: encode st": (GIVEN, {**RATES, "stages": {"milk": {}}}),
+    "slyde: no kind of work; known: start": (
+        GIVEN,
+        {**RATES, "stages": {"mil": {"parts": {"train": {"seconds": {"slyde": 1}}}}}},
+    ),
+    "widht: no setting of rates; known: name": (GIVEN, {**RATES, "stages": {"mil": {"at": {"widht": 352}}}}),
     "unknown key speed": (GIVEN, {**RATES, "speed": 3}),
     "greater than or equal to 0": (
         GIVEN,
@@ -104,6 +117,47 @@ def test_what_is_wrong_is_one_message(tmp_path, said):
     path.write_text(json.dumps(RATES if tree is None else tree))
     with pytest.raises(ht.InputError, match=said):
         ht.plan(MIL, **given, rates=path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"patients": 9}, "patients=9: more than there are sections .8."),
+        ({"patients": 1}, "patients=1: one is held out and none is left"),
+        ({"sections": 1, "changes": {"split.unit": "section"}}, "sections=1: one is held out"),
+    ],
+)
+def test_patients_and_sections_that_cannot_be_held_out_are_refused(given, said):
+    with pytest.raises(ht.ConfigError, match=said):
+        ht.plan("pretrain/her2st", **{"sections": 8, "spots": 300, **given})
+
+
+def test_rates_that_go_by_other_work_are_not_taken_for_free(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({**RATES, "stages": {"mil": {"parts": {"train": {"seconds": {"patch": 1.0}}}}}}))
+    mil = ht.plan(MIL, **GIVEN, rates=path).stages[1]
+    assert mil.hours is None and "train goes by job, slide_epoch" in mil.based_on
+
+
+def test_the_largest_study_is_planned_without_a_list_of_its_slides(rates):
+    encode = ht.plan(MIL, slides=10**9, tiles=10, rates=rates, gpus=7).stages[0]
+    assert encode.hours == pytest.approx(1e9 * 1.1 / 7 / 3600)
+
+
+def test_every_stage_kind_and_setting_of_a_plan_is_one_that_rates_may_be_of():
+    given = {"sections": 32, "spots": 360, "patients": 7, "patches": 700, "slides": 58, "tiles": 35}
+    for stage in stages_of_config("compare/ucsb", {}, given):
+        works = [stage.kept, stage.held, *(work for part in stage.parts for work in (part.work, part.least))]
+        assert stage.name in STAGES and set(stage.at) <= set(AT)
+        assert {kind for work in works for kind in work} <= set(KINDS)
+
+
+def test_all_stages_together_are_the_last_row(rates):
+
+    found = ht.plan(MIL, **GIVEN, rates=rates)
+
+    assert found.hours == found.whole.hours == pytest.approx(sum(one.hours for one in found.stages))
+    assert found.rows()[-1][0] == "all" and found.whole.memory_gib is None
 
 
 def test_the_command_prints_a_row_a_stage_and_refuses_with_exit_2(rates, capsys):
@@ -156,6 +210,7 @@ def test_rates_of_runs_are_those_that_made_them():
     runs = [({"slide": s, "tile": t}, 0.5 * s + 0.01 * t) for s, t in ((1, 10), (4, 40), (1, 400))]
     rates, error = fit(runs)
     assert rates == pytest.approx({"slide": 0.5, "tile": 0.01}) and error < 1e-9
+    assert fit(runs[:2])[1] is None  # as many rates as runs: they say nothing of each other
 
 
 @pytest.mark.slow

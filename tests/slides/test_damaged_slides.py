@@ -4,6 +4,7 @@ import os
 import resource
 import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,12 @@ def test_huge_declared_size_takes_no_memory(tmp_path, write_pyramid, stained, si
 
 def test_decompression_bomb_is_refused_from_its_header(tmp_path, tiles_of):
     path = tmp_path / "s.png"
-    Image.new("1", (40_000, 30_000)).save(path)
+    Image.new("1", (1, 1)).save(path)
+    content = bytearray(path.read_bytes())
+    header = slice(12, 29)  # IHDR: name, width, height, five bytes; after it its checksum
+    content[16:24] = struct.pack(">II", 40_000, 30_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[header]))
+    path.write_bytes(content)
     with pytest.raises(DataError, match=r"s\.png: too large to be read without tiles.*vips tiffsave"):
         tiles_of(path, GIVEN)
 
