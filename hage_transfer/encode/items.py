@@ -22,6 +22,7 @@ from hage_transfer.encoders.specs import is_onnx_file
 from hage_transfer.errors import ConfigError, DataError, InputError, some
 from hage_transfer.running.devices import resolve_device
 from hage_transfer.running.locks import leave, locked, try_lock
+from hage_transfer.running.memory import give_back_memory
 from hage_transfer.running.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def encode_items(
         return [Outcome(slide=item.name, status="done") for item in items]
     device = resolve_device(device)
     encoder = open_encoder(settings, device=device, own=own)
+    give_back_memory()  # of the file of weights, and of the network before they were in it
     log.info("encoder %s (licence %s): features may be used on the terms of its licence", encoder.name, encoder.licence)
     worker = Worker(
         left,

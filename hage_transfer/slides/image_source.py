@@ -14,6 +14,7 @@ from PIL import Image
 
 from hage_transfer.damage import DAMAGE, reading
 from hage_transfer.errors import DataError
+from hage_transfer.running.memory import give_back_memory
 from hage_transfer.slides.orientation import TURNS
 from hage_transfer.slides.resolution import Recorded, from_tiff_tags
 from hage_transfer.slides.samples import SampleKind, bits_of_range, to_rgb
@@ -30,6 +31,8 @@ _FORMATS = (
     ("JPEG2000", b"\0\0\0\x0cjP  "),
     ("JPEG2000", b"\xff\x4f\xff\x51"),
 )
+_LARGE_PX = 2**25
+_JPEG_END = b"\xff\xd9"
 _NOTES = {"1": BLACK_AND_WHITE, "L": GREY, "LA": GREY, "CMYK": CMYK}
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _TRANSPARENT = frozenset({"LA", "PA", "RGBA"})
@@ -60,7 +63,7 @@ class ImageSource:
         self._path, self._handle = path, handle
         self._lock = threading.Lock()
         self._loaded = False
-        self._deep: UInt8[np.ndarray, "h w 3"] | None = None
+        self._pixels: UInt8[np.ndarray, "h w 3"] | None = None
         self._image = _opened(path, handle, form)
         self.orientation = _orientation(path, self._image)
         self.level_sizes_px: tuple[tuple[int, int], ...] = (self._image.size,)
@@ -72,11 +75,12 @@ class ImageSource:
 
     def read(self, level: int, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
         """See ``PixelSource.read``."""
-        if self._deep is not None:
-            return self._deep[y_px : y_px + height_px, x_px : x_px + width_px]
         with self._lock:
             if not self._loaded:
                 self._load()
+        if self._pixels is not None:
+            part = self._pixels[y_px : y_px + height_px, x_px : x_px + width_px]
+            return part if part.shape == self._pixels.shape else part.copy()  # a patch does not keep the image
         image = self._image
         if (width_px, height_px) != image.size:
             image = image.crop((x_px, y_px, x_px + width_px, y_px + height_px))
@@ -88,9 +92,16 @@ class ImageSource:
     def close(self) -> None:
         """See ``PixelSource.close``."""
         self._handle.close()
-        self._image, self._deep = Image.new("RGB", (1, 1)), None
+        self._image, self._pixels = Image.new("RGB", (1, 1)), None
 
     def _load(self) -> None:
+        if self._image.width * self._image.height > _LARGE_PX:
+            give_back_memory()  # what an image before it has left free: 30 to 90 MB where sections are encoded
+        if self._image.format == "JPEG" and self._image.mode == "RGB":
+            self._pixels = _jpeg_pixels(self._handle, self._image.size)
+            if self._pixels is not None:
+                self._loaded = True
+                return
         with reading(self._path, _WHAT, remedy=_AGAIN):
             self._image.load()
         if _orientation(self._path, self._image) != self.orientation:
@@ -109,10 +120,23 @@ class ImageSource:
         bits = bits_of_range(int(colours.max(initial=0)))
         alpha = samples.shape[2] == 4
         alpha_bits = bits_of_range(int(samples[..., 3].max(initial=0))) if alpha else 8
-        self._deep = to_rgb(
+        self._pixels = to_rgb(
             samples, SampleKind("rgb", bits=bits, alpha="straight" if alpha else "", alpha_bits=alpha_bits)
         )
         self.notes = (deep(bits, "its values"),)
+
+
+def _jpeg_pixels(handle: IO[bytes], size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Of a JPEG, as Pillow decodes it, in 3 bytes a pixel for its 4; None where Pillow should say what is wrong."""
+    handle.seek(0)
+    content = handle.read()
+    if not content.endswith(_JPEG_END):
+        return None  # cut short, which imagecodecs fills with grey
+    try:
+        found: np.ndarray = imagecodecs.jpeg8_decode(content)
+    except DAMAGE:
+        return None
+    return found if found.shape == (size_px[1], size_px[0], 3) and found.dtype == np.uint8 else None
 
 
 def _opened(path: Path, handle: IO[bytes], form: str) -> Image.Image:

@@ -17,7 +17,7 @@ from hage_transfer.config import PatchSetSettings
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.spot_patches import iter_spot_patches
 from hage_transfer.errors import DataError
-from hage_transfer.slides.reader import open_slide
+from hage_transfer.slides.reader import open_picture, open_slide
 
 SIDE = 96
 
@@ -415,3 +415,29 @@ def test_strip_that_is_not_in_the_file_is_glass_among_its_neighbours(tmp_path, m
     wanted = RGB.copy()
     wanted[8 * missing : 8 * missing + 8] = 255
     np.testing.assert_array_equal(as_slide(path), wanted)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_jpeg_has_pillows_pixels_whole_and_in_parts(tmp_path, subsampling, progressive):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    path = tmp_path / "s.jpg"
+    Image.fromarray(pixels).save(path, subsampling=subsampling, progressive=progressive, quality=80)
+    wanted = np.asarray(Image.open(path))
+    with open_picture(path) as picture:
+        whole = picture.read_region(0, 0, level=0, width_px=53, height_px=37)
+        part = picture.read_region(11, 5, level=0, width_px=20, height_px=30)
+    np.testing.assert_array_equal(whole, wanted)
+    np.testing.assert_array_equal(part, wanted[5:35, 11:31])
+    assert part.base is None or part.base.size < wanted.size  # a part does not keep the image
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_jpeg_that_is_cut_short_is_refused_not_filled_with_grey(tmp_path, kept):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "s.jpg"
+    Image.fromarray(pixels).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with open_picture(path) as picture, pytest.raises(DataError, match=r"s\.jpg: damaged image"):
+        picture.read_region(0, 0, level=0, width_px=64, height_px=64)
