@@ -22,7 +22,7 @@ from hage_transfer.pretrain.module import HageModule
 from hage_transfer.pretrain.section_rows import over_trials, section_rows
 
 GROUP = "attention"
-_SPOTS_AT_A_TIME, _ENTRIES = 1024, 2**20
+_SPOTS_AT_A_TIME, _ENTRIES = 1024, 2**22
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,17 @@ def attention_use(encoder: GeneInformedEncoder, features: Float32[np.ndarray, "s
     n_tokens = 0 if encoder.gene_embeddings is None else len(encoder.tokens)
     if n_tokens < 2:
         raise ValueError("attention to genes needs an encoder with two genes or more")
-    entropies: list[torch.Tensor] = []
-    patches: list[torch.Tensor] = []
-    added: list[torch.Tensor] = []
-    step = min(_SPOTS_AT_A_TIME, max(1, _ENTRIES // n_tokens))
+    step = min(_SPOTS_AT_A_TIME, max(1, _ENTRIES // (n_tokens * encoder.attention.n_heads)))
+    entropies = torch.empty(len(features))
+    patches, added = torch.empty(2, len(features), encoder.embed_dim)  # one block, not a piece beside each temporary
     for start in range(0, len(features), step):
-        part = torch.from_numpy(features[start : start + step])
-        entropies.append(torch.special.entr(encoder.token_attention(part)).sum(-1).mean(1))
-        for rows, one in zip((patches, added), encoder.with_genes(part), strict=True):
-            rows.append(one)
-    spreads = [torch.cat(rows).std(0, correction=0).norm().item() for rows in (added, patches)]
+        rows = slice(start, start + step)
+        part = torch.from_numpy(features[rows])
+        entropies[rows] = torch.special.entr(encoder.token_attention(part)).sum(-1).mean(1)
+        patches[rows], added[rows] = encoder.with_genes(part)
+    spreads = [found.std(0, correction=0).norm().item() for found in (added, patches)]
     return AttentionUse(
-        entropy=torch.cat(entropies).mean().item() / math.log(n_tokens),
+        entropy=entropies.mean().item() / math.log(n_tokens),
         spread=spreads[0] / spreads[1] if spreads[1] else 0.0,
     )
 
