@@ -229,8 +229,7 @@ def planned_stage(stage: Stage, rates: Rates | None, workers: int) -> PlannedSta
     if absent:
         return replace(bare, based_on=f"not measured: {', '.join(absent)}")
     for one in stage.parts:
-        of = found.parts.get(one.rate or one.name)
-        if one.name != "start" and of is not None and not of.seconds.keys() & one.work.keys():
+        if one.name != "start" and not found.parts[one.rate or one.name].seconds.keys() & one.work.keys():
             return replace(bare, based_on=f"not measured: {one.name} goes by {', '.join(one.work)}, its rates do not")
     hours, least = (_hours(stage, found, workers, soonest=soonest) for soonest in (False, True))
     of_cores = any(part.core_seconds for part in found.parts.values())

@@ -33,7 +33,7 @@ class Workload:
     def left(self) -> float:
         """Time to the end of all, in that of a job of cost 1."""
         costs = {name: cost * (1 - self.running.get(name, 0.0)) for name, cost in self._costs.items()}
-        if self._n_jobs == 1 or len(costs) > _PLANNED * self._n_jobs:
+        if _is_even(len(costs), self._n_jobs):
             return sum(costs.values()) / self._n_jobs + self._later
         ends = [0.0] * self._n_jobs
         for name in sorted(costs, key=lambda name: name not in self.running):
@@ -46,7 +46,12 @@ def time_of(jobs: Sequence[tuple[int, float]], *, n_jobs: int) -> float:
 
     No list of them is made where their places make no difference.
     """
-    if n_jobs == 1 or sum(amount for amount, _ in jobs) > _PLANNED * n_jobs:
+    if _is_even(sum(amount for amount, _ in jobs), n_jobs):
         return sum(amount * cost for amount, cost in jobs) / n_jobs
     costs = [cost for amount, cost in jobs for _ in range(amount)]
     return Workload({str(place): cost for place, cost in enumerate(costs)}, n_jobs=n_jobs).left()
+
+
+def _is_even(amount: int, n_jobs: int) -> bool:
+    """Whether so many jobs end together as good as evenly, wherever each of them runs."""
+    return n_jobs == 1 or amount > _PLANNED * n_jobs

@@ -153,9 +153,7 @@ def test_every_stage_kind_and_setting_of_a_plan_is_one_that_rates_may_be_of():
 
 
 def test_all_stages_together_are_the_last_row(rates):
-
     found = ht.plan(MIL, **GIVEN, rates=rates)
-
     assert found.hours == found.whole.hours == pytest.approx(sum(one.hours for one in found.stages))
     assert found.rows()[-1][0] == "all" and found.whole.memory_gib is None
 
