@@ -7,17 +7,20 @@ from typing import Any
 
 import pytest
 
+EMPTY = '<svg width="1pt" height="1pt" viewBox="0 0 1 1"></svg>'
+"""With the head that matplotlib's figures have."""
+
 
 @contextmanager
 def sketching() -> Iterator[None]:
-    """What goes into a page is ``<svg></svg>``; pictures of their own are drawn."""
+    """What goes into a page is ``EMPTY``; pictures of their own are drawn."""
     from matplotlib.figure import Figure
 
     render = Figure.savefig
 
     def savefig(figure: Figure, to: Any, **options: Any) -> None:
         if isinstance(to, io.StringIO):
-            to.write("<svg></svg>")
+            to.write(EMPTY)
         else:
             render(figure, to, **options)
 
