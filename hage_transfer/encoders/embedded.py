@@ -9,10 +9,8 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
-import timm
 import torch
 from jaxtyping import Float
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -73,6 +71,8 @@ def network(weights: WeightsFile) -> nn.Module:
 
 @lru_cache(maxsize=1)
 def _network(weights: WeightsFile) -> nn.Module:
+    import timm
+
     with torch.device("meta"):  # numbers that the weights replace are not drawn
         module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     load_strictly(module, timm_state(read_state(weights.path), module), name=NAME, path=weights.path)
@@ -98,6 +98,8 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
 
     A third more images a second: the network is bound by memory, and each normalisation is a pass over an activation.
     """
+    from timm.layers import BatchNormAct2d
+
     for parent in module.modules():
         before: nn.Module | None = None  # children are registered in the order in which they run
         for name, child in list(parent.named_children()):

@@ -17,13 +17,12 @@ import timm
 import torch
 from timm.data import resolve_data_config
 from timm.layers import SwiGLUPacked
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from hage_transfer.encoders.base import Preprocessing
-from hage_transfer.encoders.specs import TIMM_PREFIX, EncoderSpec, Pooling
+from hage_transfer.encoders.specs import EncoderSpec, Pooling
 from hage_transfer.encoders.torch_encoder import TorchEncoder
-from hage_transfer.encoders.weights import WeightsFile, hub_file, hub_weights, load_strictly, local_weights, read_state
+from hage_transfer.encoders.weights import WeightsFile, hub_file, load_strictly, read_state
 from hage_transfer.errors import WeightsError, install_extra, nearest
 
 CONFIG_FILE = "config.json"
@@ -41,19 +40,6 @@ def check_timm(model: str) -> None:
     if not timm.is_model(model):
         (near,) = nearest(model.split(".")[0], timm.list_models())
         raise WeightsError(f"encoder timm:{model}: timm {timm.__version__} has no such model; nearest: timm:{near}")
-
-
-def find_weights(spec: EncoderSpec, weights: Path | None) -> WeightsFile:
-    """The local file where one is named, else the hub's; errors as ``hub_weights`` and ``local_weights``."""
-    if weights is not None:
-        return local_weights(weights)
-    cfg = get_pretrained_cfg(str(spec.architecture)) if spec.name.startswith(TIMM_PREFIX) else None
-    repository = spec.hub or (cfg.hf_hub_id if cfg is not None else None)
-    if not repository:
-        raise WeightsError(
-            f"encoder {spec.name}: timm names no hub repository of its weights; set encoder.weights=/path/to/file"
-        )
-    return hub_weights(spec.name, repository)
 
 
 def load(spec: EncoderSpec, weights: WeightsFile, *, device: str, precision: str) -> TorchEncoder:

@@ -17,12 +17,13 @@ from hage_transfer.encoders.specs import (
     EMBEDDED,
     SPECS,
     TIMM_PREFIX,
+    EncoderSpec,
     check_known,
     encoder_names,
     is_onnx_file,
     spec_of,
 )
-from hage_transfer.encoders.weights import WeightsFile, cached_weights
+from hage_transfer.encoders.weights import WeightsFile, cached_weights, hub_weights, local_weights
 from hage_transfer.errors import ConfigError, WeightsError
 from hage_transfer.extensions import installed, load_extension
 from hage_transfer.running.devices import resolve_device
@@ -89,7 +90,7 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         WeightsError: unknown name, or weights that cannot be had; the message says how to get them.
         DataError: an adapter that is not there, damaged, or of other weights.
     """
-    from hage_transfer.encoders import embedded, hub_models
+    from hage_transfer.encoders import embedded
 
     check_name(settings.name)
     if settings.adapter is not None:
@@ -101,10 +102,25 @@ def find_weights(settings: EncoderSettings) -> WeightsFile:
         raise ConfigError(f"encoder.transform is for ONNX files, and encoder.name is {settings.name}; leave it out")
     spec = spec_of(settings.name)
     if spec is not None:
-        return hub_models.find_weights(spec, settings.weights)
+        return _weights_of(spec, settings.weights)
     if settings.name == EMBEDDED:
         return embedded.find_weights(settings.weights)
     return WeightsFile(Path(settings.name), _installed_encoder(settings.name).sha256)
+
+
+def _weights_of(spec: EncoderSpec, weights: Path | None) -> WeightsFile:
+    if weights is not None:
+        return local_weights(weights)
+    repository: str | None = spec.hub
+    if spec.name.startswith(TIMM_PREFIX):
+        from timm.models import get_pretrained_cfg
+
+        repository = repository or getattr(get_pretrained_cfg(str(spec.architecture)), "hf_hub_id", None)
+    if not repository:
+        raise WeightsError(
+            f"encoder {spec.name}: timm names no hub repository of its weights; set encoder.weights=/path/to/file"
+        )
+    return hub_weights(spec.name, repository)
 
 
 def load_encoder(settings: EncoderSettings, *, device: str) -> FrozenEncoder:
