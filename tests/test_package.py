@@ -71,9 +71,9 @@ def loaded_by(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("work", ["door.mil_run", "door.probe_run", "apply.run", "explain.run"])
+@pytest.mark.parametrize("work", ["door.mil_run", "door.probe_run", "apply.run", "explain.run", "encoders.embedded"])
 def test_work_on_features_loads_no_library_of_image_networks(work):
-    assert loaded_by("hage_transfer.encoders.embedded") >= {"timm", "torch"}
+    assert loaded_by("hage_transfer.encoders.hub_models") >= {"timm", "torch"}
     assert "torch" in loaded_by(f"hage_transfer.{work}")
     assert not loaded_by(f"hage_transfer.{work}") & {"timm", "torchvision"}
 
