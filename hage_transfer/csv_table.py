@@ -4,6 +4,7 @@ import csv
 import io
 import lzma
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -20,8 +21,11 @@ MISSING = frozenset(
     {"nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "#n/a n/a", "nat", "null", "1.#qnan", "-1.#ind"}
 )
 """How pandas, R, SQL and spreadsheets write a cell that holds nothing, in small letters."""
-_BRACKETED = frozenset({"[not available]", "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]"})
-
+_PUBLISHED = frozenset(
+    {"[not available]", "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]"}  # cBioPortal
+    | {"--", "'--", "not reported"}  # GDC
+    | {"#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}  # formulas that failed
+)
 
 _MAX_BYTES, _MAX_MEMBER_BYTES = 256 << 20, 100 << 20
 _ENCRYPTED = 1
@@ -46,7 +50,7 @@ class CsvTable:
 
     Attributes:
         columns: of its header, without spaces around them; empty for an empty file.
-        rows: line number and cells by column, read as they are asked for.
+        rows: line number and cells by column, without spaces around them, read as they are asked for.
     """
 
     columns: list[str]
@@ -73,7 +77,28 @@ def is_missing(cell: str) -> bool:
 
     ``None`` is Python's; ``none`` in small letters may be a class.
     """
-    return cell in ("", "None") or cell.casefold() in MISSING | _BRACKETED
+    return cell in ("", "None") or cell.casefold() in MISSING | _PUBLISHED
+
+
+def names_nobody(cell: object) -> bool:
+    """Whether a cell that should name a patient ``is_missing``, or says that nobody knows who it is."""
+    text = str(cell).strip()
+    return is_missing(text) or text.casefold() in ("none", "unknown")
+
+
+def alike(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in case, in what separates their parts, or in zeros before or after numbers.
+
+    Spreadsheets and typing make them (7, 07 and 7.0; P1 and p1; A-1 and A_1), and they count as different names.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for name in sorted(set(names)):
+        plain = re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", name.casefold()))
+        met = first.setdefault(re.sub(r"[\s_-]+", " ", plain), name)
+        if met != name:
+            found.append((met, name))
+    return found
 
 
 def refuse_missing(
@@ -166,7 +191,8 @@ def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tupl
     try:
         for row in reader:
             _refuse_null(path, reader.line_num, row.values())
-            yield reader.line_num, row
+            _refuse_more_cells(path, reader, row)
+            yield reader.line_num, {name: cell.strip() for name, cell in row.items() if name is not None}
     except (*_FAULTS, *_MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
 
@@ -174,6 +200,17 @@ def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tupl
 def _refuse_null(path: Path, line: int, cells: Iterable[Any]) -> None:
     if any("\0" in cell for cell in cells if isinstance(cell, str)):
         raise DataError(f"{path}: line {line} holds a null byte; is it whole? save it as csv again")
+
+
+def _refuse_more_cells(path: Path, reader: "csv.DictReader[str]", row: Mapping[Any, Any]) -> None:
+    """A comma that belongs to a cell would move all cells behind it; empty cells at the end are a spreadsheet's."""
+    more = row.get(reader.restkey, ())
+    if any(cell.strip() for cell in more):
+        n_columns = len(reader.fieldnames or ())
+        raise DataError(
+            f"{path}: line {reader.line_num} has {n_columns + len(more)} cells, its header {n_columns}: "
+            f"{','.join(more)} is left over; put a cell that holds a comma between quotes"
+        )
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:

@@ -1,6 +1,7 @@
 """What a slide is called: its file's name, without folder and ending, in tables, splits and feature files alike."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +32,8 @@ def slide_name(name: str) -> str:
 def match_names(wanted: Iterable[str], there: Sequence[str]) -> dict[str, str]:
     """Which name of ``there`` each wanted one means, for those of which there is one answer alone.
 
-    The same name; else the same in other capitals; else the same slide by a barcode with and without the uuid that
+    The same name; else the same in other capitals, or with letters composed otherwise (macOS writes ä as a and two
+    dots); else the same slide by a barcode with and without the uuid that
     TCGA puts behind it, or by as many fields of TCGA's barcode as one of the two has. No two names mean one.
     """
     known = set(there)
@@ -50,12 +52,16 @@ def match_names(wanted: Iterable[str], there: Sequence[str]) -> dict[str, str]:
 
 def _kin(name: str) -> str:
     """What two names of one slide have in common: the patient of TCGA's barcode, else the name without a uuid."""
-    patient = _BARCODE.match(name.casefold())
-    return patient[0] if patient else _UUID.sub("", name.casefold())
+    patient = _BARCODE.match(_plain(name))
+    return patient[0] if patient else _UUID.sub("", _plain(name))
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _same(one: str, other: str) -> bool:
-    short, long = sorted((one.casefold(), other.casefold()), key=len)
+    short, long = sorted((_plain(one), _plain(other)), key=len)
     if short == long or not long.startswith(short):
         return short == long
     rest = long[len(short) :]

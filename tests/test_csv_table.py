@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import alike, csv_table
 from hage_transfer.errors import DataError
 
 
@@ -130,3 +130,31 @@ def test_a_table_of_many_columns_is_looked_through_in_linear_time(tmp_path):
         assert time.monotonic() - begun < 10  # a look for each among all took minutes
         with pytest.raises(DataError, match="column c1 is there twice"):
             table.__class__([*names, "c1"], table.rows).refuse_repeated(names, path=tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("row", ["a,Duct carcinoma, NOS", 'a,"x, y",z,,1'])
+def test_a_comma_without_quotes_is_refused_not_taken_for_the_next_column(tmp_path, row):
+    (tmp_path / "t.csv").write_text(f"slide,label\nb,x\n{row}\n")
+    with (
+        pytest.raises(DataError, match=r"t\.csv: line 3 has \d cells, its header 2: .* between quotes"),
+        csv_table(tmp_path / "t.csv", absent="") as table,
+    ):
+        list(table.rows)
+
+
+def test_empty_cells_behind_the_header_and_spaces_around_cells_are_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text('slide,label\n a ,"x, y" ,, \n')
+    with csv_table(tmp_path / "t.csv", absent="") as table:
+        assert list(table.rows) == [(2, {"slide": "a", "label": "x, y"})]
+
+
+def test_names_that_a_spreadsheet_or_typing_made_two_of_one_are_alike():
+    names = ["P1", "p1", "7", "07", "7.0", "A-1", "A_1", "A 1", "P 01", "10", "1.5", "1.05", "tumor", "Tumor", "A1"]
+    assert alike(names) == [
+        ("07", "7"),
+        ("07", "7.0"),
+        ("A 1", "A-1"),
+        ("A 1", "A_1"),
+        ("P1", "p1"),
+        ("Tumor", "tumor"),
+    ]

@@ -30,6 +30,7 @@ def test_what_is_no_ending_stays(name):
         (f"{BARCODE}.{UUID.upper()}", [BARCODE], BARCODE),
         ("TCGA-ZZ-A000", [BARCODE, "TCGA-ZZ-A001-01Z-00-DX1"], BARCODE),
         ("x", [f"x.{UUID}"], f"x.{UUID}"),
+        ("s\u00e41", ["sa\u03081", "sa1"], "sa\u03081"),
         # two answers, or none
         ("x", ["X", f"x.{UUID}"], None),
         ("TCGA-ZZ-A000", [BARCODE, "TCGA-ZZ-A000-01Z-00-DX2"], None),

@@ -6,7 +6,7 @@ Published tables are read as they are where their columns have other names of th
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.csv_table import csv_table, refuse_missing
-from hage_transfer.errors import ConfigError, DataError, SplitError
+from hage_transfer.csv_table import alike, csv_table, names_nobody, refuse_missing
+from hage_transfer.errors import ConfigError, DataError, SplitError, some
 from hage_transfer.slide_names import slide_name
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
             raise DataError(f"{path}: {key} {name} is listed twice{detail} (line {line}); keep one row")
         labels[name] = label_name
         for what, column in named.items():
-            others[what].append("" if column is None else _group(path, line, column, row))
+            others[what].append("" if column is None else _filled(path, line, column, row))
     keys = np.array(list(labels))
     patient = "" if group else next(filter(_says_patient, columns), "")
     if patient and (n_patients := len({row[patient] for _, row in rows})) < len(rows):
@@ -163,6 +163,8 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
             n_patients,
             len(rows),
         )
+    _tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
+    _tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
     return LabelTable(
         keys=keys,
         labels=np.array(list(labels.values())),
@@ -223,12 +225,25 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def _group(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
-    """A cell that may be empty, but is no missing value that was written out: it would make strangers one group."""
+def _filled(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
+    """A cell that may be empty, but names somebody where it is not: strangers would be one patient."""
     cell = (row[column] or "").strip()
     if cell:
         refuse_missing(path, line, {column: cell}, remedy=_REMEDY)
+        if column in GROUP_COLUMNS and names_nobody(cell):
+            raise DataError(f"{path}: line {line}: {column} {cell!r} would make one patient of strangers; {_REMEDY}")
     return cell
+
+
+def _tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
+    pairs = alike(names)
+    if pairs:
+        log.warning(
+            "%s: %s differ only in case, separators or zeros, and are %s; spell them alike if they are one",
+            path,
+            some([f"{what} {one} and {other}" for one, other in pairs]),
+            are,
+        )
 
 
 def _all_or_none(path: Path, keys: np.ndarray, values: Sequence[str], what: str) -> np.ndarray | None:

@@ -40,7 +40,7 @@ def coords_of(path: Path, file: h5py.File, *, um_per_px: float | None = None) ->
         return None
     shape = found.shape[1:] if found.ndim == 3 and found.shape[0] == 1 else found.shape
     if len(shape) != 2 or shape[1] != 2:
-        raise DataError(f"{path}: coords are (N, 2) level-0 px, these have shape {found.shape} and type {found.dtype}")
+        raise _misshapen(path, found)
     values = _in_parts(found).reshape(shape)
     if um_per_px is not None:
         values = np.rint(values / um_per_px)
@@ -51,8 +51,10 @@ def whole_px(path: Path, values: np.ndarray) -> Int[np.ndarray, "tile 2"]:
     """Coords as whole numbers.
 
     Raises:
-        DataError: fractions, NaN, negative numbers or such as no slide is wide.
+        DataError: not (N, 2), fractions, NaN, negative numbers or such as no slide is wide.
     """
+    if values.ndim != 2 or values.shape[1] != 2:
+        raise _misshapen(path, values)
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and np.array_equal(np.rint(values), values)):
         raise DataError(f"{path}: coords are whole level-0 px, these hold fractions, NaN or infinity")
     if len(values) and (values.min() < 0 or values.max() > MOST_PX):
@@ -61,6 +63,10 @@ def whole_px(path: Path, values: np.ndarray) -> Int[np.ndarray, "tile 2"]:
             f"{values.max():g}; encode it again"
         )
     return values.astype(np.int64)
+
+
+def _misshapen(path: Path, met: h5py.Dataset | np.ndarray) -> DataError:
+    return DataError(f"{path}: coords are (N, 2) level-0 px, these have shape {met.shape} and type {met.dtype}")
 
 
 def _in_parts(dataset: h5py.Dataset) -> np.ndarray:

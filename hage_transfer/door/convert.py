@@ -6,7 +6,9 @@ from typing import Literal
 from hage_transfer.data.feature_layouts import Given, TridentGrid
 from hage_transfer.door.given import PathLike
 from hage_transfer.encode.convert import Converted, convert_path
+from hage_transfer.errors import ConfigError
 from hage_transfer.running.progress import Progress, shown
+from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
 
 
 def convert(
@@ -55,9 +57,12 @@ def convert(
         progress: called with (done, total, name) as each file ends.
 
     Raises:
-        InputError: nothing to convert, output in the input's place, or no file can be converted.
+        InputError: um per px that no slide has, nothing to convert, output in the input's place, or no file can be converted.
         ItemsFailedError: some files failed; they are in ``failures.csv``, the rest are done.
     """
+    for name, mpp in (("mpp_um_per_px", mpp_um_per_px), ("slide_mpp_um_per_px", slide_mpp_um_per_px)):
+        if mpp is not None and not plausible(mpp):
+            raise ConfigError(f"{name}={mpp:g}: um per px of slides are {PLAUSIBLE_MPP[0]:g} to {PLAUSIBLE_MPP[1]:g}")
     given = Given(
         encoder=encoder_name,
         encoder_sha256=encoder_sha256,

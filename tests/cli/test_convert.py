@@ -139,6 +139,10 @@ def test_convert_goes_on_past_a_damaged_file(own, tmp_path):
         (("own", "--to", "clam", "--out", "out", "--encoder-name", "uni"), "--encoder-name says uni"),
         (("own", "--to", "clam", "--out", "out", "--coords", "nowhere"), "no such file or folder of coords"),
         (("own", "--to", "clam", "--out", "own/s1.h5"), "is a file; --out names a folder"),
+        (
+            ("own", "--to", "clam", "--out", "out", "--slide-mpp", "250"),
+            "--slide-mpp 250: um per px of slides are 0.05 to 20",
+        ),
     ],
 )
 def test_convert_names_what_is_wrong_and_writes_nothing(own, tmp_path, monkeypatch, capsys, arguments, message):

@@ -46,6 +46,8 @@ def test_read_labels_lets_a_group_hold_both_labels(tmp_path):
         ("slide,label\ns1,x\ns1,x\n", "slide s1 is listed twice \\(line 3\\)"),
         ("key,label,group\na,x,g\nb,y,\n", "1 of 2 rows have no group \\(first: b\\)"),
         ("key,label\na\nb,y\n", "line 2 has no label"),
+        ("slide,label,group\na,x,p\nb,y,Unknown\n", "line 3: group 'Unknown' would make one patient of strangers"),
+        ("slide,label,group\na,Carcinoma, NOS,p\n", "line 2 has 4 cells, its header 3: p is left over"),
     ],
 )
 def test_read_labels_refuses_with_one_message(tmp_path, text, message):
@@ -63,6 +65,23 @@ def test_read_labels_names_a_file_that_is_no_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00key")
     with pytest.raises(DataError, match="cannot be read as a csv"):
         read_labels(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,Tumor,P1\nb,tumor,P2\n", ["labels Tumor and tumor", "classes of their own"]),
+        ("a,x,P1\nb,x,p1\nc,y,7.0\nd,y,07\n", ["groups 07 and 7.0, groups P1 and p1", "patients of their own"]),
+        ("a,x,P1\nb,y,P2\n", None),
+    ],
+)
+def test_read_labels_tells_of_names_that_may_be_one(tmp_path, caplog, text, said):
+    table(tmp_path, "slide,label,group\n" + text)
+    if said is None:
+        assert not caplog.messages
+    else:
+        (message,) = caplog.messages
+        assert all(part in message for part in said)
 
 
 SKIN = LabelTable(

@@ -9,7 +9,23 @@ from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.published_table import NO_LABEL, Columns, write_label_table, write_manifest
 from hage_transfer.errors import DataError
 
-WORDS = ["nan", "NaN", "NA", "N/A", "n/a", "<NA>", "NULL", "null", "None", "#N/A", "NaT", "[Not Available]"]
+WORDS = [
+    "#REF!",
+    "'--",
+    "not reported",
+    "nan",
+    "NaN",
+    "NA",
+    "N/A",
+    "n/a",
+    "<NA>",
+    "NULL",
+    "null",
+    "None",
+    "#N/A",
+    "NaT",
+    "[Not Available]",
+]
 COLUMNS = Columns("slide_id", "label", "case_id")
 
 
@@ -22,7 +38,7 @@ def test_label_tables_name_the_line_the_column_and_the_word(tmp_path, word, colu
     table.write_text("slide,label,group,site\n" + "".join(",".join(row.values()) + "\n" for row in rows))
     with pytest.raises(DataError) as caught:
         read_labels(table)
-    assert f"l.csv: line 3: {column} '{word}' is a missing value" in str(caught.value)
+    assert f"l.csv: line 3: {column} {word!r} is a missing value" in str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["none", "negative", "0", "unknown", "Nan-A", "NAD"])

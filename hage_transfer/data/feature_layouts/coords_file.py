@@ -9,6 +9,7 @@ from hage_transfer.data.feature_layouts.array_file import load_array
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.tile_coords import TileCoords, coords_of, whole_px
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import slide_name
 
 _ANISOTROPY = 0.01
 
@@ -32,7 +33,7 @@ def find_coords_file(features: Path, given: Path | None) -> Path | None:
     """The file of coordinates that belongs to a slide's features: as given, or in ``patches`` beside their folder.
 
     Args:
-        features: the slide's features; its stem is the slide's name.
+        features: the slide's features; its stem, or what ``slide_name`` leaves of it, is the slide's name.
         given: a file of coordinates, or a folder of them (or of a folder ``patches``).
 
     Raises:
@@ -41,7 +42,9 @@ def find_coords_file(features: Path, given: Path | None) -> Path | None:
     if given is not None and given.is_file():
         return given
     folders = [features.parent.parent / "patches"] if given is None else [given, given / "patches"]
-    names = (f"{features.stem}_patches.h5", f"{features.stem}.h5", *([f"{features.stem}.npy"] if given else []))
+    stems = dict.fromkeys((features.stem, slide_name(features.stem)))
+    endings = ("_patches.h5", ".h5", *([".npy"] if given else []))
+    names = [f"{stem}{ending}" for stem in stems for ending in endings]
     found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
     found = [path for path in found if path.resolve() != features.resolve()]
     if given is not None and not found:

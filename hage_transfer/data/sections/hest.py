@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from hage_transfer.csv_table import names_nobody
 from hage_transfer.data.sections.grid import is_grid, spacing_px
-from hage_transfer.data.sections.patients import names_nobody
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.tables import as_positive, read_facts
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hage_transfer.csv_table import names_nobody
 from hage_transfer.data.sections.h5ad import H5adFile
-from hage_transfer.data.sections.patients import names_nobody
 from hage_transfer.errors import DataError, some
 
 LIBRARY = "library_id"

@@ -1,20 +1,14 @@
-"""Whose a section is: a user's `patients.csv`, and cells of tables that name nobody."""
+"""Whose a section is: a user's `patients.csv`, and columns of spots."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, names_nobody
 from hage_transfer.errors import DataError, some
 
 PATIENTS_FILE = "patients.csv"
-_NOBODY = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>", "unknown"})
-
-
-def names_nobody(text: object) -> bool:
-    """Whether a cell is empty, or one of the words that tables have where a name is missing."""
-    return str(text).strip().lower() in _NOBODY
 
 
 def listed_patient(root: Path, name: str) -> str | None:
@@ -27,6 +21,7 @@ def listed_patient(root: Path, name: str) -> str | None:
     if not path.is_file():
         return None
     with csv_table(path, absent="no such table") as table:
+        table.refuse_repeated(("section", "patient"), path=path)
         if not {"section", "patient"} <= set(table.columns):
             raise DataError(f"{path}: wanted a csv with the columns section,patient and a row for each section")
         patients = {row["patient"] for _, row in table.rows if row["section"] == name}

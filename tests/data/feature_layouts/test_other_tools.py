@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hage_transfer.data.feature_layouts import Given, TridentGrid, find_feature_files, open_features
+from hage_transfer.data.feature_layouts.coords_file import find_coords_file, read_coords
 from hage_transfer.encode.convert import convert_path
 from hage_transfer.errors import DataError
 
@@ -116,6 +117,19 @@ def test_an_array_alone_is_not_converted(tmp_path):
     np.save(tmp_path / "s.npy", ROWS)
     with pytest.raises(DataError, match="can be any array"):
         convert_path(tmp_path / "s.npy", to="hage", out=tmp_path / "o", given=Given(), grid=TridentGrid())
+
+
+@pytest.mark.parametrize("shape", [(len(ROWS), 3), (len(ROWS), 1)])
+def test_arrays_of_coords_are_pairs(tmp_path, shape):
+    np.save(tmp_path / "c.npy", np.zeros(shape, np.int64))
+    with pytest.raises(DataError, match=r"c\.npy: coords are \(N, 2\) level-0 px, these have shape"):
+        read_coords(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize("features", ["s1.svs.h5", "s1.h5"])
+def test_coords_are_found_whatever_the_features_name_ends_in(tmp_path, features, write_h5):
+    write_h5(tmp_path / "patches" / "s1_patches.h5", features=None)
+    assert find_coords_file(tmp_path / "h5" / features, None) == tmp_path / "patches" / "s1_patches.h5"
 
 
 @pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16])

@@ -60,14 +60,20 @@ def test_space_ranger_finds_sections_in_folders(tmp_path, below):
 
 def test_space_ranger_takes_patients_from_the_table(tmp_path):
     write_outs(tmp_path / "s1")
-    (tmp_path / "patients.csv").write_text("section,patient\ns1,anna\n")
+    (tmp_path / "patients.csv").write_text("section,patient\ns1 , anna \n")
     (section,) = read_sections(settings(tmp_path))
     assert section.uns["section"]["patient"] == "anna"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("section,patient\ns9,anna\n", "section s1 has 0 patients"), ("slide,who\ns1,anna\n", "columns section,patient")],
+    [
+        ("section,patient\ns9,anna\n", "section s1 has 0 patients"),
+        ("slide,who\ns1,anna\n", "columns section,patient"),
+        ("section,patient,patient\ns1,anna,bea\n", "column patient is there twice"),
+        ("section,patient\ns1,Doe, Ann\n", "line 2 has 3 cells, its header 2"),
+        ("section,patient\ns1,[Not Available]\n", "wanted one"),
+    ],
 )
 def test_space_ranger_refuses_a_patient_table_without_the_section(tmp_path, text, message):
     write_outs(tmp_path / "s1")
