@@ -57,7 +57,7 @@ def convert(
         progress: called with (done, total, name) as each file ends.
 
     Raises:
-        InputError: um per px that no slide has, nothing to convert, output in the input's place, or no file can be converted.
+        InputError: um per px of no slide, nothing to convert, output in the input's place, or no file can be converted.
         ItemsFailedError: some files failed; they are in ``failures.csv``, the rest are done.
     """
     for name, mpp in (("mpp_um_per_px", mpp_um_per_px), ("slide_mpp_um_per_px", slide_mpp_um_per_px)):

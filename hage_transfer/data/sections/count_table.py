@@ -13,6 +13,8 @@ from hage_transfer.data.sections.tables import read_bytes
 from hage_transfer.errors import DataError
 
 _TAB, _ZERO = ord("\t"), ord("0")
+_FEWEST_SUMMED = 3
+"""Of fewer genes one may be half of the counts everywhere."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ def read_count_table(path: Path) -> CountTable:
     """Reads a count table.
 
     Raises:
-        DataError: missing, truncated, no table, a row of another length, a gene twice, or text among the numbers.
+        DataError: missing, truncated, no table, a row of another length, a gene twice, a column that is the sum of all
+            others, or text among the numbers.
     """
     header, rows = _split(path, read_bytes(path))
     genes = [gene.strip() for gene in header[1:]]
@@ -45,7 +48,16 @@ def read_count_table(path: Path) -> CountTable:
         starts.append(starts[-1] + len(found))
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
-    return CountTable(names, genes, scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes))))
+    counted = scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes)))
+    _refuse_sums(path, genes, counted)
+    return CountTable(names, genes, counted)
+
+
+def _refuse_sums(path: Path, genes: list[str], counts: "scipy.sparse.csr_matrix") -> None:
+    of_gene, of_spot = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (0, 1))
+    for gene in np.flatnonzero((2 * of_gene == of_spot.sum()) & (of_gene > 0)) if len(genes) > _FEWEST_SUMMED else ():
+        if np.array_equal(2 * counts[:, [gene]].toarray().ravel(), of_spot):
+            raise DataError(f"{path}: column {genes[gene]} is the sum of all others, no gene; take it out")
 
 
 def _split(path: Path, raw: bytes) -> tuple[list[str], list[bytes]]:

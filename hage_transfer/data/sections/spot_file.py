@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,8 @@ def match_spots(counted: Sequence[str], spots: pd.DataFrame, *, paths: tuple[Pat
         paths: count file and spot file, for the message.
 
     Raises:
-        DataError: no common spot, fewer than half in common, more in common with x and y of the names exchanged, or
-            two spots that have as good a claim to one name.
+        DataError: no common spot, fewer than half in common, more in common with x and y of the names exchanged or
+            with all places moved by one, or two spots that have as good a claim to one name.
     """
     both = f"{paths[0]} and {paths[1]}"
     off = spots["off"] if "off" in spots else pd.Series(0.0, index=spots.index)
@@ -89,6 +90,12 @@ def match_spots(counted: Sequence[str], spots: pd.DataFrame, *, paths: tuple[Pat
         raise DataError(
             f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_exchanged} would with x and y "
             f"swapped ({shown}); write the names of one of them the other way round"
+        )
+    moved, n_moved = _most_in_common(counted, selected.index)
+    if n_moved > len(rows):
+        raise DataError(
+            f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_moved} would with {moved} added "
+            f"to x and y of the counts' names ({shown}); does one count from 0 and the other from 1? name them alike"
         )
     if not len(rows):
         raise DataError(f"{both}: no common spots; {shown}; are they of the same section?")
@@ -121,6 +128,24 @@ def _refuse_equal_claims(ordered: pd.DataFrame, counted: Sequence[str], both: st
         name = twice["name"].iloc[0]
         places = [f"({x:g}, {y:g})" for x, y in twice.loc[twice["name"] == name, ["pixel_x", "pixel_y"]].to_numpy()]
         raise DataError(f"{both}: spot {name} is listed at {some(places)}; keep one of them")
+
+
+def _most_in_common(counted: Sequence[str], there: pd.Index) -> tuple[tuple[int, int], int]:
+    """The step by which names have most in common with those that are there, of the eight to a neighbour; and how much.
+
+    (0, 0) and 0 where names are no whole places.
+    """
+    found = pd.Series(counted, dtype=str).str.extract(r"^(-?\d{1,6})x(-?\d{1,6})$").astype(float)
+    if found.isna().to_numpy().any():
+        return (0, 0), 0
+    x, y = found.to_numpy(dtype=int).T
+    counts = {
+        (dx, dy): sum(f"{one}x{other}" in there for one, other in zip(x + dx, y + dy, strict=True))
+        for dx, dy in product((-1, 0, 1), repeat=2)
+        if (dx, dy) != (0, 0)
+    }
+    best = max(counts, key=counts.__getitem__)
+    return best, counts[best]
 
 
 def _exchanged(name: str) -> str:

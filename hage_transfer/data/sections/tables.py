@@ -16,12 +16,16 @@ import pyarrow
 from hage_transfer.damage import reading
 from hage_transfer.errors import DataError, some
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "spaces"}
+_GZIP, _UTF16 = b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
+
 
 def read_bytes(path: Path) -> bytes:
     """The content of a plain or gzipped file.
 
     Raises:
-        DataError: missing, or its gzip stream is damaged or cut short.
+        DataError: missing, its gzip stream is damaged or cut short, its ending says gzip where it is none or the
+            reverse, or it is text of 16 bits a letter.
     """
     try:
         raw = path.read_bytes()
@@ -29,6 +33,11 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if path.name.endswith(".gz") != raw.startswith(_GZIP) and raw:
+        met = "is gzip and its name does not end in .gz" if raw.startswith(_GZIP) else "ends in .gz and is no gzip"
+        raise DataError(f"{path}: {met}; fetch it again, or name it by what it is")
+    if raw.startswith(_UTF16):
+        raise DataError(f"{path}: is text in UTF-16; save it as UTF-8 (or as tab-delimited text)")
     if not path.name.endswith(".gz"):
         return raw
     try:
@@ -107,7 +116,9 @@ def read_table(path: Path, what: str, columns: Sequence[str] = (), *, wanted: st
     missing = [column for column in columns if column not in table]
     if missing:
         has = some(list(table.columns), 10)
-        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has {has}{wanted}")
+        other = next((name for sign, name in _SEPARATORS.items() if has.count(sign) >= len(columns) - 1 > 0), "")
+        between = f" (its columns are between {other}?)" if other and len(table.columns) == 1 else ""
+        raise DataError(f"{path}: column {', '.join(missing)} missing; the file has {has}{between}{wanted}")
     return table
 
 
@@ -128,7 +139,8 @@ def numbers_of(path: Path, table: pd.DataFrame, columns: Sequence[str], row: Cal
         wrong = np.flatnonzero(~np.isfinite(numbers[column]))
         if len(wrong):
             met = table[column].iloc[wrong[0]]
-            raise DataError(f"{path}: {row(int(wrong[0]))}, column {column}: {met!r} is not a number")
+            met = "an empty or missing value" if pd.isna(met) else repr(met)
+            raise DataError(f"{path}: {row(int(wrong[0]))}, column {column}: {met} is not a number")
     return numbers
 
 

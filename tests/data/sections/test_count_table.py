@@ -63,10 +63,24 @@ def test_count_table_refuses_a_truncated_gzip(tmp_path):
         read_count_table(path)
 
 
-def test_count_table_refuses_gz_that_is_no_gzip(tmp_path):
-    path = tmp_path / "A1.tsv.gz"
-    path.write_text("\tG\n1x1\t1\n")
-    with pytest.raises(DataError, match="damaged or truncated gzip"):
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("A1.tsv.gz", b"\tG\n1x1\t1\n", r"A1\.tsv\.gz: ends in \.gz and is no gzip"),
+        ("A1.tsv", gzip.compress(b"\tG\n1x1\t1\n"), r"A1\.tsv: is gzip and its name does not end in \.gz"),
+        ("A1.tsv", "\tG\n1x1\t1\n".encode("utf-16"), r"A1\.tsv: is text in UTF-16; save it as UTF-8"),
+    ],
+)
+def test_count_table_says_what_a_file_of_another_kind_is(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_count_table(tmp_path / name)
+
+
+def test_count_table_refuses_a_column_of_sums(tmp_path):
+    path = tmp_path / "A1.tsv"
+    path.write_text("\tG\tH\tI\ttotal\n1x1\t1\t0\t2\t3\n1x2\t4\t1\t0\t5\n")
+    with pytest.raises(DataError, match=r"A1\.tsv: column total is the sum of all others"):
         read_count_table(path)
 
 

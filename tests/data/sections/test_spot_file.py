@@ -32,6 +32,15 @@ def test_spot_file_names_text_among_numbers(tmp_path, write_spots):
         read_spot_file(path)
 
 
+def test_spot_file_says_what_its_columns_are_between(tmp_path):
+    path = tmp_path / "s.tsv"
+    path.write_text("x,y,pixel_x,pixel_y\n1,2,10,20\n")
+    with pytest.raises(
+        DataError, match=r"column x, y, pixel_x, pixel_y missing; .*\(its columns are between commas\?\)"
+    ):
+        read_spot_file(path)
+
+
 def test_spot_file_refuses_an_empty_file(tmp_path):
     path = tmp_path / "s.tsv"
     path.write_text("")
@@ -56,6 +65,17 @@ def test_match_spots_counts_every_mismatch(tmp_path, write_spots):
         "unselected_spots": 2,
         "duplicate_spots": 1,
     }
+
+
+@pytest.mark.parametrize("step", [(1, 1), (-1, 0), (0, 1)])
+def test_match_spots_refuses_places_that_are_all_moved_by_one(tmp_path, write_spots, step):
+    places = [(x, y) for x in range(2, 8) for y in range(3, 9)]
+    spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(x, y, 10 * x, 10 * y, 1) for x, y in places]))
+    counted = [f"{x - step[0]}x{y - step[1]}" for x, y in places]
+    n_common = len(set(counted) & set(spots["name"]))
+    said = rf"{n_common} of 36 spots have a name in common, and 36 would with \({step[0]}, {step[1]}\) added"
+    with pytest.raises(DataError, match=rf"A1\.tsv and .*: {said}.*from 0"):
+        match_spots(counted, spots, paths=PATHS)
 
 
 def test_match_spots_goes_by_name_not_by_order(tmp_path, write_spots):
