@@ -12,7 +12,7 @@ from hage_transfer.compare.split_files import SplitFile, SplitSurvey, read_split
 from hage_transfer.compare.splits import Fold, check_disjoint, repeated_folds, table_folds, train_validation
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.data.published_table import tcga_site
-from hage_transfer.errors import SplitError, some
+from hage_transfer.errors import SplitError, nearest, some
 from hage_transfer.mil.config import MilConfig, MilSplitSettings
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _draw(number: int, config: MilConfig, labels: np.ndarray, groups: np.ndarray
 def _fold_of_file(file: SplitFile, number: int, config: MilConfig, labels: LabelTable) -> MilFold:
     split = config.split
     survey = survey_split(file, labels)
-    _refuse_unknown(file, survey, split)
+    _refuse_unknown(file, survey, split, labels)
     _refuse_shared(file, survey, split)
     places = {key: row for row, key in enumerate(labels.keys.tolist())}
     train, validation, test = (_rows(file.sides[side], places) for side in ("train", "val", "test"))
@@ -154,11 +154,15 @@ def _rows(names: Sequence[str], places: dict[str, int]) -> Int[np.ndarray, " sli
     return np.sort(np.array([places[name] for name in names if name in places], dtype=np.int64))
 
 
-def _refuse_unknown(file: SplitFile, survey: SplitSurvey, split: MilSplitSettings) -> None:
+def _refuse_unknown(file: SplitFile, survey: SplitSurvey, split: MilSplitSettings, labels: LabelTable) -> None:
     unknown = [slide for slides in survey.unknown.values() for slide in slides]
     if not unknown:
         return
-    what = f"{file.path}: names {len(unknown)} slides that the label table does not have ({some(unknown, 3)})"
+    (near,) = nearest(unknown[0], labels.keys.tolist())
+    what = (
+        f"{file.path}: names {len(unknown)} slides that the label table does not have ({some(unknown, 3)}; nearest "
+        f"there to {unknown[0]}: {near})"
+    )
     if split.unknown_slides == "refuse":
         raise SplitError(f"{what}; label them, or set split.unknown_slides=drop to go on without them")
     log.warning("%s; they are left out", what)

@@ -40,8 +40,7 @@ def show_table(results: "Results", console: Console) -> None:
         positive = "AUC, recall and F1 are means over classes"
     tested = [record for record in results.records if record.split == "test"]
     folds = {record.fold for record in tested} - {MEAN, STD}
-    units = "slides" if meta.get("task") == "mil" else "patches"
-    console.print(f"{meta['rows']} {units} ({counts}), {_folds(meta, len(folds))}, {positive}")
+    console.print(f"{meta['rows']} rows ({counts}), {_folds(meta, len(folds))}, {positive}")
     n_trials = {source: str(max(len(results.trials(source)), 1)) for source in results.sources}
     for metrics in columns:
         console.print(_metrics_table(results, metrics, n_trials))

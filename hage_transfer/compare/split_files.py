@@ -10,7 +10,7 @@ import numpy as np
 from hage_transfer.csv_table import csv_table
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, SplitError, some
-from hage_transfer.slide_names import match_names, slide_name
+from hage_transfer.slide_names import slide_name
 
 SIDES = ("train", "val", "test")
 _NAME = re.compile(r"(?:splits|.*split)_(.+?)\.csv")
@@ -35,16 +35,13 @@ class SplitFile:
     of_two_sides: bool = False
 
     def of_slides(self, labels: LabelTable) -> "SplitFile":
-        """The same by the table's names of slides, which may differ in capitals, also where it names groups (patients).
+        """The same by slides, where it names groups (patients).
 
         Raises:
             SplitError: a group is named on two sides.
         """
-        named, keys = set().union(*map(set, self.sides.values())), labels.keys.tolist()
-        if labels.groups is None or named & set(keys) or not named & set(labels.groups.tolist()):
-            known = match_names(sorted(named), keys)
-            sides = {side: tuple(known.get(name, name) for name in names) for side, names in self.sides.items()}
-            return replace(self, sides=sides)
+        if labels.groups is None or set(labels.keys.tolist()) & set().union(*map(set, self.sides.values())):
+            return self
         shared = _shared({side: set(names) for side, names in self.sides.items()})
         for (one, other), names in shared.items():
             raise SplitError(

@@ -18,6 +18,7 @@ import numpy as np
 from hage_transfer.bounded import BoundsError, read_json
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_text
+from hage_transfer.slide_names import slide_name
 from hage_transfer.slides.polygons import Piece, Ring
 from hage_transfer.slides.valid_polygons import crossing_of, valid_pieces
 
@@ -28,6 +29,7 @@ _ANNOTATION = "annotation"
 _KINDS = ("detection", "cell", "tile", "tmacore", "root")
 _COLOUR = [0, 150, 90]
 _DECIMALS = 2
+_LEAST_EXTENT_PX = 2
 _HEAD, _MIDDLE, _END = '{"type": "FeatureCollection", "features_sha256": "', '", "features": [\n', "\n]}\n"
 
 
@@ -97,6 +99,7 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
         )
     if others:
         log.info("%s: what is no annotation of class %s is left out: %s", path.name, TISSUE_CLASS, left)
+    _refuse_other_units(path, pieces)
     for piece in pieces:
         low, high = piece[0].min(axis=0), piece[0].max(axis=0)
         if (high <= 0).any() or low[0] >= width_px or low[1] >= height_px:
@@ -105,6 +108,16 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
                 f"({width_px} x {height_px} px); coordinates are level-0 pixels; is it another slide's file?"
             )
     return pieces
+
+
+def _refuse_other_units(path: Path, pieces: Sequence[Piece]) -> None:
+    """Areas of a pixel or less in all are fractions of the slide, or millimetres."""
+    points = np.concatenate([piece[0] for piece in pieces]) if pieces else np.empty((0, 2))
+    if len(points) and (extent := np.ptp(points, axis=0)).max() < _LEAST_EXTENT_PX:
+        raise DataError(
+            f"{path}: all that is drawn spans {extent[0]:.3g} x {extent[1]:.3g}; coordinates are level-0 pixels, no "
+            "fractions and no millimetres; export it from QuPath again"
+        )
 
 
 def _feature(piece: Piece, number: int) -> dict[str, Any]:
@@ -132,7 +145,10 @@ def _features(path: Path) -> list[Any]:
     try:
         tree = read_json(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `tissue` writes one to edit, or use data.tissue.method=auto") from None
+        there = sorted(path.parent.glob("*.*json")) if path.parent.is_dir() else []
+        near = [one.name for one in there if slide_name(one.stem).casefold() == path.stem.casefold()]
+        hint = f"rename {near[0]}, which lies there" if near else "`tissue` writes one to edit"
+        raise DataError(f"{path}: no such file; {hint}, or use data.tissue.method=auto") from None
     except BoundsError as error:
         raise DataError(f"{path}: cannot be read as GeoJSON ({error}); export it from QuPath again") from None
     if isinstance(tree, list):
@@ -142,14 +158,15 @@ def _features(path: Path) -> list[Any]:
         return list(tree["features"])
     if kind == "Feature":
         return [tree]
-    raise DataError(f"{path}: wanted a GeoJSON FeatureCollection, this is {kind or type(tree).__name__}")
+    met = f"{kind} without a list of features" if kind == "FeatureCollection" else kind or type(tree).__name__
+    raise DataError(f"{path}: wanted a GeoJSON FeatureCollection, this is {met}")
 
 
 def _other_than_tissue(feature: dict[str, Any]) -> str | None:
     """What a feature is where it is no drawn tissue, in words; None for tissue."""
     kind = _kind(feature)
     name = _class_name(feature)
-    if kind != _ANNOTATION:
+    if _plain_kind(kind) != _ANNOTATION:
         return f"objectType {kind}" + ("" if name is None else f" (class {name})")
     return None if name is None or name.lower() == TISSUE_CLASS.lower() else f"class {name}"
 
@@ -161,8 +178,13 @@ def _kind(feature: dict[str, Any]) -> str:
     kind = given.get("objectType", given.get("object_type"))
     if isinstance(kind, str):
         return kind
-    old = str(feature.get("id", "")).lower().replace("_", "")
-    return next((name for name in _KINDS if old in (f"path{name}object", f"{name}object")), _ANNOTATION)
+    old = _plain_kind(str(feature.get("id", "")))
+    return old if old in _KINDS else _ANNOTATION
+
+
+def _plain_kind(kind: str) -> str:
+    """``PathAnnotationObject``, ``Annotation`` and ``annotation`` are one."""
+    return kind.lower().replace("_", "").removeprefix("path").removesuffix("object")
 
 
 def _class_name(feature: dict[str, Any]) -> str | None:
@@ -170,7 +192,7 @@ def _class_name(feature: dict[str, Any]) -> str | None:
     given = properties.get("classification") if isinstance(properties, dict) else None
     if isinstance(given, dict):
         given = given.get("name") or ": ".join(map(str, given.get("names", ()))) or None
-    return given if isinstance(given, str) else None
+    return given.strip() or None if isinstance(given, str) else None
 
 
 def _pieces(geometry: dict[str, Any], where: str) -> list[Piece]:
@@ -198,13 +220,23 @@ def _polygon(rings: list[Any], where: str) -> list[Piece]:
     return found
 
 
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
 def _ring(points: Any, where: str) -> Ring:
     try:
-        ring = np.array([[float(point[0]), float(point[1])] for point in points])
+        ring = np.array([[_number(point[0]), _number(point[1])] for point in points])
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         raise DataError(f"{where}: a ring is a list of [x, y] numbers; export it from QuPath again") from None
-    if len(ring) < 4 or not np.isfinite(ring).all():
-        raise DataError(f"{where}: a ring needs four finite points or more, this has {len(ring)}; draw it again")
+    finite = int(np.isfinite(ring).all(axis=1).sum()) if len(ring) else 0
+    if len(ring) < 4 or finite < len(ring):
+        raise DataError(
+            f"{where}: a ring needs four finite points or more, this has {len(ring)}, {finite} of them finite; draw it "
+            "again"
+        )
     if not np.array_equal(ring[0], ring[-1]):
         raise DataError(f"{where}: a ring that is not closed (its last point must be its first); export it again")
     crossing = crossing_of(ring[:-1])

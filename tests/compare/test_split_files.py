@@ -49,16 +49,6 @@ def test_split_files_drop_the_endings_of_slide_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("named", "found"), [("A,b,C", ("a", "b", "c")), ("P,R,S", ("P", "R", "S")), ("p,r,s", "ab d e")]
-)
-def test_split_files_name_slides_in_any_capitals_and_patients_by_their_own(tmp_path, named, found):
-    (tmp_path / "splits_0.csv").write_text(f",train,val,test\n0,{named}\n")
-    (split,) = read_split_files(tmp_path, labels=LABELS)
-    wanted = [tuple(part) for part in found.split()] if isinstance(found, str) else [(name,) for name in found]
-    assert list(split.sides.values()) == wanted
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
         (",train,test\n0,a,b\n", "no column val"),

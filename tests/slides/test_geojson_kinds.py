@@ -20,6 +20,9 @@ TISSUE = {
     "QuPath 0.3": feature({"object_type": "annotation"}),
     "QuPath before 0.3": feature({"isLocked": False}, id="PathAnnotationObject"),
     "a uuid for id": feature(id="3f1c9b1e-aaaa-4444-8888-000000000000"),
+    "in capitals": feature({"objectType": "Annotation"}),
+    "by its class of objects": feature({"objectType": "PathAnnotationObject"}),
+    "class between spaces": feature({"classification": " Tissue "}),
     "class in capitals": feature({"classification": {"name": "TISSUE"}}),
     "names of a class": feature({"classification": {"names": ["Tissue"]}}),
     "no properties": {"type": "Feature", "geometry": SQUARE, "properties": None},
@@ -90,3 +93,27 @@ def test_a_file_in_which_nothing_is_drawn_is_no_tissue(read):
 def test_numbers_past_floats_are_refused(read):
     with pytest.raises(DataError, match="list of"):
         read({"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[10**400, 0]] * 4]}})
+
+
+def polygon(*points):
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[*points, points[0]]]}, "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([[0.1, 0.1], [0.6, 0.1], [0.6, 0.6]], "spans 0.5 x 0.5; coordinates are level-0 pixels, no fractions"),
+        ([[0, 0], [float("nan"), 0], [9, 9]], "this has 4, 3 of them finite"),
+        ([[0, 0], [True, 0], [9, 9]], "a ring is a list of"),
+    ],
+)
+def test_coordinates_that_are_no_pixels_are_refused(read, points, said):
+    with pytest.raises(DataError, match=said):
+        read(polygon(*points))
+
+
+@pytest.mark.parametrize("name", ["S.geojson", "s.svs.geojson", "s.json"])
+def test_a_file_that_is_named_otherwise_is_named(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match=rf"s\.geojson: no such file; rename {name}, which lies there"):
+        read_geojson(tmp_path / "s.geojson", width_px=9, height_px=9)
