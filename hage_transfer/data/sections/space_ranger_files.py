@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.image_files import SEPARATORS
 from hage_transfer.data.sections.matrix_10x import MTX, MatrixFiles, existing, mtx_files
 from hage_transfer.data.sections.scale_factors import chosen_bin
 from hage_transfer.errors import DataError, some
@@ -111,9 +112,14 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
         yield from _folders(folder, depth - 1)
 
 
+def prefixes_beside(found: Found) -> set[str]:
+    """Prefixes of all sections whose matrices lie in the same folder."""
+    return {other.prefix for other in _matrices(found.folder, depth=1) if other.folder == found.folder}
+
+
 def is_alone(found: Found) -> bool:
     """Whether no other section's matrix lies in the same folder."""
-    return len({other.prefix for other in _matrices(found.folder, depth=1) if other.folder == found.folder}) == 1
+    return len(prefixes_beside(found)) == 1
 
 
 def part_of(found: Found, names: tuple[str, ...]) -> Path | None:
@@ -154,5 +160,5 @@ def _name(found: Found, root: Path, *, alone: bool) -> str:
         folder = folder.parent
     while folder.name in _PASSED_OVER and folder.parent != folder:
         folder = folder.parent
-    prefix = found.prefix.rstrip("_-. ")
+    prefix = found.prefix.rstrip(SEPARATORS)
     return prefix if prefix and (not alone or found.folder == root) else folder.name

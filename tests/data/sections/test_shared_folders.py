@@ -1,0 +1,46 @@
+"""Space Ranger sections that lie in one folder under prefixes, as GEO holds them."""
+
+import pytest
+
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections import read_sections
+from hage_transfer.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path, made):
+    """Writes a section for each prefix and some images into one folder, and reads which image is whose."""
+
+    def images(prefixes, names):
+        for prefix in prefixes:
+            made().h5(tmp_path / f"{prefix}filtered_feature_bc_matrix.h5")
+            made().spatial(tmp_path, prefix=prefix, form="tissue_positions_list.csv")
+        for name in names:
+            made().image(tmp_path / name)
+        read = read_sections(SectionsSettings(layout="space_ranger", root=tmp_path))
+        return {s.uns["section"]["name"]: s.uns["section"]["image_path"].rpartition("/")[2] for s in read}
+
+    return images
+
+
+def test_an_image_is_of_the_section_with_the_longest_prefix(images):
+    assert images(["P1_", "P1_rep2_"], ["P1_image.png", "P1_rep2_image.png"]) == {
+        "P1": "P1_image.png",
+        "P1_rep2": "P1_rep2_image.png",
+    }
+
+
+def test_a_section_without_an_image_takes_no_other_ones(images):
+    assert images(["P1_", "P1_rep2_"], ["P1_rep2_image.png"]) == {"P1": "", "P1_rep2": "P1_rep2_image.png"}
+
+
+@pytest.mark.parametrize("ending", ["png", "ome.tif", "PNG"])
+def test_an_image_may_be_called_as_its_section_and_no_more(images, ending):
+    names = [f"GSM1_P1.{ending}", f"GSM1_P10.{ending}"]
+    assert images(["GSM1_P1_", "GSM1_P10_"], names) == {"GSM1_P1": names[0], "GSM1_P10": names[1]}
+
+
+def test_of_two_images_with_a_prefix_the_remedy_that_is_named_helps(images):
+    with pytest.raises(DataError, match=r"2 images \(P1_a\.png, P1_b\.png\).*name the full-resolution one P1_image\."):
+        images(["P1_", "P2_"], ["P1_a.png", "P1_b.png"])
+    assert images([], ["P1_image.png"])["P1"] == "P1_image.png"
