@@ -6,7 +6,8 @@ Gene symbols are the index of ``var``; where that holds Ensembl ids, as in CELLx
 another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels; spots whose ``obs["in_tissue"]``
 is 0 are left out. The patient comes from `patients.csv` beside the file, ``obs["patient"]`` or ``obs["donor_id"]``,
 else the section's name is the patient. The image is the one that ``uns["section"]["image_path"]`` names (relative to
-the file), else `<section>.jpg|png|tif|svs|...` beside the file.
+the file), else `<section>.jpg|png|tif|svs|...` (`.ome.tif`, whatever the capitals) beside the file, of which
+there is one.
 
 HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of each section in `metadata/`.
 """
@@ -24,7 +25,7 @@ from hage_transfer.data.sections import hest
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
-from hage_transfer.data.sections.image_files import ENDINGS
+from hage_transfer.data.sections.image_files import images_called
 from hage_transfer.data.sections.libraries import Part, parts
 from hage_transfer.data.sections.patients import listed_patient, one_name
 from hage_transfer.data.sections.positions import tissue_flags
@@ -194,16 +195,16 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
             raise DataError(f'{path}: uns["section"]["image_path"] is {written}, which is not there')
         return noted_image
     folders = (path.parent, *hest.image_folders(path))
-    image = _called(folders, name)
-    whole = _called(folders, path.stem)
-    if part.of_several and image is None and whole is not None:
+    images = [image for folder in folders for image in images_called(folder, name)]
+    if len(images) > 1:
         raise DataError(
-            f"{path}: holds several libraries (capture areas), and {whole.name} is one image, which cannot be that of "
-            f"all; name their images {name}{whole.suffix}, ..., or give each library a file"
+            f"{path}: {len(images)} images are called as section {name} ({some([str(image) for image in images])}); "
+            'rename all but the full-resolution one, or name it in uns["section"]["image_path"]'
         )
-    return image
-
-
-def _called(folders: tuple[Path, ...], name: str) -> Path | None:
-    beside = [folder / f"{name}{ending}" for folder in folders for ending in ENDINGS]
-    return next((image for image in beside if image.is_file()), None)
+    whole = [image for folder in folders for image in images_called(folder, path.stem)] if part.of_several else []
+    if whole and not images:
+        raise DataError(
+            f"{path}: holds several libraries (capture areas), and {whole[0].name} is one image, which cannot be that "
+            f"of all; name their images {name}{whole[0].suffix}, ..., or give each library a file"
+        )
+    return images[0] if images else None

@@ -36,6 +36,14 @@ def of_prefix(images: Sequence[Path], prefix: str, beside: Collection[str]) -> l
     return [path for path in images if owner(path) == prefix]
 
 
+def images_called(folder: Path, name: str) -> list[Path]:
+    """The images of a folder that have a name, whatever the capitals of their ending; `.ome` belongs to the ending."""
+    if not folder.is_dir():
+        return []
+    named = (path for path in folder.iterdir() if path.name.startswith(name) and name in (path.stem, bare_name(path)))
+    return sorted(path for path in named if path.suffix.lower() in ENDINGS and path.is_file())
+
+
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder, by their endings."""
     if not folder.is_dir():
