@@ -45,6 +45,11 @@ class H5adFile:
                 return [] if node.dtype.names is None else list(node.dtype.names)
             return [] if node is None else [str(name) for name in node]
 
+    def groups(self, key: str) -> list[str]:
+        """Names of the groups in a group, without the values beside them; [] where there is none."""
+        with self._faults(key):
+            return [name for name in self.keys(key) if isinstance(self.root[key].get(name), h5py.Group)]
+
     def index(self, table: str) -> pd.Index:
         """Row names of ``obs``, ``var`` or ``raw/var``."""
         if table not in self._indexes:

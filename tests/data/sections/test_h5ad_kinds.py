@@ -181,6 +181,27 @@ def test_libraries_with_one_image_for_all_are_refused(read, made, tmp_path):
         read(study(made))
 
 
+@pytest.mark.parametrize("libraries", [True, False])
+@pytest.mark.parametrize("is_single", [True, np.bool_(True), None])
+def test_the_flag_of_cellxgene_is_no_library(read, made, libraries, is_single):
+    section = made().anndata()
+    section.uns["spatial"] = {**(section.uns["spatial"] if libraries else {}), "is_single": is_single or "yes"}
+    (found,) = read(section)
+    assert np.isnan(found.uns["section"]["mpp_um_per_px"]) == (not libraries)
+
+
+@pytest.mark.parametrize("column", ["section", "library_id", ""])
+def test_several_sections_that_cellxgene_flags_want_a_column(read, made, column):
+    section = made().anndata()
+    section.uns["spatial"]["is_single"] = False
+    if column:
+        section.obs[column] = ["lib"] * 20
+        assert len(read(section)) == 1
+        return
+    with pytest.raises(DataError, match=r'S1\.h5ad: .*is_single.* is False.*give obs\["section"\]'):
+        read(section)
+
+
 @pytest.mark.parametrize("kind", ["no column", "no uns", "other names"])
 def test_libraries_that_a_file_does_not_tell_apart_are_refused(read, made, kind):
     both = study(made, uns=kind != "no uns")
