@@ -3,11 +3,11 @@
 Sections of one file are those of ``obs["section"]``, else the libraries that ``obs`` and ``uns["spatial"]`` name.
 Counts are the first of ``layers["counts"]`` (or another usual name of it), ``X`` and ``.raw`` that holds whole numbers.
 Gene symbols are the index of ``var``; where that holds Ensembl ids, as in CELLxGENE files, they are ``feature_name`` or
-another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels; spots whose ``obs["in_tissue"]``
-is 0 are left out. The patient comes from `patients.csv` beside the file, ``obs["patient"]`` or ``obs["donor_id"]``,
-else the section's name is the patient. The image is the one that ``uns["section"]["image_path"]`` names (relative to
-the file), else `<section>.jpg|png|tif|svs|...` (`.ome.tif`, whatever the capitals) beside the file, of which
-there is one.
+another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels (a table's by its names);
+spots whose ``obs["in_tissue"]`` is 0 are left out. The patient comes from `patients.csv` beside the file,
+``obs["patient"]`` or ``obs["donor_id"]``, else the section's name is the patient. The image is the one that
+``uns["section"]["image_path"]`` names (relative to the file), else the one that is called
+`<section>.jpg|png|tif|svs|...` (`.ome.tif`, whatever the capitals) beside the file.
 
 HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of each section in `metadata/`.
 """
@@ -25,6 +25,7 @@ from hage_transfer.data.sections import hest
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
+from hage_transfer.data.sections.h5ad_positions import centres_of
 from hage_transfer.data.sections.image_files import images_called
 from hage_transfer.data.sections.libraries import Part, parts
 from hage_transfer.data.sections.patients import listed_patient, one_name
@@ -76,7 +77,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         in_tissue = tissue_flags(path, file.index("obs"), file.column("obs", "in_tissue"), among=part.rows)
         rows = part.rows & in_tissue
         found = counts_of(file, rows)
-        coords = _coords(file)[rows]
+        coords = centres_of(file)[rows]
         factors = _factors(file, part)
         spots = list(file.index("obs")[rows])
         record = hest.record_of(path, name)
@@ -113,20 +114,6 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
         values = file.column("obs", column)
         index = file.index("obs")
     return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
-
-
-def _coords(file: H5adFile) -> np.ndarray:
-    coords = file.array("obsm", "spatial")
-    if coords is None:
-        raise DataError(
-            f'{file.path}: no obsm["spatial"], the (x, y) of each spot in level-0 pixels; '
-            f"obsm holds {some(file.keys('obsm')) or 'nothing'}"
-        )
-    if coords.ndim != 2 or coords.shape[1] != 2 or not np.issubdtype(coords.dtype, np.number):
-        raise DataError(f'{file.path}: obsm["spatial"] is (spot, 2) numbers, this is {coords.dtype} of {coords.shape}')
-    if len(coords) != len(file.index("obs")) or np.iscomplexobj(coords):
-        raise DataError(f'{file.path}: obsm["spatial"] has {len(coords)} rows for {len(file.index("obs"))} spots')
-    return coords.astype(np.float64)
 
 
 def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:

@@ -117,6 +117,12 @@ class H5adFile:
                 return np.asarray(self._checked(group)[name]) if name in (node.dtype.names or ()) else None
             return np.asarray(_read_elem(self._checked(f"{group}/{name}"))) if self._has(f"{group}/{name}") else None
 
+    def columns(self, group: str, name: str) -> list[str]:
+        """Names of the columns of a table in a mapping such as ``obsm``, as they lie; [] where it is an array."""
+        with self._faults(f"{group}/{name}"):
+            node = self.root.get(f"{group}/{name}") if isinstance(self.root.get(group), h5py.Group) else None
+            return [_text(column) for column in node.attrs.get("column-order", ())] if node is not None else []
+
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Shape of an array, which is not read; None where there is none."""
         with self._faults(key):
