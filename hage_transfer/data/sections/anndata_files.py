@@ -5,8 +5,8 @@ Counts are the first of ``layers["counts"]`` (or another usual name of it), ``X`
 Gene symbols are the index of ``var``; where that holds Ensembl ids, as in CELLxGENE files, they are ``feature_name`` or
 another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels (a table's by its names);
 spots whose ``obs["in_tissue"]`` is 0 are left out. The patient comes from `patients.csv` beside the file,
-``obs["patient"]`` or ``obs["donor_id"]``, else the section's name is the patient. The image is the one that
-``uns["section"]["image_path"]`` names (relative to the file), else the one that is called
+``obs["patient"]`` or ``obs["donor_id"]`` (whatever their capitals), else the section's name is the patient. The image
+is the one that ``uns["section"]["image_path"]`` names (relative to the file), else the one that is called
 `<section>.jpg|png|tif|svs|...` (`.ome.tif`, whatever the capitals) beside the file.
 
 HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of each section in `metadata/`.
@@ -28,7 +28,13 @@ from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.h5ad_positions import centres_of
 from hage_transfer.data.sections.image_files import images_called
 from hage_transfer.data.sections.libraries import Part, parts
-from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.patients import (
+    listed_patient,
+    may_name_patients,
+    names_nobody,
+    one_name,
+    patient_columns,
+)
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
@@ -36,8 +42,6 @@ from hage_transfer.data.sections.tables import as_positive
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
-
-PATIENT_COLUMNS = ("patient", "patient_id", "donor_id", "donor")
 
 
 def find(settings: SectionsSettings) -> dict[str, Path]:
@@ -157,14 +161,24 @@ def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, 
     listed = listed_patient(settings.root, name)
     if listed is not None:
         return listed
-    for column in PATIENT_COLUMNS:
+    columns = file.keys("obs")
+    for column in patient_columns(columns):
         values = file.column("obs", column)
         patient = None if values is None else one_name(file.path, column, values[part.rows], of=f"section {name}")
         if patient is not None:
             return patient
     if record is not None and record.patient is not None:
         return record.patient
-    if part.of_several or record is not None:
+    unread = next((column for column in may_name_patients(columns) if _names_anybody(file, column)), None)
+    if unread is not None:
+        log.warning(
+            '%s: obs["%s"] may name patients and is not read, so section %s is taken as a patient of its own; call it '
+            "patient, or give patients.csv (section,patient) beside the data",
+            file.path,
+            unread,
+            name,
+        )
+    elif part.of_several or record is not None:
         log.warning(
             "%s: nothing says whose section %s is, so it is taken as a patient of its own; patients.csv "
             "(section,patient) beside the data can say it",
@@ -172,6 +186,11 @@ def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, 
             name,
         )
     return name
+
+
+def _names_anybody(file: H5adFile, column: str) -> bool:
+    values = file.column("obs", column)
+    return values is not None and not values.map(names_nobody).all()
 
 
 def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path | None:

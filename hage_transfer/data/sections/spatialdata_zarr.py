@@ -20,7 +20,7 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.damage import reading
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
-from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.patients import listed_patient, one_name, patient_columns
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
 from hage_transfer.errors import DataError, install_extra, some
@@ -165,4 +165,5 @@ def _array(obs: pd.DataFrame) -> np.ndarray | None:
 
 
 def _patient(path: Path, obs: pd.DataFrame, name: str) -> str:
-    return (one_name(path, "patient", obs["patient"], of=f"section {name}") if "patient" in obs else None) or name
+    found = (one_name(path, column, obs[column], of=f"section {name}") for column in patient_columns(obs.columns))
+    return next((patient for patient in found if patient is not None), name)

@@ -16,18 +16,6 @@ from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Writes a section, or several files by name, and reads them."""
-
-    def read(section, *, name="S1", **settings):
-        tmp_path.joinpath("d").mkdir(exist_ok=True)
-        section.write_h5ad(tmp_path / "d" / f"{name}.h5ad")
-        return read_sections(SectionsSettings(layout="anndata", root=tmp_path / "d", **settings))
-
-    return read
-
-
 def logged(section):
     return sp.csr_matrix(np.log1p(section.X.toarray() / section.X.toarray().sum(1, keepdims=True) * 1e4))
 

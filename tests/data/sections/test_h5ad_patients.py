@@ -1,0 +1,37 @@
+"""Which column of an h5ad file names the patient, and which are said not to be read."""
+
+import pytest
+
+
+@pytest.mark.parametrize("column", ["patient", "Patient", "PatientID", "patient id", "PATIENT_ID", "donor_ID", "Donor"])
+def test_the_patients_column_is_read_whatever_its_capitals(read, made, column, caplog):
+    section = made().anndata()
+    section.obs[column] = "P7"
+    (found,) = read(section)
+    assert found.uns["section"]["patient"] == "P7"
+    assert "patient" not in caplog.text
+
+
+def test_of_two_columns_of_patients_the_usual_name_comes_first(read, made):
+    section = made().anndata()
+    section.obs["Donor"], section.obs["Patient"], section.obs["patient"] = "D", "P", "p"
+    assert read(section)[0].uns["section"]["patient"] == "p"
+
+
+@pytest.mark.parametrize("column", ["subject", "Subject_ID", "individual", "case_id", "Patient_Name"])
+def test_another_column_that_may_name_patients_is_said_not_to_be_read(read, made, column, caplog):
+    section = made().anndata()
+    section.obs[column] = "P7"
+    (found,) = read(section)
+    assert found.uns["section"]["patient"] == "S1"
+    assert f'obs["{column}"] may name patients and is not read' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("subject", ""), ("donor_age", "7"), ("cell_type", "x"), ("sample", "x")]
+)
+def test_a_column_that_names_no_patient_is_not_spoken_of(read, made, column, value, caplog):
+    section = made().anndata()
+    section.obs[column] = value
+    read(section)
+    assert "may name patients" not in caplog.text
