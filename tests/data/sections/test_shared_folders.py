@@ -3,7 +3,7 @@
 import pytest
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.sections import read_sections
+from hage_transfer.data.sections import read_sections, section_names
 from hage_transfer.errors import DataError
 
 
@@ -44,3 +44,27 @@ def test_of_two_images_with_a_prefix_the_remedy_that_is_named_helps(images):
     with pytest.raises(DataError, match=r"2 images \(P1_a\.png, P1_b\.png\).*name the full-resolution one P1_image\."):
         images(["P1_", "P2_"], ["P1_a.png", "P1_b.png"])
     assert images([], ["P1_image.png"])["P1"] == "P1_image.png"
+
+
+@pytest.mark.parametrize("others", [[], ["P2_"]])
+def test_a_gzipped_matrix_is_refused_naming_it_and_the_remedy(images, tmp_path, others):
+    (tmp_path / "P1_filtered_feature_bc_matrix.h5.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"P1_filtered_feature_bc_matrix\.h5\.gz: .*gunzip"):
+        images(others, [])
+    assert "P1" in images(["P1_"], [])  # unpacked beside it
+
+
+@pytest.mark.parametrize("lost", ["barcodes.tsv", "features.tsv"])
+@pytest.mark.parametrize(("folder", "prefix"), [("S1/filtered_feature_bc_matrix", ""), ("", "GSM1_P1_")])
+def test_a_matrix_without_its_lists_is_refused_naming_what_is_missing(tmp_path, made, folder, prefix, lost):
+    made().mtx(tmp_path / folder, prefix=prefix)
+    (tmp_path / folder / f"{prefix}{lost}.gz").unlink()
+    with pytest.raises(DataError, match=rf"{prefix}matrix\.mtx\.gz: {prefix}{lost}.* not beside it.*put them there"):
+        section_names(SectionsSettings(layout="space_ranger", root=tmp_path))
+
+
+def test_a_matrix_that_is_not_whole_is_in_nobodys_way_where_another_is_there(tmp_path, made):
+    made().mtx(tmp_path / "S1" / "raw_feature_bc_matrix")
+    (tmp_path / "S1" / "raw_feature_bc_matrix" / "barcodes.tsv.gz").unlink()
+    made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    assert section_names(SectionsSettings(layout="space_ranger", root=tmp_path)) == ["S1"]
