@@ -72,7 +72,7 @@ def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
                 f"{path}: no feature of type {GENES_TYPE}; it has {some(sorted(set(var['feature_types'].astype(str))))}"
             )
         counts, var = counts[:, of_genes], var[of_genes]
-    return spots, merge_symbols(counts, *gene_names_of(var))
+    return spots, merge_symbols(counts, *gene_names_of(var, path))
 
 
 def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":

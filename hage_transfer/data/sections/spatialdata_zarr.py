@@ -56,7 +56,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     ]
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
-    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var))
+    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var, path))
     array = _array(table.obs.iloc[rows])
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(

@@ -82,6 +82,20 @@ def test_symbols_are_found_beside_ensembl_ids(read, made, column, counts):
     assert list(found.var_names) == made().genes[0]
 
 
+@pytest.mark.parametrize("index", ["ids", "symbols"])
+def test_raw_of_more_genes_and_ids_alone_takes_the_symbols_that_var_knows(read, made, index):
+    section, (symbols, ids) = made().anndata(), made().genes
+    bare = section.copy()
+    bare.var = pd.DataFrame(index=ids)
+    if index == "ids":
+        section.var = pd.DataFrame({"feature_name": symbols}, index=ids)
+    section.raw = bare
+    section._inplace_subset_var(np.arange(2))
+    section.X = logged(section)
+    (found,) = read(section)
+    assert list(found.var_names) == [*symbols[:2], *ids[2:]]
+
+
 @pytest.mark.parametrize("scale", [0.5, -1.0, np.nan])
 def test_normalised_counts_alone_are_refused_naming_the_other_places(read, made, scale):
     section = made().anndata()
