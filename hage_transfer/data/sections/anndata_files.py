@@ -37,7 +37,7 @@ from hage_transfer.data.sections.patients import (
 )
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.resolution import Candidate
-from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
+from hage_transfer.data.sections.scale_factors import ScaleFactors, named_bin_um, scale_factors
 from hage_transfer.data.sections.tables import as_positive
 from hage_transfer.errors import DataError, some
 
@@ -133,7 +133,8 @@ def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
     if part.library is None:
         return None
     key = f"uns/spatial/{part.library}/scalefactors"
-    facts = file.mapping(key)
+    facts, bin_um = file.mapping(key), named_bin_um(part.library)
+    facts = {"bin_size_um": bin_um, **facts} if bin_um else facts
     return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
 
 

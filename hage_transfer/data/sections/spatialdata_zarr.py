@@ -6,7 +6,6 @@ reduced copy (`hires`, `lowres`) nor of morphology, and is read where it lies in
 bin size, the one of ``data.bin_um`` is read.
 """
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
 from hage_transfer.data.sections.patients import listed_patient, one_name, patient_columns
 from hage_transfer.data.sections.positions import tissue_flags
-from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
+from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin, named_bin_um
 from hage_transfer.errors import DataError, install_extra, some
 
-_BIN = re.compile(r"square_(\d{3})um")
 _NO_PICTURE = ("hires", "lowres", "morphology", "cytassist")
 
 
@@ -90,7 +88,7 @@ def _open(path: Path) -> Any:
 
 
 def _table_name(path: Path, names: list[str], bin_um: float | None) -> tuple[str, float | None]:
-    sizes = {float(match[1]): name for name in names if (match := _BIN.search(name))}
+    sizes = {float(um): name for name in names if (um := named_bin_um(name))}
     if sizes:
         wanted = chosen_bin(path, sizes, bin_um)
         return sizes[wanted], wanted
