@@ -31,6 +31,7 @@ from hage_transfer.data.sections.space_ranger_files import (
     matrices_by_section,
     matrix_at,
     part_of,
+    places_of_image,
     prefixes_beside,
 )
 from hage_transfer.data.sections.spot_file import match_spots
@@ -124,11 +125,8 @@ def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | 
 
 
 def _image(settings: SectionsSettings, found: Found) -> Path | None:
-    places = [found.folder]
-    while found.bin_um and places[-1].resolve() != settings.root.resolve() and len(places) < 4:
-        places.append(places[-1].parent)
     beside = prefixes_beside(found)
-    for place in places:
+    for place in places_of_image(found, settings.root):
         images = [path for path in images_in(place) if not path.name.endswith(_REDUCED)]
         own = of_prefix(images, found.prefix, beside)
         image = the_image(

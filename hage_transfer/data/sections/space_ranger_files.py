@@ -147,6 +147,18 @@ def is_alone(found: Found) -> bool:
     return len(prefixes_beside(found)) == 1
 
 
+def places_of_image(found: Found, root: Path) -> list[Path]:
+    """The matrix's folder, and of Visium HD those above it up to the section's, which may hold its image."""
+    places = [found.folder]
+    while (
+        found.bin_um
+        and places[-1].resolve() != root.resolve()
+        and (len(places) == 1 or places[-1].resolve().name in _PASSED_OVER)
+    ):
+        places.append(places[-1].parent)
+    return places
+
+
 def part_of(found: Found, names: tuple[str, ...]) -> Path | None:
     """A file of `spatial/` with the matrix's prefix; with none or another where the matrix is alone in its folder.
 

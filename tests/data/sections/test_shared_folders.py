@@ -68,3 +68,14 @@ def test_a_matrix_that_is_not_whole_is_in_nobodys_way_where_another_is_there(tmp
     (tmp_path / "S1" / "raw_feature_bc_matrix" / "barcodes.tsv.gz").unlink()
     made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
     assert section_names(SectionsSettings(layout="space_ranger", root=tmp_path)) == ["S1"]
+
+
+@pytest.mark.parametrize("place", ["", "S1", "S1/binned_outputs", "S1/binned_outputs/square_008um"])
+def test_an_image_above_the_folders_of_visium_hd_sections_is_none_of_theirs(tmp_path, made, place):
+    for name in ("S1", "S2"):
+        bins = tmp_path / name / "binned_outputs" / "square_008um"
+        made(pitch_px=16.0, square=True).h5(bins / "filtered_feature_bc_matrix.h5")
+        made(pitch_px=16.0, square=True).spatial(bins / "spatial", bin_size_um=8.0, spot_diameter_fullres=16.0)
+    made(pitch_px=16.0, square=True).image(tmp_path / place / "he.png")
+    read = read_sections(SectionsSettings(layout="space_ranger", root=tmp_path))
+    assert [bool(section.uns["section"]["image_path"]) for section in read] == [bool(place), False]
