@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import csv_table, is_missing
 from hage_transfer.errors import DataError, some
 
 _PATIENTS = ("patient", "patientid", "donorid", "donor")
@@ -16,12 +16,13 @@ _LIKE_PATIENTS = re.compile(
     "|bcrpatientbarcode"
 )
 PATIENTS_FILE = "patients.csv"
-_NOBODY = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>", "unknown"})
+_NOBODY = frozenset({"none", "unknown"})
 
 
 def names_nobody(text: object) -> bool:
     """Whether a cell is empty, or one of the words that tables have where a name is missing."""
-    return str(text).strip().lower() in _NOBODY
+    cell = str(text).strip()
+    return is_missing(cell) or cell.lower() in _NOBODY
 
 
 def patient_columns(names: Iterable[str]) -> list[str]:
@@ -46,7 +47,7 @@ def listed_patient(root: Path, name: str) -> str | None:
     """The patient of a section in `patients.csv` (`section,patient`) of the root; None without that file.
 
     Raises:
-        DataError: not such a table, or not one patient for the section.
+        DataError: not such a table, one of the columns twice, or not one patient for the section.
     """
     path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
     if not path.is_file():
@@ -54,7 +55,8 @@ def listed_patient(root: Path, name: str) -> str | None:
     with csv_table(path, absent="no such table") as table:
         if not {"section", "patient"} <= set(table.columns):
             raise DataError(f"{path}: wanted a csv with the columns section,patient and a row for each section")
-        patients = {row["patient"] for _, row in table.rows if row["section"] == name}
+        table.refuse_repeated(("section", "patient"), path=path)
+        patients = {row["patient"].strip() for _, row in table.rows if row["section"].strip() == name}
     if len(patients) != 1 or any(map(names_nobody, patients)):
         raise DataError(
             f"{path}: section {name} has {len(patients)} patients in it ({some(sorted(patients))}), wanted one"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from hage_transfer.errors import DataError
+
 
 @pytest.mark.parametrize("column", ["patient", "Patient", "PatientID", "patient id", "PATIENT_ID", "donor_ID", "Donor"])
 def test_the_patients_column_is_read_whatever_its_capitals(read, made, column, caplog):
@@ -35,3 +37,24 @@ def test_a_column_that_names_no_patient_is_not_spoken_of(read, made, column, val
     section.obs[column] = value
     read(section)
     assert "may name patients" not in caplog.text
+
+
+@pytest.mark.parametrize("word", ["", "nan", "N/A", "#N/A", "[Not Available]", "<NA>", "NULL", "None", "Unknown"])
+def test_a_word_for_a_missing_value_is_no_patient(read, made, word):
+    section = made().anndata()
+    section.obs["patient"] = word
+    assert read(section)[0].uns["section"]["patient"] == "S1"
+
+
+def test_spaces_around_cells_of_the_patients_table_are_none_of_the_name(read, made, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "patients.csv").write_text("section,patient\nS1, P1\n S2 ,P1 \n")
+    read(made().anndata())
+    assert {section.uns["section"]["patient"] for section in read(made().anndata(), name="S2")} == {"P1"}
+
+
+def test_a_column_twice_in_the_patients_table_is_refused(read, made, tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "patients.csv").write_text("section,patient,patient\nS1,P1,P2\n")
+    with pytest.raises(DataError, match=r"patients\.csv: column patient is there twice"):
+        read(made().anndata())
