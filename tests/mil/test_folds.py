@@ -83,7 +83,12 @@ def test_mil_folds_of_files_are_those_of_the_files(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "options", "message"),
     [
-        (range(40), [*range(42, 60), 99], {}, r"names 1 slides that the label table does not have \(s99; nearest there to s99: s\d+\)"),
+        (
+            range(40),
+            [*range(42, 60), 99],
+            {},
+            r"names 1 slides that the label table does not have \(s99; nearest there to s99: s\d+\)",
+        ),
         (range(41), range(41, 60), {}, r"1 groups are in both train and test \(p20\)"),
         (range(42), range(41, 60), {}, r"1 slides are in both train and test \(s41\)"),
         (range(42), range(41, 60), {"shared_groups": "keep"}, "1 slides are in both"),

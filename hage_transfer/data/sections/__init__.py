@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.csv_table import alike, is_plain_name
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
 from hage_transfer.errors import DataError, InputError, nearest, some
@@ -74,7 +75,7 @@ def section_names(settings: SectionsSettings) -> list[str]:
     """The sections that ``settings`` name, or the layout's default ones, without reading their counts.
 
     Raises:
-        DataError: no such folder, no section in it, or a section it does not have.
+        DataError: no such folder, no section in it, a section it does not have, or one whose name leads elsewhere.
     """
     return list(_find(settings))
 
@@ -113,6 +114,17 @@ def readers(settings: SectionsSettings) -> "dict[str, Callable[[], ad.AnnData]]"
 
 
 def _find(settings: SectionsSettings) -> dict[str, Path]:
+    found = _wanted(settings)
+    for name, path in found.items():
+        if not is_plain_name(name):
+            raise DataError(
+                f"{path}: a section is called {name!r}, and a section's files take its name, so it holds no / and no "
+                '\\ and is not ..; rename it (AnnData: obs["section"], or obs["library_id"] and uns["spatial"])'
+            )
+    return found
+
+
+def _wanted(settings: SectionsSettings) -> dict[str, Path]:
     if not settings.root.exists():
         raise DataError(f"{settings.root}: no such folder; set data.root")
     if settings.root.is_file() and settings.layout not in ("anndata", "hest"):
@@ -164,6 +176,13 @@ def _report(sections: "list[ad.AnnData]") -> None:
                 fact["name"],
                 fact["image_path"],
             )
+    pairs = alike(str(fact["patient"]) for fact in facts)
+    if pairs:
+        log.warning(
+            "patients %s differ only in case, separators or zeros and count as two, of whom one can train while the "
+            "other is held out; spell them alike if they are one (patients.csv)",
+            some([f"{one} and {other}" for one, other in pairs]),
+        )
     imageless = [fact["name"] for fact in facts if not fact["image_path"]]
     if imageless:
         log.info(

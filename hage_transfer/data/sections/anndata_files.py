@@ -3,10 +3,11 @@
 Sections of one file are those of ``obs["section"]``, else the libraries that ``obs`` and ``uns["spatial"]`` name.
 Counts are the first of ``layers["counts"]`` (or another usual name of it), ``X`` and ``.raw`` that holds whole numbers.
 Gene symbols are the index of ``var``; where that holds Ensembl ids, as in CELLxGENE files, they are ``feature_name`` or
-another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels; spots whose ``obs["in_tissue"]``
-is 0 are left out. The patient comes from `patients.csv` beside the file, ``obs["patient"]`` or ``obs["donor_id"]``,
-else the section's name is the patient. The image is the one that ``uns["section"]["image_path"]`` names (relative to
-the file), else `<section>.jpg|png|tif|svs|...` beside the file.
+another column of symbols. Positions are ``obsm["spatial"]``, (x, y) in level-0 pixels (a table's by its names);
+spots whose ``obs["in_tissue"]`` is 0 are left out. The patient comes from `patients.csv` beside the file,
+``obs["patient"]`` or ``obs["donor_id"]`` (whatever their capitals), else the section's name is the patient. The image
+is the one that ``uns["section"]["image_path"]`` names (relative to the file), else the one that is called
+`<section>.jpg|png|tif|svs|...` (`.ome.tif`, whatever the capitals) beside the file.
 
 HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of each section in `metadata/`.
 """
@@ -24,18 +25,23 @@ from hage_transfer.data.sections import hest
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
-from hage_transfer.data.sections.image_files import ENDINGS
+from hage_transfer.data.sections.h5ad_positions import centres_of
+from hage_transfer.data.sections.image_files import images_called
 from hage_transfer.data.sections.libraries import Part, parts
-from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.patients import (
+    listed_patient,
+    may_name_patients,
+    names_nobody,
+    one_name,
+    patient_columns,
+)
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.resolution import Candidate
-from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
+from hage_transfer.data.sections.scale_factors import ScaleFactors, named_bin_um, scale_factors
 from hage_transfer.data.sections.tables import as_positive
 from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
-
-PATIENT_COLUMNS = ("patient", "patient_id", "donor_id", "donor")
 
 
 def find(settings: SectionsSettings) -> dict[str, Path]:
@@ -75,7 +81,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         in_tissue = tissue_flags(path, file.index("obs"), file.column("obs", "in_tissue"), among=part.rows)
         rows = part.rows & in_tissue
         found = counts_of(file, rows)
-        coords = _coords(file)[rows]
+        coords = centres_of(file)[rows]
         factors = _factors(file, part)
         spots = list(file.index("obs")[rows])
         record = hest.record_of(path, name)
@@ -114,20 +120,6 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
     return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
 
 
-def _coords(file: H5adFile) -> np.ndarray:
-    coords = file.array("obsm", "spatial")
-    if coords is None:
-        raise DataError(
-            f'{file.path}: no obsm["spatial"], the (x, y) of each spot in level-0 pixels; '
-            f"obsm holds {some(file.keys('obsm')) or 'nothing'}"
-        )
-    if coords.ndim != 2 or coords.shape[1] != 2 or not np.issubdtype(coords.dtype, np.number):
-        raise DataError(f'{file.path}: obsm["spatial"] is (spot, 2) numbers, this is {coords.dtype} of {coords.shape}')
-    if len(coords) != len(file.index("obs")) or np.iscomplexobj(coords):
-        raise DataError(f'{file.path}: obsm["spatial"] has {len(coords)} rows for {len(file.index("obs"))} spots')
-    return coords.astype(np.float64)
-
-
 def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
     """(row, column) on the slide's array, where scanpy has left them."""
     columns = [file.column("obs", name) for name in ("array_row", "array_col")]
@@ -141,7 +133,8 @@ def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
     if part.library is None:
         return None
     key = f"uns/spatial/{part.library}/scalefactors"
-    facts = file.mapping(key)
+    facts, bin_um = file.mapping(key), named_bin_um(part.library)
+    facts = {"bin_size_um": bin_um, **facts} if bin_um else facts
     return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
 
 
@@ -169,14 +162,24 @@ def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, 
     listed = listed_patient(settings.root, name)
     if listed is not None:
         return listed
-    for column in PATIENT_COLUMNS:
+    columns = file.keys("obs")
+    for column in patient_columns(columns):
         values = file.column("obs", column)
         patient = None if values is None else one_name(file.path, column, values[part.rows], of=f"section {name}")
         if patient is not None:
             return patient
     if record is not None and record.patient is not None:
         return record.patient
-    if part.of_several or record is not None:
+    unread = next((column for column in may_name_patients(columns) if _names_anybody(file, column)), None)
+    if unread is not None:
+        log.warning(
+            '%s: obs["%s"] may name patients and is not read, so section %s is taken as a patient of its own; call it '
+            "patient, or give patients.csv (section,patient) beside the data",
+            file.path,
+            unread,
+            name,
+        )
+    elif part.of_several or record is not None:
         log.warning(
             "%s: nothing says whose section %s is, so it is taken as a patient of its own; patients.csv "
             "(section,patient) beside the data can say it",
@@ -184,6 +187,11 @@ def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, 
             name,
         )
     return name
+
+
+def _names_anybody(file: H5adFile, column: str) -> bool:
+    values = file.column("obs", column)
+    return values is not None and not values.map(names_nobody).all()
 
 
 def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path | None:
@@ -194,16 +202,16 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
             raise DataError(f'{path}: uns["section"]["image_path"] is {written}, which is not there')
         return noted_image
     folders = (path.parent, *hest.image_folders(path))
-    image = _called(folders, name)
-    whole = _called(folders, path.stem)
-    if part.of_several and image is None and whole is not None:
+    images = [image for folder in folders for image in images_called(folder, name)]
+    if len(images) > 1:
         raise DataError(
-            f"{path}: holds several libraries (capture areas), and {whole.name} is one image, which cannot be that of "
-            f"all; name their images {name}{whole.suffix}, ..., or give each library a file"
+            f"{path}: {len(images)} images are called as section {name} ({some([str(image) for image in images])}); "
+            'rename all but the full-resolution one, or name it in uns["section"]["image_path"]'
         )
-    return image
-
-
-def _called(folders: tuple[Path, ...], name: str) -> Path | None:
-    beside = [folder / f"{name}{ending}" for folder in folders for ending in ENDINGS]
-    return next((image for image in beside if image.is_file()), None)
+    whole = [image for folder in folders for image in images_called(folder, path.stem)] if part.of_several else []
+    if whole and not images:
+        raise DataError(
+            f"{path}: holds several libraries (capture areas), and {whole[0].name} is one image, which cannot be that "
+            f"of all; name their images {name}{whole[0].suffix}, ..., or give each library a file"
+        )
+    return images[0] if images else None

@@ -122,11 +122,17 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
 
 
 def check_unique(path: Path, kind: str, names: Sequence[str]) -> None:
-    """Refuses names that occur twice.
+    """Refuses names that are empty or occur twice.
 
     Raises:
-        DataError: naming them.
+        DataError: naming them, or the first place without a name.
     """
+    nameless = [place for place, name in enumerate(names, start=1) if not str(name).strip()]
+    if nameless:
+        raise DataError(
+            f"{path}: {len(nameless)} of {len(names)} {kind}s have no name, the first in place {nameless[0]}; name it, "
+            "or leave it out"
+        )
     index = pd.Index(names)
     if not index.is_unique:
         repeated = list(dict.fromkeys(index[index.duplicated()]))

@@ -1,5 +1,6 @@
 """Genes of an AnnData or Space Ranger table: which column holds symbols and which ids; columns of one symbol summed."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ import pandas as pd
 import scipy
 
 from hage_transfer.data.gene_names import ID_SEPARATOR
+from hage_transfer.errors import some
+
+log = logging.getLogger(__name__)
 
 # Space Ranger and scanpy write gene_ids; CELLxGENE's schema has ids as index and symbols as feature_name.
 ID_COLUMNS = ("gene_ids", "gene_id", "feature_id", "ensembl_id", "ensembl_gene_id")
@@ -23,7 +27,12 @@ SYMBOL_COLUMNS = (
     "gene_short_name",
     "hgnc_symbol",
 )
-_ENSEMBL_ID = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?")
+_NUMBER = re.compile(r"\d+(\.0)?")
+_ID = re.compile(
+    r"(\w+_)?ENS[A-Z]*G\d+(\.\d+)?(_PAR_Y)?"  # GRCh38_ENSG..., with a version, of the Y chromosome's shared regions
+    r"|[A-Z]+:\d+|[NX][MR]_\d+(\.\d+)?|\d+(\.0)?",  # HGNC:5, RefSeq, Entrez and row numbers
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -43,20 +52,28 @@ class GeneColumns:
     n_merged: int
 
 
-def gene_names_of(var: pd.DataFrame) -> tuple[list[str], list[str] | None]:
+def gene_names_of(var: pd.DataFrame, path: object = "a table of genes") -> tuple[list[str], list[str] | None]:
     """Symbols and ids of a table's genes.
 
-    The index is the symbols, unless most of it are Ensembl ids and a column of symbols is beside it; a gene whose
-    symbol is left empty there keeps its id for a name.
+    The index is the symbols, unless most of it are ids (Ensembl's, or numbers) and a column of symbols is beside it;
+    where the column of ids holds the symbols, the two are swapped. A gene whose symbol is left empty has its id for a
+    name. Numbers with no symbols beside them are said.
     """
     index = [str(name) for name in var.index]
-    n_ids = sum(_ENSEMBL_ID.fullmatch(name) is not None for name in index)
-    column = next((name for wanted in SYMBOL_COLUMNS for name in var if str(name).lower() == wanted), None)
-    if n_ids * 2 > len(index) and column is not None:
-        symbols = [symbol or gene_id for symbol, gene_id in zip(_texts(var[column]), index, strict=True)]
-        return symbols, index
-    ids = next((name for name in ID_COLUMNS if name in var), None)
-    return index, None if ids is None else _texts(var[ids])
+    columns = {str(name).lower(): _texts(var[name]) for name in reversed(list(var))}
+    listed = next((columns[name] for name in ID_COLUMNS if name in columns), None)
+    if not _are_mostly(_ID, index):
+        return _filled(index, listed), listed
+    symbols = next((columns[name] for name in SYMBOL_COLUMNS if name in columns and _n_names(columns[name])), None)
+    if symbols is None and listed is not None and 2 * _n_names(listed) > len(listed):
+        symbols, listed = listed, None
+    is_numbers = _are_mostly(_NUMBER, index)  # of rows or of Entrez: the file cannot tell, so they are no ids
+    if symbols is None and not is_numbers:
+        return index, listed
+    if symbols is None and (listed is None or _are_mostly(_NUMBER, listed)):
+        _say_numbers(path, var)
+    ids = listed if is_numbers else index
+    return _filled(_filled(symbols or listed or index, ids), index), ids
 
 
 def merge_symbols(counts: "scipy.sparse.csr_matrix", symbols: Sequence[str], ids: Sequence[str] | None) -> GeneColumns:
@@ -68,6 +85,30 @@ def merge_symbols(counts: "scipy.sparse.csr_matrix", symbols: Sequence[str], ids
     to_symbol = scipy.sparse.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     joined = None if ids is None else list(pd.Series(ids).groupby(codes).agg(ID_SEPARATOR.join))
     return GeneColumns(scipy.sparse.csr_matrix(counts @ to_symbol), list(unique), joined, n_merged)
+
+
+def _are_mostly(form: re.Pattern[str], names: Sequence[str]) -> bool:
+    return 2 * sum(form.fullmatch(name) is not None for name in names) > len(names)
+
+
+def _n_names(texts: Sequence[str]) -> int:
+    """How many are neither empty nor ids, of which one symbol may have several."""
+    return sum(not all(_ID.fullmatch(part) for part in text.split(ID_SEPARATOR)) for text in texts if text)
+
+
+def _filled(names: Sequence[str], ids: Sequence[str] | None) -> list[str]:
+    return [name or gene_id for name, gene_id in zip(names, ids, strict=True)] if ids else list(names)
+
+
+def _say_numbers(path: object, var: pd.DataFrame) -> None:
+    log.warning(
+        "%s: its genes are called %s, which are numbers and no symbols; symbols belong into the index of var or its "
+        "column %s (there is %s)",
+        path,
+        some(list(map(str, var.index)), 3),
+        SYMBOL_COLUMNS[0],
+        some(list(map(str, var.columns))) or "none",
+    )
 
 
 def _texts(column: pd.Series) -> list[str]:

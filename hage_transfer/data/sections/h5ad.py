@@ -45,6 +45,11 @@ class H5adFile:
                 return [] if node.dtype.names is None else list(node.dtype.names)
             return [] if node is None else [str(name) for name in node]
 
+    def groups(self, key: str) -> list[str]:
+        """Names of the groups in a group, without the values beside them; [] where there is none."""
+        with self._faults(key):
+            return [name for name in self.keys(key) if isinstance(self.root[key].get(name), h5py.Group)]
+
     def index(self, table: str) -> pd.Index:
         """Row names of ``obs``, ``var`` or ``raw/var``."""
         if table not in self._indexes:
@@ -111,6 +116,12 @@ class H5adFile:
             if isinstance(node, h5py.Dataset):
                 return np.asarray(self._checked(group)[name]) if name in (node.dtype.names or ()) else None
             return np.asarray(_read_elem(self._checked(f"{group}/{name}"))) if self._has(f"{group}/{name}") else None
+
+    def columns(self, group: str, name: str) -> list[str]:
+        """Names of the columns of a table in a mapping such as ``obsm``, as they lie; [] where it is an array."""
+        with self._faults(f"{group}/{name}"):
+            node = self.root.get(f"{group}/{name}") if isinstance(self.root.get(group), h5py.Group) else None
+            return [_text(column) for column in node.attrs.get("column-order", ())] if node is not None else []
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Shape of an array, which is not read; None where there is none."""

@@ -40,8 +40,8 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
             continue
         if place != "X":
             log.info("%s: counts are of %s%s", file.path, place, "" if fault is None else ", since X is normalised")
-        symbols, ids = gene_names_of(var)
-        if symbols == list(var.index):
+        symbols, ids = gene_names_of(var, file.path)
+        if all(symbol == name or not name for symbol, name in zip(symbols, var.index, strict=True)):
             return GeneColumns(values, symbols, ids, n_merged=0)
         return merge_symbols(values, symbols, ids)
     layers, has_raw = file.keys("layers"), "raw" in file.root or "raw.X" in file.root
@@ -62,11 +62,20 @@ def _places(file: H5adFile, rows: np.ndarray) -> "Iterator[tuple[str, scipy.spar
     for key, table in (("raw/X", "raw/var"), ("raw.X", "raw.var")):  # the second is anndata 0.6's
         if key in file.root and table in file.root:
             raw_var = _genes(file, table)
-            if raw_var.index.isin(var.index).all() and not len(raw_var.columns):
-                raw_var = var.loc[raw_var.index] if var.index.is_unique else raw_var
+            raw_var = raw_var if len(raw_var.columns) else _by_var(var, raw_var.index)
             values = file.matrix(key, (n_spots, len(raw_var)), rows)
             if values is not None:
                 yield ".raw", values, raw_var
+
+
+def _by_var(var: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:
+    """What ``var``, the genes that are left in ``X``, says of the genes of ``.raw``, by its index or by its ids."""
+    if var.index.is_unique and genes.isin(var.index).any():
+        return var.reindex(genes)
+    symbols, ids = gene_names_of(var)
+    if ids is None or not pd.Index(ids).is_unique or not genes.isin(ids).any():
+        return pd.DataFrame(index=genes)
+    return pd.DataFrame({SYMBOL_COLUMNS[0]: pd.Series(symbols, index=ids).reindex(genes)}, index=genes)
 
 
 def _genes(file: H5adFile, table: str) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from hage_transfer.data.sections.h5ad import H5adFile
 from hage_transfer.errors import DataError, some
 
 LIBRARY = "library_id"
+IS_SINGLE = "is_single"
+"""CELLxGENE's flag beside the libraries: whether all spots are of one section."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ def parts(file: H5adFile) -> dict[str, Part]:
     """Every section of a file, in the order of its spots.
 
     Raises:
-        DataError: spots without a section among others that have one, or several libraries that the file does not
-            tell apart.
+        DataError: spots without a section among others that have one, or several libraries (or sections, as CELLxGENE
+            flags them) that the file does not tell apart.
     """
-    entries = file.keys("uns/spatial")
+    entries = file.groups("uns/spatial")
     sections = _filled(file, "section")
     if sections is not None:
         return {
@@ -44,6 +46,7 @@ def parts(file: H5adFile) -> dict[str, Part]:
     everything = np.ones(len(file.index("obs")), dtype=bool)
     column = _library_column(file, entries)
     if column is None:
+        _refuse_several_unnamed(file)
         return {file.path.stem: Part(everything, entries[0] if len(entries) == 1 else None)}
     libraries = _by_value(column)
     if len(libraries) == 1:
@@ -72,6 +75,15 @@ def _library_column(file: H5adFile, entries: list[str]) -> pd.Series | None:
         f'{file.path}: {where} has {len(several)} libraries ({some(several)}), and obs["{LIBRARY}"] and uns["spatial"] '
         'do not tell which spots are whose; give obs["section"] and obs["patient"], or a file for each'
     )
+
+
+def _refuse_several_unnamed(file: H5adFile) -> None:
+    flag = file.element(f"uns/spatial/{IS_SINGLE}") if IS_SINGLE in file.keys("uns/spatial") else None
+    if isinstance(flag, bool | np.bool_) and not flag:
+        raise DataError(
+            f'{file.path}: uns["spatial"]["{IS_SINGLE}"] is False, so its spots are of several sections, and obs has '
+            'neither section nor library_id; give obs["section"], or a file for each'
+        )
 
 
 def _filled(file: H5adFile, name: str) -> pd.Series | None:

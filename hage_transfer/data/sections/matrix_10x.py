@@ -51,6 +51,12 @@ def mtx_files(folder: Path, prefix: str = "") -> MatrixFiles | None:
     return MatrixFiles(*there) if len(there) == len(found) else None
 
 
+def missing_of_mtx(folder: Path, prefix: str = "") -> list[str]:
+    """Which of the three files of a folder with a prefix are not there, by the names that are looked for."""
+    wanted = ((MTX,), (BARCODES,), FEATURES)
+    return [" or ".join(f"{prefix}{name}" for name in names) for names in wanted if not existing(folder, prefix, names)]
+
+
 def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
     """Barcodes and gene-expression counts by symbol; features of one symbol are summed, those of other types left out.
 
@@ -66,7 +72,7 @@ def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
                 f"{path}: no feature of type {GENES_TYPE}; it has {some(sorted(set(var['feature_types'].astype(str))))}"
             )
         counts, var = counts[:, of_genes], var[of_genes]
-    return spots, merge_symbols(counts, *gene_names_of(var))
+    return spots, merge_symbols(counts, *gene_names_of(var, path))
 
 
 def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":

@@ -1,5 +1,7 @@
 """Whose a section is: a user's `patients.csv`, and columns of spots."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,37 @@ import pandas as pd
 from hage_transfer.csv_table import csv_table, names_nobody
 from hage_transfer.errors import DataError, some
 
+_PATIENTS = ("patient", "patientid", "donorid", "donor")
+_LIKE_PATIENTS = re.compile(
+    r"(patient|donor|subject|individual|case|participant)(submitter)?(id|name|no|nr|number|code|barcode)?"
+    "|bcrpatientbarcode"
+)
 PATIENTS_FILE = "patients.csv"
+
+
+def patient_columns(names: Iterable[str]) -> list[str]:
+    """Columns of ``obs`` that name the patient, whatever their capitals and separators: ``patient_id``, ``PatientID``.
+
+    The most usual name comes first, and of several of it the one that is written so.
+    """
+    found = [(_PATIENTS.index(plain), name != plain, name) for name in names if (plain := _plain(name)) in _PATIENTS]
+    return [name for *_, name in sorted(found)]
+
+
+def may_name_patients(names: Iterable[str]) -> list[str]:
+    """Columns of ``obs`` that may name the patient under another word, and are not read: ``subject``, ``Case_ID``."""
+    return [name for name in names if _LIKE_PATIENTS.fullmatch(_plain(name)) and _plain(name) not in _PATIENTS]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def listed_patient(root: Path, name: str) -> str | None:
     """The patient of a section in `patients.csv` (`section,patient`) of the root; None without that file.
 
     Raises:
-        DataError: not such a table, or not one patient for the section.
+        DataError: not such a table, one of the columns twice, or not one patient for the section.
     """
     path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ PITCH_UM, SPOT_DIAMETER_UM = 100.0, 55.0
 """Of all Visium slides but HD: v1, v2, CytAssist of 6.5 and 11 mm."""
 _NOMINAL_SPOT_UM = 65.0  # what Space Ranger's spot_diameter_fullres stands for by its documentation
 _SEEN_SPOTS_UM = (52.0, 73.0)
+_BIN_NAME = re.compile(r"(?<![A-Za-z0-9])square_(\d{3})um(?![A-Za-z0-9])")
 _BIN_TOLERANCE = 0.05
 USUAL_BIN_UM = 8.0
 
@@ -88,6 +90,12 @@ class ScaleFactors:
         if self.bin_um is not None:
             return array * self.bin_um
         return array * (PITCH_UM * math.sqrt(0.75), PITCH_UM / 2)  # rows interleave, columns count by two
+
+
+def named_bin_um(name: str) -> int | None:
+    """Side of the bins by which a table or library of Visium HD is called (`square_008um`: 8); None of others."""
+    match = _BIN_NAME.search(name)
+    return int(match[1]) if match else None
 
 
 def chosen_bin(path: Path, sizes: Collection[float], wanted_um: float | None) -> float:

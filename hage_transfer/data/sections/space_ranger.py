@@ -21,12 +21,19 @@ import numpy as np
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.data.sections.image_files import images_in, the_image
+from hage_transfer.data.sections.image_files import images_in, of_prefix, the_image
 from hage_transfer.data.sections.matrix_10x import read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
-from hage_transfer.data.sections.space_ranger_files import Found, is_alone, matrices_by_section, matrix_at, part_of
+from hage_transfer.data.sections.space_ranger_files import (
+    Found,
+    matrices_by_section,
+    matrix_at,
+    part_of,
+    places_of_image,
+    prefixes_beside,
+)
 from hage_transfer.data.sections.spot_file import match_spots
 from hage_transfer.data.sections.tables import read_facts
 from hage_transfer.errors import DataError
@@ -118,16 +125,15 @@ def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | 
 
 
 def _image(settings: SectionsSettings, found: Found) -> Path | None:
-    places = [found.folder]
-    while found.bin_um and places[-1].resolve() != settings.root.resolve() and len(places) < 4:
-        places.append(places[-1].parent)
-    for place in places:
+    beside = prefixes_beside(found)
+    for place in places_of_image(found, settings.root):
         images = [path for path in images_in(place) if not path.name.endswith(_REDUCED)]
-        of_prefix = [path for path in images if found.prefix and path.name.startswith(found.prefix)]
+        own = of_prefix(images, found.prefix, beside)
         image = the_image(
-            of_prefix if of_prefix or not is_alone(found) else images,
+            own if own or len(beside) > 1 else images,
             str(place),
-            remedy="name the full-resolution one image.<ending>",
+            remedy=f"name the full-resolution one {found.prefix}image.<ending>",
+            prefix=found.prefix,
         )
         if image is not None:
             return image

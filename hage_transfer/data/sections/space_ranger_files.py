@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.config import SectionsSettings
-from hage_transfer.data.sections.matrix_10x import MTX, MatrixFiles, existing, mtx_files
+from hage_transfer.data.sections.image_files import SEPARATORS
+from hage_transfer.data.sections.matrix_10x import MTX, MatrixFiles, existing, missing_of_mtx, mtx_files
 from hage_transfer.data.sections.scale_factors import chosen_bin
 from hage_transfer.errors import DataError, some
 
@@ -56,6 +57,7 @@ def matrices_by_section(settings: SectionsSettings) -> dict[str, Found]:
     by_place: dict[tuple[Path, str], list[Found]] = {}
     for found in _matrices(root):
         by_place.setdefault((found.folder, found.prefix), []).append(found)
+    _refuse_incomplete(root, by_place)
     chosen = [
         min(group, key=lambda found: (found.raw, isinstance(found.matrix, MatrixFiles))) for group in by_place.values()
     ]
@@ -78,27 +80,51 @@ def matrix_at(path: Path) -> Found | None:
     for name in MATRICES:
         if path.name.endswith(f"{name}.h5"):
             return Found(path.parent, path.name.removesuffix(f"{name}.h5"), path)
+    prefix = _prefix_of_mtx(path)
+    files = None if prefix is None else mtx_files(path.parent, prefix)
+    return None if prefix is None or files is None else Found(*_place_of_mtx(path.parent, prefix), files)
+
+
+def _prefix_of_mtx(path: Path) -> str | None:
     ending = next((end for end in (MTX, f"{MTX}.gz") if path.name.endswith(end)), None)
-    if ending is None:
-        return None
-    prefix, folder = path.name.removesuffix(ending), path.parent
-    files = mtx_files(folder, prefix)
+    return None if ending is None else path.name.removesuffix(ending)
+
+
+def _place_of_mtx(folder: Path, prefix: str) -> tuple[Path, str]:
+    """The section's folder and prefix: a folder with a matrix's name stands for the matrix."""
     of_folder = next((name for name in MATRICES if folder.name.endswith(name)), None)
-    if files is None:
-        return None
-    return (
-        Found(folder, prefix, files)
-        if of_folder is None
-        else Found(folder.parent, folder.name.removesuffix(of_folder), files)
-    )
+    return (folder, prefix) if of_folder is None else (folder.parent, folder.name.removesuffix(of_folder))
+
+
+def _refuse_incomplete(root: Path, there: Collection[tuple[Path, str]]) -> None:
+    """Refuses a matrix that cannot be read as it lies, where the section has no other.
+
+    Raises:
+        DataError: an HDF5 file that is gzipped, or a Matrix Market file without the lists that belong to it.
+    """
+    for path in _files(root, _DEPTH):
+        packed = next((f"{name}.h5.gz" for name in MATRICES if path.name.endswith(f"{name}.h5.gz")), None)
+        if packed is not None and (path.parent, path.name.removesuffix(packed)) not in there:
+            raise DataError(f"{path}: a gzipped HDF5 file cannot be read in parts; unpack it with gunzip")
+        prefix = _prefix_of_mtx(path)
+        missing = [] if prefix is None else missing_of_mtx(path.parent, prefix)
+        if prefix is not None and missing and _place_of_mtx(path.parent, prefix) not in there:
+            raise DataError(
+                f"{path}: {' and '.join(missing)} not beside it, and a Matrix Market matrix is read with its lists of "
+                "barcodes and features; put them there, or move the matrix elsewhere"
+            )
 
 
 def _matrices(root: Path, *, depth: int = _DEPTH) -> Iterator[Found]:
+    for path in _files(root, depth):
+        found = matrix_at(path)
+        if found is not None:
+            yield found
+
+
+def _files(root: Path, depth: int) -> Iterator[Path]:
     for folder in _folders(root, depth):
-        for path in sorted(folder.iterdir()):
-            found = None if path.name.startswith(".") or not path.is_file() else matrix_at(path)
-            if found is not None:
-                yield found
+        yield from (path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file())
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:
@@ -111,9 +137,26 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
         yield from _folders(folder, depth - 1)
 
 
+def prefixes_beside(found: Found) -> set[str]:
+    """Prefixes of all sections whose matrices lie in the same folder."""
+    return {other.prefix for other in _matrices(found.folder, depth=1) if other.folder == found.folder}
+
+
 def is_alone(found: Found) -> bool:
     """Whether no other section's matrix lies in the same folder."""
-    return len({other.prefix for other in _matrices(found.folder, depth=1) if other.folder == found.folder}) == 1
+    return len(prefixes_beside(found)) == 1
+
+
+def places_of_image(found: Found, root: Path) -> list[Path]:
+    """The matrix's folder, and of Visium HD those above it up to the section's, which may hold its image."""
+    places = [found.folder]
+    while (
+        found.bin_um
+        and places[-1].resolve() != root.resolve()
+        and (len(places) == 1 or places[-1].resolve().name in _PASSED_OVER)
+    ):
+        places.append(places[-1].parent)
+    return places
 
 
 def part_of(found: Found, names: tuple[str, ...]) -> Path | None:
@@ -154,5 +197,5 @@ def _name(found: Found, root: Path, *, alone: bool) -> str:
         folder = folder.parent
     while folder.name in _PASSED_OVER and folder.parent != folder:
         folder = folder.parent
-    prefix = found.prefix.rstrip("_-. ")
+    prefix = found.prefix.rstrip(SEPARATORS)
     return prefix if prefix and (not alone or found.folder == root) else folder.name

@@ -6,7 +6,6 @@ reduced copy (`hires`, `lowres`) nor of morphology, and is read where it lies in
 bin size, the one of ``data.bin_um`` is read.
 """
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.damage import reading
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
-from hage_transfer.data.sections.patients import listed_patient, one_name
+from hage_transfer.data.sections.patients import listed_patient, one_name, patient_columns
 from hage_transfer.data.sections.positions import tissue_flags
-from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin
+from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin, named_bin_um
 from hage_transfer.errors import DataError, install_extra, some
 
-_BIN = re.compile(r"square_(\d{3})um")
 _NO_PICTURE = ("hires", "lowres", "morphology", "cytassist")
 
 
@@ -56,7 +54,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     ]
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
-    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var))
+    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var, path))
     array = _array(table.obs.iloc[rows])
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(
@@ -90,7 +88,7 @@ def _open(path: Path) -> Any:
 
 
 def _table_name(path: Path, names: list[str], bin_um: float | None) -> tuple[str, float | None]:
-    sizes = {float(match[1]): name for name in names if (match := _BIN.search(name))}
+    sizes = {float(um): name for name in names if (um := named_bin_um(name))}
     if sizes:
         wanted = chosen_bin(path, sizes, bin_um)
         return sizes[wanted], wanted
@@ -165,4 +163,5 @@ def _array(obs: pd.DataFrame) -> np.ndarray | None:
 
 
 def _patient(path: Path, obs: pd.DataFrame, name: str) -> str:
-    return (one_name(path, "patient", obs["patient"], of=f"section {name}") if "patient" in obs else None) or name
+    found = (one_name(path, column, obs[column], of=f"section {name}") for column in patient_columns(obs.columns))
+    return next((patient for patient in found if patient is not None), name)

@@ -15,6 +15,9 @@ import scipy.io
 import scipy.sparse as sp
 from PIL import Image
 
+from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections import read_sections
+
 MPP, PITCH_PX = 0.5, 200.0
 ROWS, COLUMNS, GENES = 4, 5, 6
 POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
@@ -278,3 +281,15 @@ def write_format(tmp_path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def formats() -> dict[str, tuple[str, Callable[[Path], Path]]]:
     return FORMATS
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Writes an h5ad section, or several files by name, and reads them."""
+
+    def read(section, *, name="S1", **settings):
+        tmp_path.joinpath("d").mkdir(exist_ok=True)
+        section.write_h5ad(tmp_path / "d" / f"{name}.h5ad")
+        return read_sections(SectionsSettings(layout="anndata", root=tmp_path / "d", **settings))
+
+    return read

@@ -1,31 +1,17 @@
-"""Where h5ad files of other tools have their counts, names, libraries and patients."""
+"""Where h5ad files of other tools have their counts, names and patients."""
 
 import json
 import logging
 
-import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from PIL import Image
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import read_sections
 from hage_transfer.errors import DataError
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Writes a section, or several files by name, and reads them."""
-
-    def read(section, *, name="S1", **settings):
-        tmp_path.joinpath("d").mkdir(exist_ok=True)
-        section.write_h5ad(tmp_path / "d" / f"{name}.h5ad")
-        return read_sections(SectionsSettings(layout="anndata", root=tmp_path / "d", **settings))
-
-    return read
 
 
 def logged(section):
@@ -94,6 +80,20 @@ def test_symbols_are_found_beside_ensembl_ids(read, made, column, counts):
     assert list(found.var_names) == made().genes[0]
 
 
+@pytest.mark.parametrize("index", ["ids", "symbols"])
+def test_raw_of_more_genes_and_ids_alone_takes_the_symbols_that_var_knows(read, made, index):
+    section, (symbols, ids) = made().anndata(), made().genes
+    bare = section.copy()
+    bare.var = pd.DataFrame(index=ids)
+    if index == "ids":
+        section.var = pd.DataFrame({"feature_name": symbols}, index=ids)
+    section.raw = bare
+    section._inplace_subset_var(np.arange(2))
+    section.X = logged(section)
+    (found,) = read(section)
+    assert list(found.var_names) == [*symbols[:2], *ids[2:]]
+
+
 @pytest.mark.parametrize("scale", [0.5, -1.0, np.nan])
 def test_normalised_counts_alone_are_refused_naming_the_other_places(read, made, scale):
     section = made().anndata()
@@ -154,42 +154,6 @@ def test_two_donors_of_one_section_are_refused(read, made):
     section.obs["donor_id"] = ["P1"] * 10 + ["P2"] * 10
     with pytest.raises(DataError, match=r"S1\.h5ad: section S1 has spots of 2 donor_ids \(P1, P2\)"):
         read(section)
-
-
-def study(made, *, column="library_id", uns=True):
-    parts = []
-    for name, pitch in (("libA", 200.0), ("libB", 100.0)):
-        part = made(pitch_px=pitch).anndata()
-        part.uns["spatial"] = {name: part.uns["spatial"]["lib"]} if uns else {}
-        parts.append(part)
-    return ad.concat(parts, label=column, keys=["libA", "libB"], uns_merge="unique", index_unique="-")
-
-
-@pytest.mark.parametrize("column", ["library_id", "sample"])
-def test_libraries_that_a_file_tells_apart_are_sections_with_their_own_scale(read, made, column):
-    found = read(study(made, column=column))
-    assert [section.uns["section"]["name"] for section in found] == ["libA", "libB"]
-    assert [section.n_obs for section in found] == [20, 20]
-    assert [section.uns["section"]["mpp_um_per_px"] for section in found] == pytest.approx([0.5, 1.0], rel=0.01)
-    assert len({section.uns["section"]["patient"] for section in found}) == 2
-
-
-def test_libraries_with_one_image_for_all_are_refused(read, made, tmp_path):
-    (tmp_path / "d").mkdir()
-    Image.new("RGB", (1500, 1000)).save(tmp_path / "d" / "S1.png")
-    with pytest.raises(DataError, match=r"S1\.h5ad: holds several libraries .*S1\.png is one image"):
-        read(study(made))
-
-
-@pytest.mark.parametrize("kind", ["no column", "no uns", "other names"])
-def test_libraries_that_a_file_does_not_tell_apart_are_refused(read, made, kind):
-    both = study(made, uns=kind != "no uns")
-    if kind == "no column":
-        del both.obs["library_id"]
-    if kind == "other names":
-        both.obs["library_id"] = both.obs["library_id"].astype(str).replace({"libA": "x", "libB": "y"})
-    with pytest.raises(DataError, match=r"S1\.h5ad: .*2 libraries"):
-        read(both)
 
 
 def test_two_spots_at_one_place_are_refused(read, made):

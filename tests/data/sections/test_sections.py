@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import pytest
 from PIL import Image
@@ -59,3 +60,17 @@ def test_sections_refuse_an_image_that_cannot_be_read(her2st_root):
 def test_sections_take_the_users_resolution_first(her2st_root):
     (section,) = read_sections(SectionsSettings(root=her2st_root, sections=("A2",), mpp_um_per_px=0.4))
     assert section.uns["section"]["mpp_um_per_px"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [("section", "../../escaped"), ("section", "A/B"), ("section", "A\\B"), ("section", ".."), ("library_id", "A\\B")],
+)
+def test_a_section_whose_name_leads_to_another_folder_is_refused(tmp_path, made, column, name):
+    section = made().anndata()
+    section.obs[column] = [name] * 10 + ["B"] * 10
+    section.uns["spatial"] = {library: {} for library in (name, "B") if column == "library_id"}
+    section.write_h5ad(tmp_path / "S1.h5ad")
+    with pytest.raises(DataError, match=rf"S1\.h5ad: a section is called {re.escape(repr(name))}.*rename it"):
+        section_names(SectionsSettings(layout="anndata", root=tmp_path))
+    assert section_names(SectionsSettings(layout="anndata", root=tmp_path, sections=("B",))) == ["B"]
