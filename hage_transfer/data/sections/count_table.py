@@ -35,7 +35,6 @@ def read_count_table(path: Path) -> CountTable:
     """
     header, rows = _split(path, read_bytes(path))
     genes = [gene.strip() for gene in header[1:]]
-    check_unique(path, "gene", genes)
     names, values, columns, starts = [], [], [], [0]
     for number, row in enumerate(rows, start=2):
         name, _, body = row.partition(b"\t")
@@ -46,6 +45,7 @@ def read_count_table(path: Path) -> CountTable:
         columns.append(found)
         values.append(counts[found])
         starts.append(starts[-1] + len(found))
+    check_unique(path, "gene", genes)  # an empty column has no numbers either, which says more
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
     counted = scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes)))
