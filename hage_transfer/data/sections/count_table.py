@@ -28,11 +28,11 @@ def read_count_table(path: Path) -> CountTable:
     """Reads a count table.
 
     Raises:
-        DataError: missing, truncated, no table, a row of another length, a gene twice, or text among the numbers.
+        DataError: missing, truncated, no table, a row of another length, a gene twice or nameless, or text
+            among the numbers.
     """
     header, rows = _split(path, read_bytes(path))
     genes = [gene.strip() for gene in header[1:]]
-    check_unique(path, "gene", genes)
     names, values, columns, starts = [], [], [], [0]
     for number, row in enumerate(rows, start=2):
         name, _, body = row.partition(b"\t")
@@ -43,6 +43,7 @@ def read_count_table(path: Path) -> CountTable:
         columns.append(found)
         values.append(counts[found])
         starts.append(starts[-1] + len(found))
+    check_unique(path, "gene", genes)  # after the rows: a tab too many at every line's end is a fault of theirs
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
     return CountTable(names, genes, scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes))))
