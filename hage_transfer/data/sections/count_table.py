@@ -30,8 +30,8 @@ def read_count_table(path: Path) -> CountTable:
     """Reads a count table.
 
     Raises:
-        DataError: missing, truncated, no table, a row of another length, a gene twice, a column that is the sum of all
-            others, or text among the numbers.
+        DataError: missing, truncated, no table, a row of another length, a gene twice or nameless, a column that is
+            the sum of all others, or text among the numbers.
     """
     header, rows = _split(path, read_bytes(path))
     genes = [gene.strip() for gene in header[1:]]
@@ -45,7 +45,7 @@ def read_count_table(path: Path) -> CountTable:
         columns.append(found)
         values.append(counts[found])
         starts.append(starts[-1] + len(found))
-    check_unique(path, "gene", genes)  # an empty column has no numbers either, which says more
+    check_unique(path, "gene", genes)  # after the rows: a tab too many at every line's end is a fault of theirs
     check_unique(path, "spot", names)
     sparse = (np.concatenate(values), np.concatenate(columns), np.asarray(starts))
     counted = scipy.sparse.csr_matrix(sparse, shape=(len(names), len(genes)))

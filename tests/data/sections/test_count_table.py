@@ -43,6 +43,7 @@ def test_count_table_reads_decimals_windows_lines_and_tables_without_a_corner(tm
     [
         ("\tG\t\n1x1\t1\t2\n", "1 of 2 genes have no name, the first in place 2"),
         ("\tG\t\t\n1x1\t1\t2\t3\n", "2 of 3 genes have no name, the first in place 2"),
+        ("\tG\t\n1x1\t1\t\n", "spot 1x1, gene : '' is not a number"),
         ("\tG\tH\n1x1\t1\tmany\n", "spot 1x1, gene H: 'many' is not a number"),
         ("\tG\tH\n1x1\t1\t\n", "spot 1x1, gene H: '' is not a number"),
         ("\tG\tH\n1x1\t1\t2\n2x1\t1\n", "line 3 (spot 2x1) has 1 values, the header lists 2 genes"),
