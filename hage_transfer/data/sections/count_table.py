@@ -13,8 +13,8 @@ from hage_transfer.data.sections.tables import read_bytes
 from hage_transfer.errors import DataError
 
 _TAB, _ZERO = ord("\t"), ord("0")
-_FEWEST_SUMMED = 3
-"""Of fewer genes one may be half of the counts everywhere."""
+_FEWEST = 10
+"""Of fewer spots one gene may be half of the counts everywhere."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def read_count_table(path: Path) -> CountTable:
 
 def _refuse_sums(path: Path, genes: list[str], counts: "scipy.sparse.csr_matrix") -> None:
     of_gene, of_spot = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (0, 1))
-    for gene in np.flatnonzero((2 * of_gene == of_spot.sum()) & (of_gene > 0)) if len(genes) > _FEWEST_SUMMED else ():
+    is_half = (2 * of_gene == of_spot.sum()) & (np.count_nonzero(of_gene) > 2) & (np.count_nonzero(of_spot) >= _FEWEST)
+    for gene in np.flatnonzero(is_half):
         if np.array_equal(2 * counts[:, [gene]].toarray().ravel(), of_spot):
             raise DataError(f"{path}: column {genes[gene]} is the sum of all others, no gene; take it out")
 

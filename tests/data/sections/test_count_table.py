@@ -82,7 +82,8 @@ def test_count_table_says_what_a_file_of_another_kind_is(tmp_path, name, content
 
 def test_count_table_refuses_a_column_of_sums(tmp_path):
     path = tmp_path / "A1.tsv"
-    path.write_text("\tG\tH\tI\ttotal\n1x1\t1\t0\t2\t3\n1x2\t4\t1\t0\t5\n")
+    rows = [f"1x{k}\t{k}\t{k % 3}\t2\t{k + k % 3 + 2}\n" for k in range(10)]
+    path.write_text("\tG\tH\tI\ttotal\n" + "".join(rows))
     with pytest.raises(DataError, match=r"A1\.tsv: column total is the sum of all others"):
         read_count_table(path)
 
