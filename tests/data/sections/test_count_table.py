@@ -73,6 +73,7 @@ def test_count_table_refuses_a_truncated_gzip(tmp_path):
         ("A1.tsv", gzip.compress(b"\tG\n1x1\t1\n"), r"A1\.tsv: is gzip and its name does not end in \.gz"),
         ("A1.tsv", "\tG\n1x1\t1\n".encode("utf-16"), r"A1\.tsv: is text in UTF-16; save it as UTF-8"),
     ],
+    ids=["no gzip", "gzip", "UTF-16"],
 )
 def test_count_table_says_what_a_file_of_another_kind_is(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
