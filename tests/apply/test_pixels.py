@@ -136,7 +136,6 @@ def values_of(names, key):
     sampled(
         [(of, kind) for of in ("patches", "bags") for kind in TARGETS if kind != "hazards"],
         ("patches", "multilabel"),
-        ("bags", "cox"),
     ),
 )
 def test_a_target_s_directory_reads_images_by_its_own_recipe(tmp_path, of, kind):
