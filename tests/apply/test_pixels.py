@@ -255,7 +255,8 @@ def new_slides(tmp_path_factory):
 SHOWN = {"cox": "log_hazard", "hazards": "risk", "regression": "predicted", "ordinal": "expected_grade"}
 
 
-@pytest.mark.parametrize("kind", sampled(TARGETS, "cox"))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TARGETS)
 def test_a_target_learnt_from_slides_is_told_of_new_ones_in_every_form(slides_run, new_slides, tmp_path, kind):
     root = slides_run.folder.parent
     values_of(NAMES, "slide").to_csv(tmp_path / "slides.csv", index=False)

@@ -200,6 +200,7 @@ def _shown(kind, folder, scores, table):
         assert facts["label"] == of_table["grade"]
 
 
+@pytest.mark.slow
 def test_two_survival_classifiers_are_compared_on_the_same_patients(tmp_path, cohorts, run_of, capsys):
     bags, labels = cohorts / "new/bags", cohorts / "new/slides.csv"
     run = run_of("cox")
