@@ -91,7 +91,7 @@ def match_spots(counted: Sequence[str], spots: pd.DataFrame, *, paths: tuple[Pat
             f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_exchanged} would with x and y "
             f"swapped ({shown}); write the names of one of them the other way round"
         )
-    moved, n_moved = _most_in_common(counted, selected.index)
+    moved, n_moved = _most_in_common(counted, selected.index) if len(rows) < n_possible else ((0, 0), 0)
     if n_moved > len(rows):
         raise DataError(
             f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_moved} would with {moved} added "
