@@ -107,10 +107,10 @@ def read_parts(path: Path) -> dict[str, str]:
             )
         table.refuse_repeated((key_column, "part"), path=path)
         for line, row in table.rows:
-            part = PARTS.get((row["part"] or "").strip().lower())
+            part = PARTS.get(row["part"].lower())
             if part is None:
                 raise DataError(f"{path}: line {line}: part is train, valid or test, not {row['part']}")
-            key = posixpath.normpath(row[key_column].strip())
+            key = posixpath.normpath(row[key_column])
             if parts.setdefault(key, part) != part:
                 raise DataError(
                     f"{path}: line {line}: {key} is in part {part} here and in {parts[key]} above; keep one"

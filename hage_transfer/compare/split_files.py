@@ -128,7 +128,7 @@ def _read(path: Path, name: str) -> SplitFile:
         sides: dict[str, list[str]] = {side: [] for side in SIDES}
         for line, row in table.rows:
             for side in SIDES[:2] if of_two else SIDES:
-                slide = slide_name(row[side].strip())
+                slide = slide_name(row[side])
                 if slide and slide in sides[side]:
                     raise DataError(f"{path}: line {line} names slide {slide} a second time in {side}")
                 if slide:

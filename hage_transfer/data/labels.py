@@ -143,7 +143,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
     others: dict[str, list[str]] = {"group": [], "site": []}
     named = {"group": group, "site": SITE_COLUMN if SITE_COLUMN in columns else None}
     for line, row in rows:
-        name, label_name = row[key].strip(), row[label].strip() if label else ""
+        name, label_name = row[key], row[label] if label else ""
         refuse_missing(path, line, {key: name, **({label: label_name} if label else {})}, remedy=_REMEDY)
         name = slide_name(name) if is_slide else name
         if name in labels:
@@ -227,7 +227,7 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
 
 def _filled(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
     """A cell that may be empty, but names somebody where it is not: strangers would be one patient."""
-    cell = (row[column] or "").strip()
+    cell = row[column]
     if cell:
         refuse_missing(path, line, {column: cell}, remedy=_REMEDY)
         if column in GROUP_COLUMNS and names_nobody(cell):

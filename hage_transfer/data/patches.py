@@ -155,7 +155,7 @@ def _from_manifest(settings: PatchSetSettings, labels_needed: bool) -> list[Labe
                 f"{','.join(columns) or 'nothing'}"
             )
         table.refuse_repeated(("path", "label", "group"), path=path)
-        rows = [(line, {key: (row[key] or "").strip() for key in columns}) for line, row in table.rows]
+        rows = [(line, {key: row[key] for key in columns}) for line, row in table.rows]
     _refuse_empty_cells(path, rows, needed)
     if not rows:
         raise DataError(f"{path}: a manifest without rows")

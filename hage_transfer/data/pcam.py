@@ -123,7 +123,7 @@ def _read_slides(path: Path, labels: np.ndarray) -> list[str]:
         if _GROUP_COLUMN not in table.columns:
             raise DataError(f"{path}: no column {_GROUP_COLUMN}, only {', '.join(table.columns)}")
         for line, row in table.rows:
-            slide = row[_GROUP_COLUMN].strip()
+            slide = row[_GROUP_COLUMN]
             if not slide:
                 raise DataError(f"{path}: line {line} names no slide ({_GROUP_COLUMN}); fetch the file again")
             column = _contradicted(row, labels[len(slides)]) if len(slides) < len(labels) else None
@@ -143,7 +143,7 @@ def _contradicted(row: Mapping[str, str], label: int) -> str | None:
 
     A label speaks of the centre of a patch and ``tumor_patch`` of all of it, so a patch of label 0 may hold tumour.
     """
-    whole, centre = (_ANSWERS.get(row.get(name, "").strip().lower()) for name in (_WHOLE_COLUMN, _CENTRE_COLUMN))
+    whole, centre = (_ANSWERS.get(row.get(name, "").lower()) for name in (_WHOLE_COLUMN, _CENTRE_COLUMN))
     if label == 1 and whole is False:
         return _WHOLE_COLUMN
     return _CENTRE_COLUMN if label == 0 and centre is True else None

@@ -151,4 +151,4 @@ def _rows(
             raise DataError(f"{table}: no column {', '.join(missing)}, only {there}; name the columns with {options}")
         opened.refuse_repeated(wanted.values(), path=table)
         for line, row in opened.rows:
-            yield line, {name: (row[column] or "").strip() for name, column in wanted.items()}
+            yield line, {name: row[column] for name, column in wanted.items()}

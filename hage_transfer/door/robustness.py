@@ -168,7 +168,7 @@ def _column(path: Path, by: str, table: LabelTable) -> np.ndarray:
         key = key_column(path, opened.columns) or ("path" if "path" in opened.columns else None)
         if key is None:
             raise DataError(f"{path}: no column slide, key or path that says whose {by} it is")
-        own = {_plain(row[key] or "", key): (row[by] or "").strip() for _, row in opened.rows}
+        own = {_plain(row[key] or "", key): row[by] for _, row in opened.rows}
     found = [own.get(name, own.get(name.partition("#")[0], "")) for name in table.keys.tolist()]
     without = [name for name, centre in zip(table.keys.tolist(), found, strict=True) if not centre]
     if without:

@@ -48,12 +48,12 @@ def read_slide_table(path: Path) -> list[SlideRow]:
         raise DataError(f"{path}: a slide table without rows")
     found: dict[str, SlideRow] = {}
     for line, row in rows:
-        name = row[names[0]].strip()
+        name = row[names[0]]
         if not name or name in found:
             raise DataError(
                 f"{path}: line {line} {'repeats slide ' + name if name else 'has no slide'}; keep one row each"
             )
-        found[name] = SlideRow(name, _mpp(path, line, (row.get("mpp") or "").strip()))
+        found[name] = SlideRow(name, _mpp(path, line, row.get("mpp", "")))
     return list(found.values())
 
 

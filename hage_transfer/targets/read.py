@@ -154,7 +154,7 @@ def _read(
         names, named = _names(labels, by, path), _naming(labels, by, Path() if images is None else images.root)
         wanted = set(names)
         for line, row in table.rows:
-            key = named((row[by] or "").strip())
+            key = named(row[by])
             if key in wanted:
                 value = _value(path, line, row, columns, read, may_miss=may_miss)
                 if not _same(values.setdefault(key, value), value):
@@ -216,7 +216,7 @@ def _value(
     *,
     may_miss: bool,
 ) -> Row | None:
-    cells = {name: (row[name] or "").strip() for name in columns}
+    cells = {name: row[name] for name in columns}
     if may_miss and any(is_missing(cell) for cell in cells.values()):
         return None
     try:
