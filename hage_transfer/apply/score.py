@@ -11,7 +11,7 @@ from hage_transfer.apply.checks import check_features
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Scored
 from hage_transfer.apply.inputs import How, Inputs, patch_pixels
-from hage_transfer.apply.stain import Pixels
+from hage_transfer.apply.stain import Pixels, stains_of
 from hage_transfer.apply.training_cohort import patch_place
 from hage_transfer.bounded import read_json
 from hage_transfer.config import config_sha256
@@ -128,16 +128,16 @@ def score(work: ScoreJob) -> None:
             places = [patch_place(key) for key in _named(features, work.path)]
         found = classifier.probabilities(features, final=work.how.final, device=work.how.device)
     space, stain_space = classifier.feature_space, classifier.stain_space
-    stains = [
-        None if one is None or stain_space is None else stain_space(one.stain(place)[None])
-        for one, place in zip(work.pixels, places, strict=True)
-    ]
+    pixels = enumerate(zip(work.pixels, places, strict=True))
+    stains = stains_of({unit: (one, place) for unit, (one, place) in pixels if one is not None and stain_space})
     record = {
         "names": [work.name] if work.rows is None else _named(features, work.path),
         "probabilities": found.tolist(),
         "tiles": [len(rows) for rows in units],
         "tile_distance": [None if space is None else space(rows) for rows in units],
-        "stain_distance": stains,
+        "stain_distance": [
+            stain_space(stains[n][None]) if stain_space and n in stains else None for n in range(len(units))
+        ],
     }
     write_json(work.done, record)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from hage_transfer.apply.cohort import MOST_TILES, FeatureSpace, StainSpace, held_out_distances
 from hage_transfer.apply.looked import Look, level0_um_per_px, look_at, row_of
-from hage_transfer.apply.stain import Pixels, spread_rows
+from hage_transfer.apply.stain import Pixels, spread_rows, stains_of
 from hage_transfer.config import PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import read_meta
 from hage_transfer.data.labels import LabelTable
@@ -156,18 +156,15 @@ def _seen(
         if not pixels:
             return None
         status = StatusBook(config.features, ())
-        found = []
-        for unit in units.tolist():
-            key = labels.keys[unit]
-            one = pixels[image_of(key) if isinstance(config, ProbeConfig) else key]
-            found.append((_with_tissue(look_at(one, tissue=False), status.read(key)), one.stain(places[unit])))
-            if progress is not None:
-                progress(len(found), len(units), "stain of its images")
+        keys = {unit: labels.keys[unit] for unit in units.tolist()}
+        shown = {unit: pixels[image_of(key) if isinstance(config, ProbeConfig) else key] for unit, key in keys.items()}
+        looks = {one.path: look_at(one, tissue=False) for one in shown.values()}
+        stains = stains_of({unit: (one, places[unit]) for unit, one in shown.items()}, progress)
+        return [(_with_tissue(looks[shown[unit].path], status.read(key)), stains[unit]) for unit, key in keys.items()]
     except (InputError, KeyError) as error:
         why = reason(error) if isinstance(error, InputError) else f"{error} has no image"
         log.warning("the classifier directory says nothing of stain: %s", why)
         return None
-    return found
 
 
 def _with_tissue(look: Look, encoded: Outcome | None) -> Look:

@@ -12,8 +12,10 @@ from PIL import Image
 from sampled import sampled
 
 import hage_transfer as ht
+from hage_transfer.apply import stain
 from hage_transfer.apply.stain import stain_numbers
 from hage_transfer.cli.main import run as hage
+from hage_transfer.config import PatchSetSettings
 from hage_transfer.demo.slides import write_pyramid
 
 
@@ -344,6 +346,20 @@ def test_a_look_at_patches_is_of_their_stain(images, tmp_path):
     assert list(health.failures) == ["broken.png"]
     assert health.frame().set_index("key")["differs"].str.contains("stain").to_dict()["x0.png"]
     assert "um per px: not compared, the classifier directory does not have" in repr(health)
+
+
+def test_an_image_of_several_patches_is_opened_once_and_each_has_its_own_stain(tmp_path, monkeypatch):
+    write_images(tmp_path, ["n0", "n1"], seed=7)
+    data = PatchSetSettings(layout="folder", root=tmp_path, tile_px=64)
+    opened, opens = [], stain.open_picture
+    monkeypatch.setattr(stain, "open_picture", lambda path: opened.append(path.name) or opens(path))
+    images = {name: stain.Pixels(tmp_path / name, data) for name in ("n0.png", "n1.png")}
+    places = [np.array([[x, 0]]) for x in (0, 64, 128)]
+    found = stain.stains_of({n: (images[f"n{n % 2}.png"], places[n // 2]) for n in range(6)})
+    assert opened == ["n0.png", "n1.png"]
+    for unit, numbers in found.items():
+        assert (numbers == images[f"n{unit % 2}.png"].stain(places[unit // 2])).all()
+    assert len({tuple(numbers) for numbers in found.values()}) == 6
 
 
 def test_stain_numbers_are_of_tissue_alone():
