@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import as_number, csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
@@ -71,10 +71,7 @@ def find_listed(root: Path, table: Path) -> list[tuple[SlideRow, Path | DataErro
 def _mpp(path: Path, line: int, text: str) -> float | None:
     if not text:
         return None
-    try:
-        value: float | None = float(text)
-    except ValueError:
-        value = None
+    value = as_number(text)
     if not plausible(value):
         low, high = PLAUSIBLE_MPP
         raise DataError(
