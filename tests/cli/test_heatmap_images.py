@@ -65,3 +65,11 @@ def test_the_resolution_of_level_0_follows_from_the_features_without_a_slide():
 def test_tiles_without_a_size_are_refused():
     with pytest.raises(DataError, match="how large a tile is"):
         tile_places(np.zeros((1, 2), dtype=np.int64), meta(patch_size_level0_px=0), None)
+
+
+def test_tiles_outside_the_slide_are_refused(root):
+    with open_slide(root / "a_good1.png", needs_resolution=False) as slide:
+        inside = np.array([[slide.width_px - 1, slide.height_px - 1]])
+        assert len(tile_places(inside, meta(), slide).corners_px) == 1
+        with pytest.raises(DataError, match=r"1 of 2 tiles lie outside .*a_good1.png.* level-0 px"):
+            tile_places(np.vstack([inside, inside + 1]), meta(), slide)
