@@ -25,6 +25,10 @@ TISSUE = {
     "class between spaces": feature({"classification": " Tissue "}),
     "class in capitals": feature({"classification": {"name": "TISSUE"}}),
     "names of a class": feature({"classification": {"names": ["Tissue"]}}),
+    "a list of names": feature({"classification": ["Tissue"]}),
+    "a class that is null": feature({"classification": {"name": None}}),
+    "another tool's class": feature({"Class": "tissue"}),
+    "a name, which is no class": feature({"name": "Tumor"}),
     "no properties": {"type": "Feature", "geometry": SQUARE, "properties": None},
 }
 OTHERS = {
@@ -45,6 +49,10 @@ OTHERS = {
     },
     "class Tumor": feature({"classification": {"name": "Tumor"}}),
     "a class as text": feature({"classification": "Tumor"}),
+    "a class in a list": feature({"classification": ["Tumor", "Positive"]}),
+    "names in a list": feature({"classification": {"name": ["Tumor"]}}),
+    "another tool's class": feature({"label": "Tumor"}),
+    "in other capitals": feature({"Classification": {"name": "Tumor"}}),
 }
 
 
@@ -117,3 +125,9 @@ def test_a_file_that_is_named_otherwise_is_named(tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(DataError, match=rf"s\.geojson: no such file; rename {name}, which lies there"):
         read_geojson(tmp_path / "s.geojson", width_px=9, height_px=9)
+
+
+@pytest.mark.parametrize("given", [3, {"name": 5}, [1, 2], True])
+def test_a_classification_that_is_no_name_is_refused(read, given):
+    with pytest.raises(DataError, match=r"s\.geojson: feature 1: its classification is .*, wanted a name"):
+        read(feature({"classification": given}))
