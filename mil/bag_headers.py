@@ -57,6 +57,14 @@ def scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
     return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
 
 
+def one_row_notes(folder: Path, shapes: Sequence[tuple[int, int]]) -> list[Note]:
+    """Whether every slide has a row alone: then these are vectors of whole slides, of which no attention chooses."""
+    if len(shapes) < 2 or any(n_rows > 1 for n_rows, _ in shapes):
+        return []
+    note = f"{folder}: every slide has one row, so these may be vectors of whole slides and no tiles"
+    return [(logging.WARNING, f"{note}; attention has nothing to choose from")]
+
+
 def _same_scale(header: BagHeader, first: BagHeader) -> bool:
     """Whether tiles are of one resolution, or all of as many level-0 pixels, as CLAM's are, whatever the slide's.
 
