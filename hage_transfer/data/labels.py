@@ -5,7 +5,6 @@ Published tables are read as they are where their columns have other names of th
 """
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.csv_table import alike, csv_table, names_nobody, refuse_missing
+from hage_transfer.data.label_patients import patient_column, tell_patients
 from hage_transfer.errors import ConfigError, DataError, SplitError, some
 from hage_transfer.slide_names import slide_name
 
@@ -27,7 +27,6 @@ KEY_COLUMNS = ("key", "slide", "slide_id", "image_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
-_PATIENTS = ("patient", "case", "subject", "donor", "individual", "participant", "bcr_patient_barcode")
 _REMEDY = "leave the row out (`make_labels(drop_empty=True)` does), or give it a name that is meant"
 
 
@@ -153,16 +152,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         for what, column in named.items():
             others[what].append("" if column is None else _filled(path, line, column, row))
     keys = np.array(list(labels))
-    patient = "" if group else next(filter(_says_patient, columns), "")
-    if patient and (n_patients := len({row[patient] for _, row in rows})) < len(rows):
-        log.warning(
-            "%s: its column %s names %d patients of %d rows and is not read, so rows of one patient count as "
-            "independent; call it group, and set split.by_group=true, to keep them together",
-            path,
-            patient,
-            n_patients,
-            len(rows),
-        )
+    tell_patients(path, columns, (row for _, row in rows), list(labels) if is_slide else [], group)
     _tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
     _tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
     return LabelTable(
@@ -171,7 +161,7 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         groups=_all_or_none(path, keys, others["group"], "group"),
         key_column="slide" if is_slide else "key",
         sites=_all_or_none(path, keys, others["site"], "site"),
-        patient_column=patient,
+        patient_column="" if group else patient_column(columns),
     )
 
 
@@ -213,12 +203,6 @@ def key_column(path: Path, columns: Sequence[str]) -> str | None:
             f"{path}: columns {' and '.join(there)} may both name the slides; give the one that is meant the name slide"
         )
     return there[0] if there else None
-
-
-def _says_patient(column: str | None) -> bool:
-    """Whether a column's name is a word for patients: ``patient``, ``Patient ID``, ``case_submitter_id``."""
-    words = re.split(r"[^a-z]+", (column or "").lower())
-    return words[0] in _PATIENTS or column in _PATIENTS
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:

@@ -291,10 +291,10 @@ def test_open_bags_refuse_tridents_tiles_of_two_magnifications(some_slides, tmp_
 def test_open_bags_say_that_every_slide_has_one_row(some_slides, write_slide, caplog):
     folder, labels = some_slides
     for slide in labels.keys.tolist():
-        write_slide(folder, slide, np.ones((1, 8)))
+        write_slide(folder, str(slide), np.ones((1, 8)))
     open_bags(folder, labels)
     assert "every slide has one row" in caplog.text
-    write_slide(folder, labels.keys[0], np.ones((2, 8)))
+    write_slide(folder, str(labels.keys[0]), np.ones((2, 8)))
     caplog.clear()
     open_bags(folder, labels)
     assert "one row" not in caplog.text
