@@ -1,10 +1,12 @@
-"""Patients whom a label table names and folds would not keep together: by a column that is not read, or by barcodes."""
+"""What is odd about names in a label table: patients whom folds would divide, strangers as one, one spelt twice."""
 
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from hage_transfer.csv_table import alike, names_nobody
+from hage_transfer.errors import DataError, some
 from hage_transfer.slide_names import tcga_patient
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,16 @@ def patient_column(columns: Sequence[str]) -> str:
     'Patient ID'
     """
     return next((name for name in columns if _says_patient(name)), "")
+
+
+def refuse_nobody(path: Path, line: int, column: str, cell: str, *, remedy: str) -> None:
+    """Refuses a patient's name that says that nobody knows who it is: strangers would be one patient.
+
+    Raises:
+        DataError: see above.
+    """
+    if cell and names_nobody(cell):
+        raise DataError(f"{path}: line {line}: {column} {cell!r} would make one patient of strangers; {remedy}")
 
 
 def tell_patients(
@@ -52,6 +64,18 @@ def tell_patients(
             len(patients),
             why,
             remedy,
+        )
+
+
+def tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
+    """Warns of names that are probably one, see ``alike``; ``are`` says what they count as."""
+    pairs = alike(names)
+    if pairs:
+        log.warning(
+            "%s: %s differ only in case, separators or zeros, and are %s; spell them alike if they are one",
+            path,
+            some([f"{what} {one} and {other}" for one, other in pairs]),
+            are,
         )
 
 

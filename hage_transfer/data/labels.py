@@ -5,7 +5,7 @@ Published tables are read as they are where their columns have other names of th
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.csv_table import alike, csv_table, names_nobody, refuse_missing
-from hage_transfer.data.label_patients import patient_column, tell_patients
-from hage_transfer.errors import ConfigError, DataError, SplitError, some
+from hage_transfer.csv_table import csv_table, refuse_missing
+from hage_transfer.data.label_patients import patient_column, refuse_nobody, tell_alike, tell_patients
+from hage_transfer.errors import ConfigError, DataError, SplitError
 from hage_transfer.slide_names import slide_name
 
 log = logging.getLogger(__name__)
@@ -153,8 +153,8 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
             others[what].append("" if column is None else _filled(path, line, column, row))
     keys = np.array(list(labels))
     tell_patients(path, columns, (row for _, row in rows), list(labels) if is_slide else [], group)
-    _tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
-    _tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
+    tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
+    tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
     return LabelTable(
         keys=keys,
         labels=np.array(list(labels.values())),
@@ -214,20 +214,9 @@ def _filled(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
     cell = row[column]
     if cell:
         refuse_missing(path, line, {column: cell}, remedy=_REMEDY)
-        if column in GROUP_COLUMNS and names_nobody(cell):
-            raise DataError(f"{path}: line {line}: {column} {cell!r} would make one patient of strangers; {_REMEDY}")
+        if column in GROUP_COLUMNS:
+            refuse_nobody(path, line, column, cell, remedy=_REMEDY)
     return cell
-
-
-def _tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
-    pairs = alike(names)
-    if pairs:
-        log.warning(
-            "%s: %s differ only in case, separators or zeros, and are %s; spell them alike if they are one",
-            path,
-            some([f"{what} {one} and {other}" for one, other in pairs]),
-            are,
-        )
 
 
 def _all_or_none(path: Path, keys: np.ndarray, values: Sequence[str], what: str) -> np.ndarray | None:

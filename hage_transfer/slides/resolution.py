@@ -91,7 +91,7 @@ def settle_resolution(
     for value in (override_um_per_px, fallback_um_per_px):
         if value is not None and not plausible(value):
             raise DataError(f"{path}: {value:g} um per px was given for level 0; {_WANTED}")
-    found = next((_of(place) for place in recorded if _of(place) is not None), None)
+    found = first_plausible(recorded)
     if override_um_per_px is not None:
         if found is not None and abs(found.mean_um_per_px / override_um_per_px - 1) > _ANISOTROPY:
             log.warning(
@@ -108,6 +108,11 @@ def settle_resolution(
     if not needed:
         return None
     raise DataError(f"{path}: {missing_resolution(recorded)}; {REMEDY}")
+
+
+def first_plausible(recorded: Sequence[Recorded]) -> Resolution | None:
+    """What the most trusted place that says something plausible says; None where none does."""
+    return next((found for place in recorded if (found := _of(place)) is not None), None)
 
 
 def missing_resolution(recorded: Sequence[Recorded]) -> str:
