@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from hage_transfer.errors import DataError
-from hage_transfer.slides.find import find_slide
+from hage_transfer.slides.find import find_slide, refuse_one_slide_twice
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.resolution import from_openslide, settle_resolution
 from hage_transfer.slides.table import read_slide_table
@@ -115,6 +115,22 @@ def test_find_slide_takes_names_with_and_without_ending(tmp_path):
         find_slide(tmp_path, "c")
     with pytest.raises(DataError, match="d: no such file"):
         find_slide(tmp_path, "d")
+
+
+def test_find_slide_takes_a_name_s_own_file_before_one_with_more_behind_a_dot(tmp_path):
+    for name in ("S1.svs", "S1.2.svs", "S2.ome.tif", "S2.mask.tif", "S3.IHC.svs"):
+        (tmp_path / name).touch()
+    assert [find_slide(tmp_path, name).name for name in ("S1", "S1.2", "S2", "S3")] == [
+        "S1.svs",
+        "S1.2.svs",
+        "S2.ome.tif",
+        "S3.IHC.svs",
+    ]
+
+
+def test_one_file_under_two_names_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"S1 and S1\.2: one slide, S1\.2\.svs, and not two"):
+        refuse_one_slide_twice([("S1", tmp_path / "S1.2.svs"), ("S1.2", tmp_path / "S1.2.svs")])
 
 
 UUID = "f6e9a5df-d8fb-45cf-b4bd-c6b76294c291"
