@@ -10,6 +10,7 @@ from jaxtyping import Real
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.data.patches import read_patch_set
+from hage_transfer.data.tile_coords import refuse_outside
 from hage_transfer.encode.sections_and_patches import bag_name
 from hage_transfer.errors import DataError
 from hage_transfer.report.attention_map import TilePlaces
@@ -82,24 +83,13 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
             "(coords=, or patch_size_px= and patch_size_level0_px=); without slide_folder= there are tables alone"
         )
     if slide is not None:
-        _refuse_outside(coords, meta, slide)
+        refuse_outside(coords, slide.path, size_px=(slide.width_px, slide.height_px), of=meta.source)
     size = side, side
     if slide is not None and slide.resolution is not None and meta.mpp_um_per_px:
         wide = meta.patch_size_px * meta.mpp_um_per_px
         exact = wide / slide.resolution.x_um_per_px, wide / slide.resolution.y_um_per_px
         size = exact if abs(sum(exact) / 2 - side) <= 0.5 + 1e-6 else size
     return TilePlaces(np.asarray(coords, dtype=np.float64), size)
-
-
-def _refuse_outside(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Slide) -> None:
-    outside = (np.asarray(coords) >= (slide.width_px, slide.height_px)).any(axis=1)
-    if outside.any():
-        x, y = np.asarray(coords)[outside][0].tolist()
-        raise DataError(
-            f"{meta.source}: {int(outside.sum())} of {len(coords)} tiles lie outside {slide.path} ({slide.width_px} x "
-            f"{slide.height_px} px), the first at ({x:g}, {y:g}); coords are level-0 px: is it another slide, or a "
-            "smaller copy of it?"
-        )
 
 
 def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
