@@ -9,6 +9,7 @@ from jaxtyping import Real
 
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.feature_layouts import FeatureSource
 from hage_transfer.data.patches import read_patch_set
 from hage_transfer.data.tile_coords import refuse_outside
 from hage_transfer.encode.sections_and_patches import bag_name
@@ -17,6 +18,8 @@ from hage_transfer.report.attention_map import TilePlaces
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.table import read_slide_table
+
+_SAME_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,22 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
         exact = wide / slide.resolution.x_um_per_px, wide / slide.resolution.y_um_per_px
         size = exact if abs(sum(exact) / 2 - side) <= 0.5 + 1e-6 else size
     return TilePlaces(np.asarray(coords, dtype=np.float64), size)
+
+
+def refuse_other_scan(features: FeatureSource, slide: Slide) -> None:
+    """Refuses a slide of another size than TRIDENT recorded beside the coords: tiles would lie elsewhere.
+
+    Raises:
+        DataError: see above.
+    """
+    recorded = [features.coord_attributes.get(f"level0_{side}") for side in ("width", "height")]
+    if all(isinstance(side, int | float) and side > 0 for side in recorded):
+        size = slide.width_px, slide.height_px
+        if any(abs(met / wanted - 1) > _SAME_SIZE for met, wanted in zip(size, recorded, strict=True)):
+            raise DataError(
+                f"{features.path}: its tiles are of a slide of {recorded[0]} x {recorded[1]} px at level 0, "
+                f"{slide.path} has {size[0]} x {size[1]}; give the slide that was encoded"
+            )
 
 
 def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:
