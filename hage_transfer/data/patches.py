@@ -167,7 +167,8 @@ def _from_manifest(settings: PatchSetSettings, labels_needed: bool) -> list[Labe
     _refuse_empty_cells(path, rows, needed)
     if not rows:
         raise DataError(f"{path}: a manifest without rows")
-    tell_patients(path, columns, (row for _, row in rows), [], "group" if rows[0][1].get("group") else None)
+    if labels_needed:
+        tell_patients(path, columns, (row for _, row in rows), [], "group" if rows[0][1].get("group") else None)
     images = [
         _image(settings.root, settings.root / row["path"], row.get("label", ""), row.get("group", ""))
         for _, row in rows

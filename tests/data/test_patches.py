@@ -213,3 +213,8 @@ def test_images_of_several_sizes_shapes_and_resolutions_are_told(tmp_path, caplo
     caplog.clear()
     read_patch_set(PatchSetSettings(layout="folder", root=tmp_path, tile_px=8))
     assert "several sizes" not in caplog.text
+
+
+def test_a_manifest_s_column_of_patients_that_is_not_read_is_told(manifest, caplog):
+    read_patch_set(manifest("a.png,x,p", "b.png,y,p", header="path,label,patient"))
+    assert "its column patient names 1 patients of 2 rows and is not read" in caplog.text
