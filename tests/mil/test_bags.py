@@ -1,5 +1,6 @@
 """Bags of feature files: what is read, and each thing that is refused."""
 
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -298,3 +299,12 @@ def test_open_bags_say_that_every_slide_has_one_row(some_slides, write_slide, ca
     caplog.clear()
     open_bags(folder, labels)
     assert "one row" not in caplog.text
+
+
+def test_open_bags_say_that_one_slide_has_two_names(some_slides, caplog):
+    folder, labels = some_slides
+    open_bags(folder, labels)
+    assert "same features" not in caplog.text
+    shutil.copyfile(folder / "s0.h5", folder / "s5.h5")
+    open_bags(folder, labels)
+    assert "s0.h5 and s5.h5 hold the same features (1 such pairs)" in caplog.text
