@@ -101,14 +101,14 @@ def refuse_other_scan(features: FeatureSource, slide: Slide) -> None:
     Raises:
         DataError: see above.
     """
-    recorded = [features.coord_attributes.get(f"level0_{side}") for side in ("width", "height")]
-    if all(isinstance(side, int | float) and side > 0 for side in recorded):
-        size = slide.width_px, slide.height_px
-        if any(abs(met / wanted - 1) > _SAME_SIZE for met, wanted in zip(size, recorded, strict=True)):
-            raise DataError(
-                f"{features.path}: its tiles are of a slide of {recorded[0]} x {recorded[1]} px at level 0, "
-                f"{slide.path} has {size[0]} x {size[1]}; give the slide that was encoded"
-            )
+    found = [features.coord_attributes.get(f"level0_{side}") for side in ("width", "height")]
+    recorded = [side for side in found if isinstance(side, int | float) and side > 0]
+    size = slide.width_px, slide.height_px
+    if len(recorded) == 2 and any(abs(met / side - 1) > _SAME_SIZE for met, side in zip(size, recorded, strict=True)):
+        raise DataError(
+            f"{features.path}: its tiles are of a slide of {recorded[0]} x {recorded[1]} px at level 0, "
+            f"{slide.path} has {size[0]} x {size[1]}; give the slide that was encoded"
+        )
 
 
 def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:

@@ -115,10 +115,10 @@ def refuse_one_slide_twice(slides: list[tuple[str, Path]]) -> None:
     Raises:
         DataError: see above.
     """
-    first: dict[Path, str] = {}
+    of_path: dict[Path, str] = {}
     for name, path in slides:
-        if first.setdefault(path, name) != name:
-            raise DataError(f"{first[path]} and {name}: one slide, {path.name}, and not two; write their whole names")
+        if of_path.setdefault(path, name) != name:
+            raise DataError(f"{of_path[path]} and {name}: one slide, {path.name}, and not two; write their whole names")
     of_series: dict[str, list[str]] = {}
     for name, path in slides:
         uid = series_uid(path) if path.is_file() and path.suffix.lower() not in _OTHERS else None
