@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.bounded import BoundsError, read_json
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, nearest
 from hage_transfer.running.atomic import write_text
-from hage_transfer.slide_names import slide_name
+from hage_transfer.slide_names import match_names, slide_name
 from hage_transfer.slides.polygons import Piece, Ring
 from hage_transfer.slides.valid_polygons import crossing_of, valid_pieces
 
@@ -112,6 +112,16 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
     return pieces
 
 
+def missing_geojson(path: Path) -> DataError:
+    """What to say where a slide's file is not there, with the one that is called almost so."""
+    names = {slide_name(one.stem): one.name for one in sorted(path.parent.glob("*.*json"))}
+    other = match_names([path.stem], list(names)).get(path.stem)
+    near = nearest(path.stem, names)
+    hint = f"; nearest there: {names[near[0]]}" if near else ""
+    hint = f"; rename {names[other]}, which lies there" if other is not None else hint
+    return DataError(f"{path}: no such file{hint}; `tissue` writes one to edit, or use data.tissue.method=auto")
+
+
 def _refuse_other_units(path: Path, pieces: Sequence[Piece]) -> None:
     """Areas of a pixel or less in all are fractions of the slide, or millimetres."""
     points = np.concatenate([piece[0] for piece in pieces]) if pieces else np.empty((0, 2))
@@ -147,10 +157,7 @@ def _features(path: Path) -> list[Any]:
     try:
         tree = read_json(path)
     except FileNotFoundError:
-        there = sorted(path.parent.glob("*.*json")) if path.parent.is_dir() else []
-        near = [one.name for one in there if slide_name(one.stem).casefold() == path.stem.casefold()]
-        hint = f"rename {near[0]}, which lies there" if near else "`tissue` writes one to edit"
-        raise DataError(f"{path}: no such file; {hint}, or use data.tissue.method=auto") from None
+        raise missing_geojson(path) from None
     except BoundsError as error:
         raise DataError(f"{path}: cannot be read as GeoJSON ({error}); export it from QuPath again") from None
     if isinstance(tree, list):
