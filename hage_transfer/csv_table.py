@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -176,7 +177,7 @@ class _Lines:
     """Lines of an open table, those of the row that is being read at hand."""
 
     def __init__(self, handle: TextIO) -> None:
-        self._handle, self.of_row, self.before = handle, list[str](), 0
+        self._handle, self.of_row, self.read = handle, list[str](), 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -189,12 +190,13 @@ class _Lines:
 
 def _refuse_open_quote(path: Path, lines: _Lines) -> None:
     """A quote that is not closed, or behind the end of its cell alone, makes one cell of all rows up to the next."""
-    of_row, lines.of_row = lines.of_row, []
-    first, lines.before = lines.before + 1, lines.before + len(of_row)
+    lines.read += len(lines.of_row)
+    of_row, lines.of_row = list(dropwhile(str.isspace, lines.of_row)), []  # rows may stand behind empty lines
     if len(of_row) > 1:
         try:
             list(csv.reader(of_row, strict=True))
         except csv.Error:
+            first = lines.read - len(of_row) + 1
             raise DataError(
                 f"{path}: line {first}: a quote that is not closed makes one row of {len(of_row)} lines; close it, or "
                 "write it twice where it belongs to the cell"

@@ -177,6 +177,12 @@ def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, kind):
         list(table.rows)
 
 
+def test_empty_lines_and_spaces_behind_a_quote_belong_to_no_row(tmp_path):
+    (tmp_path / "t.csv").write_text('slide,label\n\n"a" ,x\n\n\nb,"y" \n')
+    with csv_table(tmp_path / "t.csv", absent="") as table:
+        assert [(line, row["slide"], row["label"]) for line, row in table.rows] == [(3, "a", "x"), (6, "b", "y")]
+
+
 def test_a_note_of_several_lines_is_one_cell_and_a_label_is_none(tmp_path):
     (tmp_path / "t.csv").write_text('slide,label,note\na,x,"one\ntwo, 5"" three"\nb,"y\nz",\n')
     with csv_table(tmp_path / "t.csv", absent="") as table:
