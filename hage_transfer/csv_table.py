@@ -240,7 +240,10 @@ def _refuse_more_cells(path: Path, reader: "csv.DictReader[str]", row: Mapping[A
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as {kind}: {' '.join(str(error).split()) or type(error).__name__}")
+    remedy = "; save it as csv in UTF-8 (Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else ""
+    return DataError(
+        f"{path}: cannot be read as {kind}: {' '.join(str(error).split()) or type(error).__name__}{remedy}"
+    )
 
 
 def _refuse_other_separators(path: Path, columns: list[str]) -> None:

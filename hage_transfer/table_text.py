@@ -14,6 +14,7 @@ from hage_transfer.errors import DataError
 
 _MAX_BYTES, _MAX_MEMBER_BYTES = 256 << 20, 100 << 20
 _ENCRYPTED = 1
+_GZIP = b"\x1f\x8b"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 MEMBER_FAULTS = (
     RuntimeError,
@@ -38,12 +39,12 @@ def open_text(path: Path, *, zipped: bool) -> Iterator[TextIO]:
         zipped: whether a zip of one table will do.
 
     Raises:
-        DataError: too large, a workbook, or a zip of several files or of one that is encrypted.
+        DataError: too large, a workbook, packed by gzip, or a zip of several files or of one that is encrypted.
         BadZipFile: a damaged zip.
     """
     if not zipped or path.suffix.lower() != ".zip":
         _refuse_large(path, path.stat().st_size, _MAX_BYTES)
-        _refuse_workbook(path)
+        _refuse_packed(path)
         with path.open(newline="", encoding="utf-8-sig") as handle:
             yield handle
         return
@@ -58,12 +59,13 @@ def open_text(path: Path, *, zipped: bool) -> Iterator[TextIO]:
         yield text
 
 
-def _refuse_workbook(path: Path) -> None:
+def _refuse_packed(path: Path) -> None:
     with path.open("rb") as handle:
-        if handle.read(4) in _WORKBOOKS:
-            raise DataError(
-                f"{path}: is a workbook of Excel (xlsx, xls) or a zip, no text; save the sheet as csv (UTF-8)"
-            )
+        start = handle.read(4)
+    if start in _WORKBOOKS:
+        raise DataError(f"{path}: is a workbook of Excel (xlsx, xls) or a zip; save the sheet as csv (UTF-8)")
+    if start.startswith(_GZIP):
+        raise DataError(f"{path}: is packed by gzip; unpack it and give the csv")
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -192,11 +192,19 @@ def test_a_note_of_several_lines_is_one_cell_and_a_label_is_none(tmp_path):
         refuse_missing(tmp_path / "t.csv", line, {"label": second["label"]})
 
 
-@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
-def test_a_workbook_is_called_one(tmp_path, start):
-    (tmp_path / "t.csv").write_bytes(start + bytes(600))
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04" + bytes(600), "is a workbook of Excel .* save the sheet as csv"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "is a workbook of Excel .* save the sheet as csv"),
+        (b"\x1f\x8b\x08" + bytes(600), "is packed by gzip"),
+        ("Größe,label\n".encode("latin-1"), "'utf-8' codec .*Excel: CSV UTF-8"),
+    ],
+)
+def test_what_is_no_text_in_utf_8_is_called_what_it_is(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
     with (
-        pytest.raises(DataError, match=r"t\.csv: is a workbook of Excel .* save the sheet as csv"),
+        pytest.raises(DataError, match=rf"t\.csv: .*{said}"),
         csv_table(tmp_path / "t.csv", absent=""),
     ):
         pass
