@@ -1,21 +1,20 @@
 """Csv tables that a user wrote, opened in one way: by header, whatever its spaces, with errors that name the file."""
 
 import csv
-import io
-import lzma
 import math
 import re
-import struct
+import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, TextIO
 
 from hage_transfer.errors import DataError
+from hage_transfer.table_text import MEMBER_FAULTS, open_text
 
 MISSING = frozenset(
     {"nan", "-nan", "na", "<na>", "n/a", "#n/a", "#na", "#n/a n/a", "nat", "null", "1.#qnan", "-1.#ind"}
@@ -27,21 +26,8 @@ _PUBLISHED = frozenset(
     | {"#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}  # formulas that failed
 )
 
-_MAX_BYTES, _MAX_MEMBER_BYTES = 256 << 20, 100 << 20
-_ENCRYPTED = 1
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _FAULTS = (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile)
-_MEMBER_FAULTS = (
-    RuntimeError,
-    NotImplementedError,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-)
-"""What zipfile raises on members that are encrypted, damaged, or packed in a way that it has not."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +73,15 @@ def names_nobody(cell: object) -> bool:
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ only in case, in what separates their parts, or in zeros before or after numbers.
+    """Pairs of names that differ only in case, in what separates their parts, in zeros beside numbers, or unseen.
 
     Spreadsheets and typing make them (7, 07 and 7.0; P1 and p1; A-1 and A_1), and they count as different names.
     """
     first: dict[str, str] = {}
     found = []
     for name in sorted(set(names)):
-        plain = re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", name.casefold()))
+        seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", name)).casefold()
+        plain = re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", seen))
         met = first.setdefault(re.sub(r"[\s_-]+", " ", plain), name)
         if met != name:
             found.append((met, name))
@@ -104,7 +91,7 @@ def alike(names: Iterable[str]) -> list[tuple[str, str]]:
 def refuse_missing(
     path: Path, line: int, cells: Mapping[str, str], *, remedy: str = "fill it, or leave the row out"
 ) -> None:
-    """Refuses a row with a cell that ``is_missing``.
+    """Refuses a row with a cell that ``is_missing``, or that swallowed lines behind it.
 
     Args:
         path: of the table, for the message.
@@ -118,6 +105,12 @@ def refuse_missing(
     empty = [name for name, cell in cells.items() if not cell]
     if empty:
         raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}; {remedy}")
+    broken = next((name for name, cell in cells.items() if "\n" in cell or "\r" in cell), None)
+    if broken:
+        raise DataError(
+            f"{path}: the row that ends in line {line} has a {broken} of several lines; is a quote not closed, or "
+            "closed too late?"
+        )
     for name, cell in cells.items():
         if is_missing(cell):
             raise DataError(f"{path}: line {line}: {name} {cell!r} is a missing value that was written out; {remedy}")
@@ -141,12 +134,12 @@ def refuse_in_place(out: Path, table: Path) -> None:
 
 
 def as_number(text: str | None) -> float | None:
-    """A cell as a number; None where it is absent or none, or not finite."""
+    """A cell as a number; None where it is absent or none (``3_4``, which Python takes for 34), or not finite."""
     try:
         value = float(text or "")
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(value) and "_" not in (text or "") else None
 
 
 @contextmanager
@@ -166,34 +159,67 @@ def csv_table(path: Path, *, absent: str, kind: str = "csv", zipped: bool = Fals
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: cannot be read as {kind}: is a folder, a pipe or a device, wanted a file")
     try:
-        with _text(path, zipped=zipped) as handle:
-            reader = csv.DictReader(handle, restval="")
+        with open_text(path, zipped=zipped) as handle:
+            lines = _Lines(handle)
+            reader = csv.DictReader(lines, restval="")
             columns = _header(path, reader, kind)
+            _refuse_open_quote(path, lines)
             _refuse_other_separators(path, columns)
             reader.fieldnames = columns
-            yield CsvTable(columns, _rows(path, reader, kind))
+            yield CsvTable(columns, _rows(path, reader, lines, kind))
     except FileNotFoundError:
         raise DataError(f"{path}: {absent}") from None
     except _FAULTS as error:
         raise _unreadable(path, kind, error) from None
 
 
+class _Lines:
+    """Lines of an open table, those of the row that is being read at hand."""
+
+    def __init__(self, handle: TextIO) -> None:
+        self._handle, self.of_row, self.read = handle, list[str](), 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._handle)
+        self.of_row.append(line)
+        return line
+
+
+def _refuse_open_quote(path: Path, lines: _Lines) -> None:
+    """A quote that is not closed, or behind the end of its cell alone, makes one cell of all rows up to the next."""
+    lines.read += len(lines.of_row)
+    of_row, lines.of_row = list(dropwhile(str.isspace, lines.of_row)), []  # rows may stand behind empty lines
+    if len(of_row) > 1:
+        try:
+            list(csv.reader(of_row, strict=True))
+        except csv.Error:
+            first = lines.read - len(of_row) + 1
+            raise DataError(
+                f"{path}: line {first}: a quote that is not closed makes one row of {len(of_row)} lines; close it, or "
+                "write it twice where it belongs to the cell"
+            ) from None
+
+
 def _header(path: Path, reader: "csv.DictReader[str]", kind: str) -> list[str]:
     try:
         names = [name.strip().replace("\n", " ").replace("\r", " ") for name in reader.fieldnames or ()]
-    except (*_FAULTS, *_MEMBER_FAULTS) as error:
+    except (*_FAULTS, *MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
     _refuse_null(path, 1, names)
     return names
 
 
-def _rows(path: Path, reader: "csv.DictReader[str]", kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path, reader: "csv.DictReader[str]", lines: _Lines, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         for row in reader:
+            _refuse_open_quote(path, lines)
             _refuse_null(path, reader.line_num, row.values())
             _refuse_more_cells(path, reader, row)
             yield reader.line_num, {name: cell.strip() for name, cell in row.items() if name is not None}
-    except (*_FAULTS, *_MEMBER_FAULTS) as error:
+    except (*_FAULTS, *MEMBER_FAULTS) as error:
         raise _unreadable(path, kind, error) from None
 
 
@@ -214,7 +240,10 @@ def _refuse_more_cells(path: Path, reader: "csv.DictReader[str]", row: Mapping[A
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as {kind}: {' '.join(str(error).split()) or type(error).__name__}")
+    remedy = "; save it as csv in UTF-8 (Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else ""
+    return DataError(
+        f"{path}: cannot be read as {kind}: {' '.join(str(error).split()) or type(error).__name__}{remedy}"
+    )
 
 
 def _refuse_other_separators(path: Path, columns: list[str]) -> None:
@@ -222,38 +251,3 @@ def _refuse_other_separators(path: Path, columns: list[str]) -> None:
         if len(columns) == 1 and separator in columns[0]:
             met = columns[0].replace(separator, " ")
             raise DataError(f"{path}: its columns ({met}) are between {name}; save it as csv with commas")
-
-
-@contextmanager
-def _text(path: Path, *, zipped: bool) -> Iterator[TextIO]:
-    if not zipped or path.suffix.lower() != ".zip":
-        _refuse_large(path, path.stat().st_size, _MAX_BYTES)
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            yield handle
-        return
-    _refuse_large(path, path.stat().st_size, _MAX_MEMBER_BYTES)
-    try:
-        archive = zipfile.ZipFile(path)
-        member = _only_member(path, archive)
-        raw = archive.open(member)
-    except _MEMBER_FAULTS as error:
-        raise zipfile.BadZipFile(str(error)) from None
-    with archive, raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-        yield text
-
-
-def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """The one file in a zip, that can be read without a password and is no bomb."""
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) != 1:
-        raise DataError(f"{path}: holds {len(members)} files, wanted one; unpack it and name the one you mean")
-    (member,) = members
-    if member.flag_bits & _ENCRYPTED:
-        raise DataError(f"{path}: {member.filename} in it is encrypted; unpack it and give the csv")
-    _refuse_large(path, member.file_size, _MAX_MEMBER_BYTES)
-    return member
-
-
-def _refuse_large(path: Path, size: int, limit: int) -> None:
-    if size > limit:
-        raise DataError(f"{path}: a table of {size:,} bytes, wanted {limit:,} at most; is it a table?")

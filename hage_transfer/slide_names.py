@@ -29,6 +29,16 @@ def slide_name(name: str) -> str:
     return slide_name(stem)
 
 
+def tcga_patient(name: str) -> str:
+    """The patient of TCGA's barcode at a name's beginning; "" where there is none.
+
+    >>> tcga_patient("TCGA-3C-AALI-01Z-00-DX1.F6E9A5DF"), tcga_patient("a")
+    ('tcga-3c-aali', '')
+    """
+    found = _BARCODE.match(_plain(name))
+    return found[0] if found else ""
+
+
 def match_names(wanted: Iterable[str], there: Sequence[str]) -> dict[str, str]:
     """Which name of ``there`` each wanted one means, for those of which there is one answer alone.
 
@@ -52,8 +62,7 @@ def match_names(wanted: Iterable[str], there: Sequence[str]) -> dict[str, str]:
 
 def _kin(name: str) -> str:
     """What two names of one slide have in common: the patient of TCGA's barcode, else the name without a uuid."""
-    patient = _BARCODE.match(_plain(name))
-    return patient[0] if patient else _UUID.sub("", _plain(name))
+    return tcga_patient(name) or _UUID.sub("", _plain(name))
 
 
 def _plain(name: str) -> str:

@@ -1,10 +1,13 @@
 """What feature files say of themselves, and whether those of one source go together."""
 
+import hashlib
 import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from hage_transfer.data.feature_file import FeatureMeta
 from hage_transfer.data.feature_layouts import OPTIONS, open_features, unknown_facts
@@ -19,13 +22,14 @@ _SCALES = ("mpp_um_per_px", "patch_size_level0_px", "target_magnification")
 class BagHeader:
     """What a file says of itself, its rows and width, and the magnification of its tiles where TRIDENT recorded it.
 
-    ``is_own``: it carries this project's attributes.
+    ``is_own``: it carries this project's attributes. ``places``: hash of where its tiles lie, where it is said.
     """
 
     meta: FeatureMeta
     shape: tuple[int, int]
     is_own: bool
     magnification: float | None = None
+    places: str = ""
 
 
 def read_bag_header(path: Path) -> BagHeader:
@@ -34,7 +38,8 @@ def read_bag_header(path: Path) -> BagHeader:
     meta, is_own = source.meta, source.layout == "hage"
     scaled = is_own and meta.mpp_um_per_px is not None
     magnification = None if scaled else source.coord_attributes.get("target_magnification")
-    return BagHeader(meta, (source.n_rows, source.width), is_own, magnification)
+    places = "" if source.coords is None else hashlib.sha256(source.coords.tobytes()).hexdigest()
+    return BagHeader(meta, (source.n_rows, source.width), is_own, magnification, places)
 
 
 def unknown_notes(folder: Path, meta: FeatureMeta) -> list[Note]:
@@ -55,6 +60,40 @@ def scale_notes(folder: Path, metas: Sequence[FeatureMeta]) -> list[Note]:
     note = f"{folder}: tiles of {metas[0].patch_size_level0_px} level-0 px are at {min(known):.3g} to {max(known):.3g}"
     remedy = "for one resolution set data.mpp_um_per_px and data.tile_level0_px=null"
     return [(logging.WARNING, f"{note} um/px, as the slides were scanned; {remedy}")]
+
+
+def one_row_notes(folder: Path, shapes: Sequence[tuple[int, int]]) -> list[Note]:
+    """Whether every slide has a row alone: then these are vectors of whole slides, of which no attention chooses."""
+    if len(shapes) < 2 or any(n_rows > 1 for n_rows, _ in shapes):
+        return []
+    note = f"{folder}: every slide has one row, so these may be vectors of whole slides and no tiles"
+    return [(logging.WARNING, f"{note}; attention has nothing to choose from")]
+
+
+def twin_notes(folder: Path, paths: Sequence[Path], headers: Sequence[BagHeader]) -> list[Note]:
+    """Whether slides are one under two names: as many tiles, at the same places, and the same rows."""
+    alike: dict[tuple[int, str], list[Path]] = {}
+    for path, header in zip(paths, headers, strict=True):
+        alike.setdefault((header.shape[0], header.places), []).append(path)
+    first: dict[bytes, Path] = {}
+    candidates = [path for group in alike.values() if len(group) > 1 for path in group]
+    met = [(first.setdefault(_first_row(path), path), path) for path in candidates]
+    twins = [pair for pair in met if pair[0] != pair[1] and _same_rows(*pair)]
+    if not twins:
+        return []
+    one, other = (path.name for path in twins[0])
+    note = f"{folder}: {one} and {other} hold the same features ({len(twins)} such pairs)"
+    return [(logging.WARNING, f"{note}; one slide under two names counts twice, and may both train and test")]
+
+
+def _first_row(path: Path) -> bytes:
+    with open_features(path).open_rows() as rows:
+        return rows(0, 1).tobytes()
+
+
+def _same_rows(one: Path, other: Path) -> bool:
+    blocks = zip(open_features(one).blocks(), open_features(other).blocks(), strict=True)
+    return all(np.array_equal(*both) for both in blocks)
 
 
 def _same_scale(header: BagHeader, first: BagHeader) -> bool:

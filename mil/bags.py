@@ -14,7 +14,15 @@ from hage_transfer.data.feature_layouts import find_feature_files, open_features
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, nearest, some
-from hage_transfer.mil.bag_headers import Note, check_alike, read_bag_header, scale_notes, unknown_notes
+from hage_transfer.mil.bag_headers import (
+    Note,
+    check_alike,
+    one_row_notes,
+    read_bag_header,
+    scale_notes,
+    twin_notes,
+    unknown_notes,
+)
 from hage_transfer.running.file_stamp import written
 from hage_transfer.slide_names import match_names
 
@@ -212,7 +220,8 @@ def _open_folder(folder: Path, labels: LabelTable) -> BagSet:
     metas, shapes = [header.meta for header in headers], [header.shape for header in headers]
     for path, header in zip(paths, headers, strict=True):
         check_alike(path, header, paths[0], headers[0])
-    notes = [*unknown_notes(folder, metas[0]), *scale_notes(folder, metas)]
+    notes = [*unknown_notes(folder, metas[0]), *scale_notes(folder, metas), *one_row_notes(folder, shapes)]
+    notes += twin_notes(folder, paths, headers)
     if unlabelled:
         notes.insert(0, (logging.INFO, f"{folder}: {unlabelled} feature files have no label and are left out"))
     if other:

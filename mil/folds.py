@@ -128,6 +128,9 @@ def _fold_of_file(file: SplitFile, number: int, config: MilConfig, labels: Label
     survey = survey_split(file, labels)
     _refuse_unknown(file, survey, split, labels)
     _refuse_shared(file, survey, split)
+    if unused := survey.unused:
+        about = f"{len(unused)} of {len(labels)} labelled slides are on no side ({some(unused, 3)})"
+        log.warning("%s: %s; they neither train nor test", file.path, about)
     places = {key: row for row, key in enumerate(labels.keys.tolist())}
     train, validation, test = (_rows(file.sides[side], places) for side in ("train", "val", "test"))
     for side, rows in (("train", train), ("test", test)):

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from hage_transfer.csv_table import alike, csv_table
+from hage_transfer.csv_table import alike, as_number, csv_table, refuse_missing
 from hage_transfer.errors import DataError
 
 
@@ -158,3 +158,59 @@ def test_names_that_a_spreadsheet_or_typing_made_two_of_one_are_alike():
         ("P1", "p1"),
         ("Tumor", "tumor"),
     ]
+
+
+OPEN_QUOTES = {
+    "to the end": 'a,x,\nb,"y,\nc,x,\nd,y,\n',
+    "in a column that nobody reads": 'a,x,\nb,y,"see\nc,x,\nd,y,\n',
+    "up to the next": 'a,x,\nb,y,"see\nc,x,"see\nd,y,\n',
+}
+
+
+@pytest.mark.parametrize("kind", OPEN_QUOTES)
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, kind):
+    (tmp_path / "t.csv").write_text("slide,label,note\n" + OPEN_QUOTES[kind])
+    with (
+        pytest.raises(DataError, match=r"t\.csv: line 3: a quote that is not closed makes one row of \d lines"),
+        csv_table(tmp_path / "t.csv", absent="") as table,
+    ):
+        list(table.rows)
+
+
+def test_empty_lines_and_spaces_behind_a_quote_belong_to_no_row(tmp_path):
+    (tmp_path / "t.csv").write_text('slide,label\n\n"a" ,x\n\n\nb,"y" \n')
+    with csv_table(tmp_path / "t.csv", absent="") as table:
+        assert [(line, row["slide"], row["label"]) for line, row in table.rows] == [(3, "a", "x"), (6, "b", "y")]
+
+
+def test_a_note_of_several_lines_is_one_cell_and_a_label_is_none(tmp_path):
+    (tmp_path / "t.csv").write_text('slide,label,note\na,x,"one\ntwo, 5"" three"\nb,"y\nz",\n')
+    with csv_table(tmp_path / "t.csv", absent="") as table:
+        (_, first), (line, second) = table.rows
+    assert first["note"] == 'one\ntwo, 5" three'
+    with pytest.raises(DataError, match="ends in line 5 has a label of several lines"):
+        refuse_missing(tmp_path / "t.csv", line, {"label": second["label"]})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04" + bytes(600), "is a workbook of Excel .* save the sheet as csv"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "is a workbook of Excel .* save the sheet as csv"),
+        (b"\x1f\x8b\x08" + bytes(600), "is packed by gzip"),
+        ("Größe,label\n".encode("latin-1"), "'utf-8' codec .*Excel: CSV UTF-8"),
+    ],
+)
+def test_what_is_no_text_in_utf_8_is_called_what_it_is(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
+    with (
+        pytest.raises(DataError, match=rf"t\.csv: .*{said}"),
+        csv_table(tmp_path / "t.csv", absent=""),
+    ):
+        pass
+
+
+def test_grades_with_an_underscore_are_no_numbers_and_unseen_signs_no_difference():
+    assert as_number("3_4") is None
+    assert as_number("3.4") == 3.4
+    assert alike(["ILC", "ILC\u200b", "IDC"]) == [("ILC", "ILC\u200b")]

@@ -1,5 +1,6 @@
 """What a classifier may be applied to: features of its own encoder, at its own resolution, on terms that are known."""
 
+import logging
 from collections.abc import Mapping
 from math import isclose
 from pathlib import Path
@@ -10,6 +11,8 @@ from hage_transfer.data.feature_layouts import FeatureSource
 from hage_transfer.data.feature_layouts.recorded import is_unknown
 from hage_transfer.errors import DataError
 from hage_transfer.models.sharing import check_licence
+
+log = logging.getLogger(__name__)
 
 _SAME_SCALE = 0.01
 
@@ -58,6 +61,16 @@ def check_features(source: FeatureSource, classifier: Classifier) -> None:
     for name, met in (("views", meta.views), ("surround", meta.surround), ("width", source.width)):
         if met != wanted[name]:
             raise DataError(f"{path}: {name} is {met}, the classifier takes {wanted[name]}; encode them alike")
+
+
+def tell_trust(classifier: Classifier) -> None:
+    """Warns where no weights are recorded that features could be held against."""
+    if is_unknown(classifier.facts["features"]["encoder_sha256"]):
+        log.warning(
+            "%s: was trained on features that do not record their encoder's weights; that these are of the same "
+            "encoder is taken on trust (`convert` records it: encoder_sha256=)",
+            classifier.folder,
+        )
 
 
 def _check_scale(source: FeatureSource, wanted: Mapping[str, Any], classifier: Classifier) -> None:

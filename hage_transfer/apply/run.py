@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from hage_transfer.apply.as_run import write_as_run
+from hage_transfer.apply.checks import tell_trust
 from hage_transfer.apply.classifier import Classifier
 from hage_transfer.apply.decide import Rules, decided
 from hage_transfer.apply.inputs import How, find_inputs, names_at
@@ -97,6 +98,7 @@ def apply_classifier(
     rules = Rules.of(classifier, wanted.point, wanted.abstain)
     _refuse_truth(classifier, given, wanted)
     inputs = find_inputs(classifier, given, out.path, how, progress)
+    tell_trust(classifier)
     jobs = score_jobs(classifier, inputs, out.path, how)
     items = Items(
         out.path,

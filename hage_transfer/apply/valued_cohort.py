@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _RESAMPLES = 199
 """For numbers beside the main metric."""
+_OTHER_UNIT = 8.0
 
 
 def has_truth(path: Path, facts: Mapping[str, Any]) -> bool:
@@ -95,6 +96,11 @@ class ValueCohort:
         found = replace(found, labels=strata(found, target, path))
         if settings.kind == "survival":
             one_value_a_group(found, path)
+            if not (values[:, 1] > 0).any():
+                raise DataError(
+                    f"{path}: all {len(values)} rows are censored, and without an event nothing can be validated; look "
+                    "at the column of events, or leave the labels out"
+                )
         keys = found.keys.tolist()
         return cls(frame.loc[keys].reset_index(drop=True), columns_of(path, keys), found, target)
 
@@ -218,9 +224,23 @@ def validate_values(
                 doubtful=cohort.frame["doubtful"].to_numpy(dtype=bool),
             ),
             *scoring.at_chance([main]),
+            *_other_unit(path, target.summary(cohort.labels.values), trained["values"]),  # type: ignore[arg-type]
         ],
     }
     return Results(records, meta)
+
+
+def _other_unit(path: Path, here: Mapping[str, float], trained: Mapping[str, float]) -> list[str]:
+    """Times of survival that are many times longer or shorter than in training, as days beside months are."""
+    both = ((name, here[name], trained[name]) for name in trained if "time" in name and name in here)
+    for name, met, wanted in both:
+        if min(met, wanted) > 0 and max(met / wanted, wanted / met) > _OTHER_UNIT:
+            found = (
+                f"{path}: {name} is {met:.4g} here and was {wanted:.4g} in training: are these times in another unit?"
+            )
+            log.warning("%s", found)
+            return [found]
+    return []
 
 
 def _observed(cohort: ValueCohort) -> dict[str, list[dict[str, Any]]]:

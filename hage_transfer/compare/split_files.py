@@ -1,5 +1,6 @@
 """Split files in CLAM's form (`splits_<i>.csv`: index, train, val, test): read, and checked against a label table."""
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -12,9 +13,12 @@ from hage_transfer.data.labels import LabelTable
 from hage_transfer.errors import DataError, SplitError, some
 from hage_transfer.slide_names import slide_name
 
+log = logging.getLogger(__name__)
+
 SIDES = ("train", "val", "test")
 _NAME = re.compile(r"(?:splits|.*split)_(.+?)\.csv")
 _FLOAT = re.compile(r"\d+\.0")
+_ANSWERS = frozenset({"true", "false"})
 _NOT_SPLITS = ("_bool", "_descriptor")
 
 
@@ -92,9 +96,27 @@ def read_split_files(folder: Path, *, labels: LabelTable | None = None) -> list[
     found = [(match[1], path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     found = [(name, path) for name, path in found if not name.endswith(_NOT_SPLITS)]
     if not found:
-        raise DataError(f"{folder}: holds no split file; wanted splits_<i>.csv with the columns train, val, test")
+        left = sorted(path.name for path in folder.glob("*_bool.csv"))
+        beside = f"; {left[0]}, of true and false, is not read" if left else ""
+        raise DataError(
+            f"{folder}: holds no split file; wanted splits_<i>.csv with the columns train, val, test{beside}"
+        )
     files = [_read(path, name) for name, path in sorted(found, key=lambda one: (len(one[0]), one[0]))]
+    _tell_odd(folder, files)
     return files if labels is None else [file.of_slides(labels) for file in files]
+
+
+def _tell_odd(folder: Path, files: list[SplitFile]) -> None:
+    """Numbers that are left out, as where a fold's file was not copied, and files that are one split twice."""
+    numbers = [int(file.name) for file in files if file.name.isdecimal()]
+    gone = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - set(numbers))
+    if gone and len(numbers) == len(files):
+        log.warning("%s: holds no split %s between its others; is a file missing?", folder, some(gone, 3))
+    first: dict[str, str] = {}
+    for file in files:
+        same = first.setdefault(repr([sorted(names) for names in file.sides.values()]), file.name)
+        if same != file.name:
+            log.warning("%s: splits %s and %s are the same, and count as two", folder, same, file.name)
 
 
 def survey_split(split: SplitFile, labels: LabelTable) -> SplitSurvey:
@@ -127,6 +149,11 @@ def _read(path: Path, name: str) -> SplitFile:
         table.refuse_repeated(SIDES, path=path)
         sides: dict[str, list[str]] = {side: [] for side in SIDES}
         for line, row in table.rows:
+            if {row[side].casefold() for side in SIDES if side in row} <= _ANSWERS:
+                raise DataError(
+                    f"{path}: line {line} holds {row['train']} where slides are named: CLAM's form of true and false; "
+                    "give its splits_<i>.csv of names"
+                )
             for side in SIDES[:2] if of_two else SIDES:
                 slide = slide_name(row[side])
                 if slide and slide in sides[side]:

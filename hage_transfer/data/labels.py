@@ -5,8 +5,7 @@ Published tables are read as they are where their columns have other names of th
 """
 
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hage_transfer.csv_table import alike, csv_table, names_nobody, refuse_missing
-from hage_transfer.errors import ConfigError, DataError, SplitError, some
+from hage_transfer.csv_table import csv_table, refuse_missing
+from hage_transfer.data.label_patients import patient_column, refuse_nobody, tell_alike, tell_patients
+from hage_transfer.errors import ConfigError, DataError, SplitError
 from hage_transfer.slide_names import slide_name
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ KEY_COLUMNS = ("key", "slide", "slide_id", "image_id")
 LABEL_COLUMNS = ("label", "target")
 GROUP_COLUMNS = ("group", "case_id")
 SITE_COLUMN = "site"
-_PATIENTS = ("patient", "case", "subject", "donor", "individual", "participant", "bcr_patient_barcode")
 _REMEDY = "leave the row out (`make_labels(drop_empty=True)` does), or give it a name that is meant"
 
 
@@ -153,25 +152,16 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         for what, column in named.items():
             others[what].append("" if column is None else _filled(path, line, column, row))
     keys = np.array(list(labels))
-    patient = "" if group else next(filter(_says_patient, columns), "")
-    if patient and (n_patients := len({row[patient] for _, row in rows})) < len(rows):
-        log.warning(
-            "%s: its column %s names %d patients of %d rows and is not read, so rows of one patient count as "
-            "independent; call it group, and set split.by_group=true, to keep them together",
-            path,
-            patient,
-            n_patients,
-            len(rows),
-        )
-    _tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
-    _tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
+    tell_patients(path, columns, (row for _, row in rows), list(labels) if is_slide else [], group)
+    tell_alike(path, "labels", filter(None, labels.values()), "classes of their own")
+    tell_alike(path, "groups", filter(None, others["group"]), "patients of their own, whom folds may divide")
     return LabelTable(
         keys=keys,
         labels=np.array(list(labels.values())),
         groups=_all_or_none(path, keys, others["group"], "group"),
         key_column="slide" if is_slide else "key",
         sites=_all_or_none(path, keys, others["site"], "site"),
-        patient_column=patient,
+        patient_column="" if group else patient_column(columns),
     )
 
 
@@ -215,12 +205,6 @@ def key_column(path: Path, columns: Sequence[str]) -> str | None:
     return there[0] if there else None
 
 
-def _says_patient(column: str | None) -> bool:
-    """Whether a column's name is a word for patients: ``patient``, ``Patient ID``, ``case_submitter_id``."""
-    words = re.split(r"[^a-z]+", (column or "").lower())
-    return words[0] in _PATIENTS or column in _PATIENTS
-
-
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
@@ -230,20 +214,9 @@ def _filled(path: Path, line: int, column: str, row: Mapping[str, str]) -> str:
     cell = row[column]
     if cell:
         refuse_missing(path, line, {column: cell}, remedy=_REMEDY)
-        if column in GROUP_COLUMNS and names_nobody(cell):
-            raise DataError(f"{path}: line {line}: {column} {cell!r} would make one patient of strangers; {_REMEDY}")
+        if column in GROUP_COLUMNS:
+            refuse_nobody(path, line, column, cell, remedy=_REMEDY)
     return cell
-
-
-def _tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
-    pairs = alike(names)
-    if pairs:
-        log.warning(
-            "%s: %s differ only in case, separators or zeros, and are %s; spell them alike if they are one",
-            path,
-            some([f"{what} {one} and {other}" for one, other in pairs]),
-            are,
-        )
 
 
 def _all_or_none(path: Path, keys: np.ndarray, values: Sequence[str], what: str) -> np.ndarray | None:

@@ -14,12 +14,15 @@ from jaxtyping import Int
 
 from hage_transfer.config import PatchSetSettings
 from hage_transfer.csv_table import csv_table, refuse_missing
+from hage_transfer.data.label_patients import refuse_nobody, tell_alike, tell_patients
 from hage_transfer.data.name_pattern import match_all
+from hage_transfer.data.odd_images import tell_resolutions, tell_sizes
 from hage_transfer.data.patch_set import PatchSet, PatchSource, image_key
 from hage_transfer.data.pcam import pcam_splits, read_pcam
 from hage_transfer.data.published_table import PARTS
 from hage_transfer.errors import ConfigError, DataError, some
 from hage_transfer.slides.reader import open_picture
+from hage_transfer.slides.resolution import first_plausible
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +94,13 @@ def _check(settings: PatchSetSettings) -> None:
 
 def _of_images(settings: PatchSetSettings, labels_needed: bool) -> PatchSet:
     images = find_images(settings, labels_needed=labels_needed)
-    sizes = _open_headers(images)
+    where = settings.manifest or settings.root
+    sizes = _open_headers(images, where)
     tile_px, stride_px = settings.tile_px, settings.stride_px or settings.tile_px
+    tell_alike(where, "labels", (image.label for image in images), "classes of their own")
+    tell_alike(where, "groups", (image.group for image in images), "patients of their own, whom folds may divide")
+    if tile_px is None:
+        tell_sizes(where, [image.key for image in images], sizes)
     grids: list[np.ndarray | None] = [None] * len(images)
     if tile_px is not None and stride_px is not None:
         _refuse_small(images, sizes, tile_px)
@@ -110,7 +118,7 @@ def _of_images(settings: PatchSetSettings, labels_needed: bool) -> PatchSet:
     )
     sides = {side for size in sizes for side in size}
     return PatchSet(
-        name=str(settings.manifest or settings.root),
+        name=str(where),
         keys=np.array([key for image, grid in zip(images, grids, strict=True) for key in _keys(image, grid)]),
         labels=np.repeat([image.label for image in images], counts),
         groups=np.repeat([image.group for image in images], counts) if images[0].group else None,
@@ -159,6 +167,8 @@ def _from_manifest(settings: PatchSetSettings, labels_needed: bool) -> list[Labe
     _refuse_empty_cells(path, rows, needed)
     if not rows:
         raise DataError(f"{path}: a manifest without rows")
+    if labels_needed:
+        tell_patients(path, columns, (row for _, row in rows), [], "group" if rows[0][1].get("group") else None)
     images = [
         _image(settings.root, settings.root / row["path"], row.get("label", ""), row.get("group", ""))
         for _, row in rows
@@ -172,6 +182,7 @@ def _refuse_empty_cells(path: Path, rows: Sequence[tuple[int, dict[str, str]]], 
             raise DataError(f"{path}: line {line}: {row['path'][:40]}... is a longer name than a file can have")
         group = {"group": row["group"]} if row.get("group") else {}
         refuse_missing(path, line, {**{name: row[name] for name in needed}, **group})
+        refuse_nobody(path, line, "group", row.get("group", ""), remedy="give each a name of its own")
     without = [line for line, row in rows if not row.get("group")]
     if 0 < len(without) < len(rows):
         raise DataError(
@@ -252,24 +263,27 @@ def _log_left_out(root: Path, count: int, why: str) -> None:
         log.warning("%s: %d files left out (%s)", root, count, why)
 
 
-def _open_headers(images: Iterable[LabelledImage]) -> list[tuple[int, int]]:
+def _open_headers(images: Iterable[LabelledImage], where: Path) -> list[tuple[int, int]]:
     """Width and height of each image; what is odd about some is logged.
 
     Raises:
         DataError: all the faults at once, the first few by name.
     """
-    sizes, faults = [], []
+    sizes, faults, resolutions = [], [], []
     odd: dict[str, list[str]] = {}
     for image in images:
         try:
             with open_picture(image.path) as opened:
                 sizes.append((opened.width_px, opened.height_px))
+                if (found := first_plausible(opened.recorded)) is not None:
+                    resolutions.append((image.key, found.mean_um_per_px))
                 for note in opened.notes:
                     odd.setdefault(note, []).append(image.key)
         except DataError as error:
             faults.append(str(error))
     if faults:
         raise DataError(some(faults, 3, joined="; "))
+    tell_resolutions(where, resolutions)
     for note, keys in odd.items():
         log.info("%d of %d images (first: %s): %s", len(keys), len(sizes), keys[0], note)
     return sizes

@@ -39,7 +39,13 @@ def read_pcam(root: Path) -> PatchSet:
         log.warning("%s: PCAM without its %s split", root, ", ".join(absent))
     labels, sources, start, side = [], [], 0, 0
     for split in splits:
-        count, side = _check_images(_path(root, split, "x.h5"))
+        count, own = _check_images(_path(root, split, "x.h5"))
+        if side not in (0, own):
+            raise DataError(
+                f"{_path(root, split, 'x.h5')}: patches of {own} px, those of {splits[0]} have {side}; a set has "
+                "patches of one size"
+            )
+        side = own
         labels.append(_read_labels(_path(root, split, "y.h5"), count))
         path = _path(root, split, "x.h5")
         sources.append(PatchSource(split, path, range(start, start + count), partial(_read, path, count)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hage_transfer.csv_table import csv_table, is_missing, refuse_in_place, refuse_missing
+from hage_transfer.data.label_patients import refuse_nobody
 from hage_transfer.errors import DataError
 from hage_transfer.running.atomic import write_csv
 from hage_transfer.slide_names import slide_name
@@ -21,7 +22,7 @@ PARTS = {"train": "train", "training": "train", "valid": "valid", "validation": 
 """Names of a published split's parts to ours; any case."""
 TCGA_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})-[A-Z0-9]{4}(-|$)")
 TCGA, NO_LABEL = "tcga", "without a label"
-_FILL = "fill it, or leave the row out"
+_FILL, _NAME = "fill it, or leave the row out", "give each a name of its own, or leave the row out"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def write_manifest(table: Path, out: Path, columns: Mapping[str, str]) -> int:
     rows: dict[str, dict[str, str]] = {}
     for line, found in _rows(table, columns, options="path_column=, label_column=, group_column=, part_column="):
         refuse_missing(table, line, {columns[name]: value for name, value in found.items()})
+        refuse_nobody(table, line, columns.get("group", ""), found.get("group", ""), remedy=_NAME)
         if found.get("part", "train").lower() not in PARTS:
             raise DataError(f"{table}: line {line}: {columns['part']} is train, valid or test, not {found['part']}")
         if found["path"] in rows:
@@ -104,6 +106,7 @@ def write_label_table(
         remedy = "fill it, or leave rows without a class out with drop_empty=True or keep="
         cells = {wanted[name]: value for name, value in found.items()}
         refuse_missing(table, line, cells, remedy=remedy if is_missing(label) else _FILL)
+        refuse_nobody(table, line, columns.group or "", found.get("group", ""), remedy=_NAME)
         if columns.site == TCGA:
             found["site"] = tcga_site(slide)
         counts[label] += 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Real
 
 from hage_transfer.data.h5_file import plain_attributes, stored_dataset
 from hage_transfer.errors import DataError
@@ -63,6 +63,27 @@ def whole_px(path: Path, values: np.ndarray) -> Int[np.ndarray, "tile 2"]:
             f"{values.max():g}; encode it again"
         )
     return values.astype(np.int64)
+
+
+def refuse_outside(coords: Real[np.ndarray, "tile 2"], slide: Path, *, size_px: tuple[int, int], of: str) -> None:
+    """Refuses tiles that lie wholly outside a slide, as those of another slide or level do.
+
+    Args:
+        coords: top-left (x, y) of each.
+        slide: file of the slide, for the message.
+        size_px: its width and height at level 0.
+        of: whose tiles they are, for the message.
+
+    Raises:
+        DataError: see above.
+    """
+    outside = (np.asarray(coords) >= size_px).any(axis=1)
+    if outside.any():
+        x, y = np.asarray(coords)[outside][0].tolist()
+        raise DataError(
+            f"{of}: {int(outside.sum())} of {len(coords)} tiles lie outside {slide} ({size_px[0]} x {size_px[1]} px), "
+            f"the first at ({x:g}, {y:g}); coords are level-0 px: is it another slide, or a smaller copy of it?"
+        )
 
 
 def _misshapen(path: Path, met: h5py.Dataset | np.ndarray) -> DataError:

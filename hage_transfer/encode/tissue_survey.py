@@ -104,7 +104,7 @@ def slide_jobs(inputs: Sequence[Path], *changes: Changes) -> tuple[list[SlideJob
     if double:
         both = ", ".join(str(job.slide.path) for job in jobs if job.slide.name == double[0])
         raise DataError(f"{both}: one name, {double[0]}, for several slides; rename one of them")
-    refuse_one_slide_twice([(job.slide.path.name, job.slide.path) for job in jobs])
+    refuse_one_slide_twice([(job.slide.name, job.slide.path) for job in jobs])
     return jobs, failed
 
 

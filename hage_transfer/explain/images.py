@@ -9,13 +9,17 @@ from jaxtyping import Real
 
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.feature_layouts import FeatureSource
 from hage_transfer.data.patches import read_patch_set
+from hage_transfer.data.tile_coords import refuse_outside
 from hage_transfer.encode.sections_and_patches import bag_name
 from hage_transfer.errors import DataError
 from hage_transfer.report.attention_map import TilePlaces
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.slide import Slide
 from hage_transfer.slides.table import read_slide_table
+
+_SAME_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
     """Places and size of tiles at level 0; the size is not rounded where the slide says its resolution.
 
     Raises:
-        DataError: the features do not say how large a tile is.
+        DataError: the features do not say how large a tile is, or tiles lie wholly outside the slide.
     """
     side = float(meta.patch_size_level0_px)
     if side <= 0:
@@ -81,12 +85,30 @@ def tile_places(coords: Real[np.ndarray, "tile 2"], meta: FeatureMeta, slide: Sl
             "be drawn; put CLAM's patches/ beside the features' folder, or record it by `convert` "
             "(coords=, or patch_size_px= and patch_size_level0_px=); without slide_folder= there are tables alone"
         )
+    if slide is not None:
+        refuse_outside(coords, slide.path, size_px=(slide.width_px, slide.height_px), of=meta.source)
     size = side, side
     if slide is not None and slide.resolution is not None and meta.mpp_um_per_px:
         wide = meta.patch_size_px * meta.mpp_um_per_px
         exact = wide / slide.resolution.x_um_per_px, wide / slide.resolution.y_um_per_px
         size = exact if abs(sum(exact) / 2 - side) <= 0.5 + 1e-6 else size
     return TilePlaces(np.asarray(coords, dtype=np.float64), size)
+
+
+def refuse_other_scan(features: FeatureSource, slide: Slide) -> None:
+    """Refuses a slide of another size than TRIDENT recorded beside the coords: tiles would lie elsewhere.
+
+    Raises:
+        DataError: see above.
+    """
+    found = [features.coord_attributes.get(f"level0_{side}") for side in ("width", "height")]
+    recorded = [side for side in found if isinstance(side, int | float) and side > 0]
+    size = slide.width_px, slide.height_px
+    if len(recorded) == 2 and any(abs(met / side - 1) > _SAME_SIZE for met, side in zip(size, recorded, strict=True)):
+        raise DataError(
+            f"{features.path}: its tiles are of a slide of {recorded[0]} x {recorded[1]} px at level 0, "
+            f"{slide.path} has {size[0]} x {size[1]}; give the slide that was encoded"
+        )
 
 
 def level0_mpp(meta: FeatureMeta, slide: Slide | None) -> float | None:

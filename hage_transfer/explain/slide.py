@@ -13,7 +13,7 @@ from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
 from hage_transfer.explain.files import RECORD_FILE, ExplainedTiles, write_gene_table
 from hage_transfer.explain.genes import GeneModels, TileGenes, tile_genes
-from hage_transfer.explain.images import SlideImage, level0_mpp, tile_places
+from hage_transfer.explain.images import SlideImage, level0_mpp, refuse_other_scan, tile_places
 from hage_transfer.explain.pictures import CONTACT_FILE, GEOJSON_FILE, MAP_FILE, SCORE_MAPS, draw_pictures
 from hage_transfer.explain.task import SCHEMA_VERSION, SlideTask
 from hage_transfer.mil.deciding_genes import deciding_tiles, directions
@@ -57,6 +57,8 @@ def explain_slide(task: SlideTask) -> None:
     table = ExplainedTiles(explanation, deciding_tiles(explanation.attention, share=task.options.share), facts.coords)
     cautions = explanation.cautions(table.deciding)
     with _image(task.image) as slide:
+        if slide is not None:
+            refuse_other_scan(facts, slide)
         is_tables_alone = slide is None and facts.meta.patch_size_level0_px <= 0
         places = None if facts.coords is None or is_tables_alone else tile_places(facts.coords, facts.meta, slide)
         table = table.at(places)

@@ -16,6 +16,7 @@ from hage_transfer.data.genes import panel_counts
 from hage_transfer.data.h5_file import open_h5
 from hage_transfer.data.sections import anndata_files
 from hage_transfer.data.sections.grid import spacing_px
+from hage_transfer.data.tile_coords import refuse_outside
 from hage_transfer.errors import DataError, some
 from hage_transfer.pretrain.config import ContextSettings, PretrainConfig
 from hage_transfer.pretrain.dataset import FEATURES, attach_features
@@ -25,6 +26,7 @@ from hage_transfer.report.prediction_file import Place
 from hage_transfer.running.atomic import TEMPORARY_MARK
 from hage_transfer.running.progress import Progress
 from hage_transfer.slides.find import find_slide
+from hage_transfer.slides.reader import image_size_px
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +171,8 @@ def _section_item(section: ad.AnnData, settings: PretrainConfig, diameter_um: fl
 def _slide_item(path: Path, image: Path | None) -> PredictItem:
     def load() -> Loaded:
         features = read_features(path)
+        if image is not None and features.coords is not None:
+            refuse_outside(features.coords, image, size_px=image_size_px(image), of=str(path))
         return Loaded(features.features, _slide_place(path, features, image), None)
 
     return PredictItem(path.stem, path, load, lambda column: None, {"image": image})

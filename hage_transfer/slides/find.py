@@ -1,6 +1,7 @@
 """Which file, or which folder of files, a name of a slide means; and which slides a folder holds."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hage_transfer.slide_names import IMAGE_ENDINGS, SLIDE_ENDINGS, match_names,
 from hage_transfer.slides.dicom import is_dicom, series_in, series_uid
 
 _SHOWN, _LONGEST = 80, 400
+_OME = re.compile(r"\.ome$", re.IGNORECASE)
 _OTHERS = (SLIDE_ENDINGS | IMAGE_ENDINGS) - {".dcm"}
 """Endings of files that are no DICOM and need not be opened to know it; instances often have none."""
 
@@ -48,7 +50,8 @@ def find_slide(root: Path, name: str) -> Path:
         return own
     beside = sorted(exact.parent.glob(f"{_escape(exact.name)}.*"))
     for endings in (SLIDE_ENDINGS, IMAGE_ENDINGS):
-        found = [path for path in beside if path.suffix.lower() in endings]
+        longer = [path for path in beside if path.suffix.lower() in endings]
+        found = [path for path in longer if _OME.sub("", slide_name(path.name)) == exact.name] or longer
         if len(found) == 1:
             return found[0]
         if found:
@@ -104,7 +107,7 @@ def slide_stamp(path: Path) -> list[int | str]:
 
 
 def refuse_one_slide_twice(slides: list[tuple[str, Path]]) -> None:
-    """Refuses instances of one DICOM series under several names: they are one slide, and would fall into several folds.
+    """Refuses one file, or instances of one DICOM series, under several names: one slide would fall into several folds.
 
     Args:
         slides: name and path of each.
@@ -112,6 +115,10 @@ def refuse_one_slide_twice(slides: list[tuple[str, Path]]) -> None:
     Raises:
         DataError: see above.
     """
+    of_path: dict[Path, str] = {}
+    for name, path in slides:
+        if of_path.setdefault(path, name) != name:
+            raise DataError(f"{of_path[path]} and {name}: one slide, {path.name}, and not two; write their whole names")
     of_series: dict[str, list[str]] = {}
     for name, path in slides:
         uid = series_uid(path) if path.is_file() and path.suffix.lower() not in _OTHERS else None

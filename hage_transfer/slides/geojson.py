@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from hage_transfer.bounded import BoundsError, read_json
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, nearest
 from hage_transfer.running.atomic import write_text
-from hage_transfer.slide_names import slide_name
+from hage_transfer.slide_names import match_names, slide_name
 from hage_transfer.slides.polygons import Piece, Ring
 from hage_transfer.slides.valid_polygons import crossing_of, valid_pieces
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 TISSUE_CLASS = "Tissue"
 _ANNOTATION = "annotation"
 _KINDS = ("detection", "cell", "tile", "tmacore", "root")
+_CLASS_NAMES = ("class", "class_name", "classname", "category", "label")
+"""Properties that other tools put a class into."""
 _COLOUR = [0, 150, 90]
 _DECIMALS = 2
 _LEAST_EXTENT_PX = 2
@@ -75,7 +77,7 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
 
     Raises:
         DataError: missing, no GeoJSON, features of which none is tissue, a geometry that has no area or crosses
-            itself, or one outside the slide.
+            itself, one outside the slide, or a classification that is no name.
     """
     features = _features(path)
     pieces: list[Piece] = []
@@ -84,7 +86,7 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
         where = f"{path}: feature {number}"
         if not isinstance(feature, dict):
             raise DataError(f"{where} is no feature; export annotations from QuPath as GeoJSON")
-        other = _other_than_tissue(feature)
+        other = _other_than_tissue(feature, where)
         if other is not None:
             others[other] += 1
             continue
@@ -108,6 +110,16 @@ def read_geojson(path: Path, *, width_px: int, height_px: int, origin_px: tuple[
                 f"({width_px} x {height_px} px); coordinates are level-0 pixels; is it another slide's file?"
             )
     return pieces
+
+
+def missing_geojson(path: Path) -> DataError:
+    """What to say where a slide's file is not there, with the one that is called almost so."""
+    names = {slide_name(one.stem): one.name for one in sorted(path.parent.glob("*.*json"))}
+    other = match_names([path.stem], list(names)).get(path.stem)
+    near = nearest(path.stem, names)
+    hint = f"; nearest there: {names[near[0]]}" if near else ""
+    hint = f"; rename {names[other]}, which lies there" if other is not None else hint
+    return DataError(f"{path}: no such file{hint}; `tissue` writes one to edit, or use data.tissue.method=auto")
 
 
 def _refuse_other_units(path: Path, pieces: Sequence[Piece]) -> None:
@@ -145,10 +157,7 @@ def _features(path: Path) -> list[Any]:
     try:
         tree = read_json(path)
     except FileNotFoundError:
-        there = sorted(path.parent.glob("*.*json")) if path.parent.is_dir() else []
-        near = [one.name for one in there if slide_name(one.stem).casefold() == path.stem.casefold()]
-        hint = f"rename {near[0]}, which lies there" if near else "`tissue` writes one to edit"
-        raise DataError(f"{path}: no such file; {hint}, or use data.tissue.method=auto") from None
+        raise missing_geojson(path) from None
     except BoundsError as error:
         raise DataError(f"{path}: cannot be read as GeoJSON ({error}); export it from QuPath again") from None
     if isinstance(tree, list):
@@ -162,10 +171,10 @@ def _features(path: Path) -> list[Any]:
     raise DataError(f"{path}: wanted a GeoJSON FeatureCollection, this is {met}")
 
 
-def _other_than_tissue(feature: dict[str, Any]) -> str | None:
-    """What a feature is where it is no drawn tissue, in words; None for tissue."""
+def _other_than_tissue(feature: dict[str, Any], where: str) -> str | None:
+    """What a feature is where it is no drawn tissue, in words; None for tissue. Errors as ``_class_name``."""
     kind = _kind(feature)
-    name = _class_name(feature)
+    name = _class_name(feature, where)
     if _plain_kind(kind) != _ANNOTATION:
         return f"objectType {kind}" + ("" if name is None else f" (class {name})")
     return None if name is None or name.lower() == TISSUE_CLASS.lower() else f"class {name}"
@@ -187,12 +196,23 @@ def _plain_kind(kind: str) -> str:
     return kind.lower().replace("_", "").removeprefix("path").removesuffix("object")
 
 
-def _class_name(feature: dict[str, Any]) -> str | None:
+def _class_name(feature: dict[str, Any], where: str) -> str | None:
+    """The class; QuPath's ``classification``, else what other tools call it. None: it has none.
+
+    Raises:
+        DataError: a classification that is no name.
+    """
     properties = feature.get("properties")
-    given = properties.get("classification") if isinstance(properties, dict) else None
-    if isinstance(given, dict):
-        given = given.get("name") or ": ".join(map(str, given.get("names", ()))) or None
-    return given.strip() or None if isinstance(given, str) else None
+    given = {name.casefold(): value for name, value in properties.items()} if isinstance(properties, dict) else {}
+    found = given.get("classification")
+    if isinstance(found, dict):
+        found = found.get("name") or found.get("names")
+    if isinstance(found, list) and all(isinstance(part, str) for part in found):
+        found = ": ".join(found)
+    if found is not None and not isinstance(found, str):
+        raise DataError(f"{where}: its classification is {found!r:.60}, wanted a name; export it from QuPath again")
+    others = (given[name] for name in _CLASS_NAMES if isinstance(given.get(name), str))
+    return next(filter(None, map(str.strip, (found or "", *others))), None)
 
 
 def _pieces(geometry: dict[str, Any], where: str) -> list[Piece]:

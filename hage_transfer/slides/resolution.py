@@ -20,7 +20,7 @@ REMEDY = (
     "data.slide_mpp_um_per_px=... (`encode_slides`, `mil`) for all slides that record none, or in a column `mpp` of "
     "the table of slides for one slide (the scanner's protocol has it; 0.25 is usual at 40x, 0.5 at 20x)"
 )
-_ANISOTROPY = 0.01
+_ANISOTROPY, _DISAGREE = 0.01, 0.05
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def settle_resolution(
     for value in (override_um_per_px, fallback_um_per_px):
         if value is not None and not plausible(value):
             raise DataError(f"{path}: {value:g} um per px was given for level 0; {_WANTED}")
-    found = next((_of(place) for place in recorded if _of(place) is not None), None)
+    found = first_plausible(recorded)
     if override_um_per_px is not None:
         if found is not None and abs(found.mean_um_per_px / override_um_per_px - 1) > _ANISOTROPY:
             log.warning(
@@ -102,12 +102,17 @@ def settle_resolution(
             )
         return Resolution(override_um_per_px, override_um_per_px, "slide table")
     if found is not None:
-        return _reported(path, found)
+        return _reported(path, found, recorded)
     if fallback_um_per_px is not None:
         return Resolution(fallback_um_per_px, fallback_um_per_px, "given for slides that record none")
     if not needed:
         return None
     raise DataError(f"{path}: {missing_resolution(recorded)}; {REMEDY}")
+
+
+def first_plausible(recorded: Sequence[Recorded]) -> Resolution | None:
+    """What the most trusted place that says something plausible says; None where none does."""
+    return next((found for place in recorded if (found := _of(place)) is not None), None)
 
 
 def missing_resolution(recorded: Sequence[Recorded]) -> str:
@@ -162,9 +167,18 @@ def _of(place: Recorded) -> Resolution | None:
     return Resolution(x, y, place.source)
 
 
-def _reported(path: Path, found: Resolution) -> Resolution:
+def _reported(path: Path, found: Resolution, recorded: Sequence[Recorded]) -> Resolution:
     if "tags" in found.source:
         _say_once(path, f"{found.mean_um_per_px:g} um per px, from {found.source}")
+    for other in filter(None, map(_of, recorded)):
+        if abs(other.mean_um_per_px / found.mean_um_per_px - 1) > _DISAGREE:
+            said = f"{found.mean_um_per_px:g} um per px in {found.source}, {other.mean_um_per_px:g} in {other.source}"
+            _say_once(
+                path,
+                f"records {said}; the first is used: if it is wrong (was the file resized?), a column `mpp` of the "
+                "table of slides says the right one",
+                logging.WARNING,
+            )
     if found.anisotropic:
         log.warning(
             "%s: resolution differs between axes, %g by %g um per px; tiles are read so that they are square in um",
@@ -176,9 +190,9 @@ def _reported(path: Path, found: Resolution) -> Resolution:
 
 
 @lru_cache(maxsize=100_000)
-def _say_once(path: Path, what: str) -> None:
+def _say_once(path: Path, what: str, level: int = logging.INFO) -> None:
     """A slide is opened again for every source and picture; one line is enough."""
-    log.info("%s: %s", path.name, what)
+    log.log(level, "%s: %s", path.name, what)
 
 
 def _axes(place: Recorded) -> str:

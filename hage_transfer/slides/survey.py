@@ -11,7 +11,7 @@ import numpy as np
 
 from hage_transfer.config import SlideSetSettings, file_sha256
 from hage_transfer.errors import DataError
-from hage_transfer.slides.geojson import write_geojson
+from hage_transfer.slides.geojson import missing_geojson, write_geojson
 from hage_transfer.slides.outline import draw_outline, write_picture
 from hage_transfer.slides.polygons import Piece, trace_pieces
 from hage_transfer.slides.reader import READING, open_slide
@@ -73,7 +73,7 @@ def tissue_inputs(name: str, settings: SlideSetSettings, *, own_mpp_um_per_px: f
     drawn = geojson_path(settings.tissue, name)
     if drawn is not None:
         if not drawn.is_file():
-            raise DataError(f"{drawn}: no such file; `tissue` writes one to edit, or use data.tissue.method=auto")
+            raise missing_geojson(drawn)
         inputs["drawn"] = file_sha256(drawn)
     return inputs
 

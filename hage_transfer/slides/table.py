@@ -1,15 +1,21 @@
 """Slide tables: csv with a column `slide` or `slide_id`, and `mpp` where a slide's level-0 resolution must be said."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.csv_table import csv_table
+from hage_transfer.csv_table import as_number, csv_table
 from hage_transfer.errors import DataError
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
 
+log = logging.getLogger(__name__)
+
 COLUMNS = ("slide", "slide_id", "image_id")
 """Names of the column of slides, as label tables have them."""
+
+_LIKE_MPP = frozenset({"mpp_um_per_px", "mpp_x", "slide_mpp", "slide_mpp_um_per_px", "um_per_px", "microns_per_pixel"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ def read_slide_table(path: Path) -> list[SlideRow]:
 
     Raises:
         DataError: missing or unreadable, no column or both columns of names, no row, an empty or repeated name, or
-            an `mpp` that is no plausible number.
+            an `mpp` that is no plausible number, or is there twice.
     """
     with csv_table(path, absent="no such slide table", kind="a csv slide table") as table:
         columns = table.columns
@@ -46,6 +52,7 @@ def read_slide_table(path: Path) -> list[SlideRow]:
         )
     if not rows:
         raise DataError(f"{path}: a slide table without rows")
+    mpp = _mpp_column(path, columns)
     found: dict[str, SlideRow] = {}
     for line, row in rows:
         name = row[names[0]]
@@ -53,7 +60,7 @@ def read_slide_table(path: Path) -> list[SlideRow]:
             raise DataError(
                 f"{path}: line {line} {'repeats slide ' + name if name else 'has no slide'}; keep one row each"
             )
-        found[name] = SlideRow(name, _mpp(path, line, row.get("mpp", "")))
+        found[name] = SlideRow(name, _mpp(path, line, row[mpp] if mpp else ""))
     return list(found.values())
 
 
@@ -68,13 +75,21 @@ def find_listed(root: Path, table: Path) -> list[tuple[SlideRow, Path | DataErro
     return found
 
 
+def _mpp_column(path: Path, columns: Sequence[str]) -> str | None:
+    """The column `mpp`, in whatever capitals; one that says the same in other words is named and not read."""
+    there = [name for name in columns if name.casefold() == "mpp"]
+    if len(there) > 1:
+        raise DataError(f"{path}: columns {' and '.join(there)} both say a slide's um per px; keep one")
+    like = [name for name in columns if name.casefold() in _LIKE_MPP]
+    if like and not there:
+        log.warning("%s: its column %s is not read; call it mpp if it is the um per px of level 0", path, like[0])
+    return next(iter(there), None)
+
+
 def _mpp(path: Path, line: int, text: str) -> float | None:
     if not text:
         return None
-    try:
-        value: float | None = float(text)
-    except ValueError:
-        value = None
+    value = as_number(text)
     if not plausible(value):
         low, high = PLAUSIBLE_MPP
         raise DataError(

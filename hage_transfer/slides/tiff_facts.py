@@ -20,7 +20,7 @@ from hage_transfer.slides.sources import MAX_SIDE_PX
 from hage_transfer.slides.units import um_per
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_APERIO_MPP = re.compile(r"\bMPP\s*=\s*(\d+(?:\.\d+)?)")
+_APERIO_MPP = re.compile(r"\bMPP\s*=\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 
 
 def is_tiff(path: Path) -> bool:

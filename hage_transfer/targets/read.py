@@ -75,7 +75,8 @@ def with_target(
     path = settings.table or (images.manifest if images is not None else None) or path
     labels, values = read_values(labels, settings, path, images=images)
     target, values = make_target(settings, values, path)
-    labels = replace(labels, values=values, needed=(EVENT,) if settings.kind == "survival" else ())
+    is_censored = settings.kind == "survival" and bool((values[:, 1] == 0).any())
+    labels = replace(labels, values=values, needed=(EVENT,) if is_censored else ())
     if settings.kind == "survival":
         one_value_a_group(labels, path)
     return replace(labels, labels=strata(labels, target, path)), target
@@ -87,6 +88,7 @@ def read_values(
     """Rows that have a value, and what the cells say; errors as ``with_target``."""
     if isinstance(settings, SurvivalSettings):
         check_installed()
+        _tell_event(settings)
     columns, read = _columns(settings)
     found = _read(path, columns, read, labels, images, may_miss=settings.missing == "drop")
     rows = np.flatnonzero([one is not None for one in found])
@@ -135,6 +137,16 @@ def _columns(settings: ValueSettings) -> tuple[list[str], Callable[[Mapping[str,
     if isinstance(settings, OrdinalSettings) and settings.order:
         return [settings.column], lambda row: (_grade(settings, row[settings.column]),)
     return [settings.column], lambda row: (_number(settings.column, row[settings.column]),)
+
+
+def _tell_event(settings: SurvivalSettings) -> None:
+    """A column that is called for those who are censored is mostly 1 for them: read as events, it turns risks round."""
+    if settings.event is not None and settings.event.casefold().startswith("censor"):
+        log.warning(
+            "target.event: column %s is read as 1 where the event was seen; if it is 1 for those who are censored, say "
+            "target.censored instead",
+            settings.event,
+        )
 
 
 def _read(

@@ -52,10 +52,13 @@ def make_target(
 
 
 def strata(labels: LabelTable, target: Target, path: Path) -> np.ndarray:
-    """What folds are stratified by: events, grades, the rarest label that is there, parts of a number's range."""
+    """What folds are stratified by: events, grades, the rarest label that is there, parts of a number's range.
+
+    Where no row is censored, parts of the range of the times.
+    """
     values = labels.values
     assert values is not None
-    if target.kind == "survival":
+    if target.kind == "survival" and (values[:, 1] == 0).any():
         return np.where(values[:, 1] > 0, EVENT, CENSORED)
     if isinstance(target, Ordinal):
         return np.array(target.grades)[values[:, 0].astype(int)]
@@ -63,10 +66,11 @@ def strata(labels: LabelTable, target: Target, path: Path) -> np.ndarray:
         return _rarest(values, target.names)
     units = len(values) if labels.groups is None else len(set(labels.groups.tolist()))
     parts = 4 if units >= _FEW_UNITS else 2
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]))
-    places = np.searchsorted(edges, values[:, 0], side="left")
+    numbers = values[:, 0]
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, parts + 1)[1:-1]))
+    places = np.searchsorted(edges, numbers, side="left")
     if len(np.unique(places)) < 2:
-        places = (values[:, 0] > values.min()).astype(int)
+        places = (numbers > numbers.min()).astype(int)
     return np.array([f"part {place + 1} of its range" for place in places.tolist()])
 
 

@@ -245,6 +245,19 @@ def test_truth_that_is_not_the_target_s_is_refused_by_name(tmp_path, cohorts, ru
         ht.apply(run_of("numbered"), cohorts / "new/bags", labels=tmp_path / "labels.csv", out=tmp_path / "new")
 
 
+def test_survival_without_an_event_is_refused_and_times_of_another_unit_told(tmp_path, cohorts, run_of, caplog):
+    table = pd.read_csv(cohorts / "new/slides.csv")
+    given = {"labels": tmp_path / "labels.csv", "out": tmp_path / "new"}
+    table.assign(event=0).to_csv(given["labels"], index=False)
+    with pytest.raises(ht.DataError, match=r"labels\.csv: all 24 rows are censored"):
+        ht.apply(run_of("cox"), cohorts / "new/bags", **given)
+    table.assign(time=table.time * 365).to_csv(given["labels"], index=False)
+    found = ht.apply(run_of("cox"), cohorts / "new/bags", **given)
+    assert "in training: are these times in another unit?" in caplog.text
+    meta = json.loads((found.folder / "results.json").read_text())["meta"]
+    assert any("another unit" in line for line in meta["warnings"])
+
+
 def test_an_interrupted_application_goes_on_to_the_same_bytes(tmp_path, cohorts, run_of):
     whole = ht.apply(run_of("cox"), cohorts / "new/bags", out=tmp_path / "whole")
     bytes_of = (whole.folder / "scores.csv").read_bytes()

@@ -1,13 +1,17 @@
 """Where a run's pixels are, by layout, and how large its tiles are on them."""
 
+from contextlib import nullcontext
+
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 from hage_transfer.config import FeatureSetSettings, PatchSetSettings, SlideSetSettings
 from hage_transfer.data.feature_file import FeatureMeta
+from hage_transfer.data.feature_layouts import open_features
 from hage_transfer.errors import DataError
-from hage_transfer.explain.images import level0_mpp, slide_images, tile_places
+from hage_transfer.explain.images import level0_mpp, refuse_other_scan, slide_images, tile_places
 from hage_transfer.slides.reader import open_slide
 
 
@@ -65,3 +69,23 @@ def test_the_resolution_of_level_0_follows_from_the_features_without_a_slide():
 def test_tiles_without_a_size_are_refused():
     with pytest.raises(DataError, match="how large a tile is"):
         tile_places(np.zeros((1, 2), dtype=np.int64), meta(patch_size_level0_px=0), None)
+
+
+def test_tiles_outside_the_slide_are_refused(root):
+    with open_slide(root / "a_good1.png", needs_resolution=False) as slide:
+        inside = np.array([[slide.width_px - 1, slide.height_px - 1]])
+        assert len(tile_places(inside, meta(), slide).corners_px) == 1
+        with pytest.raises(DataError, match=r"1 of 2 tiles lie outside .*a_good1.png.* level-0 px"):
+            tile_places(np.vstack([inside, inside + 1]), meta(), slide)
+
+
+@pytest.mark.parametrize(("width", "is_refused"), [(300, False), (301, False), (1200, True), ("wide", False)])
+def test_a_slide_of_another_size_than_trident_recorded_is_refused(root, width, is_refused):
+    with h5py.File(root / "a_good1.h5", "w") as file:
+        file["features"], file["coords"] = np.ones((1, 4), np.float32), np.zeros((1, 2), int)
+        file["coords"].attrs.update({"level0_width": width, "level0_height": 200})
+    said = (
+        pytest.raises(DataError, match=r"a slide of 1200 x 200 px.*a_good1\.png has 300 x 200") if is_refused else None
+    )
+    with open_slide(root / "a_good1.png", needs_resolution=False) as slide, said or nullcontext():
+        refuse_other_scan(open_features(root / "a_good1.h5"), slide)

@@ -53,6 +53,7 @@ def test_split_files_drop_the_endings_of_slide_files(tmp_path):
     [
         (",train,test\n0,a,b\n", "no column val"),
         (",train,val,test,train\n0,a,b,c,d\n", "column train is there twice"),
+        (",train,val,test\na,True,False,False\n", "line 2 holds True where slides are named"),
         (",train,val,test\n0,a,,b\n1,a,,\n", "line 3 names slide a a second time in train"),
     ],
 )
@@ -137,3 +138,17 @@ def test_real_split_files_have_patients_on_two_sides(real_data, tmp_path):
         assert not survey.shared_slides
         assert not survey.unused
         assert 7 <= len({name for names in survey.shared_groups.values() for name in names}) <= 15
+
+
+def test_split_files_tell_a_number_that_is_left_out_and_a_split_that_is_there_twice(tmp_path, caplog):
+    for name, test in (("0", "c"), ("1", "d"), ("3", "d")):
+        write_split(tmp_path / f"splits_{name}.csv", train=["a"], validation=["b"], test=[test])
+    assert len(read_split_files(tmp_path)) == 3
+    assert "holds no split 2 between its others" in caplog.text
+    assert "splits 1 and 3 are the same" in caplog.text
+
+
+def test_a_folder_of_true_and_false_alone_is_refused_by_its_file(tmp_path):
+    write_split(tmp_path / "splits_0_bool.csv", train=["a"], validation=[], test=["b"])
+    with pytest.raises(DataError, match=r"splits_0_bool\.csv, of true and false, is not read"):
+        read_split_files(tmp_path)

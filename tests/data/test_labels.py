@@ -135,3 +135,23 @@ def test_read_labels_takes_published_column_names_and_sites(tmp_path):
 def test_read_labels_refuses_published_tables_with_one_message(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         table(tmp_path, text)
+
+
+def test_patients_by_barcode_whom_no_group_keeps_together_are_told(tmp_path, caplog):
+    path = tmp_path / "labels.csv"
+    path.write_text("slide,label\nTCGA-AA-0001-01Z-00-DX1.svs,a\nTCGA-AA-0001-01Z-00-DX2.svs,b\nTCGA-AA-0002-01,a\n")
+    read_labels(path)
+    assert "the barcodes of its slides name 2 patients of 3 rows" in caplog.text
+    caplog.clear()
+    path.write_text("slide,label\nTCGA-AA-0001-01,a\nTCGA-AA-0002-01,b\ns1,a\n")
+    read_labels(path)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("column", "is_told"), [("case_id", True), ("Patient ID", True), ("patient_age", False)])
+def test_patients_who_are_in_several_groups_are_told(tmp_path, caplog, column, is_told):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"slide,label,group,{column}\ns1,a,g1,p\ns2,b,g2,p\ns3,b,g2,q\n")
+    assert read_labels(path).groups.tolist() == ["g1", "g2", "g2"]
+    told = f"1 patients by column {column} are in several groups (first: p, in g1 and g2)"
+    assert (told in caplog.text) == is_told

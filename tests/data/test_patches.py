@@ -54,6 +54,7 @@ def test_manifest_without_groups_has_none(manifest):
         (["a.png,x", "a.png,y"], "path,label", r"a\.png is listed twice, as x and as y"),
         (["a.png,x", "./a.png,x"], "path,label", "listed twice;"),
         (["a.png,x,p", "b.png,x,"], "path,label,group", r"1 of 2 rows have no group \(first: line 3\)"),
+        (["a.png,x,unknown", "b.png,x,p"], "path,label,group", "line 2: group 'unknown' would make one patient"),
         (["absent.png,x"], "path,label", r"absent\.png: no such slide or image"),
         (["manifest.csv,x"], "path,label", r"manifest\.csv: neither a slide nor an image that can be read"),
     ],
@@ -192,3 +193,28 @@ def test_folders_named_after_parts_of_a_split_are_no_labels(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / part / "benign" / "a.png")
     with pytest.raises(DataError, match=r"its folders Val, test, train are parts of a split, not labels"):
         read_patch_set(PatchSetSettings(layout="folder", root=tmp_path))
+
+
+def test_images_of_several_sizes_shapes_and_resolutions_are_told(tmp_path, caplog):
+    settings = PatchSetSettings(layout="folder", root=tmp_path)
+    save(tmp_path / "t" / "a.png", size=(8, 8))
+    save(tmp_path / "T" / "b.png", size=(16, 8))
+    read_patch_set(settings)
+    assert "labels T and t differ only in case" in caplog.text
+    assert "several sizes" not in caplog.text
+    assert "1 of 2 images are no squares (first: T/b.png, 16 x 8 px)" in caplog.text
+    caplog.clear()
+    for name, side, dpi in (("a", 8, 50800), ("b", 16, 25400)):
+        Image.new("RGB", (side, side)).save(tmp_path / "t" / f"{name}.png", dpi=(dpi, dpi))
+    (tmp_path / "T" / "b.png").unlink()
+    read_patch_set(settings)
+    assert "several sizes, from t/a.png (8 x 8 px) to t/b.png (16 x 16 px)" in caplog.text
+    assert "several resolutions, from 0.5 (t/a.png) to 1 um per px (t/b.png)" in caplog.text
+    caplog.clear()
+    read_patch_set(PatchSetSettings(layout="folder", root=tmp_path, tile_px=8))
+    assert "several sizes" not in caplog.text
+
+
+def test_a_manifest_s_column_of_patients_that_is_not_read_is_told(manifest, caplog):
+    read_patch_set(manifest("a.png,x,p", "b.png,y,p", header="path,label,patient"))
+    assert "its column patient names 1 patients of 2 rows and is not read" in caplog.text

@@ -122,3 +122,12 @@ def test_pcam_meta_that_is_not_text_is_an_error(pcam):
     (pcam.root / f"{PREFIX}test_meta.csv").write_text("index,wsi\n", encoding="utf-16")
     with pytest.raises(DataError, match=r"test_meta\.csv: cannot be read as csv"):
         read_patch_set(pcam)
+
+
+def test_pcam_of_patches_of_two_sizes_is_refused(tmp_path):
+    for split, count in (("train", 3), ("test", 2)):
+        write_split(tmp_path, split, count)
+    with h5py.File(tmp_path / f"{PREFIX}test_x.h5", "w") as file:
+        file["x"] = np.zeros((2, 48, 48, 3), np.uint8)
+    with pytest.raises(DataError, match=r"test_x\.h5: patches of 48 px, those of train have 96"):
+        read_patch_set(PatchSetSettings(layout="pcam", root=tmp_path))

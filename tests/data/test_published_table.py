@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from hage_transfer.data.published_table import write_manifest
+from hage_transfer.data.published_table import Columns, write_label_table, write_manifest
 from hage_transfer.errors import DataError
 
 COLUMNS = {"path": "file", "label": "class", "group": "case", "part": "set"}
@@ -72,3 +72,11 @@ def test_write_manifest_never_overwrites_its_own_table(tmp_path):
     with pytest.raises(DataError, match="is the table itself"):
         write_manifest(path, tmp_path / ".." / tmp_path.name / path.name, COLUMNS)
     assert path.read_text().startswith(HEADER)
+
+
+def test_a_patient_whom_nobody_knows_is_no_patient(tmp_path):
+    path = table(tmp_path, ROWS[0], ROWS[1].replace(",8,", ",unknown,"))
+    with pytest.raises(DataError, match=r"line 3: case 'unknown' would make one patient of strangers"):
+        write_manifest(path, tmp_path / "m.csv", COLUMNS)
+    with pytest.raises(DataError, match=r"line 3: case 'unknown' would make one patient of strangers"):
+        write_label_table(path, tmp_path / "l.csv", Columns("file", "class", "case"))

@@ -1,5 +1,6 @@
 """Bags of feature files: what is read, and each thing that is refused."""
 
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -286,3 +287,24 @@ def test_open_bags_refuse_tridents_tiles_of_two_magnifications(some_slides, tmp_
     job = _as_trident(folder, tmp_path / "job", target_magnification=10)
     with pytest.raises(DataError, match=r"s2\.h5: target_magnification is 10, that of s0\.h5 is 20"):
         open_bags(job, labels)
+
+
+def test_open_bags_say_that_every_slide_has_one_row(some_slides, write_slide, caplog):
+    folder, labels = some_slides
+    for slide in labels.keys.tolist():
+        write_slide(folder, str(slide), np.ones((1, 8)))
+    open_bags(folder, labels)
+    assert "every slide has one row" in caplog.text
+    write_slide(folder, str(labels.keys[0]), np.ones((2, 8)))
+    caplog.clear()
+    open_bags(folder, labels)
+    assert "one row" not in caplog.text
+
+
+def test_open_bags_say_that_one_slide_has_two_names(some_slides, caplog):
+    folder, labels = some_slides
+    open_bags(folder, labels)
+    assert "same features" not in caplog.text
+    shutil.copyfile(folder / "s0.h5", folder / "s5.h5")
+    open_bags(folder, labels)
+    assert "s0.h5 and s5.h5 hold the same features (1 such pairs)" in caplog.text

@@ -117,6 +117,13 @@ def test_mil_folds_of_files_go_on_without_unknown_slides_where_told(tmp_path, ca
     assert "the val side has no slide of class" in caplog.text
     assert "names 1 slides that the label table does not have" in caplog.text
     assert "their test slides are not new to the classifier" in caplog.text
+    assert "on no side" not in caplog.text
+
+
+def test_mil_folds_of_files_tell_slides_that_are_on_no_side(tmp_path, caplog):
+    folder = write(tmp_path / "splits", [f"s{i}" for i in range(36)], ["s40", "s41"], [f"s{i}" for i in range(44, 60)])
+    mil_folds(config(mode="files", files=folder, shared_groups="keep"), labels())
+    assert "6 of 60 labelled slides are on no side (s36, s37, s38 and 3 more)" in caplog.text
 
 
 def test_mil_folds_build_from_the_real_split_files(real_data, tmp_path):

@@ -5,8 +5,10 @@ import logging
 
 import pytest
 
+from hage_transfer.config import SlideSetSettings
 from hage_transfer.errors import DataError
 from hage_transfer.slides.geojson import read_geojson
+from hage_transfer.slides.survey import tissue_inputs
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [50, 0], [50, 50], [0, 50], [0, 0]]]}
 
@@ -25,6 +27,10 @@ TISSUE = {
     "class between spaces": feature({"classification": " Tissue "}),
     "class in capitals": feature({"classification": {"name": "TISSUE"}}),
     "names of a class": feature({"classification": {"names": ["Tissue"]}}),
+    "a list of names": feature({"classification": ["Tissue"]}),
+    "a class that is null": feature({"classification": {"name": None}}),
+    "another tool's class": feature({"Class": "tissue"}),
+    "a name, which is no class": feature({"name": "Tumor"}),
     "no properties": {"type": "Feature", "geometry": SQUARE, "properties": None},
 }
 OTHERS = {
@@ -45,6 +51,10 @@ OTHERS = {
     },
     "class Tumor": feature({"classification": {"name": "Tumor"}}),
     "a class as text": feature({"classification": "Tumor"}),
+    "a class in a list": feature({"classification": ["Tumor", "Positive"]}),
+    "names in a list": feature({"classification": {"name": ["Tumor"]}}),
+    "another tool's class": feature({"label": "Tumor"}),
+    "in other capitals": feature({"Classification": {"name": "Tumor"}}),
 }
 
 
@@ -117,3 +127,19 @@ def test_a_file_that_is_named_otherwise_is_named(tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(DataError, match=rf"s\.geojson: no such file; rename {name}, which lies there"):
         read_geojson(tmp_path / "s.geojson", width_px=9, height_px=9)
+
+
+@pytest.mark.parametrize("given", [3, {"name": 5}, [1, 2], True])
+def test_a_classification_that_is_no_name_is_refused(read, given):
+    with pytest.raises(DataError, match=r"s\.geojson: feature 1: its classification is .*, wanted a name"):
+        read(feature({"classification": given}))
+
+
+def test_a_slide_s_file_under_another_name_is_named_before_it_is_encoded(tmp_path):
+    (tmp_path / "TCGA-AA-0001-01Z-00-DX1.geojson").touch()
+    data = {"root": tmp_path, "labels": tmp_path / "l.csv", "tissue": {"method": "geojson", "folder": tmp_path}}
+    settings = SlideSetSettings(**data)
+    with pytest.raises(DataError, match=r"rename TCGA-AA-0001-01Z-00-DX1\.geojson, which lies there"):
+        tissue_inputs("TCGA-AA-0001-01Z-00-DX1.f6e9a5df-d8fb-45cf-b4bd-c6b76294c291", settings)
+    with pytest.raises(DataError, match=r"nearest there: TCGA-AA-0001-01Z-00-DX1\.geojson; `tissue` writes one"):
+        tissue_inputs("TCGA-BB-0001-01Z-00-DX1", settings)

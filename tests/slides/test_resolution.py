@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from hage_transfer.errors import DataError
-from hage_transfer.slides.find import find_slide
+from hage_transfer.slides.find import find_slide, refuse_one_slide_twice
 from hage_transfer.slides.reader import open_slide
 from hage_transfer.slides.resolution import from_openslide, settle_resolution
 from hage_transfer.slides.table import read_slide_table
@@ -117,6 +117,22 @@ def test_find_slide_takes_names_with_and_without_ending(tmp_path):
         find_slide(tmp_path, "d")
 
 
+def test_find_slide_takes_a_name_s_own_file_before_one_with_more_behind_a_dot(tmp_path):
+    for name in ("S1.svs", "S1.2.svs", "S2.ome.tif", "S2.mask.tif", "S3.IHC.svs"):
+        (tmp_path / name).touch()
+    assert [find_slide(tmp_path, name).name for name in ("S1", "S1.2", "S2", "S3")] == [
+        "S1.svs",
+        "S1.2.svs",
+        "S2.ome.tif",
+        "S3.IHC.svs",
+    ]
+
+
+def test_one_file_under_two_names_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"S1 and S1\.2: one slide, S1\.2\.svs, and not two"):
+        refuse_one_slide_twice([("S1", tmp_path / "S1.2.svs"), ("S1.2", tmp_path / "S1.2.svs")])
+
+
 UUID = "f6e9a5df-d8fb-45cf-b4bd-c6b76294c291"
 
 
@@ -143,3 +159,34 @@ def test_find_slide_names_what_is_the_name_of_no_file(tmp_path, name):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(DataError, match=r"^slide "):
         find_slide(tmp_path, name)
+
+
+def test_records_that_disagree_are_told_once_and_those_that_agree_never(tmp_path, caplog):
+    tags = {"tiff.XResolution": "20000", "tiff.YResolution": "20000", "tiff.ResolutionUnit": "centimeter"}
+    for _ in range(2):
+        own = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.25"}
+        assert settle(tmp_path, own | tags).mean_um_per_px == 0.25
+    assert [one.levelname for one in caplog.records] == ["WARNING"]
+    assert "0.25 um per px in its metadata, 0.5 in its TIFF resolution tags (px per cm)" in caplog.text
+    caplog.clear()
+    settle(tmp_path, {"openslide.mpp-x": "0.4991", "openslide.mpp-y": "0.4991"} | tags)
+    assert not caplog.records
+
+
+def test_a_description_s_exponent_belongs_to_its_mpp(tmp_path):
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "s.tif", pixels, photometric="rgb", description="made | MPP = 2.5e-1 |")
+    with open_slide(tmp_path / "s.tif") as slide:
+        assert slide.mpp_um_per_px == 0.25
+
+
+def test_slide_table_reads_mpp_in_capitals_and_names_what_is_like_it(tmp_path, caplog):
+    table = tmp_path / "t.csv"
+    table.write_text("slide,MPP\na,0.25\n")
+    assert read_slide_table(table)[0].mpp_um_per_px == 0.25
+    table.write_text("slide,mpp_um_per_px\na,0.25\n")
+    assert read_slide_table(table)[0].mpp_um_per_px is None
+    assert "its column mpp_um_per_px is not read; call it mpp" in caplog.text
+    table.write_text("slide,MPP,mpp\na,0.25,0.5\n")
+    with pytest.raises(DataError, match="columns MPP and mpp both say"):
+        read_slide_table(table)

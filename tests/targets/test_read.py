@@ -131,3 +131,18 @@ def test_survpath_tables_give_survival_age_and_stage(real_data):
     )  # fmt: skip
     stages, _ = read_target(path, stage)
     assert len(stages) == 931 and set(stages.labels) <= {"0", "I", "II", "III", "IV"}
+
+
+def test_survival_of_which_no_row_is_censored_is_stratified_by_time(tmp_path):
+    path = table(tmp_path, time=[5, 1, 4, 2], event=[1, 1, 1, 1])
+    labels, _ = read_target(path, SURVIVAL)
+    assert labels.labels.tolist() == [f"part {part} of its range" for part in (2, 1, 2, 1)]
+    assert labels.needed == ()
+
+
+@pytest.mark.parametrize(("keys", "is_told"), [({"event": "censorship"}, True), ({"censored": "censorship"}, False)])
+def test_a_column_of_the_censored_that_is_read_as_events_is_told(tmp_path, caplog, keys, is_told):
+    path = table(tmp_path, time=[5, 1, 4, 2], censorship=[1, 0, 1, 0])
+    labels, _ = read_target(path, SurvivalSettings(**keys))
+    assert labels.values[:, 1].sum() == 2
+    assert ("column censorship is read as 1 where the event was seen" in caplog.text) == is_told

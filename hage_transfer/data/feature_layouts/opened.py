@@ -18,12 +18,13 @@ from hage_transfer.data.feature_file import FeatureMeta, Features, read_facts
 from hage_transfer.data.feature_layouts.array_file import load_array
 from hage_transfer.data.feature_layouts.coords_file import find_coords_file, patch_sizes, read_coords
 from hage_transfer.data.feature_layouts.folders import slide_of_file
+from hage_transfer.data.feature_layouts.odd_tiles import check_tiles, tell_zero_rows
 from hage_transfer.data.feature_layouts.recorded import Given, complete_own, foreign_meta, own_attributes
 from hage_transfer.data.feature_layouts.rows_dataset import (
     STAMP_ROWS,
     recorded_by_stamp,
     rows_name,
-    slide_mpp_of_coords,
+    unit_of_coords,
 )
 from hage_transfer.data.feature_layouts.tensor_file import load_tensor
 from hage_transfer.data.h5_file import check_memory, open_h5, plain_attributes, stored_dataset
@@ -79,7 +80,7 @@ class FeatureSource:
         Raises:
             DataError: unreadable, or NaN or infinity among the rows.
         """
-        step = max(1, BLOCK_BYTES // (self.width * self.dtype.itemsize))
+        step, n_zero = max(1, BLOCK_BYTES // (self.width * self.dtype.itemsize)), 0
         with self.open_rows() as rows:
             for start in range(0, self.n_rows, step):
                 block = np.ascontiguousarray(rows(start, start + step), dtype=self.dtype)
@@ -87,7 +88,9 @@ class FeatureSource:
                 if not finite.all():
                     first = start + int(np.flatnonzero(~finite)[0])
                     raise DataError(f"{self.path}: row {first} of {self.n_rows} holds NaN or infinity; encode it again")
+                n_zero += int((~block.any(axis=1)).sum())
                 yield block
+        tell_zero_rows(self.path, n_zero, self.n_rows)
 
     def read(self) -> Features:
         """All of it in memory; errors as ``blocks``."""
@@ -129,10 +132,10 @@ def _open_h5(path: Path, given: Given, coords: Path | None) -> FeatureSource:
         rows = stored_dataset(path, file, name, kinds="f")
         if rows is None:
             raise DataError(f"{path}: has no dataset `{name}`, only {sorted(file)}; not a feature file")
-        mpp = slide_mpp_of_coords(path, file, given)
-        found = coords_of(path, file, um_per_px=mpp)
+        unit = unit_of_coords(path, file, name, given)
+        found = coords_of(path, file, um_per_px=unit)
         named, shape, dtype = plain_attributes(rows.attrs), _shape(path, rows), rows.dtype
-        stamp_facts = recorded_by_stamp(path, file, mpp) if name == STAMP_ROWS else {}
+        stamp_facts = recorded_by_stamp(path, file, unit and given.slide_mpp_um_per_px) if name == STAMP_ROWS else {}
     found = found if name == STAMP_ROWS else _with_patch_size(path, found, coords, stamps)
     is_trident = named or (found is not None and "target_magnification" in found.attributes)
     layout = "stamp" if name == STAMP_ROWS else "trident" if is_trident else "clam"
@@ -219,10 +222,7 @@ def _foreign(
     rows: Callable[[], AbstractContextManager[RowReader]],
 ) -> FeatureSource:
     """A file of another tool with what is known of its tiles."""
-    if found is not None and len(found.values) != shape[0]:
-        raise DataError(
-            f"{path}: {len(found.values)} coords for {shape[0]} rows of features; encode it again, or see coords="
-        )
+    check_tiles(path, found, shape[0])
     return FeatureSource(
         path=path,
         layout=layout,

@@ -43,6 +43,29 @@ def test_stamp_coords_in_um_are_refused_where_the_slides_resolution_is_not_said(
         open_features(write(STAMP, feats=ROWS, coords=COORDS * 0.25))
 
 
+def test_coords_of_stamp_1_become_level0_px_and_are_never_taken_for_them(write):
+    grid = np.stack([np.arange(7) * 224, np.arange(7) % 2 * 224], axis=1)
+    path = write({"extractor": "ctranspath"}, feats=ROWS, coords=grid)
+    with pytest.raises(DataError, match=r"s1\.h5: feats .* step by 224 .* slide_mpp_um_per_px=.* unit = px"):
+        open_features(path)
+    source = open_features(path, given=Given(slide_mpp_um_per_px=0.25))
+    np.testing.assert_array_equal(source.coords, grid // 224 * 1024)
+    assert (source.meta.patch_size_px, source.meta.patch_size_level0_px) == (224, 1024)
+    path = write({"unit": "px"}, feats=ROWS, coords=grid)
+    np.testing.assert_array_equal(open_features(path).coords, grid)
+
+
+def test_tiles_that_are_there_twice_and_rows_of_zeros_are_told_once(write, caplog):
+    rows = np.vstack([ROWS, ROWS, np.zeros((2, 5))]).astype(np.float32)
+    path = write(features=rows, coords=np.vstack([COORDS, COORDS, COORDS[:2] + 1]))
+    for _ in range(2):
+        open_features(path).read()
+    told = [one.getMessage() for one in caplog.records]
+    assert len(told) == 2
+    assert "s1.h5: 7 of 16 tiles lie where another one does" in told[0]
+    assert "s1.h5: 2 of 16 rows are all 0" in told[1]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"), [("unit", "inch", "coords are in 'inch'"), ("feat_type", "slide", "one row")]
 )

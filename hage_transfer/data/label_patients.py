@@ -1,0 +1,106 @@
+"""What is odd about names in a label table: patients whom folds would divide, strangers as one, one spelt twice."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from hage_transfer.csv_table import alike, names_nobody
+from hage_transfer.errors import DataError, some
+from hage_transfer.slide_names import tcga_patient
+
+log = logging.getLogger(__name__)
+
+_PATIENTS = ("patient", "case", "subject", "donor", "individual", "participant", "bcr_patient_barcode")
+_IS_ID = re.compile(rf"({'|'.join(_PATIENTS)})([ _.-]*(submitter|id|no|nr|number|barcode|name|code))*", re.IGNORECASE)
+
+
+def patient_column(columns: Sequence[str]) -> str:
+    """A column whose name begins with a word for patients: ``patient``, ``Patient ID``, ``case_submitter_id``; else "".
+
+    >>> patient_column(["slide", "Patient ID"])
+    'Patient ID'
+    """
+    return next((name for name in columns if _says_patient(name)), "")
+
+
+def refuse_nobody(path: Path, line: int, column: str, cell: str, *, remedy: str) -> None:
+    """Refuses a patient's name that says that nobody knows who it is: strangers would be one patient.
+
+    Raises:
+        DataError: see above.
+    """
+    if cell and names_nobody(cell):
+        raise DataError(f"{path}: line {line}: {column} {cell!r} would make one patient of strangers; {remedy}")
+
+
+def tell_patients(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]], slides: Sequence[str], group: str | None
+) -> None:
+    """Warns of patients who are in several groups, or of whom several rows are independent, as far as a table says.
+
+    Args:
+        path: of the table.
+        columns: of it.
+        rows: its cells.
+        slides: name of the slide of each row; empty where rows are no slides.
+        group: the column of groups; None: there is none.
+    """
+    rows = list(rows)
+    column = patient_column(columns) if group is None else next((n for n in columns if _is_id(n, group)), "")
+    patients = [row[column] for row in rows] if column else [tcga_patient(slide) or slide for slide in slides]
+    if group is not None:
+        _tell_divided(path, patients, [row[group] for row in rows], f"column {column}" if column else "its barcodes")
+    elif (n_patients := len(set(patients))) < len(patients):
+        who = f"its column {column} names" if column else "the barcodes of its slides name"
+        why = "and is not read" if column else "and it has no group"
+        remedy = "call it group" if column else "give it a column group of them"
+        log.warning(
+            "%s: %s %d patients of %d rows %s, so rows of one patient count as independent; %s, and set "
+            "split.by_group=true, to keep them together",
+            path,
+            who,
+            n_patients,
+            len(patients),
+            why,
+            remedy,
+        )
+
+
+def tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
+    """Warns of names that are probably one, see ``alike``; ``are`` says what they count as."""
+    pairs = alike(names)
+    if pairs:
+        log.warning(
+            "%s: %s differ only in case, separators or zeros, and are %s; spell them alike if they are one",
+            path,
+            some([f"{what} {one} and {other}" for one, other in pairs]),
+            are,
+        )
+
+
+def _tell_divided(path: Path, patients: Sequence[str], groups: Sequence[str], said_by: str) -> None:
+    first: dict[str, str] = {}
+    pairs = [(one, own) for one, own in zip(patients, groups, strict=False) if one]
+    divided = {one: own for one, own in pairs if first.setdefault(one, own) != own}
+    if divided:
+        one, own = next(iter(divided.items()))
+        log.warning(
+            "%s: %d patients by %s are in several groups (first: %s, in %s and %s), so folds by group may divide them; "
+            "make the patient the group",
+            path,
+            len(divided),
+            said_by,
+            one,
+            first[one],
+            own,
+        )
+
+
+def _is_id(name: str, group: str) -> bool:
+    return name != group and _IS_ID.fullmatch(name or "") is not None
+
+
+def _says_patient(column: str | None) -> bool:
+    words = re.split(r"[^a-z]+", (column or "").lower())
+    return words[0] in _PATIENTS or column in _PATIENTS
