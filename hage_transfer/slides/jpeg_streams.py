@@ -9,6 +9,8 @@ _STANDS_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), 0xFF})
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 """The first marker behind a scan's data that is not part of them."""
 _SEGMENTS = frozenset({0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE})
+_FILLING, _MOST_BEHIND = b"\0\xff \r\n", 64
+"""Bytes that writers fill a tile up with, and how many others may follow a whole JPEG."""
 
 
 def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | None:
@@ -29,7 +31,7 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
             return f"a JPEG with {data[place]:02x} where a marker belongs"
         marker = data[place + 1]
         if marker == _END:
-            return None
+            return _fault_behind(data[place + 2 :])
         if marker in _STANDS_ALONE:
             place += 1 if marker == 0xFF else 2
             continue
@@ -43,3 +45,9 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
         if marker == _SCAN:
             found = _MARKER_IN_SCAN.search(data, place)
             place = len(data) if found is None else found.start()
+
+
+def _fault_behind(rest: bytes) -> str | None:
+    """A bit that turned a byte into the marker of the end leaves the data behind it unread."""
+    n_behind = len(rest.strip(_FILLING))
+    return f"a JPEG that ends {n_behind} bytes before its data do" if n_behind > _MOST_BEHIND else None

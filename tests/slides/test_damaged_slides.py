@@ -1,5 +1,6 @@
 """Files that are no slides, and damaged ones: each is named with its reason and remedy; none takes what it declares."""
 
+import io
 import os
 import resource
 import struct
@@ -13,6 +14,7 @@ from PIL import Image
 
 from hage_transfer.config import SlideSetSettings
 from hage_transfer.errors import DataError
+from hage_transfer.slides.jpeg_streams import jpeg_fault
 from hage_transfer.slides.reader import open_slide
 
 MPP = 4.0
@@ -103,6 +105,32 @@ def test_jpeg_tile_damaged_mid_file_is_named(tmp_path, real_data, tiles_of):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"hit\.svs: damaged at .*fetch the file again"):
         tiles_of(path, SlideSetSettings(labels="l.csv"))
+
+
+@pytest.mark.parametrize("vendor", [".svs", ".tif"])
+def test_jpeg_tile_that_ends_before_its_data_is_named(tmp_path, real_data, tiles_of, vendor):
+    source = real_data / "slides" / "CMU-1-Small-Region.svs"
+    with tifffile.TiffFile(source) as tiff:
+        start, count = tiff.pages[0].dataoffsets[50], tiff.pages[0].databytecounts[50]
+    content = bytearray(source.read_bytes())
+    content[start + count // 2 : start + count // 2 + 2] = b"\xff\xd9"  # decoders paint the rest grey
+    if vendor == ".tif":
+        content = content.replace(b"Aperio", b"Nobody")
+    path = tmp_path / f"hit{vendor}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"hit\.(svs|tif): damaged .*(bytes before its data do|fetch the file again)"):
+        tiles_of(path, SlideSetSettings(labels="l.csv", mpp_um_per_px=0.5, slide_mpp_um_per_px=0.5))
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\0" * 500, b"\xff" * 500, b"any word"])
+def test_what_writers_fill_tiles_with_is_no_damage(behind):
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 60).save(buffer, "JPEG")
+    found = {"max_width_px": 64, "max_height_px": 64}
+    assert jpeg_fault(buffer.getvalue() + behind, **found) is None
+    half = len(buffer.getvalue()) // 2
+    early = buffer.getvalue()[:half] + b"\xff\xd9" + buffer.getvalue()[half:]
+    assert "ends" in (jpeg_fault(early + behind, **found) or "")
 
 
 def test_deflated_strip_damaged_mid_file_is_named(tmp_path, write_pyramid, stained, tiles_of):
