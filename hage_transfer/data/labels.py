@@ -137,6 +137,8 @@ def read_labels(path: Path, *, labels_needed: bool = True) -> LabelTable:
         )
     if not rows:
         raise DataError(f"{path}: a label table without rows")
+    if label and set(LABEL_COLUMNS) <= set(columns):
+        log.warning("%s: has columns %s; %s is read", path, " and ".join(LABEL_COLUMNS), label)
     is_slide = key != "key"
     labels: dict[str, str] = {}
     others: dict[str, list[str]] = {"group": [], "site": []}

@@ -155,3 +155,14 @@ def test_patients_who_are_in_several_groups_are_told(tmp_path, caplog, column, i
     assert read_labels(path).groups.tolist() == ["g1", "g2", "g2"]
     told = f"1 patients by column {column} are in several groups (first: p, in g1 and g2)"
     assert (told in caplog.text) == is_told
+
+
+def test_of_two_columns_of_labels_the_one_that_is_read_is_named(tmp_path, caplog):
+    path = tmp_path / "labels.csv"
+    path.write_text("slide,target,label\na,0,x\nb,1,y\n")
+    assert read_labels(path).labels.tolist() == ["x", "y"]
+    assert "has columns label and target; label is read" in caplog.text
+    caplog.clear()
+    path.write_text("slide,target\na,0\nb,1\n")
+    assert read_labels(path).labels.tolist() == ["0", "1"]
+    assert not caplog.text
