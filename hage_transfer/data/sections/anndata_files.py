@@ -23,6 +23,7 @@ import pandas as pd
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import hest
 from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.gene_columns import GeneColumns
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.h5ad_positions import centres_of
@@ -107,7 +108,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             spot_size=factors.spot_size if factors is not None and record is None else None,
             full_size_px=_full_size_px(file, part, factors) if record is None else record.full_size_px,
             spot_diameter_um=diameter or next((told.spot_diameter_um for told in (record, factors) if told), None),
-            mismatches=_mismatches(noted, found.n_merged, int((part.rows & ~in_tissue).sum())),
+            mismatches=_mismatches(noted, found, int((part.rows & ~in_tissue).sum())),
             gene_ids=found.ids,
         )
 
@@ -151,10 +152,10 @@ def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
     return [] if mpp is None else [Candidate(mpp, str(noted.get("mpp_source") or 'uns["section"]'))]
 
 
-def _mismatches(noted: Mapping[str, Any], n_merged: int, n_off_tissue: int) -> dict[str, int]:
+def _mismatches(noted: Mapping[str, Any], genes: GeneColumns, n_off_tissue: int) -> dict[str, int]:
     found = noted.get("mismatches", {})
     told = {str(kind): int(count) for kind, count in found.items()} if isinstance(found, Mapping) else {}
-    told |= {"symbols_merged": n_merged} if n_merged else {}
+    told |= {kind: count for kind, count in genes.mismatches.items() if count}
     return told | ({"spots_not_in_tissue": n_off_tissue} if n_off_tissue else {})
 
 

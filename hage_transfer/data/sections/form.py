@@ -142,11 +142,13 @@ def check_unique(path: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequence[str], genes: Sequence[str]) -> None:
-    """Refuses counts that are negative, fractional, NaN or infinite.
+    """Refuses counts that are negative, fractional, NaN or infinite, and true and false.
 
     Raises:
         DataError: naming spot, gene and value of the first.
     """
+    if counts.dtype == bool:
+        raise DataError(f"{path}: counts are true and false, which tell where a gene was met, not how often; {_COUNTS}")
     entries = counts.tocoo()
     with np.errstate(invalid="ignore"):
         wrong = ~(np.isfinite(entries.data) & (entries.data >= 0) & (entries.data == np.floor(entries.data)))
@@ -155,8 +157,11 @@ def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequen
         raise DataError(
             f"{path}: {int(wrong.sum())} counts are negative, fractional or not finite, the first "
             f"{entries.data[first]:g} at spot {spots[entries.row[first]]}, gene {genes[entries.col[first]]}; "
-            "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
+            f"{_COUNTS}"
         )
+
+
+_COUNTS = "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
 
 
 def _resolution(

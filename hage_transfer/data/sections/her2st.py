@@ -5,19 +5,22 @@ A section's first letter is its patient. Not every section need have an image. S
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.count_table import read_count_table
 from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.gene_columns import genes_of
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.image_files import images_in, the_image
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.resolution import SPACING, Candidate
 from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
@@ -88,19 +91,30 @@ def read_text_section(
     spots = read_spot_file(spot_file)
     table = read_count_table(counts)
     matched = match_spots(table.spots, spots, paths=(counts, spot_file))
+    _refuse_quotes(counts, table.genes)
+    genes = genes_of(counts, table.counts[matched.rows], pd.DataFrame(index=table.genes), index_repeats=False)
     return RawSection(
         name=name,
         patient=patient,
         path=counts,
         spots=[table.spots[row] for row in matched.rows],
-        genes=table.genes,
-        counts=table.counts[matched.rows],
+        genes=genes.symbols,
+        counts=genes.counts,
         coords_px=matched.coords_px,
         image=image,
         resolutions=_by_pitch(matched.coords_px, settings.spot_spacing_um),
         spot_diameter_um=spot_diameter_um,
-        mismatches=matched.mismatches,
+        mismatches={**matched.mismatches, **genes.mismatches},
     )
+
+
+def _refuse_quotes(path: Path, genes: Sequence[str]) -> None:
+    quoted = [gene for gene in genes if len(gene) > 1 and gene[0] == gene[-1] == '"']
+    if quoted:
+        raise DataError(
+            f"{path}: {len(quoted)} genes are called with quotes around them ({some(quoted, 3)}), as R's write.table "
+            "does; write the table with quote=FALSE"
+        )
 
 
 def _by_pitch(coords_px: np.ndarray, given_um: float | None) -> list[Candidate]:

@@ -97,7 +97,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         spot_size=factors.spot_size,
         full_size_px=_full_size_px(found, factors),
         spot_diameter_um=factors.spot_diameter_um,
-        mismatches={**matched.mismatches, "symbols_merged": genes.n_merged},
+        mismatches={**matched.mismatches, **genes.mismatches},
         gene_ids=genes.ids,
     )
 

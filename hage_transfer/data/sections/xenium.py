@@ -72,7 +72,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         image=image,
         resolutions=[] if image is None else [Candidate(mpp, "the H&E's alignment to Xenium's micrometres")],
         spot_diameter_um=bin_um,
-        mismatches={"cells_without_position": len(counted) - len(rows), "symbols_merged": genes.n_merged},
+        mismatches={"cells_without_position": len(counted) - len(rows), **genes.mismatches},
         gene_ids=genes.ids,
     )
 

@@ -50,6 +50,7 @@ PLACES = {
     "csc": as_(sp.csc_matrix),
     "dense": as_(lambda x: x.toarray()),
     "doubles": as_(lambda x: x.toarray().astype("f8")),
+    "halves": as_(lambda x: x.toarray().astype("f2")),
     "layer counts": to_layer("counts"),
     "layer raw_counts": to_layer("raw_counts"),
     "layer umi": to_layer("umi"),
@@ -101,6 +102,23 @@ def test_normalised_counts_alone_are_refused_naming_the_other_places(read, made,
     section.X = section.X.astype("f4") * scale
     section.raw = section.copy()
     with pytest.raises(DataError, match=r"S1\.h5ad.*raw counts.*layers holds smoothed, and there is \.raw"):
+        read(section)
+
+
+@pytest.mark.parametrize("kind", [as_(lambda x: x.toarray() > 0), as_(lambda x: x.astype(bool))])
+def test_true_and_false_are_no_counts(read, made, kind):
+    section = made().anndata()
+    kind(section)
+    with pytest.raises(DataError, match=r"S1\.h5ad: counts are true and false"):
+        read(section)
+
+
+def test_halves_beyond_what_they_hold_exactly_are_refused(read, made):
+    section = made().anndata()
+    section.X = (section.X.toarray() * 1000).astype("f2")
+    with pytest.raises(
+        DataError, match=r"S1\.h5ad: X is in half precision \(float16\), which rounds what is above 2048"
+    ):
         read(section)
 
 

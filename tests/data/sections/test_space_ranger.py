@@ -3,6 +3,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import scipy.sparse as sp
 from PIL import Image
 
@@ -149,3 +150,12 @@ def test_space_ranger_reads_the_real_output(real_data):
     assert section.shape == (100, 100)
     assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.7252, abs=1e-3)
     assert section.uns["section"]["mismatches"]["unselected_spots"] == 757
+
+
+def test_a_matrix_that_is_a_pattern_is_refused(tmp_path, made):
+    folder = tmp_path / "S1" / "filtered_feature_bc_matrix"
+    made().mtx(folder, packed=False)
+    scipy.io.mmwrite(folder / "matrix.mtx", made().counts.T, field="pattern")
+    made().spatial(tmp_path / "S1")
+    with pytest.raises(DataError, match=r"matrix\.mtx: a pattern, which tells where there are counts and not how many"):
+        read_sections(settings(tmp_path))
