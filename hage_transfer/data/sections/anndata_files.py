@@ -22,6 +22,7 @@ import pandas as pd
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import hest
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import GeneColumns
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
@@ -91,6 +92,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             hest.say_missing_picture(path, name)
         diameter = as_positive(noted.get("spot_diameter_um"))
         array = _array(file, rows)
+        check_array_places(path, name, spots, coords, array)
         by_factors = [] if factors is None else factors.resolutions(coords, array)
         return RawSection(
             name=name,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.count_table import read_count_table
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import genes_of
@@ -93,11 +94,13 @@ def read_text_section(
     matched = match_spots(table.spots, spots, paths=(counts, spot_file))
     _refuse_quotes(counts, table.genes)
     genes = genes_of(counts, table.counts[matched.rows], pd.DataFrame(index=table.genes), index_repeats=False)
+    names = [table.spots[row] for row in matched.rows]
+    check_array_places(spot_file, name, names, matched.coords_px, _array(names))
     return RawSection(
         name=name,
         patient=patient,
         path=counts,
-        spots=[table.spots[row] for row in matched.rows],
+        spots=names,
         genes=genes.symbols,
         counts=genes.counts,
         coords_px=matched.coords_px,
@@ -106,6 +109,11 @@ def read_text_section(
         spot_diameter_um=spot_diameter_um,
         mismatches={**matched.mismatches, **genes.mismatches},
     )
+
+
+def _array(names: Sequence[str]) -> np.ndarray:
+    """(row, column) of each spot on the array, as its name `XxY` says."""
+    return np.array([name.split("x")[::-1] for name in names], dtype=np.float64)
 
 
 def _refuse_quotes(path: Path, genes: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.image_files import images_in, of_prefix, the_image
 from hage_transfer.data.sections.matrix_10x import read_matrix
@@ -81,6 +82,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         log.info("%s: the filtered matrix is not there; of the raw one the spots under tissue are read", path)
     by_name = spots.drop_duplicates("name").set_index("name")
     names = [barcodes[row] for row in matched.rows]
+    array = by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
+    check_array_places(positions, name, names, matched.coords_px, array)
     factors = _scale_factors(found)
     return RawSection(
         name=name,
@@ -91,9 +94,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         counts=genes.counts[matched.rows],
         coords_px=matched.coords_px,
         image=_image(settings, found),
-        resolutions=factors.resolutions(
-            matched.coords_px, by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
-        ),
+        resolutions=factors.resolutions(matched.coords_px, array),
         spot_size=factors.spot_size,
         full_size_px=_full_size_px(found, factors),
         spot_diameter_um=factors.spot_diameter_um,
