@@ -18,7 +18,7 @@ from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import genes_of
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.image_files import images_in, the_image
-from hage_transfer.data.sections.patients import listed_patient
+from hage_transfer.data.sections.patients import PATIENTS_FILE, listed_patient
 from hage_transfer.data.sections.resolution import SPACING, Candidate
 from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
 from hage_transfer.errors import DataError, some
@@ -73,9 +73,19 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """
     root = settings.root
     files = (path, root / "ST-spotfiles" / f"{name}_selection.tsv")
-    patient = listed_patient(root, name) or name[0]
+    patient = listed_patient(root, name) or _letter(path, name)
     image = _image(root / "ST-imgs" / name[0] / name)
     return read_text_section(settings, name, patient, files, image, spot_diameter_um=SPOT_DIAMETER_UM)
+
+
+def _letter(path: Path, name: str) -> str:
+    """The first letter of a section's name, its patient; without one there is no patient to take."""
+    if not name[0].isalpha():
+        raise DataError(
+            f"{path}: section {name} begins with no letter, which is the patient in the her2st layout; "
+            f"{PATIENTS_FILE} (section,patient) in data.root says whose it is"
+        )
+    return name[0]
 
 
 def read_text_section(
