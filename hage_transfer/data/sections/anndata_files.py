@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import hest
@@ -38,6 +39,7 @@ from hage_transfer.data.sections.patients import (
     patient_columns,
 )
 from hage_transfer.data.sections.positions import tissue_flags
+from hage_transfer.data.sections.reduced_picture import as_picture
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.scale_factors import ScaleFactors, named_bin_um, scale_factors
 from hage_transfer.data.sections.tables import as_positive
@@ -109,6 +111,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             ],
             spot_size=factors.spot_size if factors is not None and record is None else None,
             full_size_px=_full_size_px(file, part, factors) if record is None else record.full_size_px,
+            reduced=_reduced(file, part, factors) if image is not None and record is None else None,
             spot_diameter_um=diameter or next((told.spot_diameter_um for told in (record, factors) if told), None),
             mismatches=_mismatches(noted, found, int((part.rows & ~in_tissue).sum())),
             gene_ids=found.ids,
@@ -147,6 +150,14 @@ def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> t
     if factors is None or factors.hires is None or shape is None or len(shape) != 3 or not min(shape[:2]):
         return None
     return shape[1] / factors.hires, shape[0] / factors.hires
+
+
+def _reduced(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[UInt8[np.ndarray, "h w 3"], str] | None:
+    """The reduced copy in ``uns``, whose size says that it is one of the whole image."""
+    if _full_size_px(file, part, factors) is None:
+        return None
+    copy = as_picture(file.array(f"uns/spatial/{part.library}/images", "hires"))
+    return None if copy is None else (copy, f'uns["spatial"]["{part.library}"]["images"]["hires"]')
 
 
 def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import scipy
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.grid import is_grid, spacing_px
@@ -55,6 +55,7 @@ class RawSection:
         resolutions: what the data set tells of the image's resolution, the most trusted first.
         spot_size: check of that resolution.
         full_size_px: width and height of the image that the positions were measured on, where the data set tells it.
+        reduced: a reduced copy of that image, and where it is; None where the data set has none.
         spot_diameter_um: of a spot, or the side of a bin; None where it is not known.
         mismatches: how many rows or genes did not fit, by kind.
         gene_ids: one a column, "" where unknown; None where the file has none.
@@ -71,6 +72,7 @@ class RawSection:
     resolutions: Sequence[Candidate] = ()
     spot_size: SpotSize | None = None
     full_size_px: tuple[float, float] | None = None
+    reduced: tuple[UInt8[np.ndarray, "h w 3"], str] | None = None
     spot_diameter_um: float | None = None
     mismatches: dict[str, int] = field(default_factory=dict)
     gene_ids: Sequence[str] | None = None
@@ -94,7 +96,7 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
     _check_positions(raw)
-    size_px, by_tags = (None, []) if raw.image is None else _facts_of_image(raw.image)
+    size_px, by_tags = (None, []) if raw.image is None else _facts_of_image(raw, raw.image)
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
     resolution = _resolution(raw, settings, size_px, by_tags)
     ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
@@ -193,12 +195,17 @@ def _resolution(
         return SectionResolution()
 
 
-def _facts_of_image(image: Path) -> tuple[tuple[int, int], list[Candidate]]:
+def _facts_of_image(raw: RawSection, image: Path) -> tuple[tuple[int, int], list[Candidate]]:
     """Width and height, and the resolution that the image itself records where that is a microscope's."""
+    from hage_transfer.data.sections.reduced_picture import refuse_quarter_turn, refuse_turned
     from hage_transfer.slides.reader import open_slide
 
     with open_slide(image, needs_resolution=False) as slide:
         size_px, recorded = (slide.width_px, slide.height_px), slide.resolution
+        if raw.full_size_px is not None:
+            refuse_quarter_turn(image, size_px, raw.full_size_px)
+        if raw.reduced is not None:
+            refuse_turned(slide, *raw.reduced)
     return size_px, [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]
 
 

@@ -18,11 +18,12 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.data.sections.image_files import images_in, of_prefix, the_image
+from hage_transfer.data.sections.image_files import bare_name, images_in, of_prefix, the_image
 from hage_transfer.data.sections.matrix_10x import read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
@@ -42,12 +43,12 @@ from hage_transfer.errors import DataError
 log = logging.getLogger(__name__)
 
 _REDUCED = (
-    "tissue_hires_image.png",
-    "tissue_lowres_image.png",
-    "aligned_fiducials.jpg",
-    "aligned_tissue_image.jpg",
-    "detected_tissue_image.jpg",
-    "cytassist_image.tiff",
+    "tissue_hires_image",
+    "tissue_lowres_image",
+    "aligned_fiducials",
+    "aligned_tissue_image",
+    "detected_tissue_image",
+    "cytassist_image",
 )
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
 
@@ -85,6 +86,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     array = by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
     check_array_places(positions, name, names, matched.coords_px, array)
     factors = _scale_factors(found)
+    image = _image(settings, found)
+    full_size_px, reduced = _reduced(found, factors, needed=image is not None)
     return RawSection(
         name=name,
         patient=listed_patient(settings.root, name) or name,
@@ -93,10 +96,11 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         genes=genes.symbols,
         counts=genes.counts[matched.rows],
         coords_px=matched.coords_px,
-        image=_image(settings, found),
+        image=image,
         resolutions=factors.resolutions(matched.coords_px, array),
         spot_size=factors.spot_size,
-        full_size_px=_full_size_px(found, factors),
+        full_size_px=full_size_px,
+        reduced=reduced,
         spot_diameter_um=factors.spot_diameter_um,
         mismatches={**matched.mismatches, **genes.mismatches},
         gene_ids=genes.ids,
@@ -114,21 +118,29 @@ def _scale_factors(found: Found) -> ScaleFactors:
     return scale_factors(path, path.name, facts)
 
 
-def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | None:
-    """Size of the image that Space Ranger was given, by the reduced copy it made."""
+def _reduced(
+    found: Found, factors: ScaleFactors, *, needed: bool
+) -> tuple[tuple[float, float] | None, tuple[UInt8[np.ndarray, "h w 3"], str] | None]:
+    """Size of the image that Space Ranger was given, and the reduced copy it made, where there is an image to hold."""
     hires = part_of(found, (HIRES,))
-    if factors.hires is None or hires is None or hires.suffix == ".gz":
-        return None
-    from hage_transfer.slides.reader import image_size_px  # slow to load
+    if not needed or factors.hires is None or hires is None or hires.suffix == ".gz":
+        return None, None
+    from hage_transfer.slides.reader import open_picture  # slow to load
 
-    width, height = image_size_px(hires)
-    return width / factors.hires, height / factors.hires
+    with open_picture(hires) as copy:
+        width, height = copy.width_px, copy.height_px
+        full_size_px = width / factors.hires, height / factors.hires
+        try:
+            return full_size_px, (copy.read_region(0, 0, level=0, width_px=width, height_px=height), hires.name)
+        except DataError as error:
+            log.warning("%s; so the image is not held against it", error)
+            return full_size_px, None
 
 
 def _image(settings: SectionsSettings, found: Found) -> Path | None:
     beside = prefixes_beside(found)
     for place in places_of_image(found, settings.root):
-        images = [path for path in images_in(place) if not path.name.endswith(_REDUCED)]
+        images = [path for path in images_in(place) if not bare_name(path).endswith(_REDUCED)]
         own = of_prefix(images, found.prefix, beside)
         image = the_image(
             own if own or len(beside) > 1 else images,

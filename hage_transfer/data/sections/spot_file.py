@@ -46,11 +46,9 @@ def read_spot_file(path: Path) -> pd.DataFrame:
     if "selected.1" in table:
         raise DataError(f"{path}: column selected is there twice; keep one")
     numbers = numbers_of(path, table, columns, lambda row: f"line {row + 2}")
-    odd = np.flatnonzero(~numbers["selected"].isin((0, 1))) if "selected" in numbers else []
-    if len(odd):
-        raise DataError(
-            f"{path}: line {odd[0] + 2}, column selected: {numbers['selected'].iloc[odd[0]]:g}, wanted 0 or 1"
-        )
+    if "selected" in numbers and not (flags := numbers["selected"].isin((0, 1))).all():
+        row = int(np.argmin(flags))
+        raise DataError(f"{path}: line {row + 2}, column selected: {numbers['selected'].iloc[row]:g}, wanted 0 or 1")
     if numbers[["x", "y"]].abs().to_numpy().max(initial=0) > _LARGEST_PLACE:
         raise DataError(f"{path}: columns x and y hold pixels, wanted places on the array, as count rows are named")
     whole = numbers[["x", "y"]].round()
