@@ -19,6 +19,8 @@ from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
+_NO_SYMBOL = frozenset('",;')
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -95,10 +97,10 @@ def read_symbols(path: Path) -> list[str]:
     """Names of a file, one a line; blank lines and what follows a `#` are skipped.
 
     Raises:
-        DataError: missing, not text, empty, two words in a line, or a name twice.
+        DataError: missing, not text, empty, two words in a line, a line of csv, or a name twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"{path}: no such panel file; genes.panel is a file with one symbol a line, or hvg") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -108,6 +110,10 @@ def read_symbols(path: Path) -> list[str]:
         words = line.split("#")[0].split()
         if len(words) > 1:
             raise DataError(f"{path}: line {number} holds {len(words)} words ({some(words, 3)}), wanted one symbol")
+        if words and (_NO_SYMBOL & set(words[0]) or not words[0].isprintable()):
+            raise DataError(
+                f"{path}: line {number} is {words[0]!a}, wanted one symbol, without quotes, commas or what is not seen"
+            )
         symbols += words
     if not symbols:
         raise DataError(f"{path}: the panel is empty; give one gene symbol a line")
