@@ -13,6 +13,7 @@ HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of 
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.h5ad_positions import centres_of
 from hage_transfer.data.sections.image_files import images_called
-from hage_transfer.data.sections.libraries import Part, parts
+from hage_transfer.data.sections.libraries import Part, parts, say_unread
 from hage_transfer.data.sections.patients import (
     listed_patient,
     may_name_patients,
@@ -81,8 +82,10 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """
     with open_h5ad(path) as file:
         part = parts(file)[name]
+        if part.rows.all() and not part.of_several:
+            say_unread(file)
         noted = file.mapping("uns/section")
-        in_tissue = tissue_flags(path, file.index("obs"), file.column("obs", "in_tissue"), among=part.rows)
+        in_tissue = tissue_flags(path, file.index("obs"), _tissue_column(file), among=part.rows)
         rows = part.rows & in_tissue
         found = counts_of(file, rows)
         coords = centres_of(file)[rows]
@@ -126,6 +129,15 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
     return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
 
 
+def _tissue_column(file: H5adFile) -> pd.Series | None:
+    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` where that is 0 and 1 alone."""
+    names = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(file.keys("obs"))}
+    if "intissue" in names:
+        return file.column("obs", "in_tissue" if "in_tissue" in file.keys("obs") else names["intissue"])
+    column = file.column("obs", "tissue")
+    return column if column is not None and set(column.astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"} else None
+
+
 def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
     """(row, column) on the slide's array, where scanpy has left them."""
     columns = [file.column("obs", name) for name in ("array_row", "array_col")]
@@ -138,15 +150,14 @@ def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
 def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
     if part.library is None:
         return None
-    key = f"uns/spatial/{part.library}/scalefactors"
-    facts, bin_um = file.mapping(key), named_bin_um(part.library)
+    facts, bin_um = file.mapping(f"{part.key}/scalefactors"), named_bin_um(part.library)
     facts = {"bin_size_um": bin_um, **facts} if bin_um else facts
-    return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
+    return scale_factors(file.path, part.said, facts) if facts else None
 
 
 def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[float, float] | None:
     """Size of the image that the reduced copy in ``uns`` was made of."""
-    shape = None if part.library is None else file.shape(f"uns/spatial/{part.library}/images/hires")
+    shape = None if part.library is None else file.shape(f"{part.key}/images/hires")
     if factors is None or factors.hires is None or shape is None or len(shape) != 3 or not min(shape[:2]):
         return None
     return shape[1] / factors.hires, shape[0] / factors.hires
@@ -156,8 +167,8 @@ def _reduced(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[
     """The reduced copy in ``uns``, whose size says that it is one of the whole image."""
     if _full_size_px(file, part, factors) is None:
         return None
-    copy = as_picture(file.array(f"uns/spatial/{part.library}/images", "hires"))
-    return None if copy is None else (copy, f'uns["spatial"]["{part.library}"]["images"]["hires"]')
+    copy = as_picture(file.array(f"{part.key}/images", "hires"))
+    return None if copy is None else (copy, f'{part.said}["images"]["hires"]')
 
 
 def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
