@@ -24,6 +24,7 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.resolution import (
     GIVEN,
+    SAID_BEYOND,
     SPACING,
     TAGS,
     Candidate,
@@ -35,6 +36,8 @@ from hage_transfer.errors import DataError, some
 
 if TYPE_CHECKING:
     import anndata as ad
+
+    from hage_transfer.slides.resolution import Resolution
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +99,9 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
     _check_positions(raw)
-    size_px, by_tags = (None, []) if raw.image is None else _facts_of_image(raw, raw.image)
+    size_px, recorded = (None, None) if raw.image is None else _facts_of_image(raw, raw.image)
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
-    resolution = _resolution(raw, settings, size_px, by_tags)
+    resolution = _resolution(raw, settings, size_px, recorded)
     ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
     from anndata import AnnData  # slow to load: an empty folder is refused without it
 
@@ -161,18 +164,28 @@ def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequen
             f"{entries.data[first]:g} at spot {spots[entries.row[first]]}, gene {genes[entries.col[first]]}; "
             f"{_COUNTS}"
         )
+    if counts.nnz and entries.data.max() > _MOST:
+        most = int(entries.data.argmax())
+        raise DataError(
+            f"{path}: holds a count of {entries.data[most]:.0f} at spot {spots[entries.row[most]]}, gene "
+            f"{genes[entries.col[most]]}, where {_MOST} is beyond any sequencing: a negative number kept without its "
+            f"sign, or a scaled one; {_COUNTS}"
+        )
 
 
+_MOST = 2**24
+"""Beyond it float32 holds not every whole number."""
 _COUNTS = "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
 
 
 def _resolution(
-    raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None, by_tags: Sequence[Candidate]
+    raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None, recorded: "Resolution | None"
 ) -> SectionResolution:
     candidates = list(raw.resolutions)
     if settings.mpp_um_per_px is not None:
         candidates.insert(0, Candidate(settings.mpp_um_per_px, GIVEN))
-    candidates += by_tags
+    if recorded is not None:
+        candidates.append(Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})"))
     if settings.spot_spacing_um is not None and not any(SPACING in candidate.source for candidate in candidates):
         if is_grid(raw.coords_px):
             candidates.append(Candidate(settings.spot_spacing_um / spacing_px(raw.coords_px), SPACING))
@@ -186,6 +199,8 @@ def _resolution(
     reach = math.inf
     if size_px is not None and (raw.coords_px.max(0) > 0).all():
         reach = float((np.array(size_px) / raw.coords_px.max(0)).min())
+    if recorded is not None and candidates[0].source.startswith(TAGS):
+        _refuse_oblong(raw, recorded)
     try:
         return settle(raw.name, raw.image or raw.path, candidates, spot=raw.spot_size, most_enlarged=reach)
     except DataError as error:
@@ -195,7 +210,16 @@ def _resolution(
         return SectionResolution()
 
 
-def _facts_of_image(raw: RawSection, image: Path) -> tuple[tuple[int, int], list[Candidate]]:
+def _refuse_oblong(raw: RawSection, recorded: "Resolution") -> None:
+    x, y = recorded.x_um_per_px, recorded.y_um_per_px
+    if max(x, y) > SAID_BEYOND * min(x, y):
+        raise DataError(
+            f"{raw.image}: {x:g} by {y:g} um per px by {recorded.source}, so its pixels are not square, as patches "
+            "around spots want them; where they are, data.mpp_um_per_px gives the right value"
+        )
+
+
+def _facts_of_image(raw: RawSection, image: Path) -> tuple[tuple[int, int], "Resolution | None"]:
     """Width and height, and the resolution that the image itself records where that is a microscope's."""
     from hage_transfer.data.sections.reduced_picture import refuse_quarter_turn, refuse_turned
     from hage_transfer.slides.reader import open_slide
@@ -206,7 +230,7 @@ def _facts_of_image(raw: RawSection, image: Path) -> tuple[tuple[int, int], list
             refuse_quarter_turn(image, size_px, raw.full_size_px)
         if raw.reduced is not None:
             refuse_turned(slide, *raw.reduced)
-    return size_px, [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]
+    return size_px, recorded
 
 
 def _check_positions(raw: RawSection) -> None:

@@ -113,6 +113,14 @@ def test_true_and_false_are_no_counts(read, made, kind):
         read(section)
 
 
+@pytest.mark.parametrize("kind", [as_(lambda x: (-x.astype("i4")).astype("u4")), as_(lambda x: x.astype("f4") * 2**24)])
+def test_counts_beyond_any_sequencing_are_refused(read, made, kind):
+    section = made().anndata()
+    kind(section)
+    with pytest.raises(DataError, match=r"S1\.h5ad: holds a count of \d+ at spot .*, where 16777216 is beyond any"):
+        read(section)
+
+
 def test_halves_beyond_what_they_hold_exactly_are_refused(read, made):
     section = made().anndata()
     section.X = (section.X.toarray() * 1000).astype("f2")
@@ -142,7 +150,7 @@ def test_spots_off_the_tissue_are_left_out_and_told(read, made, flags, caplog):
 @pytest.mark.parametrize("name", ["InTissue", "in.tissue", "tissue"])
 def test_flags_of_tissue_are_read_however_they_are_spelt(read, made, name):
     section = made().anndata()
-    section.obs[name] = [0] * 5 + [1] * 15
+    section.obs = section.obs.drop(columns="in_tissue", errors="ignore").assign(**{name: [0] * 5 + [1] * 15})
     (found,) = read(section)
     assert (found.n_obs, found.uns["section"]["mismatches"]["spots_not_in_tissue"]) == (15, 5)
 
