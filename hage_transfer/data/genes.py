@@ -20,6 +20,7 @@ from hage_transfer.errors import DataError, some
 log = logging.getLogger(__name__)
 
 _NO_SYMBOL = frozenset('",;')
+_MOST_UNLISTED = 0.1
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,14 @@ def select_panel(
     if not sections:
         raise DataError("a panel needs at least one training section, there is none")
     if panel != "hvg":
-        return _from_file(Path(panel), sections, names)
+        chosen = _from_file(Path(panel), sections, names)
+        _say_unlisted(sections, chosen.symbols)
+        return chosen
     report = judge_variable_genes(sections, n_top=n_top, min_sections=min_sections, min_spots=min_spots)
     report["resolved_from"] = [_joined(found) for found in _listed_as(sections, list(report["gene"]))]
-    return Panel(tuple(report["gene"][report["kept"]]), report)
+    chosen = Panel(tuple(report["gene"][report["kept"]]), report)
+    _say_unlisted(sections, chosen.symbols)
+    return chosen
 
 
 def panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> Float[np.ndarray, "spot gene"]:
@@ -151,6 +156,22 @@ def _from_file(path: Path, sections: Sequence[ad.AnnData], names: GeneNames | No
         }
     )
     return Panel(tuple(symbols), report)
+
+
+def _say_unlisted(sections: Sequence[ad.AnnData], symbols: Sequence[str]) -> None:
+    """Warns of sections that do not list much of the panel: of another assay, species, or kind of name."""
+    n_unlisted = {
+        section.uns["section"]["name"]: len(symbols) - int(pd.Index(symbols).isin(section.var_names).sum())
+        for section in sections
+    }
+    lacking = [f"{name} {count}" for name, count in n_unlisted.items() if count > _MOST_UNLISTED * len(symbols)]
+    if lacking:
+        log.warning(
+            "of %d panel genes, sections do not list: %s; they count as 0 there, which is right where a table lists "
+            "only what it met; else leave those sections out, name genes alike, or give a panel of what all list",
+            len(symbols),
+            some(lacking),
+        )
 
 
 def _check_one_row_a_gene(path: Path, resolution: FoundNames) -> None:

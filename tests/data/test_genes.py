@@ -241,3 +241,11 @@ def test_a_line_of_a_panel_that_is_no_symbol_alone_is_refused(tmp_path, line):
 def test_a_panel_loses_no_gene_to_a_byte_order_mark(tmp_path):
     (tmp_path / "panel.txt").write_bytes(b"\xef\xbb\xbfTP53\r\nERBB2\r\n")
     assert read_symbols(tmp_path / "panel.txt") == ["TP53", "ERBB2"]
+
+
+@pytest.mark.parametrize(("listed", "said"), [(20, False), (19, False), (10, True)])
+def test_a_section_that_lists_little_of_the_panel_is_said(write_panel, make_section, caplog, listed, said):
+    genes = [f"G{k}" for k in range(20)]
+    sections = [make_section(np.ones((3, 20)), name="A1"), make_section(np.ones((3, listed)), name="B1")]
+    assert select_panel(sections, panel=write_panel("\n".join(genes))).symbols == tuple(genes)
+    assert (f"of 20 panel genes, sections do not list: B1 {20 - listed};" in caplog.text) == said

@@ -1,6 +1,7 @@
 """ST sections of every layout, one file a format, read into one form (``form``)."""
 
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,11 @@ def read_sections(
     """
     every, tell = readers(settings), under(progress, "reading")
     sections = []
+    read_before: dict[tuple[int, ...], str] = {}
     for name, read in every.items():
-        sections.append(then(read()))
+        section = read()
+        _say_twin(section, read_before)
+        sections.append(then(section))
         if tell is not None:
             tell(len(sections), len(every), name)
     _report(sections)
@@ -111,6 +115,21 @@ def readers(settings: SectionsSettings) -> "dict[str, Callable[[], ad.AnnData]]"
         return lambda: to_anndata(layout.read(settings, name, path), settings)
 
     return {name: reader(name, path) for name, path in _find(settings).items()}
+
+
+def _say_twin(section: "ad.AnnData", read_before: dict[tuple[int, ...], str]) -> None:
+    """Warns where an earlier section has the same spots and counts: one of both would train and test."""
+    name = section.uns["section"]["name"]
+    spots = zlib.crc32("\n".join(section.obs_names).encode())
+    found = (*section.shape, spots, zlib.crc32(section.X.indices), zlib.crc32(section.X.data))
+    other = read_before.setdefault(found, name)
+    if other != name:
+        log.warning(
+            "sections %s and %s have the same counts at the same spots: one section twice? leave one out "
+            "(data.sections), or it trains and tests",
+            other,
+            name,
+        )
 
 
 def _find(settings: SectionsSettings) -> dict[str, Path]:

@@ -74,3 +74,15 @@ def test_a_section_whose_name_leads_to_another_folder_is_refused(tmp_path, made,
     with pytest.raises(DataError, match=rf"S1\.h5ad: a section is called {re.escape(repr(name))}.*rename it"):
         section_names(SectionsSettings(layout="anndata", root=tmp_path))
     assert section_names(SectionsSettings(layout="anndata", root=tmp_path, sections=("B",))) == ["B"]
+
+
+def test_one_section_under_two_names_is_said(her2st_root, caplog):
+    read_sections(SectionsSettings(root=her2st_root, sections=("A1", "B1")))
+    assert "sections A1 and B1 have the same counts at the same spots: one section twice?" in caplog.text
+
+
+def test_other_counts_at_the_same_spots_are_another_section(her2st_root, write_counts, caplog):
+    rows = {"1x1": [1, 0, 2], "2x1": [0, 0, 31], "1x2": [4, 5, 0], "2x2": [0, 7, 121]}
+    write_counts(her2st_root / "ST-cnts" / "B1.tsv.gz", ["ERBB2", "CD74", "FASN"], rows)
+    read_sections(SectionsSettings(root=her2st_root, sections=("A1", "B1")))
+    assert "one section twice" not in caplog.text
