@@ -98,6 +98,7 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
     check_unique(raw.path, "gene", raw.genes)
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
+    _say_scaled(raw)
     _check_positions(raw)
     size_px, recorded = (None, None) if raw.image is None else _facts_of_image(raw, raw.image)
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
@@ -176,6 +177,23 @@ def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequen
 _MOST = 2**24
 """Beyond it float32 holds not every whole number."""
 _COUNTS = "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
+
+
+def _say_scaled(raw: RawSection) -> None:
+    """Warns of whole numbers that no sequencing gives: sums of spots all alike, or 0 and 1 alone in deep spots."""
+    totals = np.asarray(raw.counts.sum(axis=1, dtype=np.float64)).ravel()
+    if len(totals) < _FEWEST or totals.mean() < _DEEP:
+        return
+    what = ""
+    if totals.std() < _ALIKE * totals.mean():
+        what = f"all spots sum to about {totals.mean():.0f}, as after scaling"
+    elif raw.counts.data.max() == 1:
+        what = f"no count is above 1, of {totals.mean():.0f} a spot, as after making them 0 and 1"
+    if what:
+        log.warning("%s: section %s: %s; are they raw counts?", raw.path, raw.name, what)
+
+
+_FEWEST, _DEEP, _ALIKE = 10, 100, 0.01
 
 
 def _resolution(

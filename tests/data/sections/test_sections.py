@@ -1,6 +1,7 @@
 import gzip
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -86,3 +87,21 @@ def test_other_counts_at_the_same_spots_are_another_section(her2st_root, write_c
     write_counts(her2st_root / "ST-cnts" / "B1.tsv.gz", ["ERBB2", "CD74", "FASN"], rows)
     read_sections(SectionsSettings(root=her2st_root, sections=("A1", "B1")))
     assert "one section twice" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (lambda raw: np.round(raw / raw.sum(1, keepdims=True) * 1e4), "all spots sum to about 1000"),
+        (lambda raw: (raw > 4).astype(int), "no count is above 1"),
+        (lambda raw: raw, ""),
+    ],
+)
+def test_whole_numbers_that_no_sequencing_gives_are_said(tmp_path, write_counts, write_spots, caplog, counts, said):
+    raw = counts(np.random.default_rng(0).poisson(np.linspace(4, 6, 12)[:, None], (12, 300)))
+    rows = {f"{k}x1": row.astype(int).tolist() for k, row in enumerate(raw)}
+    write_counts(tmp_path / "ST-cnts" / "B1.tsv", [f"G{k}" for k in range(300)], rows)
+    write_spots(tmp_path / "ST-spotfiles" / "B1_selection.tsv", [(k, 1, 20 * k, 20, 1) for k in range(12)])
+    read_sections(SectionsSettings(root=tmp_path, sections=("B1",)))
+    assert ("are they raw counts?" in caplog.text) == bool(said)
+    assert said in caplog.text

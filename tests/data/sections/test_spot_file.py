@@ -102,3 +102,9 @@ def test_a_flag_that_is_none_is_refused(tmp_path, write_spots):
     path = write_spots(tmp_path / "S_selection.tsv", [(1, 1, 10, 10, 1), (2, 1, 20, 10, 2)])
     with pytest.raises(DataError, match="line 3, column selected: 2, wanted 0 or 1"):
         read_spot_file(path)
+
+
+def test_names_with_zeros_before_their_numbers_are_told_so(tmp_path, write_spots):
+    spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(x, 7, 10 * x, 20, 1) for x in range(1, 6)]))
+    with pytest.raises(DataError, match="0 of 5 spots have a name in common, and 5 would without zeros before their"):
+        match_spots([f"{x:02d}x07" for x in range(1, 6)], spots, paths=PATHS)
