@@ -18,13 +18,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.image_files import ENDINGS as IMAGE_TYPES
 from hage_transfer.data.sections.image_files import bare_name, images_in, of_prefix, the_image
-from hage_transfer.data.sections.matrix_10x import read_matrix
+from hage_transfer.data.sections.matrix_10x import existing, read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
@@ -50,6 +52,7 @@ _REDUCED = (
     "detected_tissue_image",
     "cytassist_image",
 )
+_PLACE = ["pixel_x", "pixel_y"]
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
 
 
@@ -77,6 +80,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             f"{found.folder / 'spatial'}: no {' or '.join(POSITIONS)}, so the spots of {path.name} have no positions"
         )
     spots = read_positions(positions)
+    _refuse_other_positions(positions, spots)
     barcodes, genes = read_matrix(found.matrix)
     matched = match_spots(barcodes, spots, paths=(path, positions))
     if found.raw:
@@ -105,6 +109,26 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         mismatches={**matched.mismatches, **genes.mismatches},
         gene_ids=genes.ids,
     )
+
+
+def _refuse_other_positions(path: Path, spots: pd.DataFrame) -> None:
+    """Refuses a second file of positions beside the one that is read, where both do not say the same.
+
+    Raises:
+        DataError: naming both, and a spot.
+    """
+    prefix = next(path.name.partition(name)[0] for name in POSITIONS if name in path.name)
+    beside = [existing(path.parent, prefix, (name,)) for name in POSITIONS]
+    mine = spots.drop_duplicates("name").set_index("name")
+    for other in beside:
+        if other is None or other == path:
+            continue
+        theirs = read_positions(other).drop_duplicates("name").set_index("name")
+        shared = mine.index.intersection(theirs.index)
+        apart = (mine.loc[shared, _PLACE] - theirs.loc[shared, _PLACE]).abs().max(axis=1) > 1
+        if apart.any() or not len(shared):
+            spot = f", of spot {shared[int(np.argmax(apart))]} for one" if len(shared) else ""
+            raise DataError(f"{path} and {other.name} beside it say other positions{spot}; keep the one that is right")
 
 
 def _scale_factors(found: Found) -> ScaleFactors:
@@ -150,4 +174,14 @@ def _image(settings: SectionsSettings, found: Found) -> Path | None:
         )
         if image is not None:
             return image
+        _refuse_packed(place, found.prefix, alone=len(beside) == 1)
     return None
+
+
+def _refuse_packed(folder: Path, prefix: str, *, alone: bool) -> None:
+    """Refuses a gzipped image where there is no other, but the gzipped copies that repositories hold."""
+    for path in sorted(folder.glob("*.gz") if folder.is_dir() else ()):
+        inner = Path(path.stem)
+        mine = alone or path.name.startswith(prefix)
+        if mine and inner.suffix.lower() in IMAGE_TYPES and not bare_name(inner).endswith(_REDUCED):
+            raise DataError(f"{path}: a gzipped image cannot be read in parts; unpack it with gunzip")

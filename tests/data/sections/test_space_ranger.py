@@ -159,3 +159,33 @@ def test_a_matrix_that_is_a_pattern_is_refused(tmp_path, made):
     made().spatial(tmp_path / "S1")
     with pytest.raises(DataError, match=r"matrix\.mtx: a pattern, which tells where there are counts and not how many"):
         read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize("other", ["tissue_positions_list.csv", "tissue_positions.parquet"])
+@pytest.mark.parametrize("moved", [0.0, 5.0])
+def test_a_second_file_of_positions_has_to_say_the_same(tmp_path, made, other, moved):
+    made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    second = made()
+    second.table["pxl_row_in_fullres"] += moved
+    second.spatial(tmp_path / "S1" / "spatial", form=other)
+    if not moved:
+        assert read_sections(settings(tmp_path))[0].n_obs == 20
+        return
+    with pytest.raises(DataError, match=rf"tissue_positions\.csv and {other} beside it say other positions, of spot"):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [("image.tif.gz", True), ("GSM1_HE.jpg.gz", True), ("GSM1_tissue_hires_image.png.gz", False), ("x.csv.gz", False)],
+)
+def test_a_gzipped_image_is_refused_and_a_gzipped_copy_is_none(tmp_path, made, name, refused):
+    made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    (tmp_path / "S1" / name).write_bytes(b"\x1f\x8b")
+    if not refused:
+        assert read_sections(settings(tmp_path))[0].uns["section"]["image_path"] == ""
+        return
+    with pytest.raises(DataError, match=rf"{name}: a gzipped image cannot be read in parts; unpack it"):
+        read_sections(settings(tmp_path))
