@@ -158,7 +158,14 @@ def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
 def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[float, float] | None:
     """Size of the image that the reduced copy in ``uns`` was made of."""
     shape = None if part.library is None else file.shape(f"{part.key}/images/hires")
-    if factors is None or factors.hires is None or shape is None or len(shape) != 3 or not min(shape[:2]):
+    if (
+        factors is None
+        or factors.hires is None
+        or shape is None
+        or len(shape) != 3
+        or shape[2] not in (3, 4)
+        or not min(shape[:2])
+    ):
         return None
     return shape[1] / factors.hires, shape[0] / factors.hires
 

@@ -162,8 +162,8 @@ def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequen
         first = np.flatnonzero(wrong)[0]
         raise DataError(
             f"{path}: {int(wrong.sum())} counts are negative, fractional or not finite, the first "
-            f"{entries.data[first]:g} at spot {spots[entries.row[first]]}, gene {genes[entries.col[first]]}; "
-            f"{_COUNTS}"
+            f"{str(entries.data[first]).removesuffix('.0')} at spot {spots[entries.row[first]]}, gene "
+            f"{genes[entries.col[first]]}; {_COUNTS}"
         )
     if counts.nnz and entries.data.max() > _MOST:
         most = int(entries.data.argmax())

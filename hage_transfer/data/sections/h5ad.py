@@ -22,7 +22,7 @@ from hage_transfer.errors import DataError
 
 _MISSING = -1
 _ENTRIES = 2**24
-_EXACT_IN_HALF = 2048
+EXACT_IN_HALF = 2048
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,13 @@ class H5adFile:
                 return None
             if tuple(found.shape) != shape:
                 raise DataError(f"{self.path}: {key} is {tuple(found.shape)}, obs and var are {shape}")
+            if scipy.sparse.issparse(found):
+                found.check_format()  # scipy reads past the end of what is not in its form
             matrix = _some_rows(found, np.ones(shape[0], dtype=bool) if rows is None else rows)
-            if found.dtype == np.float16 and matrix.data.max(initial=0) > _EXACT_IN_HALF:
+            if found.dtype == np.float16 and matrix.data.max(initial=0) > EXACT_IN_HALF:
                 raise DataError(
                     f"{self.path}: {key} is in half precision (float16), which rounds what is above "
-                    f"{_EXACT_IN_HALF}, and holds {matrix.data.max():g}; write it as whole numbers or float32"
+                    f"{EXACT_IN_HALF}, and holds {matrix.data.max():g}; write it as whole numbers or float32"
                 )
             matrix.check_format()
         return matrix

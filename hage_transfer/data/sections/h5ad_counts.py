@@ -50,7 +50,9 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
 def _places(file: H5adFile, rows: np.ndarray) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.DataFrame]]":
     n_spots = len(file.index("obs"))
     var = _genes(file, "var")
-    layers = [layer for wanted in COUNT_LAYERS for layer in file.keys("layers") if layer.lower() == wanted]
+    there = sorted(file.keys("layers"), key=str.lower, reverse=True)
+    there.sort(key=lambda layer: layer not in COUNT_LAYERS)  # of "counts" and "Counts" the first
+    layers = [layer for wanted in COUNT_LAYERS for layer in there if layer.lower() == wanted]
     for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in layers), ("X", "X")]:
         values = file.matrix(key, (n_spots, len(var)), rows)
         if values is not None:

@@ -59,8 +59,9 @@ def refuse_turned(slide: "Slide", reduced: UInt8[np.ndarray, "h w 3"], source: s
     Raises:
         DataError: naming what was done to the image.
     """
+    size_px = slide.width_px, slide.height_px
     coarsest = slide.levels[slide.level_for(max(slide.width_px, slide.height_px) * _SIDE / _OUT_PX)]
-    if coarsest.width_px * coarsest.height_px > _MOST_PX:
+    if coarsest.width_px * coarsest.height_px > _MOST_PX or min(*reduced.shape[:2], *size_px) * _SIDE < 1:
         return
     try:
         found = _colours_of(slide)
@@ -89,10 +90,12 @@ def refuse_turned(slide: "Slide", reduced: UInt8[np.ndarray, "h w 3"], source: s
 
 def as_picture(values: np.ndarray | None) -> UInt8[np.ndarray, "h w 3"] | None:
     """A picture kept in ``uns``, of bytes or of shares of 1; None where it is neither."""
-    if values is None or values.ndim != 3 or values.shape[2] < 3 or values.dtype.kind not in "fu" or not values.size:
+    known = values is not None and (values.dtype.kind == "f" or values.dtype == np.uint8)
+    if values is None or not known or values.ndim != 3 or values.shape[2] not in (3, 4) or not values.size:
         return None
     if values.dtype.kind == "f":
-        values = np.nan_to_num(values) * 255 if float(np.nanmax(values)) <= 1 else values
+        values = np.nan_to_num(values)
+        values = values * 255 if values.max() <= 1 else values
     return np.clip(values[..., :3], 0, 255).astype(np.uint8)
 
 

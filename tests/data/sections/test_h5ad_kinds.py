@@ -105,31 +105,6 @@ def test_normalised_counts_alone_are_refused_naming_the_other_places(read, made,
         read(section)
 
 
-@pytest.mark.parametrize("kind", [as_(lambda x: x.toarray() > 0), as_(lambda x: x.astype(bool))])
-def test_true_and_false_are_no_counts(read, made, kind):
-    section = made().anndata()
-    kind(section)
-    with pytest.raises(DataError, match=r"S1\.h5ad: counts are true and false"):
-        read(section)
-
-
-@pytest.mark.parametrize("kind", [as_(lambda x: (-x.astype("i4")).astype("u4")), as_(lambda x: x.astype("f4") * 2**24)])
-def test_counts_beyond_any_sequencing_are_refused(read, made, kind):
-    section = made().anndata()
-    kind(section)
-    with pytest.raises(DataError, match=r"S1\.h5ad: holds a count of \d+ at spot .*, where 16777216 is beyond any"):
-        read(section)
-
-
-def test_halves_beyond_what_they_hold_exactly_are_refused(read, made):
-    section = made().anndata()
-    section.X = (section.X.toarray() * 1000).astype("f2")
-    with pytest.raises(
-        DataError, match=r"S1\.h5ad: X is in half precision \(float16\), which rounds what is above 2048"
-    ):
-        read(section)
-
-
 def test_a_file_without_any_counts_names_its_layers(read, made):
     section = made().anndata()
     to_layer("spliced")(section)

@@ -4,8 +4,9 @@ from PIL import Image
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import read_sections
-from hage_transfer.data.sections.reduced_picture import as_picture
+from hage_transfer.data.sections.reduced_picture import as_picture, refuse_turned
 from hage_transfer.errors import DataError
+from hage_transfer.slides.reader import open_picture
 
 TURNS = {
     "turned by a half": lambda image: image.transpose(Image.Transpose.ROTATE_180),
@@ -109,4 +110,17 @@ def test_reduced_copies_are_no_image_whatever_their_ending(tmp_path, made, name)
 def test_pictures_of_bytes_and_of_shares_are_the_same(kind):
     values = np.array([[[0, 255, 51]]], kind)
     assert as_picture(values if kind == "u1" else values / 255).tolist() == [[[0, 255, 51]]]
-    assert as_picture(np.zeros((2, 2), "u1")) is None
+    assert as_picture(np.full((1, 1, 4), np.nan, "f4")).tolist() == [[[0, 0, 0]]]
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 50, 60), (0, 0, 3)])
+def test_what_is_no_picture_is_none(shape):
+    assert as_picture(np.zeros(shape, "u1")) is None
+    assert as_picture(np.zeros((2, 2, 3), "u2")) is None
+
+
+def test_a_copy_too_small_to_look_at_says_nothing(tmp_path):
+    picture(1200, 1200).save(tmp_path / "image.png")
+    turned = np.asarray(picture(20, 20))[::-1]
+    with open_picture(tmp_path / "image.png") as image:
+        refuse_turned(image, turned, "the copy")
