@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pandas as pd
 import scipy
 
@@ -19,6 +20,7 @@ from hage_transfer.errors import DataError, some
 _DATASETS = frozenset({"data", "indices", "indptr", "shape", "barcodes"})
 _NEW_FEATURES, _OLD_FEATURES = frozenset({"id", "name", "feature_type"}), frozenset({"genes", "gene_names"})
 _WHAT = "cannot be read as a 10x matrix, as Space Ranger writes it"
+_COMMENTS = 1 << 16
 MTX, BARCODES, FEATURES = "matrix.mtx", "barcodes.tsv", ("features.tsv", "genes.tsv")
 
 
@@ -85,6 +87,8 @@ def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFr
         warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
         table = sc.read_10x_h5(path, gex_only=False)
         counts = scipy.sparse.csr_matrix(table.X)
+        if counts.dtype.kind not in "biuf" or counts.dtype == np.float16:
+            raise ValueError(f"counts of type {counts.dtype}")
         counts.check_format()
     return counts, [str(name) for name in table.obs_names], table.var
 
@@ -106,12 +110,19 @@ def _check_datasets(path: Path) -> None:
         raise ValueError(f"no {', '.join(sorted(missing))} in it")
 
 
+def _without_comments(raw: bytes) -> bytes:
+    """The numbers of a Matrix Market file: what lies behind its comments."""
+    last = raw.rfind(b"\n%", 0, _COMMENTS) + 1
+    return raw[raw.find(b"\n", last) + 1 :]
+
+
 def _read_mtx(files: MatrixFiles) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":
     with reading(files.matrix, "cannot be read as a Matrix Market matrix"):
-        raw = io.BytesIO(read_bytes(files.matrix))
-        field = scipy.io.mminfo(raw)[4]
-        raw.seek(0)
-        counts = scipy.sparse.csr_matrix(scipy.io.mmread(raw).T)
+        raw = read_bytes(files.matrix)
+        field = scipy.io.mminfo(io.BytesIO(raw))[4]
+        if field == "integer" and b"." in _without_comments(raw):
+            raw = raw.replace(b"integer", b"real", 1)  # scipy would cut the fractions off
+        counts = scipy.sparse.csr_matrix(scipy.io.mmread(io.BytesIO(raw)).T)
     if field == "pattern":
         raise DataError(
             f"{files.matrix}: a pattern, which tells where there are counts and not how many; give the counts"

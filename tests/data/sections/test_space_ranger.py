@@ -189,3 +189,32 @@ def test_a_gzipped_image_is_refused_and_a_gzipped_copy_is_none(tmp_path, made, n
         return
     with pytest.raises(DataError, match=rf"{name}: a gzipped image cannot be read in parts; unpack it"):
         read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize(("ending", "fault"), [(".7", r"matrix\.mtx: \d+ counts are .* fractional"), (".0", "")])
+def test_fractions_in_a_matrix_that_says_integer_are_not_cut_off(tmp_path, made, ending, fault):
+    folder = tmp_path / "S1" / "filtered_feature_bc_matrix"
+    made().mtx(folder, packed=False)
+    lines = (folder / "matrix.mtx").read_text().splitlines()
+    assert "integer" in lines[0]
+    start = next(place for place, line in enumerate(lines) if not line.startswith("%")) + 1
+    lines = [*lines[:1], "% by R 4.3.1", *lines[1:start], *(line + ending for line in lines[start:])]
+    (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
+    made().spatial(tmp_path / "S1" / "spatial")
+    if not fault:
+        assert read_sections(settings(tmp_path))[0].X.sum() == made().counts.sum()
+        return
+    with pytest.raises(DataError, match=fault):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["f2", "S"])
+def test_counts_of_a_type_that_scipy_has_not_are_refused(tmp_path, made, kind):
+    path = made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    with h5py.File(path, "a") as file:
+        data = file["matrix/data"][:]
+        del file["matrix/data"]
+        file["matrix/data"] = data.astype(kind)
+    with pytest.raises(DataError, match=r"filtered_feature_bc_matrix\.h5: cannot be read as a 10x matrix"):
+        read_sections(settings(tmp_path))
