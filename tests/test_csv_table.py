@@ -158,3 +158,17 @@ def test_names_that_a_spreadsheet_or_typing_made_two_of_one_are_alike():
         ("P1", "p1"),
         ("Tumor", "tumor"),
     ]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("M\u00fcller", "Mu\u0308ller"),
+        ("P1", "P1\u200b"),
+        ("P1", "P\uff11"),
+        ("P-1", "P\u20111"),
+        ("P-1", "P\u2212" + "1"),
+    ],
+)
+def test_names_that_look_alike_and_are_stored_in_other_ways_are_alike(pair):
+    assert alike(pair) == [tuple(sorted(pair))]

@@ -198,8 +198,8 @@ def _report(sections: "list[ad.AnnData]") -> None:
     pairs = alike(str(fact["patient"]) for fact in facts)
     if pairs:
         log.warning(
-            "patients %s differ only in case, separators or zeros and count as two, of whom one can train while the "
-            "other is held out; spell them alike if they are one (patients.csv)",
+            "patients %s differ only in case, separators, zeros or unseen signs and count as two, of whom one can "
+            "train while the other is held out; spell them alike if they are one (patients.csv)",
             some([f"{one} and {other}" for one, other in pairs]),
         )
     imageless = [fact["name"] for fact in facts if not fact["image_path"]]
