@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.damage import reading
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
 from hage_transfer.data.sections.gene_columns import genes_of
 from hage_transfer.data.sections.patients import listed_patient, one_name, patient_columns
@@ -55,13 +56,14 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
     genes = genes_of(path, _counts(path, table)[rows], table.var)
-    array = _array(table.obs.iloc[rows])
+    array, spots = _array(table.obs.iloc[rows]), [str(spot) for spot in table.obs_names[rows]]
+    check_array_places(path, name, spots, coords_px, array)
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(
         name=name,
         patient=listed_patient(settings.root, name) or _patient(path, table.obs, name),
         path=path,
-        spots=[str(spot) for spot in table.obs_names[rows]],
+        spots=spots,
         genes=genes.symbols,
         counts=genes.counts,
         coords_px=coords_px,
