@@ -11,6 +11,7 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.csv_table import alike, is_plain_name
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
+from hage_transfer.data.sections.patients import PATIENTS_FILE, say_rows_without_section
 from hage_transfer.errors import DataError, InputError, nearest, some
 from hage_transfer.extensions import load_extension
 from hage_transfer.running.progress import Progress, under
@@ -152,6 +153,8 @@ def _wanted(settings: SectionsSettings) -> dict[str, Path]:
     found = layout.find(settings)
     if not found:
         raise DataError(f"{settings.root}: no section of the {settings.layout} layout in it; {_other_layout(settings)}")
+    if (settings.root / PATIENTS_FILE).is_file():
+        say_rows_without_section(settings.root / PATIENTS_FILE, frozenset(found))
     if settings.sections is None:
         return {name: found[name] for name in layout.default(list(found))}
     for name in settings.sections:

@@ -77,6 +77,19 @@ def listed_patient(root: Path, name: str) -> str | None:
     return patient
 
 
+@lru_cache(maxsize=1000)
+def say_rows_without_section(path: Path, names: frozenset[str]) -> None:
+    """Says, once, which rows of `patients.csv` name no section that is there.
+
+    Raises:
+        DataError: not such a table.
+    """
+    with csv_table(path, absent="no such table") as table:
+        without = [row["section"] for _, row in table.rows if row.get("section") and row["section"] not in names]
+    if without:
+        log.info("%s: %d rows name no section that is there (%s)", path, len(without), some(without))
+
+
 def _refuse_other_names(folder: Path) -> None:
     """Refuses the table of patients under a name by which it would not be read, and says where there may be one."""
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):

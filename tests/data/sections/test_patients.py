@@ -55,3 +55,10 @@ def test_a_section_of_her2st_without_a_letter_wants_the_table(her2st_root):
         read_sections(settings)
     (her2st_root / "patients.csv").write_text("section,patient\n01,anna\n")
     assert read_sections(settings)[0].uns["section"]["patient"] == "anna"
+
+
+def test_rows_that_name_no_section_are_said_once(her2st_root, caplog):
+    caplog.set_level("INFO")
+    (her2st_root / "patients.csv").write_text("section,patient\nA1,P1\nA2,P1\nB1,P2\nB01,P2\n\n")
+    assert len(read_sections(SectionsSettings(root=her2st_root))) == 2
+    assert caplog.text.count("patients.csv: 1 rows name no section that is there (B01)") == 1
