@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from hage_transfer.errors import DataError
+from hage_transfer.slide_names import IMAGE_ENDINGS
 
 if TYPE_CHECKING:
     from hage_transfer.slides.slide import Slide  # slow to load: an empty folder is refused without it
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 _GRID, _OUT_PX = 12, 4
 _SIDE = 1 / 24
 """Of a square that is looked at, as a share of the picture's."""
-_MOST_PX = 2**28
-"""A picture without a pyramid is decoded for this up to here."""
+_MOST_PX, _MOST_WHOLE_PX = 2**30, 2**27
+"""Of a picture without a pyramid, up to here: in tiles or strips, of which some are decoded, and as one."""
 _FAR, _NEARER, _LEAST_ALIKE = 4.0, 3.0, 0.5
 _SAME_ASPECT = 0.02
 _TURNS = {
@@ -59,9 +60,15 @@ def refuse_turned(slide: "Slide", reduced: UInt8[np.ndarray, "h w 3"], source: s
     Raises:
         DataError: naming what was done to the image.
     """
+    from hage_transfer.slides.tiff_facts import is_tiff
+
     size_px = slide.width_px, slide.height_px
     coarsest = slide.levels[slide.level_for(max(slide.width_px, slide.height_px) * _SIDE / _OUT_PX)]
-    if coarsest.width_px * coarsest.height_px > _MOST_PX or min(*reduced.shape[:2], *size_px) * _SIDE < 1:
+    whole = len(slide.levels) == 1 and slide.path.suffix.lower() in IMAGE_ENDINGS and not is_tiff(slide.path)
+    if (
+        coarsest.width_px * coarsest.height_px > (_MOST_WHOLE_PX if whole else _MOST_PX)
+        or min(*reduced.shape[:2], *size_px) * _SIDE < 1
+    ):
         return
     try:
         found = _colours_of(slide)
