@@ -14,7 +14,7 @@ HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of 
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from hage_transfer.data.sections.gene_columns import GeneColumns
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.h5ad_positions import centres_of
-from hage_transfer.data.sections.image_files import images_called
+from hage_transfer.data.sections.image_files import images_called, images_in
 from hage_transfer.data.sections.libraries import Part, parts, say_unread
 from hage_transfer.data.sections.patients import (
     listed_patient,
@@ -38,6 +38,7 @@ from hage_transfer.data.sections.patients import (
     names_nobody,
     one_name,
     patient_columns,
+    say_contradiction,
 )
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.reduced_picture import as_picture
@@ -192,14 +193,20 @@ def _mismatches(noted: Mapping[str, Any], genes: GeneColumns, n_off_tissue: int)
 
 def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, record: "hest.Record | None") -> str:
     listed = listed_patient(settings.root, name)
-    if listed is not None:
-        return listed
     columns = file.keys("obs")
     for column in patient_columns(columns):
         values = file.column("obs", column)
-        patient = None if values is None else one_name(file.path, column, values[part.rows], of=f"section {name}")
+        if values is None:
+            continue
+        if listed is not None:
+            for own in values[part.rows].astype(str).str.strip().unique():
+                say_contradiction(settings.root, name, listed, own, file.path)
+            continue
+        patient = one_name(file.path, column, values[part.rows], of=f"section {name}")
         if patient is not None:
             return patient
+    if listed is not None:
+        return listed
     if record is not None and record.patient is not None:
         return record.patient
     unread = next((column for column in may_name_patients(columns) if _names_anybody(file, column)), None)
@@ -246,4 +253,19 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
             f"{path}: holds several libraries (capture areas), and {whole[0].name} is one image, which cannot be that "
             f"of all; name their images {name}{whole[0].suffix}, ..., or give each library a file"
         )
+    if not images:
+        _say_near_images(path, name, folders)
     return images[0] if images else None
+
+
+def _say_near_images(path: Path, name: str, folders: Sequence[Path]) -> None:
+    beside = [image.name for folder in folders for image in images_in(folder)]
+    near = [image for image in beside if image.casefold().startswith(name.casefold())]
+    if near:
+        log.warning(
+            "%s: section %s has no image called %s.<ending>, and there is %s; call it so if it is the full-size one",
+            path,
+            name,
+            name,
+            some(near),
+        )

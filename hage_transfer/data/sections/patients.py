@@ -77,6 +77,15 @@ def listed_patient(root: Path, name: str) -> str | None:
     return patient
 
 
+def say_contradiction(root: Path, name: str, listed: str, own: str, path: Path) -> None:
+    """Warns where the file itself gives a section to another patient of `patients.csv` than that table does."""
+    table_path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
+    with csv_table(table_path, absent="no such table") as table:
+        others = {row["patient"] for _, row in table.rows} - {listed}
+    if own in others:
+        log.warning("%s: section %s is of %s, and %s says %s, which is taken", path, name, own, table_path, listed)
+
+
 @lru_cache(maxsize=1000)
 def say_rows_without_section(path: Path, names: frozenset[str]) -> None:
     """Says, once, which rows of `patients.csv` name no section that is there.

@@ -65,3 +65,12 @@ def test_pixels_that_are_not_square_are_refused_where_they_alone_tell_the_resolu
         read_sections(settings)
     given = SectionsSettings(layout="anndata", root=tmp_path, mpp_um_per_px=0.5)
     assert read_sections(given)[0].uns["section"]["mpp_um_per_px"] == 0.5
+
+
+@pytest.mark.parametrize(("name", "said"), [("s1.png", True), ("S1_HE.tif", True), ("other.png", False)])
+def test_an_image_that_is_called_almost_as_its_section_is_said(tmp_path, made, name, said, caplog):
+    made().anndata().write_h5ad(tmp_path / "S1.h5ad")
+    Image.new("RGB", made().size_px).save(tmp_path / name)
+    (section,) = read_sections(SectionsSettings(layout="anndata", root=tmp_path))
+    assert section.uns["section"]["image_path"] == ""
+    assert (f"section S1 has no image called S1.<ending>, and there is {name}" in caplog.text) == said
