@@ -26,7 +26,6 @@ _PUBLISHED = frozenset(
     | {"#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"}  # formulas that failed
 )
 
-_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _FAULTS = (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile)
 
 
@@ -73,16 +72,17 @@ def names_nobody(cell: object) -> bool:
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ only in case, in what separates their parts, in zeros beside numbers, or unseen.
+    """Pairs of names that differ only in case, in what separates their parts, or in zeros beside numbers.
 
-    Spreadsheets and typing make them (7, 07 and 7.0; P1 and p1; A-1 and A_1), and they count as different names.
+    Spreadsheets and typing make them (7, 07 and 7.0; P1 and p1; A-1 and A_1), and they count as different names; so do
+    letters that look alike and are stored in other ways, dashes of other kinds, and what is not seen at all.
     """
     first: dict[str, str] = {}
     found = []
     for name in sorted(set(names)):
-        seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", name)).casefold()
-        plain = re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", seen))
-        met = first.setdefault(re.sub(r"[\s_-]+", " ", plain), name)
+        seen = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+        plain = re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", seen.casefold()))
+        met = first.setdefault(re.sub(r"[\s_\u2010-\u2015\u2212-]+", " ", plain), name)
         if met != name:
             found.append((met, name))
     return found

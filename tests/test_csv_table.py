@@ -214,3 +214,17 @@ def test_grades_with_an_underscore_are_no_numbers_and_unseen_signs_no_difference
     assert as_number("3_4") is None
     assert as_number("3.4") == 3.4
     assert alike(["ILC", "ILC\u200b", "IDC"]) == [("ILC", "ILC\u200b")]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("M\u00fcller", "Mu\u0308ller"),
+        ("P1", "P1\u200b"),
+        ("P1", "P\uff11"),
+        ("P-1", "P\u20111"),
+        ("P-1", "P\u2212" + "1"),
+    ],
+)
+def test_names_that_look_alike_and_are_stored_in_other_ways_are_alike(pair):
+    assert alike(pair) == [tuple(sorted(pair))]

@@ -114,6 +114,8 @@ def _declared(words: list[str]) -> tuple[int, int] | None:
 
 def _numbers(path: Path, line: int, words: list[str]) -> Float[np.ndarray, " gene_dim"]:
     try:
+        if any("_" in word for word in words[1:]):  # Python's float takes 1_0 for 10
+            raise ValueError(f"could not convert string to float: {next(word for word in words[1:] if '_' in word)!r}")
         with np.errstate(over="ignore"):  # a number past float32 is the infinity that is refused below
             values = np.array(list(map(float, words[1:])), dtype=np.float32)
     except ValueError as error:

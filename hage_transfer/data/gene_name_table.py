@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hage_transfer.data.gene_names import ID_SEPARATOR, GeneNames
+from hage_transfer.data.sections.feature_names import is_missing_name
 from hage_transfer.errors import DataError, some
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def _read(path: Path, handle: TextIO) -> tuple[list[tuple[str, str]], set[str]]:
     header = handle.readline().rstrip("\r\n")
     delimiter = "\t" if "\t" in header else ","
     columns = [column.strip().strip('"') for column in header.split(delimiter)]
+    twice = [column for column in ("alias", "symbol", *HGNC_COLUMNS) if columns.count(column) > 1]
+    if twice:
+        raise DataError(f"{path}: column {', '.join(twice)} is there twice; keep one")
     rows = _rows(path, csv.reader(handle, delimiter=delimiter), columns)
     if {"alias", "symbol"} <= set(columns):
         pairs = [_pair(path, line, row) for line, row in rows]
@@ -85,6 +89,10 @@ def _pair(path: Path, line: int, row: dict[str, str]) -> tuple[str, str]:
     for column in ("alias", "symbol"):
         if not row[column]:
             raise DataError(f"{path}: line {line}: {column} is empty; give both, or remove the line")
+        if is_missing_name(row[column]):
+            raise DataError(f"{path}: line {line}: {column} {row[column]!r} is a missing value that was written out")
+    if ID_SEPARATOR in row["alias"]:
+        raise DataError(f"{path}: line {line}: {row['alias']} are several aliases; give each a line")
     return row["alias"], row["symbol"]
 
 

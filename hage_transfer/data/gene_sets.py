@@ -1,6 +1,7 @@
 """Gene sets by file: GMT, GO annotation (GAF, with its OBO), AnnotationDbi's sqlite, gene x set tables."""
 
 import gzip
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -13,6 +14,9 @@ from hage_transfer.errors import DataError, some
 
 Membership = tuple[str, str]
 """A gene and a set that holds it."""
+_CORNER = re.compile(r"Unnamed: 0|(gene|symbol|name|id)s?|gene[_ ](symbol|name|id)s?", re.IGNORECASE)
+"""Names above a table's first column; R leaves it out, and a row is then rightly a cell longer."""
+_WEIGHTED = re.compile(r".+,\d+(\.\d+)?")
 _GAF_COLUMNS = 15
 _SYMBOL, _QUALIFIER, _TERM = 2, 3, 4
 _GO_TABLES = ("go_bp_all", "go_cc_all", "go_mf_all")
@@ -65,6 +69,8 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _gmt(path: Path, lines: Iterable[str]) -> Iterator[Membership]:
+    described: list[str] = []
+    members: set[str] = set()
     for number, line in enumerate(lines, start=1):
         cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
         if not any(cells):
@@ -72,7 +78,19 @@ def _gmt(path: Path, lines: Iterable[str]) -> Iterator[Membership]:
         genes = [gene for gene in cells[2:] if gene]
         if not cells[0] or not genes:
             raise DataError(f"{path}: line {number} has no set or no gene; GMT is set, description, genes, by tabs")
+        weighted = next((gene for gene in genes if _WEIGHTED.fullmatch(gene)), None)
+        if weighted is not None:
+            raise DataError(f"{path}: line {number}: {weighted!r} has a weight (Enrichr); wanted genes alone")
+        described.append(cells[1])
+        members.update(genes)
         yield from ((gene, cells[0]) for gene in genes)
+    said = [text for text in described if text]
+    of_genes = [text for text in said if text in members]
+    if len(of_genes) > 1 and 2 * len(of_genes) > len(said):
+        raise DataError(
+            f"{path}: its second column holds genes ({some(of_genes, 3)}), wanted a description, since genes begin in "
+            "the third; put one there (na)"
+        )
 
 
 def _gaf(path: Path, lines: Iterable[str]) -> Iterator[Membership]:
@@ -134,6 +152,9 @@ def _table(path: Path, handle: IO[str]) -> Iterator[Membership]:
         table = pd.read_csv(handle, sep="\t" if kind_of(path) == ".tsv" else ",", index_col=0)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path}: cannot be read as a table of genes by sets ({error})") from None
+    corner = [column for column in table.columns if _CORNER.fullmatch(str(column))]
+    if corner:
+        raise DataError(f"{path}: its rows have a cell more than its header, which would move all genes' sets by one")
     wrong = [column for column in table.columns if not table[column].isin([0, 1]).all()]
     if wrong or table.index.hasnans:
         raise DataError(

@@ -19,6 +19,9 @@ from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
+_NO_SYMBOL = frozenset('",;')
+_MOST_UNLISTED = 0.1
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -70,10 +73,14 @@ def select_panel(
     if not sections:
         raise DataError("a panel needs at least one training section, there is none")
     if panel != "hvg":
-        return _from_file(Path(panel), sections, names)
+        chosen = _from_file(Path(panel), sections, names)
+        _say_unlisted(sections, chosen.symbols)
+        return chosen
     report = judge_variable_genes(sections, n_top=n_top, min_sections=min_sections, min_spots=min_spots)
     report["resolved_from"] = [_joined(found) for found in _listed_as(sections, list(report["gene"]))]
-    return Panel(tuple(report["gene"][report["kept"]]), report)
+    chosen = Panel(tuple(report["gene"][report["kept"]]), report)
+    _say_unlisted(sections, chosen.symbols)
+    return chosen
 
 
 def panel_counts(section: ad.AnnData, symbols: Sequence[str]) -> Float[np.ndarray, "spot gene"]:
@@ -95,10 +102,10 @@ def read_symbols(path: Path) -> list[str]:
     """Names of a file, one a line; blank lines and what follows a `#` are skipped.
 
     Raises:
-        DataError: missing, not text, empty, two words in a line, or a name twice.
+        DataError: missing, not text, empty, two words in a line, a line of csv, or a name twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"{path}: no such panel file; genes.panel is a file with one symbol a line, or hvg") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -108,6 +115,10 @@ def read_symbols(path: Path) -> list[str]:
         words = line.split("#")[0].split()
         if len(words) > 1:
             raise DataError(f"{path}: line {number} holds {len(words)} words ({some(words, 3)}), wanted one symbol")
+        if words and (_NO_SYMBOL & set(words[0]) or not words[0].isprintable()):
+            raise DataError(
+                f"{path}: line {number} is {words[0]!a}, wanted one symbol, without quotes, commas or what is not seen"
+            )
         symbols += words
     if not symbols:
         raise DataError(f"{path}: the panel is empty; give one gene symbol a line")
@@ -145,6 +156,22 @@ def _from_file(path: Path, sections: Sequence[ad.AnnData], names: GeneNames | No
         }
     )
     return Panel(tuple(symbols), report)
+
+
+def _say_unlisted(sections: Sequence[ad.AnnData], symbols: Sequence[str]) -> None:
+    """Warns of sections that do not list much of the panel: of another assay, species, or kind of name."""
+    n_unlisted = {
+        section.uns["section"]["name"]: len(symbols) - int(pd.Index(symbols).isin(section.var_names).sum())
+        for section in sections
+    }
+    lacking = [f"{name} {count}" for name, count in n_unlisted.items() if count > _MOST_UNLISTED * len(symbols)]
+    if lacking:
+        log.warning(
+            "of %d panel genes, sections do not list: %s; they count as 0 there, which is right where a table lists "
+            "only what it met; else leave those sections out, name genes alike, or give a panel of what all list",
+            len(symbols),
+            some(lacking),
+        )
 
 
 def _check_one_row_a_gene(path: Path, resolution: FoundNames) -> None:

@@ -58,3 +58,9 @@ def test_read_gene2vec_reads_a_file_of_the_published_size(tmp_path):
     path.write_text("24447 200\n" + "".join(f"G{i} {' '.join(map(str, row))} \n" for i, row in enumerate(rows)))
     read = read_gene2vec(path)
     np.testing.assert_array_equal(read.vectors, rows)
+
+
+def test_read_gene2vec_refuses_a_number_with_an_underscore(tmp_path):
+    (tmp_path / "g.txt").write_text("TP53\t1 1_0\n")
+    with pytest.raises(DataError, match=r"line 1 \(TP53\): could not convert string to float: '1_0'"):
+        read_gene2vec(tmp_path / "g.txt")

@@ -78,3 +78,16 @@ def test_read_gene_names_refuses_a_missing_file_and_a_binary_one(tmp_path):
     (tmp_path / "names.bin").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read as a table of gene names"):
         read_gene_names(tmp_path / "names.bin")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alias,symbol,symbol\nHER2,ERBB2,X\n", "column symbol is there twice; keep one"),
+        ("alias,symbol\nHER2,NA\n", "line 2: symbol 'NA' is a missing value"),
+        ("alias,symbol\nHER2|NEU,ERBB2\n", r"line 2: HER2\|NEU are several aliases; give each a line"),
+    ],
+)
+def test_read_gene_names_refuses_what_would_name_no_gene(write, text, message):
+    with pytest.raises(DataError, match=message):
+        read_gene_names(write(text))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hage_transfer.data.gene_names import GeneNames, rename_to_current
-from hage_transfer.data.genes import panel_counts, select_panel
+from hage_transfer.data.genes import panel_counts, read_symbols, select_panel
 from hage_transfer.errors import DataError
 
 
@@ -229,3 +229,23 @@ def test_hvg_of_the_real_sections_has_no_gene_in_all_of_them(real_sections):
     panel = select_panel(real_sections, panel="hvg", n_top=1000, min_sections=1, min_spots=1000)
     assert len(panel.symbols) == 5649
     assert panel.report["rule"].value_counts()["min_spots"] == 12_678 - 5649
+
+
+@pytest.mark.parametrize("line", ['"TP53"', "TP53,ERBB2", "TP53;ERBB2", "TP53,", '["TP53"]', "TP53\u200b"])
+def test_a_line_of_a_panel_that_is_no_symbol_alone_is_refused(tmp_path, line):
+    (tmp_path / "panel.txt").write_text(f"MYC\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"panel\.txt: line 2 is .*, wanted one symbol"):
+        read_symbols(tmp_path / "panel.txt")
+
+
+def test_a_panel_loses_no_gene_to_a_byte_order_mark(tmp_path):
+    (tmp_path / "panel.txt").write_bytes(b"\xef\xbb\xbfTP53\r\nERBB2\r\n")
+    assert read_symbols(tmp_path / "panel.txt") == ["TP53", "ERBB2"]
+
+
+@pytest.mark.parametrize(("listed", "said"), [(20, False), (19, False), (10, True)])
+def test_a_section_that_lists_little_of_the_panel_is_said(write_panel, make_section, caplog, listed, said):
+    genes = [f"G{k}" for k in range(20)]
+    sections = [make_section(np.ones((3, 20)), name="A1"), make_section(np.ones((3, listed)), name="B1")]
+    assert select_panel(sections, panel=write_panel("\n".join(genes))).symbols == tuple(genes)
+    assert (f"of 20 panel genes, sections do not list: B1 {20 - listed};" in caplog.text) == said

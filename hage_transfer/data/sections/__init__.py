@@ -1,6 +1,7 @@
 """ST sections of every layout, one file a format, read into one form (``form``)."""
 
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from hage_transfer.config import SectionsSettings
 from hage_transfer.csv_table import alike, is_plain_name
 from hage_transfer.data.sections import anndata_files, gse144240, her2st, space_ranger, spatialdata_zarr, xenium
 from hage_transfer.data.sections.form import KEPT_EMPTY, RawSection, to_anndata
+from hage_transfer.data.sections.patients import PATIENTS_FILE, say_rows_without_section
 from hage_transfer.errors import DataError, InputError, nearest, some
 from hage_transfer.extensions import load_extension
 from hage_transfer.running.progress import Progress, under
@@ -95,8 +97,11 @@ def read_sections(
     """
     every, tell = readers(settings), under(progress, "reading")
     sections = []
+    read_before: dict[tuple[int, ...], str] = {}
     for name, read in every.items():
-        sections.append(then(read()))
+        section = read()
+        _say_twin(section, read_before)
+        sections.append(then(section))
         if tell is not None:
             tell(len(sections), len(every), name)
     _report(sections)
@@ -111,6 +116,21 @@ def readers(settings: SectionsSettings) -> "dict[str, Callable[[], ad.AnnData]]"
         return lambda: to_anndata(layout.read(settings, name, path), settings)
 
     return {name: reader(name, path) for name, path in _find(settings).items()}
+
+
+def _say_twin(section: "ad.AnnData", read_before: dict[tuple[int, ...], str]) -> None:
+    """Warns where an earlier section has the same spots and counts: one of both would train and test."""
+    name = section.uns["section"]["name"]
+    spots = zlib.crc32("\n".join(section.obs_names).encode())
+    found = (*section.shape, spots, zlib.crc32(section.X.indices), zlib.crc32(section.X.data))
+    other = read_before.setdefault(found, name)
+    if other != name:
+        log.warning(
+            "sections %s and %s have the same counts at the same spots: one section twice? leave one out "
+            "(data.sections), or it trains and tests",
+            other,
+            name,
+        )
 
 
 def _find(settings: SectionsSettings) -> dict[str, Path]:
@@ -133,6 +153,8 @@ def _wanted(settings: SectionsSettings) -> dict[str, Path]:
     found = layout.find(settings)
     if not found:
         raise DataError(f"{settings.root}: no section of the {settings.layout} layout in it; {_other_layout(settings)}")
+    if (settings.root / PATIENTS_FILE).is_file():
+        say_rows_without_section(settings.root / PATIENTS_FILE, frozenset(found))
     if settings.sections is None:
         return {name: found[name] for name in layout.default(list(found))}
     for name in settings.sections:
@@ -179,8 +201,8 @@ def _report(sections: "list[ad.AnnData]") -> None:
     pairs = alike(str(fact["patient"]) for fact in facts)
     if pairs:
         log.warning(
-            "patients %s differ only in case, separators or zeros and count as two, of whom one can train while the "
-            "other is held out; spell them alike if they are one (patients.csv)",
+            "patients %s differ only in case, separators, zeros or unseen signs and count as two, of whom one can "
+            "train while the other is held out; spell them alike if they are one (patients.csv)",
             some([f"{one} and {other}" for one, other in pairs]),
         )
     imageless = [fact["name"] for fact in facts if not fact["image_path"]]

@@ -13,29 +13,35 @@ HEST-1k is such files in `st/`, with the images in `wsis/` and what is known of 
 """
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import hest
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.gene_columns import GeneColumns
 from hage_transfer.data.sections.h5ad import H5adFile, open_h5ad
 from hage_transfer.data.sections.h5ad_counts import counts_of
 from hage_transfer.data.sections.h5ad_positions import centres_of
-from hage_transfer.data.sections.image_files import images_called
-from hage_transfer.data.sections.libraries import Part, parts
+from hage_transfer.data.sections.image_files import images_called, images_in
+from hage_transfer.data.sections.libraries import Part, parts, say_unread
 from hage_transfer.data.sections.patients import (
     listed_patient,
     may_name_patients,
     names_nobody,
     one_name,
     patient_columns,
+    say_contradiction,
 )
 from hage_transfer.data.sections.positions import tissue_flags
+from hage_transfer.data.sections.reduced_picture import as_picture
 from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.scale_factors import ScaleFactors, named_bin_um, scale_factors
 from hage_transfer.data.sections.tables import as_positive
@@ -77,8 +83,10 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """
     with open_h5ad(path) as file:
         part = parts(file)[name]
+        if part.rows.all() and not part.of_several:
+            say_unread(file)
         noted = file.mapping("uns/section")
-        in_tissue = tissue_flags(path, file.index("obs"), file.column("obs", "in_tissue"), among=part.rows)
+        in_tissue = tissue_flags(path, file.index("obs"), _tissue_column(file), among=part.rows)
         rows = part.rows & in_tissue
         found = counts_of(file, rows)
         coords = centres_of(file)[rows]
@@ -90,6 +98,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             hest.say_missing_picture(path, name)
         diameter = as_positive(noted.get("spot_diameter_um"))
         array = _array(file, rows)
+        check_array_places(path, name, spots, coords, array)
         by_factors = [] if factors is None else factors.resolutions(coords, array)
         return RawSection(
             name=name,
@@ -106,8 +115,9 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             ],
             spot_size=factors.spot_size if factors is not None and record is None else None,
             full_size_px=_full_size_px(file, part, factors) if record is None else record.full_size_px,
+            reduced=_reduced(file, part, factors) if image is not None and record is None else None,
             spot_diameter_um=diameter or next((told.spot_diameter_um for told in (record, factors) if told), None),
-            mismatches=_mismatches(noted, found.n_merged, int((part.rows & ~in_tissue).sum())),
+            mismatches=_mismatches(noted, found, int((part.rows & ~in_tissue).sum())),
             gene_ids=found.ids,
         )
 
@@ -118,6 +128,15 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
         values = file.column("obs", column)
         index = file.index("obs")
     return None if values is None or not index.is_unique else values.set_axis(index).reindex(spots)
+
+
+def _tissue_column(file: H5adFile) -> pd.Series | None:
+    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` where that is 0 and 1 alone."""
+    names = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(file.keys("obs"))}
+    if "intissue" in names:
+        return file.column("obs", "in_tissue" if "in_tissue" in file.keys("obs") else names["intissue"])
+    column = file.column("obs", "tissue")
+    return column if column is not None and set(column.astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"} else None
 
 
 def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
@@ -132,18 +151,32 @@ def _array(file: H5adFile, rows: np.ndarray) -> np.ndarray | None:
 def _factors(file: H5adFile, part: Part) -> ScaleFactors | None:
     if part.library is None:
         return None
-    key = f"uns/spatial/{part.library}/scalefactors"
-    facts, bin_um = file.mapping(key), named_bin_um(part.library)
+    facts, bin_um = file.mapping(f"{part.key}/scalefactors"), named_bin_um(part.library)
     facts = {"bin_size_um": bin_um, **facts} if bin_um else facts
-    return scale_factors(file.path, f'uns["spatial"]["{part.library}"]', facts) if facts else None
+    return scale_factors(file.path, part.said, facts) if facts else None
 
 
 def _full_size_px(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[float, float] | None:
     """Size of the image that the reduced copy in ``uns`` was made of."""
-    shape = None if part.library is None else file.shape(f"uns/spatial/{part.library}/images/hires")
-    if factors is None or factors.hires is None or shape is None or len(shape) != 3 or not min(shape[:2]):
+    shape = None if part.library is None else file.shape(f"{part.key}/images/hires")
+    if (
+        factors is None
+        or factors.hires is None
+        or shape is None
+        or len(shape) != 3
+        or shape[2] not in (3, 4)
+        or not min(shape[:2])
+    ):
         return None
     return shape[1] / factors.hires, shape[0] / factors.hires
+
+
+def _reduced(file: H5adFile, part: Part, factors: ScaleFactors | None) -> tuple[UInt8[np.ndarray, "h w 3"], str] | None:
+    """The reduced copy in ``uns``, whose size says that it is one of the whole image."""
+    if _full_size_px(file, part, factors) is None:
+        return None
+    copy = as_picture(file.array(f"{part.key}/images", "hires"))
+    return None if copy is None else (copy, f'{part.said}["images"]["hires"]')
 
 
 def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
@@ -151,23 +184,29 @@ def _own_record(noted: Mapping[str, Any]) -> list[Candidate]:
     return [] if mpp is None else [Candidate(mpp, str(noted.get("mpp_source") or 'uns["section"]'))]
 
 
-def _mismatches(noted: Mapping[str, Any], n_merged: int, n_off_tissue: int) -> dict[str, int]:
+def _mismatches(noted: Mapping[str, Any], genes: GeneColumns, n_off_tissue: int) -> dict[str, int]:
     found = noted.get("mismatches", {})
     told = {str(kind): int(count) for kind, count in found.items()} if isinstance(found, Mapping) else {}
-    told |= {"symbols_merged": n_merged} if n_merged else {}
+    told |= {kind: count for kind, count in genes.mismatches.items() if count}
     return told | ({"spots_not_in_tissue": n_off_tissue} if n_off_tissue else {})
 
 
 def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, record: "hest.Record | None") -> str:
     listed = listed_patient(settings.root, name)
-    if listed is not None:
-        return listed
     columns = file.keys("obs")
     for column in patient_columns(columns):
         values = file.column("obs", column)
-        patient = None if values is None else one_name(file.path, column, values[part.rows], of=f"section {name}")
+        if values is None:
+            continue
+        if listed is not None:
+            for own in values[part.rows].astype(str).str.strip().unique():
+                say_contradiction(settings.root, name, listed, own, file.path)
+            continue
+        patient = one_name(file.path, column, values[part.rows], of=f"section {name}")
         if patient is not None:
             return patient
+    if listed is not None:
+        return listed
     if record is not None and record.patient is not None:
         return record.patient
     unread = next((column for column in may_name_patients(columns) if _names_anybody(file, column)), None)
@@ -214,4 +253,19 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
             f"{path}: holds several libraries (capture areas), and {whole[0].name} is one image, which cannot be that "
             f"of all; name their images {name}{whole[0].suffix}, ..., or give each library a file"
         )
+    if not images:
+        _say_near_images(path, name, folders)
     return images[0] if images else None
+
+
+def _say_near_images(path: Path, name: str, folders: Sequence[Path]) -> None:
+    beside = [image.name for folder in folders for image in images_in(folder)]
+    near = [image for image in beside if image.casefold().startswith(name.casefold())]
+    if near:
+        log.warning(
+            "%s: section %s has no image called %s.<ending>, and there is %s; call it so if it is the full-size one",
+            path,
+            name,
+            name,
+            some(near),
+        )

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import scipy
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.resolution import (
     GIVEN,
+    SAID_BEYOND,
     SPACING,
     TAGS,
     Candidate,
@@ -35,6 +36,8 @@ from hage_transfer.errors import DataError, some
 
 if TYPE_CHECKING:
     import anndata as ad
+
+    from hage_transfer.slides.resolution import Resolution
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class RawSection:
         resolutions: what the data set tells of the image's resolution, the most trusted first.
         spot_size: check of that resolution.
         full_size_px: width and height of the image that the positions were measured on, where the data set tells it.
+        reduced: a reduced copy of that image, and where it is; None where the data set has none.
         spot_diameter_um: of a spot, or the side of a bin; None where it is not known.
         mismatches: how many rows or genes did not fit, by kind.
         gene_ids: one a column, "" where unknown; None where the file has none.
@@ -71,6 +75,7 @@ class RawSection:
     resolutions: Sequence[Candidate] = ()
     spot_size: SpotSize | None = None
     full_size_px: tuple[float, float] | None = None
+    reduced: tuple[UInt8[np.ndarray, "h w 3"], str] | None = None
     spot_diameter_um: float | None = None
     mismatches: dict[str, int] = field(default_factory=dict)
     gene_ids: Sequence[str] | None = None
@@ -93,10 +98,11 @@ def to_anndata(raw: RawSection, settings: SectionsSettings) -> "ad.AnnData":
     check_unique(raw.path, "gene", raw.genes)
     check_unique(raw.path, "spot", raw.spots)
     check_counts(raw.path, raw.counts, spots=raw.spots, genes=raw.genes)
+    _say_scaled(raw)
     _check_positions(raw)
-    size_px, by_tags = (None, []) if raw.image is None else _facts_of_image(raw.image)
+    size_px, recorded = (None, None) if raw.image is None else _facts_of_image(raw, raw.image)
     raw = raw if size_px is None else _inside(raw, size_px, limit=settings.max_off_image)
-    resolution = _resolution(raw, settings, size_px, by_tags)
+    resolution = _resolution(raw, settings, size_px, recorded)
     ids = {} if raw.gene_ids is None else {"gene_id": [str(gene_id) for gene_id in raw.gene_ids]}
     from anndata import AnnData  # slow to load: an empty folder is refused without it
 
@@ -142,11 +148,13 @@ def check_unique(path: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequence[str], genes: Sequence[str]) -> None:
-    """Refuses counts that are negative, fractional, NaN or infinite.
+    """Refuses counts that are negative, fractional, NaN or infinite, and true and false.
 
     Raises:
         DataError: naming spot, gene and value of the first.
     """
+    if counts.dtype == bool:
+        raise DataError(f"{path}: counts are true and false, which tell where a gene was met, not how often; {_COUNTS}")
     entries = counts.tocoo()
     with np.errstate(invalid="ignore"):
         wrong = ~(np.isfinite(entries.data) & (entries.data >= 0) & (entries.data == np.floor(entries.data)))
@@ -154,18 +162,48 @@ def check_counts(path: Path, counts: "scipy.sparse.csr_matrix", *, spots: Sequen
         first = np.flatnonzero(wrong)[0]
         raise DataError(
             f"{path}: {int(wrong.sum())} counts are negative, fractional or not finite, the first "
-            f"{entries.data[first]:g} at spot {spots[entries.row[first]]}, gene {genes[entries.col[first]]}; "
-            "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
+            f"{str(entries.data[first]).removesuffix('.0')} at spot {spots[entries.row[first]]}, gene "
+            f"{genes[entries.col[first]]}; {_COUNTS}"
+        )
+    if counts.nnz and entries.data.max() > _MOST:
+        most = int(entries.data.argmax())
+        raise DataError(
+            f"{path}: holds a count of {entries.data[most]:.0f} at spot {spots[entries.row[most]]}, gene "
+            f"{genes[entries.col[most]]}, where {_MOST} is beyond any sequencing: a negative number kept without its "
+            f"sign, or a scaled one; {_COUNTS}"
         )
 
 
+_MOST = 2**24
+"""Beyond it float32 holds not every whole number."""
+_COUNTS = "raw counts are whole numbers of 0 or more, so give the table before any normalisation"
+
+
+def _say_scaled(raw: RawSection) -> None:
+    """Warns of whole numbers that no sequencing gives: sums of spots all alike, or 0 and 1 alone in deep spots."""
+    totals = np.asarray(raw.counts.sum(axis=1, dtype=np.float64)).ravel()
+    if len(totals) < _FEWEST or totals.mean() < _DEEP:
+        return
+    what = ""
+    if totals.std() < _ALIKE * totals.mean():
+        what = f"all spots sum to about {totals.mean():.0f}, as after scaling"
+    elif raw.counts.data.max() == 1:
+        what = f"no count is above 1, of {totals.mean():.0f} a spot, as after making them 0 and 1"
+    if what:
+        log.warning("%s: section %s: %s; are they raw counts?", raw.path, raw.name, what)
+
+
+_FEWEST, _DEEP, _ALIKE = 10, 100, 0.01
+
+
 def _resolution(
-    raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None, by_tags: Sequence[Candidate]
+    raw: RawSection, settings: SectionsSettings, size_px: tuple[int, int] | None, recorded: "Resolution | None"
 ) -> SectionResolution:
     candidates = list(raw.resolutions)
     if settings.mpp_um_per_px is not None:
         candidates.insert(0, Candidate(settings.mpp_um_per_px, GIVEN))
-    candidates += by_tags
+    if recorded is not None:
+        candidates.append(Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})"))
     if settings.spot_spacing_um is not None and not any(SPACING in candidate.source for candidate in candidates):
         if is_grid(raw.coords_px):
             candidates.append(Candidate(settings.spot_spacing_um / spacing_px(raw.coords_px), SPACING))
@@ -179,6 +217,8 @@ def _resolution(
     reach = math.inf
     if size_px is not None and (raw.coords_px.max(0) > 0).all():
         reach = float((np.array(size_px) / raw.coords_px.max(0)).min())
+    if recorded is not None and candidates[0].source.startswith(TAGS):
+        _refuse_oblong(raw, recorded)
     try:
         return settle(raw.name, raw.image or raw.path, candidates, spot=raw.spot_size, most_enlarged=reach)
     except DataError as error:
@@ -188,13 +228,27 @@ def _resolution(
         return SectionResolution()
 
 
-def _facts_of_image(image: Path) -> tuple[tuple[int, int], list[Candidate]]:
+def _refuse_oblong(raw: RawSection, recorded: "Resolution") -> None:
+    x, y = recorded.x_um_per_px, recorded.y_um_per_px
+    if max(x, y) > SAID_BEYOND * min(x, y):
+        raise DataError(
+            f"{raw.image}: {x:g} by {y:g} um per px by {recorded.source}, so its pixels are not square, as patches "
+            "around spots want them; where they are, data.mpp_um_per_px gives the right value"
+        )
+
+
+def _facts_of_image(raw: RawSection, image: Path) -> tuple[tuple[int, int], "Resolution | None"]:
     """Width and height, and the resolution that the image itself records where that is a microscope's."""
+    from hage_transfer.data.sections.reduced_picture import refuse_quarter_turn, refuse_turned
     from hage_transfer.slides.reader import open_slide
 
     with open_slide(image, needs_resolution=False) as slide:
         size_px, recorded = (slide.width_px, slide.height_px), slide.resolution
-    return size_px, [] if recorded is None else [Candidate(recorded.mean_um_per_px, f"{TAGS} ({recorded.source})")]
+        if raw.full_size_px is not None:
+            refuse_quarter_turn(image, size_px, raw.full_size_px)
+        if raw.reduced is not None:
+            refuse_turned(slide, *raw.reduced)
+    return size_px, recorded
 
 
 def _check_positions(raw: RawSection) -> None:

@@ -22,6 +22,7 @@ from hage_transfer.errors import DataError
 
 _MISSING = -1
 _ENTRIES = 2**24
+EXACT_IN_HALF = 2048
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,14 @@ class H5adFile:
                 return None
             if tuple(found.shape) != shape:
                 raise DataError(f"{self.path}: {key} is {tuple(found.shape)}, obs and var are {shape}")
+            if scipy.sparse.issparse(found):
+                found.check_format()  # scipy reads past the end of what is not in its form
             matrix = _some_rows(found, np.ones(shape[0], dtype=bool) if rows is None else rows)
+            if found.dtype == np.float16 and matrix.data.max(initial=0) > EXACT_IN_HALF:
+                raise DataError(
+                    f"{self.path}: {key} is in half precision (float16), which rounds what is above "
+                    f"{EXACT_IN_HALF}, and holds {matrix.data.max():g}; write it as whole numbers or float32"
+                )
             matrix.check_format()
         return matrix
 
@@ -190,9 +198,11 @@ def _some_rows(found: Any, rows: np.ndarray) -> "scipy.sparse.csr_matrix":
     if not isinstance(found, h5py.Dataset):
         return scipy.sparse.csr_matrix(found[rows])
     step = max(1, _ENTRIES // max(1, found.shape[1]))
+    dtype = np.dtype(np.float32) if found.dtype == np.float16 else found.dtype  # scipy has no halves
     parts = [slice(start, start + step) for start in range(0, len(rows), step) if rows[start : start + step].any()]
-    nothing = scipy.sparse.csr_matrix((0, found.shape[1]), dtype=found.dtype)
-    return scipy.sparse.vstack([nothing, *(found[part][rows[part]] for part in parts)], format="csr", dtype=found.dtype)
+    nothing = scipy.sparse.csr_matrix((0, found.shape[1]), dtype=dtype)
+    read = (found[part][rows[part]].astype(dtype, copy=False) for part in parts)
+    return scipy.sparse.vstack([nothing, *read], format="csr", dtype=dtype)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from hage_transfer.data.sections.form import check_counts
 from hage_transfer.data.sections.gene_columns import (
     ID_COLUMNS,
     SYMBOL_COLUMNS,
+    TYPE_COLUMNS,
     GeneColumns,
     gene_names_of,
-    merge_symbols,
+    genes_of,
 )
 from hage_transfer.data.sections.h5ad import H5adFile
 from hage_transfer.errors import DataError, some
@@ -25,8 +26,6 @@ COUNT_LAYERS = ("counts", "raw_counts", "count", "raw", "umi_counts", "umi")
 
 def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
     """Raw counts of some spots by symbol, from the first place that holds whole numbers.
-
-    Symbols of a column are summed where they repeat; an index that repeats is an error later.
 
     Raises:
         DataError: no place holds raw counts; the message says what each place holds.
@@ -40,10 +39,7 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
             continue
         if place != "X":
             log.info("%s: counts are of %s%s", file.path, place, "" if fault is None else ", since X is normalised")
-        symbols, ids = gene_names_of(var, file.path)
-        if all(symbol == name or not name for symbol, name in zip(symbols, var.index, strict=True)):
-            return GeneColumns(values, symbols, ids, n_merged=0)
-        return merge_symbols(values, symbols, ids)
+        return genes_of(file.path, values, var, index_repeats=False)
     layers, has_raw = file.keys("layers"), "raw" in file.root or "raw.X" in file.root
     elsewhere = f"layers holds {some(layers) or 'nothing'}{', and there is .raw' if has_raw else ''}"
     if fault is not None:
@@ -54,7 +50,9 @@ def counts_of(file: H5adFile, rows: np.ndarray) -> GeneColumns:
 def _places(file: H5adFile, rows: np.ndarray) -> "Iterator[tuple[str, scipy.sparse.csr_matrix, pd.DataFrame]]":
     n_spots = len(file.index("obs"))
     var = _genes(file, "var")
-    layers = [layer for wanted in COUNT_LAYERS for layer in file.keys("layers") if layer.lower() == wanted]
+    there = sorted(file.keys("layers"), key=str.lower, reverse=True)
+    there.sort(key=lambda layer: layer not in COUNT_LAYERS)  # of "counts" and "Counts" the first
+    layers = [layer for wanted in COUNT_LAYERS for layer in there if layer.lower() == wanted]
     for key, place in [*((f"layers/{layer}", f'layers["{layer}"]') for layer in layers), ("X", "X")]:
         values = file.matrix(key, (n_spots, len(var)), rows)
         if values is not None:
@@ -79,7 +77,7 @@ def _by_var(var: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:
 
 
 def _genes(file: H5adFile, table: str) -> pd.DataFrame:
-    wanted = {*SYMBOL_COLUMNS, *ID_COLUMNS}
+    wanted = {*SYMBOL_COLUMNS, *ID_COLUMNS, *TYPE_COLUMNS}
     columns = {name: file.column(table, name) for name in file.keys(table) if name.lower() in wanted}
     index = file.index(table)
     return pd.DataFrame(

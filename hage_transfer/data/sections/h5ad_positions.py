@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hage_transfer.data.sections.h5ad import H5adFile
+from hage_transfer.data.sections.h5ad import EXACT_IN_HALF, H5adFile
 from hage_transfer.errors import DataError, some
 
 _X = frozenset({"x", "col", "column", "imagecol", "pxlcol", "pixelx", "xcoord", "xcentroid"})
@@ -30,6 +30,11 @@ def centres_of(file: H5adFile) -> Float[np.ndarray, "spot 2"]:
         raise DataError(f'{file.path}: obsm["spatial"] is (spot, 2) numbers, this is {coords.dtype} of {coords.shape}')
     if len(coords) != len(file.index("obs")) or np.iscomplexobj(coords):
         raise DataError(f'{file.path}: obsm["spatial"] has {len(coords)} rows for {len(file.index("obs"))} spots')
+    if coords.dtype == np.float16 and np.abs(coords).max(initial=0) > EXACT_IN_HALF:
+        raise DataError(
+            f'{file.path}: obsm["spatial"] is in half precision (float16), which rounds what is above {EXACT_IN_HALF}; '
+            "write it as float32"
+        )
     names = file.columns("obsm", "spatial")
     return coords[:, _order(file.path, names)].astype(np.float64) if names else coords.astype(np.float64)
 

@@ -5,19 +5,23 @@ A section's first letter is its patient. Not every section need have an image. S
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.count_table import read_count_table
 from hage_transfer.data.sections.form import RawSection
+from hage_transfer.data.sections.gene_columns import genes_of
 from hage_transfer.data.sections.grid import is_grid, spacing_px
 from hage_transfer.data.sections.image_files import images_in, the_image
-from hage_transfer.data.sections.patients import listed_patient
+from hage_transfer.data.sections.patients import PATIENTS_FILE, listed_patient
 from hage_transfer.data.sections.resolution import SPACING, Candidate
 from hage_transfer.data.sections.spot_file import match_spots, read_spot_file
-from hage_transfer.errors import DataError
+from hage_transfer.errors import DataError, some
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +73,19 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     """
     root = settings.root
     files = (path, root / "ST-spotfiles" / f"{name}_selection.tsv")
-    patient = listed_patient(root, name) or name[0]
+    patient = listed_patient(root, name) or _letter(path, name)
     image = _image(root / "ST-imgs" / name[0] / name)
     return read_text_section(settings, name, patient, files, image, spot_diameter_um=SPOT_DIAMETER_UM)
+
+
+def _letter(path: Path, name: str) -> str:
+    """The first letter of a section's name, its patient; without one there is no patient to take."""
+    if not name[0].isalpha():
+        raise DataError(
+            f"{path}: section {name} begins with no letter, which is the patient in the her2st layout; "
+            f"{PATIENTS_FILE} (section,patient) in data.root says whose it is"
+        )
+    return name[0]
 
 
 def read_text_section(
@@ -88,19 +102,37 @@ def read_text_section(
     spots = read_spot_file(spot_file)
     table = read_count_table(counts)
     matched = match_spots(table.spots, spots, paths=(counts, spot_file))
+    _refuse_quotes(counts, table.genes)
+    genes = genes_of(counts, table.counts[matched.rows], pd.DataFrame(index=table.genes), index_repeats=False)
+    names = [table.spots[row] for row in matched.rows]
+    check_array_places(spot_file, name, names, matched.coords_px, _array(names))
     return RawSection(
         name=name,
         patient=patient,
         path=counts,
-        spots=[table.spots[row] for row in matched.rows],
-        genes=table.genes,
-        counts=table.counts[matched.rows],
+        spots=names,
+        genes=genes.symbols,
+        counts=genes.counts,
         coords_px=matched.coords_px,
         image=image,
         resolutions=_by_pitch(matched.coords_px, settings.spot_spacing_um),
         spot_diameter_um=spot_diameter_um,
-        mismatches=matched.mismatches,
+        mismatches={**matched.mismatches, **genes.mismatches},
     )
+
+
+def _array(names: Sequence[str]) -> np.ndarray:
+    """(row, column) of each spot on the array, as its name `XxY` says."""
+    return np.array([name.split("x")[::-1] for name in names], dtype=np.float64)
+
+
+def _refuse_quotes(path: Path, genes: Sequence[str]) -> None:
+    quoted = [gene for gene in genes if len(gene) > 1 and gene[0] == gene[-1] == '"']
+    if quoted:
+        raise DataError(
+            f"{path}: {len(quoted)} genes are called with quotes around them ({some(quoted, 3)}), as R's write.table "
+            "does; write the table with quote=FALSE"
+        )
 
 
 def _by_pitch(coords_px: np.ndarray, given_um: float | None) -> list[Candidate]:

@@ -1,5 +1,7 @@
 """Which spots of an h5ad file are a section: all of them, those of ``obs["section"]``, or those of a library."""
 
+import logging
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +11,14 @@ from hage_transfer.csv_table import names_nobody
 from hage_transfer.data.sections.h5ad import H5adFile
 from hage_transfer.errors import DataError, some
 
+log = logging.getLogger(__name__)
+
 LIBRARY = "library_id"
+_OF_A_LIBRARY = frozenset({"images", "scalefactors", "metadata"})
+_MAY_NAME_SECTIONS = frozenset(
+    {"section", "sectionid", "library", "libraryid", "sample", "sampleid", "samplename", "origident", "batch", "slide"}
+    | {"slideid", "capturearea", "tissuesection", "dataset", "imageid"}
+)
 IS_SINGLE = "is_single"
 """CELLxGENE's flag beside the libraries: whether all spots are of one section."""
 
@@ -20,13 +29,24 @@ class Part:
 
     Attributes:
         rows: mask of its spots.
-        library: its entry of ``uns["spatial"]``; None where that is not known, or there is none.
+        library: its entry of ``uns["spatial"]``, "" where that is a library's itself; None where that is not known, or
+            there is none.
         of_several: whether the file was split by its libraries.
     """
 
     rows: np.ndarray
     library: str | None
     of_several: bool = False
+
+    @property
+    def key(self) -> str:
+        """Where the file has the library."""
+        return f"uns/spatial/{self.library}" if self.library else "uns/spatial"
+
+    @property
+    def said(self) -> str:
+        """The same, as AnnData has it."""
+        return f'uns["spatial"]["{self.library}"]' if self.library else 'uns["spatial"]'
 
 
 def parts(file: H5adFile) -> dict[str, Part]:
@@ -37,6 +57,8 @@ def parts(file: H5adFile) -> dict[str, Part]:
             flags them) that the file does not tell apart.
     """
     entries = file.groups("uns/spatial")
+    if "scalefactors" in entries and set(entries) <= _OF_A_LIBRARY:
+        entries = [""]
     sections = _filled(file, "section")
     if sections is not None:
         return {
@@ -84,6 +106,27 @@ def _refuse_several_unnamed(file: H5adFile) -> None:
             f'{file.path}: uns["spatial"]["{IS_SINGLE}"] is False, so its spots are of several sections, and obs has '
             'neither section nor library_id; give obs["section"], or a file for each'
         )
+
+
+def say_unread(file: H5adFile) -> None:
+    """Warns where a column that is not read may tell several sections apart, in a file that is taken as one."""
+    if _filled(file, "section") is not None:
+        return
+    for name in file.keys("obs"):
+        if re.sub(r"[^a-z]", "", name.lower()) not in _MAY_NAME_SECTIONS or name in ("section", LIBRARY):
+            continue
+        column = file.column("obs", name)
+        values = [] if column is None else [str(value) for value in column.unique() if not names_nobody(value)]
+        if len(values) > 1:
+            log.warning(
+                '%s: obs["%s"] tells %d groups of spots apart (%s) and is not read, so the file is taken as one '
+                'section; if they are sections, call it obs["section"]',
+                file.path,
+                name,
+                len(values),
+                some(values),
+            )
+            return
 
 
 def _filled(file: H5adFile, name: str) -> pd.Series | None:

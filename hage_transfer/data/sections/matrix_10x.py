@@ -2,24 +2,25 @@
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pandas as pd
 import scipy
 
 from hage_transfer.damage import reading
 from hage_transfer.data.h5_file import check_below, open_h5
-from hage_transfer.data.sections.gene_columns import GeneColumns, gene_names_of, merge_symbols
+from hage_transfer.data.sections.gene_columns import GENES_TYPE, GeneColumns, genes_of
 from hage_transfer.data.sections.tables import read_bytes, read_table
 from hage_transfer.errors import DataError, some
 
 _DATASETS = frozenset({"data", "indices", "indptr", "shape", "barcodes"})
 _NEW_FEATURES, _OLD_FEATURES = frozenset({"id", "name", "feature_type"}), frozenset({"genes", "gene_names"})
 _WHAT = "cannot be read as a 10x matrix, as Space Ranger writes it"
-GENES_TYPE = "Gene Expression"
+_COMMENTS = 1 << 16
 MTX, BARCODES, FEATURES = "matrix.mtx", "barcodes.tsv", ("features.tsv", "genes.tsv")
 
 
@@ -58,21 +59,23 @@ def missing_of_mtx(folder: Path, prefix: str = "") -> list[str]:
 
 
 def read_matrix(source: Path | MatrixFiles) -> tuple[list[str], GeneColumns]:
-    """Barcodes and gene-expression counts by symbol; features of one symbol are summed, those of other types left out.
+    """Barcodes and counts of genes by symbol: genes of one symbol are summed, features that are no genes left out.
 
     Raises:
         DataError: missing, damaged, not such a matrix, or without a gene-expression feature.
     """
     path = source if isinstance(source, Path) else source.matrix
     counts, spots, var = _read_h5(source) if isinstance(source, Path) else _read_mtx(source)
+    n_others = 0
     if "feature_types" in var:
         of_genes = (var["feature_types"] == GENES_TYPE).to_numpy()
         if not of_genes.any():
             raise DataError(
                 f"{path}: no feature of type {GENES_TYPE}; it has {some(sorted(set(var['feature_types'].astype(str))))}"
             )
-        counts, var = counts[:, of_genes], var[of_genes]
-    return spots, merge_symbols(counts, *gene_names_of(var, path))
+        counts, var, n_others = counts[:, of_genes], var[of_genes], int((~of_genes).sum())
+    genes = genes_of(path, counts, var)
+    return spots, replace(genes, n_no_genes=genes.n_no_genes + n_others)
 
 
 def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":
@@ -84,6 +87,8 @@ def _read_h5(path: Path) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFr
         warnings.filterwarnings("ignore", message="Variable names are not unique", category=UserWarning)
         table = sc.read_10x_h5(path, gex_only=False)
         counts = scipy.sparse.csr_matrix(table.X)
+        if counts.dtype.kind not in "biuf" or counts.dtype == np.float16:
+            raise ValueError(f"counts of type {counts.dtype}")
         counts.check_format()
     return counts, [str(name) for name in table.obs_names], table.var
 
@@ -105,9 +110,23 @@ def _check_datasets(path: Path) -> None:
         raise ValueError(f"no {', '.join(sorted(missing))} in it")
 
 
+def _without_comments(raw: bytes) -> bytes:
+    """The numbers of a Matrix Market file: what lies behind its comments."""
+    last = raw.rfind(b"\n%", 0, _COMMENTS) + 1
+    return raw[raw.find(b"\n", last) + 1 :]
+
+
 def _read_mtx(files: MatrixFiles) -> "tuple[scipy.sparse.csr_matrix, list[str], pd.DataFrame]":
     with reading(files.matrix, "cannot be read as a Matrix Market matrix"):
-        counts = scipy.sparse.csr_matrix(scipy.io.mmread(io.BytesIO(read_bytes(files.matrix))).T)
+        raw = read_bytes(files.matrix)
+        field = scipy.io.mminfo(io.BytesIO(raw))[4]
+        if field == "integer" and b"." in _without_comments(raw):
+            raw = raw.replace(b"integer", b"real", 1)  # scipy would cut the fractions off
+        counts = scipy.sparse.csr_matrix(scipy.io.mmread(io.BytesIO(raw)).T)
+    if field == "pattern":
+        raise DataError(
+            f"{files.matrix}: a pattern, which tells where there are counts and not how many; give the counts"
+        )
     text: dict[str, Any] = {"sep": "\t", "header": None, "dtype": str, "keep_default_na": False}
     barcodes, features = (read_table(path, "a tab-separated list", **text) for path in (files.barcodes, files.features))
     if counts.shape != (len(barcodes), len(features)):

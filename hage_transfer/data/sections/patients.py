@@ -1,14 +1,18 @@
 """Whose a section is: a user's `patients.csv`, and columns of spots."""
 
+import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hage_transfer.csv_table import csv_table, names_nobody
-from hage_transfer.errors import DataError, some
+from hage_transfer.errors import DataError, nearest, some
+
+log = logging.getLogger(__name__)
 
 _PATIENTS = ("patient", "patientid", "donorid", "donor")
 _LIKE_PATIENTS = re.compile(
@@ -16,6 +20,10 @@ _LIKE_PATIENTS = re.compile(
     "|bcrpatientbarcode"
 )
 PATIENTS_FILE = "patients.csv"
+_LIKE_THE_FILE = re.compile(r"patients?(\.csv)?\.(csv|tsv|tab|txt|xlsx?|ods)", re.IGNORECASE)
+_SHEETS = (".xls", ".xlsx", ".ods")
+_HEADER_BYTES = 4096
+_BETWEEN_PATIENTS = re.compile(r"[;,/|+&]| and ")
 
 
 def patient_columns(names: Iterable[str]) -> list[str]:
@@ -40,21 +48,74 @@ def listed_patient(root: Path, name: str) -> str | None:
     """The patient of a section in `patients.csv` (`section,patient`) of the root; None without that file.
 
     Raises:
-        DataError: not such a table, one of the columns twice, or not one patient for the section.
+        DataError: not such a table, one of the columns twice, not one patient for the section, or one that names
+            several of the table's patients; or the table is there under another name.
     """
     path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
     if not path.is_file():
+        _refuse_other_names(path.parent)
         return None
     with csv_table(path, absent="no such table") as table:
         table.refuse_repeated(("section", "patient"), path=path)
         if not {"section", "patient"} <= set(table.columns):
             raise DataError(f"{path}: wanted a csv with the columns section,patient and a row for each section")
-        patients = {row["patient"] for _, row in table.rows if row["section"] == name}
+        rows = [(row["section"], row["patient"]) for _, row in table.rows]
+    patients = {patient for section, patient in rows if section == name}
     if len(patients) != 1 or any(map(names_nobody, patients)):
+        near = "" if patients else "".join(f"; the nearest it has is {one}" for one in nearest(name, dict(rows)))
         raise DataError(
-            f"{path}: section {name} has {len(patients)} patients in it ({some(sorted(patients))}), wanted one"
+            f"{path}: section {name} has {len(patients)} patients in it ({some(sorted(patients))}), wanted one{near}"
         )
-    return patients.pop()
+    patient = patients.pop()
+    parts = {part.strip() for part in _BETWEEN_PATIENTS.split(patient)}
+    both = sorted(parts & {other for _, other in rows if other != patient})
+    if both:
+        raise DataError(
+            f"{path}: section {name} is of {patient!r}, and {some(both)} has sections of its own; one patient would "
+            "train and be held out: give a section of several patients in parts, or leave it out"
+        )
+    return patient
+
+
+def say_contradiction(root: Path, name: str, listed: str, own: str, path: Path) -> None:
+    """Warns where the file itself gives a section to another patient of `patients.csv` than that table does."""
+    table_path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
+    with csv_table(table_path, absent="no such table") as table:
+        others = {row["patient"] for _, row in table.rows} - {listed}
+    if own in others:
+        log.warning("%s: section %s is of %s, and %s says %s, which is taken", path, name, own, table_path, listed)
+
+
+@lru_cache(maxsize=1000)
+def say_rows_without_section(path: Path, names: frozenset[str]) -> None:
+    """Says, once, which rows of `patients.csv` name no section that is there.
+
+    Raises:
+        DataError: not such a table.
+    """
+    with csv_table(path, absent="no such table") as table:
+        without = [row["section"] for _, row in table.rows if row.get("section") and row["section"] not in names]
+    if without:
+        log.info("%s: %d rows name no section that is there (%s)", path, len(without), some(without))
+
+
+def _refuse_other_names(folder: Path) -> None:
+    """Refuses the table of patients under a name by which it would not be read, and says where there may be one."""
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if not _LIKE_THE_FILE.fullmatch(path.name) or not path.is_file():
+            continue
+        if path.suffix.lower() in _SHEETS:
+            _say_sheet(path)
+            continue
+        header = re.split(r"[,;\t]", path.read_bytes()[:_HEADER_BYTES].decode("utf-8", "replace").partition("\n")[0])
+        if {"section", "patient"} <= {word.strip('\ufeff" ').casefold() for word in header}:
+            raise DataError(f"{path}: is not read by this name; save it as {PATIENTS_FILE}, with commas")
+
+
+@lru_cache(maxsize=1000)
+def _say_sheet(path: Path) -> None:
+    """Once, since each section asks."""
+    log.warning("%s: is not read; patients are read from %s (section,patient)", path, path.parent / PATIENTS_FILE)
 
 
 def one_name(path: Path, what: str, column: pd.Series, *, of: str) -> str | None:

@@ -18,11 +18,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
 
 from hage_transfer.config import SectionsSettings
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.data.sections.image_files import images_in, of_prefix, the_image
-from hage_transfer.data.sections.matrix_10x import read_matrix
+from hage_transfer.data.sections.image_files import ENDINGS as IMAGE_TYPES
+from hage_transfer.data.sections.image_files import bare_name, images_in, of_prefix, the_image
+from hage_transfer.data.sections.matrix_10x import existing, read_matrix
 from hage_transfer.data.sections.patients import listed_patient
 from hage_transfer.data.sections.positions import POSITIONS, read_positions
 from hage_transfer.data.sections.scale_factors import ScaleFactors, scale_factors
@@ -41,13 +45,14 @@ from hage_transfer.errors import DataError
 log = logging.getLogger(__name__)
 
 _REDUCED = (
-    "tissue_hires_image.png",
-    "tissue_lowres_image.png",
-    "aligned_fiducials.jpg",
-    "aligned_tissue_image.jpg",
-    "detected_tissue_image.jpg",
-    "cytassist_image.tiff",
+    "tissue_hires_image",
+    "tissue_lowres_image",
+    "aligned_fiducials",
+    "aligned_tissue_image",
+    "detected_tissue_image",
+    "cytassist_image",
 )
+_PLACE = ["pixel_x", "pixel_y"]
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
 
 
@@ -75,13 +80,18 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             f"{found.folder / 'spatial'}: no {' or '.join(POSITIONS)}, so the spots of {path.name} have no positions"
         )
     spots = read_positions(positions)
+    _refuse_other_positions(positions, spots)
     barcodes, genes = read_matrix(found.matrix)
     matched = match_spots(barcodes, spots, paths=(path, positions))
     if found.raw:
         log.info("%s: the filtered matrix is not there; of the raw one the spots under tissue are read", path)
     by_name = spots.drop_duplicates("name").set_index("name")
     names = [barcodes[row] for row in matched.rows]
+    array = by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
+    check_array_places(positions, name, names, matched.coords_px, array)
     factors = _scale_factors(found)
+    image = _image(settings, found)
+    full_size_px, reduced = _reduced(found, factors, needed=image is not None)
     return RawSection(
         name=name,
         patient=listed_patient(settings.root, name) or name,
@@ -90,16 +100,35 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         genes=genes.symbols,
         counts=genes.counts[matched.rows],
         coords_px=matched.coords_px,
-        image=_image(settings, found),
-        resolutions=factors.resolutions(
-            matched.coords_px, by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
-        ),
+        image=image,
+        resolutions=factors.resolutions(matched.coords_px, array),
         spot_size=factors.spot_size,
-        full_size_px=_full_size_px(found, factors),
+        full_size_px=full_size_px,
+        reduced=reduced,
         spot_diameter_um=factors.spot_diameter_um,
-        mismatches={**matched.mismatches, "symbols_merged": genes.n_merged},
+        mismatches={**matched.mismatches, **genes.mismatches},
         gene_ids=genes.ids,
     )
+
+
+def _refuse_other_positions(path: Path, spots: pd.DataFrame) -> None:
+    """Refuses a second file of positions beside the one that is read, where both do not say the same.
+
+    Raises:
+        DataError: naming both, and a spot.
+    """
+    prefix = next(path.name.partition(name)[0] for name in POSITIONS if name in path.name)
+    beside = [existing(path.parent, prefix, (name,)) for name in POSITIONS]
+    mine = spots.drop_duplicates("name").set_index("name")
+    for other in beside:
+        if other is None or other == path:
+            continue
+        theirs = read_positions(other).drop_duplicates("name").set_index("name")
+        shared = mine.index.intersection(theirs.index)
+        apart = (mine.loc[shared, _PLACE] - theirs.loc[shared, _PLACE]).abs().max(axis=1) > 1
+        if apart.any() or not len(shared):
+            spot = f", of spot {shared[int(np.argmax(apart))]} for one" if len(shared) else ""
+            raise DataError(f"{path} and {other.name} beside it say other positions{spot}; keep the one that is right")
 
 
 def _scale_factors(found: Found) -> ScaleFactors:
@@ -113,21 +142,29 @@ def _scale_factors(found: Found) -> ScaleFactors:
     return scale_factors(path, path.name, facts)
 
 
-def _full_size_px(found: Found, factors: ScaleFactors) -> tuple[float, float] | None:
-    """Size of the image that Space Ranger was given, by the reduced copy it made."""
+def _reduced(
+    found: Found, factors: ScaleFactors, *, needed: bool
+) -> tuple[tuple[float, float] | None, tuple[UInt8[np.ndarray, "h w 3"], str] | None]:
+    """Size of the image that Space Ranger was given, and the reduced copy it made, where there is an image to hold."""
     hires = part_of(found, (HIRES,))
-    if factors.hires is None or hires is None or hires.suffix == ".gz":
-        return None
-    from hage_transfer.slides.reader import image_size_px  # slow to load
+    if not needed or factors.hires is None or hires is None or hires.suffix == ".gz":
+        return None, None
+    from hage_transfer.slides.reader import open_picture  # slow to load
 
-    width, height = image_size_px(hires)
-    return width / factors.hires, height / factors.hires
+    with open_picture(hires) as copy:
+        width, height = copy.width_px, copy.height_px
+        full_size_px = width / factors.hires, height / factors.hires
+        try:
+            return full_size_px, (copy.read_region(0, 0, level=0, width_px=width, height_px=height), hires.name)
+        except DataError as error:
+            log.warning("%s; so the image is not held against it", error)
+            return full_size_px, None
 
 
 def _image(settings: SectionsSettings, found: Found) -> Path | None:
     beside = prefixes_beside(found)
     for place in places_of_image(found, settings.root):
-        images = [path for path in images_in(place) if not path.name.endswith(_REDUCED)]
+        images = [path for path in images_in(place) if not bare_name(path).endswith(_REDUCED)]
         own = of_prefix(images, found.prefix, beside)
         image = the_image(
             own if own or len(beside) > 1 else images,
@@ -137,4 +174,14 @@ def _image(settings: SectionsSettings, found: Found) -> Path | None:
         )
         if image is not None:
             return image
+        _refuse_packed(place, found.prefix, alone=len(beside) == 1)
     return None
+
+
+def _refuse_packed(folder: Path, prefix: str, *, alone: bool) -> None:
+    """Refuses a gzipped image where there is no other, but the gzipped copies that repositories hold."""
+    for path in sorted(folder.glob("*.gz") if folder.is_dir() else ()):
+        inner = Path(path.stem)
+        mine = alone or path.name.startswith(prefix)
+        if mine and inner.suffix.lower() in IMAGE_TYPES and not bare_name(inner).endswith(_REDUCED):
+            raise DataError(f"{path}: a gzipped image cannot be read in parts; unpack it with gunzip")

@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.damage import reading
+from hage_transfer.data.sections.array_places import check_array_places
 from hage_transfer.data.sections.form import RawSection
-from hage_transfer.data.sections.gene_columns import gene_names_of, merge_symbols
+from hage_transfer.data.sections.gene_columns import genes_of
 from hage_transfer.data.sections.patients import listed_patient, one_name, patient_columns
 from hage_transfer.data.sections.positions import tissue_flags
 from hage_transfer.data.sections.scale_factors import ScaleFactors, chosen_bin, named_bin_um
@@ -54,21 +55,26 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     ]
     rows, centres = rows[in_tissue], centres[in_tissue]
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
-    genes = merge_symbols(_counts(path, table)[rows], *gene_names_of(table.var, path))
-    array = _array(table.obs.iloc[rows])
+    genes = genes_of(path, _counts(path, table)[rows], table.var)
+    array, spots = _array(table.obs.iloc[rows]), [str(spot) for spot in table.obs_names[rows]]
+    check_array_places(path, name, spots, coords_px, array)
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(
         name=name,
         patient=listed_patient(settings.root, name) or _patient(path, table.obs, name),
         path=path,
-        spots=[str(spot) for spot in table.obs_names[rows]],
+        spots=spots,
         genes=genes.symbols,
         counts=genes.counts,
         coords_px=coords_px,
         image=None if picture is None else path / "images" / picture,
         resolutions=[] if array is None else factors.resolutions(coords_px, array),
         spot_diameter_um=None if array is None else factors.spot_diameter_um,
-        mismatches={"spots_not_in_tissue": int((~in_tissue).sum()), "rows_without_shape": table.n_obs - len(in_tissue)},
+        mismatches={
+            "spots_not_in_tissue": int((~in_tissue).sum()),
+            "rows_without_shape": table.n_obs - len(in_tissue),
+            **genes.mismatches,
+        },
         gene_ids=genes.ids,
     )
 

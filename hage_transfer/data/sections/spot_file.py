@@ -43,7 +43,12 @@ def read_spot_file(path: Path) -> pd.DataFrame:
     wanted = f", wanted {', '.join(COLUMNS)} and, where some spots are not under tissue, selected"
     table = read_table(path, "a tab-separated table of spots", COLUMNS, wanted=wanted, sep="\t")
     columns = [*COLUMNS, *(["selected"] if "selected" in table else [])]
+    if "selected.1" in table:
+        raise DataError(f"{path}: column selected is there twice; keep one")
     numbers = numbers_of(path, table, columns, lambda row: f"line {row + 2}")
+    if "selected" in numbers and not (flags := numbers["selected"].isin((0, 1))).all():
+        row = int(np.argmin(flags))
+        raise DataError(f"{path}: line {row + 2}, column selected: {numbers['selected'].iloc[row]:g}, wanted 0 or 1")
     if numbers[["x", "y"]].abs().to_numpy().max(initial=0) > _LARGEST_PLACE:
         raise DataError(f"{path}: columns x and y hold pixels, wanted places on the array, as count rows are named")
     whole = numbers[["x", "y"]].round()
@@ -92,6 +97,11 @@ def match_spots(counted: Sequence[str], spots: pd.DataFrame, *, paths: tuple[Pat
             f"swapped ({shown}); write the names of one of them the other way round"
         )
     moved, n_moved = _most_in_common(counted, selected.index) if len(rows) < n_possible else ((0, 0), 0)
+    if n_moved > len(rows) and moved == (0, 0):
+        raise DataError(
+            f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_moved} would without zeros "
+            f"before their numbers ({shown}); write 5x7 for 05x07"
+        )
     if n_moved > len(rows):
         raise DataError(
             f"{both}: {len(rows)} of {n_possible} spots have a name in common, and {n_moved} would with {moved} added "
@@ -131,9 +141,9 @@ def _refuse_equal_claims(ordered: pd.DataFrame, counted: Sequence[str], both: st
 
 
 def _most_in_common(counted: Sequence[str], there: pd.Index) -> tuple[tuple[int, int], int]:
-    """The step by which names have most in common with those that are there, of the eight to a neighbour; and how much.
+    """The step by which names have most in common with those that are there, of none and the eight to a neighbour.
 
-    (0, 0) and 0 where names are no whole places.
+    And how much; (0, 0) and 0 where names are no whole places. With no step, zeros before numbers do not count.
     """
     found = pd.Series(counted, dtype=str).str.extract(r"^(-?\d{1,6})x(-?\d{1,6})$").astype(float)
     if found.isna().to_numpy().any():
@@ -141,8 +151,7 @@ def _most_in_common(counted: Sequence[str], there: pd.Index) -> tuple[tuple[int,
     x, y = found.to_numpy(dtype=int).T
     counts = {
         (dx, dy): sum(f"{one}x{other}" in there for one, other in zip(x + dx, y + dy, strict=True))
-        for dx, dy in product((-1, 0, 1), repeat=2)
-        if (dx, dy) != (0, 0)
+        for dx, dy in product((0, -1, 1), repeat=2)
     }
     best = max(counts, key=counts.__getitem__)
     return best, counts[best]

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,9 @@ def read_table(path: Path, what: str, columns: Sequence[str] = (), *, wanted: st
         with reading(path, f"not {what}", pd.errors.ParserWarning), warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows that are longer than the header
             table = pd.read_csv(raw, **{"encoding": "utf-8-sig", "low_memory": False, **options})
+        twice = [name for name in table.columns if re.sub(r"\.\d+$", "", str(name)) in {*columns} - {name}]
+        if twice:
+            raise DataError(f"{path}: column {re.sub(r'[.][0-9]+$', '', twice[0])} is there twice; keep one")
     missing = [column for column in columns if column not in table]
     if missing:
         has = some(list(table.columns), 10)

@@ -7,6 +7,7 @@ the morphology image, which are 0.2125 um wide (`experiment.xenium` says so wher
 """
 
 import io
+import logging
 import math
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from hage_transfer.data.sections.resolution import Candidate
 from hage_transfer.data.sections.tables import as_text, numbers_of, positive_fact, read_bytes, read_facts, read_table
 from hage_transfer.errors import DataError, some
 
+log = logging.getLogger(__name__)
+
 MATRIX = "cell_feature_matrix"
 CELLS = ("cells.parquet", "cells.csv", "cells.csv.gz")
 COLUMNS = ("cell_id", "x_centroid", "y_centroid")
 MORPHOLOGY_UM_PER_PX = 0.2125
 USUAL_BIN_UM = 100.0
-_LEAST_COMMON = 0.5
+_LEAST_COMMON, _STRETCHED = 0.5, 1.05
 _PATTERNS = (f"{MATRIX}*", f"*/{MATRIX}*", f"*/outs/{MATRIX}*")
 
 
@@ -72,7 +75,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
         image=image,
         resolutions=[] if image is None else [Candidate(mpp, "the H&E's alignment to Xenium's micrometres")],
         spot_diameter_um=bin_um,
-        mismatches={"cells_without_position": len(counted) - len(rows), "symbols_merged": genes.n_merged},
+        mismatches={"cells_without_position": len(counted) - len(rows), **genes.mismatches},
         gene_ids=genes.ids,
     )
 
@@ -134,6 +137,13 @@ def _um_to_image(folder: Path) -> Float[np.ndarray, "3 3"]:
         raise DataError(f"{path}: wanted 3 rows of 3 numbers, the last 0,0,1; this is {matrix.tolist()}")
     if abs(np.linalg.det(matrix)) < 1e-9:
         raise DataError(f"{path}: takes the whole image to a line, so it is no alignment: {matrix.tolist()}")
+    stretched = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    if stretched[0] > _STRETCHED * stretched[1]:
+        log.warning(
+            "%s: stretches the image %.3g times as much one way as the other; patches are cut square all the same",
+            path,
+            stretched[0] / stretched[1],
+        )
     morphology_um = _morphology_um_per_px(folder)
     return np.asarray(np.linalg.inv(matrix) / (morphology_um, morphology_um, 1.0))
 

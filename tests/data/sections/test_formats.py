@@ -259,3 +259,11 @@ def test_hest_patches_without_their_slide_are_named(write_format, caplog):
     (section,) = read_sections(SectionsSettings(layout="hest", root=root))
     assert section.uns["section"]["image_path"] == ""
     assert f"download wsis/{name}.tif" in caplog.text
+
+
+def test_an_alignment_that_stretches_the_image_is_said(write_format, caplog):
+    root = write_format("xenium")
+    path = root / "S1" / "S1_he_imagealignment.csv"
+    np.savetxt(path, np.loadtxt(path, delimiter=",") @ np.diag([1.0, 1.1, 1.0]), delimiter=",")
+    read_sections(SectionsSettings(layout="xenium", root=root, max_off_image=0.9))
+    assert "S1_he_imagealignment.csv: stretches the image 1.1 times as much one way as the other" in caplog.text

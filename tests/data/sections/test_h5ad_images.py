@@ -1,6 +1,7 @@
 """Which image beside an h5ad file is its section's."""
 
 import pytest
+from PIL import Image
 
 from hage_transfer.config import SectionsSettings
 from hage_transfer.data.sections import read_sections
@@ -47,3 +48,29 @@ def test_images_in_two_folders_of_hest_are_refused_naming_both(write_format, mad
     made().image(root / "st" / "S1.png")
     with pytest.raises(DataError, match=r"st/S1\.png, .*wsis/S1\.tif"):
         read_sections(SectionsSettings(layout="hest", root=root))
+
+
+@pytest.mark.parametrize(("dpi", "known"), [((50800, 25400), False), ((50800, 50000), False), ((50800, 25400), True)])
+def test_pixels_that_are_not_square_are_refused_where_they_alone_tell_the_resolution(tmp_path, made, dpi, known):
+    section = made().anndata()
+    if not known:
+        del section.uns["spatial"]
+    section.write_h5ad(tmp_path / "S1.h5ad")
+    Image.new("RGB", made().size_px).save(tmp_path / "S1.tif", dpi=dpi)
+    settings = SectionsSettings(layout="anndata", root=tmp_path)
+    if known or dpi[1] == 50000:
+        assert read_sections(settings)[0].uns["section"]["mpp_um_per_px"] == pytest.approx(0.5, rel=0.02)
+        return
+    with pytest.raises(DataError, match=r"S1\.tif: 0\.5 by 1 um per px by .*, so its pixels are not square"):
+        read_sections(settings)
+    given = SectionsSettings(layout="anndata", root=tmp_path, mpp_um_per_px=0.5)
+    assert read_sections(given)[0].uns["section"]["mpp_um_per_px"] == 0.5
+
+
+@pytest.mark.parametrize(("name", "said"), [("s1.png", True), ("S1_HE.tif", True), ("other.png", False)])
+def test_an_image_that_is_called_almost_as_its_section_is_said(tmp_path, made, name, said, caplog):
+    made().anndata().write_h5ad(tmp_path / "S1.h5ad")
+    Image.new("RGB", made().size_px).save(tmp_path / name)
+    (section,) = read_sections(SectionsSettings(layout="anndata", root=tmp_path))
+    assert section.uns["section"]["image_path"] == ""
+    assert (f"section S1 has no image called S1.<ending>, and there is {name}" in caplog.text) == said

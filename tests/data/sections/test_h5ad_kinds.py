@@ -50,6 +50,7 @@ PLACES = {
     "csc": as_(sp.csc_matrix),
     "dense": as_(lambda x: x.toarray()),
     "doubles": as_(lambda x: x.toarray().astype("f8")),
+    "halves": as_(lambda x: x.toarray().astype("f2")),
     "layer counts": to_layer("counts"),
     "layer raw_counts": to_layer("raw_counts"),
     "layer umi": to_layer("umi"),
@@ -119,6 +120,20 @@ def test_spots_off_the_tissue_are_left_out_and_told(read, made, flags, caplog):
         (found,) = read(section)
     assert found.n_obs == 13
     assert "spots not in tissue: S1 7" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["InTissue", "in.tissue", "tissue"])
+def test_flags_of_tissue_are_read_however_they_are_spelt(read, made, name):
+    section = made().anndata()
+    section.obs = section.obs.drop(columns="in_tissue", errors="ignore").assign(**{name: [0] * 5 + [1] * 15})
+    (found,) = read(section)
+    assert (found.n_obs, found.uns["section"]["mismatches"]["spots_not_in_tissue"]) == (15, 5)
+
+
+def test_the_organ_is_no_flag(read, made):
+    section = made().anndata()
+    section.obs["tissue"] = ["breast"] * 20
+    assert read(section)[0].n_obs == 20
 
 
 @pytest.mark.parametrize("flag", [2, "maybe", np.nan])

@@ -73,3 +73,28 @@ def test_bins_of_visium_hd_are_known_by_the_name_of_their_library(read, made, li
     (found,) = read(section)
     assert found.uns["section"]["spot_diameter_um"] == 16
     assert found.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("column", ["sample", "orig.ident", "Library_ID", "Section", "batch"])
+def test_a_column_that_may_name_sections_and_is_not_read_is_said_once(read, made, column, caplog):
+    section = made().anndata()
+    section.obs[column] = ["a"] * 10 + ["b"] * 10
+    assert len(read(section)) == 1
+    assert caplog.text.count(f'obs["{column}"] tells 2 groups of spots apart (a, b) and is not read') == 1
+
+
+@pytest.mark.parametrize("values", [["a"] * 20, ["a"] * 10 + ["nan"] * 10])
+def test_a_column_of_one_name_is_nothing_to_say(read, made, values, caplog):
+    section = made().anndata()
+    section.obs["sample"] = values
+    read(section)
+    assert "is not read" not in caplog.text
+
+
+def test_scale_factors_without_a_library_around_them_are_read(read, made):
+    section = made().anndata()
+    for name in ("array_row", "array_col"):
+        section.obs[name] = made().table[name].to_numpy()
+    section.uns["spatial"] = {"images": {}, "scalefactors": {"spot_diameter_fullres": 130.0}}
+    (found,) = read(section)
+    assert found.uns["section"]["mpp_um_per_px"] == pytest.approx(0.5, rel=0.01)

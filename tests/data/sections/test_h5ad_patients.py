@@ -67,3 +67,13 @@ def test_patients_that_differ_in_spelling_alone_are_told_of(read, made, tmp_path
     read(made().anndata())
     read(made().anndata(), name="S2")
     assert ("of whom one can train while the other is held out" in caplog.text) is is_told
+
+
+@pytest.mark.parametrize(("own", "said"), [("P2", True), ("P1", False), ("anonymous 7", False)])
+def test_a_table_that_gives_a_section_to_another_of_its_patients_is_said(read, made, tmp_path, own, said, caplog):
+    section = made().anndata()
+    section.obs["donor_id"] = own
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "patients.csv").write_text("section,patient\nS1,P1\nS2,P2\n")
+    assert read(section)[0].uns["section"]["patient"] == "P1"
+    assert ("section S1 is of P2, and" in caplog.text) == said

@@ -54,3 +54,11 @@ def test_columns_that_say_nothing_are_x_then_y(centres, made, names):
 def test_columns_that_contradict_are_refused(centres, names):
     with pytest.raises(DataError, match=rf"S1\.h5ad: .*{names[0]} and {names[1]}, .*call them x and y"):
         centres(names)
+
+
+def test_halves_beyond_what_they_hold_exactly_are_refused(tmp_path, made):
+    section = made().anndata()
+    section.obsm["spatial"] = (section.obsm["spatial"] * 10).astype("f2")
+    section.write_h5ad(tmp_path / "S1.h5ad")
+    with pytest.raises(DataError, match=r'S1\.h5ad: obsm\["spatial"\] is in half precision'):
+        read_sections(SectionsSettings(layout="anndata", root=tmp_path))

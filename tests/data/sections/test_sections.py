@@ -1,6 +1,7 @@
 import gzip
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,3 +75,33 @@ def test_a_section_whose_name_leads_to_another_folder_is_refused(tmp_path, made,
     with pytest.raises(DataError, match=rf"S1\.h5ad: a section is called {re.escape(repr(name))}.*rename it"):
         section_names(SectionsSettings(layout="anndata", root=tmp_path))
     assert section_names(SectionsSettings(layout="anndata", root=tmp_path, sections=("B",))) == ["B"]
+
+
+def test_one_section_under_two_names_is_said(her2st_root, caplog):
+    read_sections(SectionsSettings(root=her2st_root, sections=("A1", "B1")))
+    assert "sections A1 and B1 have the same counts at the same spots: one section twice?" in caplog.text
+
+
+def test_other_counts_at_the_same_spots_are_another_section(her2st_root, write_counts, caplog):
+    rows = {"1x1": [1, 0, 2], "2x1": [0, 0, 31], "1x2": [4, 5, 0], "2x2": [0, 7, 121]}
+    write_counts(her2st_root / "ST-cnts" / "B1.tsv.gz", ["ERBB2", "CD74", "FASN"], rows)
+    read_sections(SectionsSettings(root=her2st_root, sections=("A1", "B1")))
+    assert "one section twice" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (lambda raw: np.round(raw / raw.sum(1, keepdims=True) * 1e4), "all spots sum to about 1000"),
+        (lambda raw: (raw > 4).astype(int), "no count is above 1"),
+        (lambda raw: raw, ""),
+    ],
+)
+def test_whole_numbers_that_no_sequencing_gives_are_said(tmp_path, write_counts, write_spots, caplog, counts, said):
+    raw = counts(np.random.default_rng(0).poisson(np.linspace(4, 6, 12)[:, None], (12, 300)))
+    rows = {f"{k}x1": row.astype(int).tolist() for k, row in enumerate(raw)}
+    write_counts(tmp_path / "ST-cnts" / "B1.tsv", [f"G{k}" for k in range(300)], rows)
+    write_spots(tmp_path / "ST-spotfiles" / "B1_selection.tsv", [(k, 1, 20 * k, 20, 1) for k in range(12)])
+    read_sections(SectionsSettings(root=tmp_path, sections=("B1",)))
+    assert ("are they raw counts?" in caplog.text) == bool(said)
+    assert said in caplog.text

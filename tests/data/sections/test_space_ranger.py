@@ -3,6 +3,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import scipy.sparse as sp
 from PIL import Image
 
@@ -149,3 +150,71 @@ def test_space_ranger_reads_the_real_output(real_data):
     assert section.shape == (100, 100)
     assert section.uns["section"]["mpp_um_per_px"] == pytest.approx(0.7252, abs=1e-3)
     assert section.uns["section"]["mismatches"]["unselected_spots"] == 757
+
+
+def test_a_matrix_that_is_a_pattern_is_refused(tmp_path, made):
+    folder = tmp_path / "S1" / "filtered_feature_bc_matrix"
+    made().mtx(folder, packed=False)
+    scipy.io.mmwrite(folder / "matrix.mtx", made().counts.T, field="pattern")
+    made().spatial(tmp_path / "S1")
+    with pytest.raises(DataError, match=r"matrix\.mtx: a pattern, which tells where there are counts and not how many"):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize("other", ["tissue_positions_list.csv", "tissue_positions.parquet"])
+@pytest.mark.parametrize("moved", [0.0, 5.0])
+def test_a_second_file_of_positions_has_to_say_the_same(tmp_path, made, other, moved):
+    made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    second = made()
+    second.table["pxl_row_in_fullres"] += moved
+    second.spatial(tmp_path / "S1" / "spatial", form=other)
+    if not moved:
+        assert read_sections(settings(tmp_path))[0].n_obs == 20
+        return
+    with pytest.raises(DataError, match=rf"tissue_positions\.csv and {other} beside it say other positions, of spot"):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [("image.tif.gz", True), ("GSM1_HE.jpg.gz", True), ("GSM1_tissue_hires_image.png.gz", False), ("x.csv.gz", False)],
+)
+def test_a_gzipped_image_is_refused_and_a_gzipped_copy_is_none(tmp_path, made, name, refused):
+    made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    (tmp_path / "S1" / name).write_bytes(b"\x1f\x8b")
+    if not refused:
+        assert read_sections(settings(tmp_path))[0].uns["section"]["image_path"] == ""
+        return
+    with pytest.raises(DataError, match=rf"{name}: a gzipped image cannot be read in parts; unpack it"):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize(("ending", "fault"), [(".7", r"matrix\.mtx: \d+ counts are .* fractional"), (".0", "")])
+def test_fractions_in_a_matrix_that_says_integer_are_not_cut_off(tmp_path, made, ending, fault):
+    folder = tmp_path / "S1" / "filtered_feature_bc_matrix"
+    made().mtx(folder, packed=False)
+    lines = (folder / "matrix.mtx").read_text().splitlines()
+    assert "integer" in lines[0]
+    start = next(place for place, line in enumerate(lines) if not line.startswith("%")) + 1
+    lines = [*lines[:1], "% by R 4.3.1", *lines[1:start], *(line + ending for line in lines[start:])]
+    (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
+    made().spatial(tmp_path / "S1" / "spatial")
+    if not fault:
+        assert read_sections(settings(tmp_path))[0].X.sum() == made().counts.sum()
+        return
+    with pytest.raises(DataError, match=fault):
+        read_sections(settings(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["f2", "S"])
+def test_counts_of_a_type_that_scipy_has_not_are_refused(tmp_path, made, kind):
+    path = made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
+    made().spatial(tmp_path / "S1" / "spatial")
+    with h5py.File(path, "a") as file:
+        data = file["matrix/data"][:]
+        del file["matrix/data"]
+        file["matrix/data"] = data.astype(kind)
+    with pytest.raises(DataError, match=r"filtered_feature_bc_matrix\.h5: cannot be read as a 10x matrix"):
+        read_sections(settings(tmp_path))

@@ -88,3 +88,23 @@ def test_match_spots_refuses_tables_without_a_common_spot(tmp_path, write_spots)
     spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(1, 1, 10, 11, 1)]))
     with pytest.raises(DataError, match="no common spots; the counts name theirs 7x7, the spot file 1x1"):
         match_spots(["7x7"], spots, paths=PATHS)
+
+
+@pytest.mark.parametrize("column", ["pixel_x", "selected"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, column):
+    columns = ["x", "y", "pixel_x", "pixel_y", "selected", column]
+    (tmp_path / "S_selection.tsv").write_text("\t".join(columns) + "\n1\t1\t10\t10\t1\t0\n")
+    with pytest.raises(DataError, match=rf"S_selection\.tsv: column {column} is there twice; keep one"):
+        read_spot_file(tmp_path / "S_selection.tsv")
+
+
+def test_a_flag_that_is_none_is_refused(tmp_path, write_spots):
+    path = write_spots(tmp_path / "S_selection.tsv", [(1, 1, 10, 10, 1), (2, 1, 20, 10, 2)])
+    with pytest.raises(DataError, match="line 3, column selected: 2, wanted 0 or 1"):
+        read_spot_file(path)
+
+
+def test_names_with_zeros_before_their_numbers_are_told_so(tmp_path, write_spots):
+    spots = read_spot_file(write_spots(tmp_path / "s.tsv", [(x, 7, 10 * x, 20, 1) for x in range(1, 6)]))
+    with pytest.raises(DataError, match="0 of 5 spots have a name in common, and 5 would without zeros before their"):
+        match_spots([f"{x:02d}x07" for x in range(1, 6)], spots, paths=PATHS)
