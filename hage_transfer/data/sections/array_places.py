@@ -43,7 +43,7 @@ def check_array_places(
     if fault:
         log.warning(
             "%s: the spots of section %s lie as in a mirror of their array: %s? It is right only where the picture was "
-            "flipped before the spots were placed on it; --dry-run draws them",
+            "flipped before the spots were placed on it; dry_run=True draws them",
             path,
             name,
             fault,
