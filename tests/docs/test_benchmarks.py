@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def kept():
 @pytest.fixture(autouse=True)
 def benchmarks_are_at_hand(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    log = logging.getLogger("hage_transfer")
+    level = log.level
+    yield
+    log.setLevel(level)  # a benchmark as a process of its own silences it
 
 
 @pytest.mark.slow
