@@ -1,27 +1,24 @@
 """What is odd about names in a label table: patients whom folds would divide, strangers as one, one spelt twice."""
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hage_transfer.csv_table import alike, names_nobody
+from hage_transfer.data.patient_words import says_patient
 from hage_transfer.errors import DataError, some
 from hage_transfer.slide_names import tcga_patient
 
 log = logging.getLogger(__name__)
 
-_PATIENTS = ("patient", "case", "subject", "donor", "individual", "participant", "bcr_patient_barcode")
-_IS_ID = re.compile(rf"({'|'.join(_PATIENTS)})([ _.-]*(submitter|id|no|nr|number|barcode|name|code))*", re.IGNORECASE)
-
 
 def patient_column(columns: Sequence[str]) -> str:
-    """A column whose name begins with a word for patients: ``patient``, ``Patient ID``, ``case_submitter_id``; else "".
+    """The first column whose name means a patient; "" without one.
 
     >>> patient_column(["slide", "Patient ID"])
     'Patient ID'
     """
-    return next((name for name in columns if _says_patient(name)), "")
+    return next(filter(says_patient, columns), "")
 
 
 def refuse_nobody(path: Path, line: int, column: str, cell: str, *, remedy: str) -> None:
@@ -47,7 +44,7 @@ def tell_patients(
         group: the column of groups; None: there is none.
     """
     rows = list(rows)
-    column = patient_column(columns) if group is None else next((n for n in columns if _is_id(n, group)), "")
+    column = patient_column([name for name in columns if name != group])
     patients = [row[column] for row in rows] if column else [tcga_patient(slide) or slide for slide in slides]
     if group is not None:
         _tell_divided(path, patients, [row[group] for row in rows], f"column {column}" if column else "its barcodes")
@@ -95,12 +92,3 @@ def _tell_divided(path: Path, patients: Sequence[str], groups: Sequence[str], sa
             first[one],
             own,
         )
-
-
-def _is_id(name: str, group: str) -> bool:
-    return name != group and _IS_ID.fullmatch(name or "") is not None
-
-
-def _says_patient(column: str | None) -> bool:
-    words = re.split(r"[^a-z]+", (column or "").lower())
-    return words[0] in _PATIENTS or column in _PATIENTS

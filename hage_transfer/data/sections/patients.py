@@ -10,15 +10,12 @@ import numpy as np
 import pandas as pd
 
 from hage_transfer.csv_table import csv_table, names_nobody
+from hage_transfer.data.patient_words import plain_word, says_patient
 from hage_transfer.errors import DataError, nearest, some
 
 log = logging.getLogger(__name__)
 
 _PATIENTS = ("patient", "patientid", "donorid", "donor")
-_LIKE_PATIENTS = re.compile(
-    r"(patient|donor|subject|individual|case|participant)(submitter)?(id|name|no|nr|number|code|barcode)?"
-    "|bcrpatientbarcode"
-)
 PATIENTS_FILE = "patients.csv"
 _LIKE_THE_FILE = re.compile(r"patients?(\.csv)?\.(csv|tsv|tab|txt|xlsx?|ods)", re.IGNORECASE)
 _SHEETS = (".xls", ".xlsx", ".ods")
@@ -31,17 +28,15 @@ def patient_columns(names: Iterable[str]) -> list[str]:
 
     The most usual name comes first, and of several of it the one that is written so.
     """
-    found = [(_PATIENTS.index(plain), name != plain, name) for name in names if (plain := _plain(name)) in _PATIENTS]
+    found = [
+        (_PATIENTS.index(plain), name != plain, name) for name in names if (plain := plain_word(name)) in _PATIENTS
+    ]
     return [name for *_, name in sorted(found)]
 
 
 def may_name_patients(names: Iterable[str]) -> list[str]:
     """Columns of ``obs`` that may name the patient under another word, and are not read: ``subject``, ``Case_ID``."""
-    return [name for name in names if _LIKE_PATIENTS.fullmatch(_plain(name)) and _plain(name) not in _PATIENTS]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return [name for name in names if says_patient(name) and plain_word(name) not in _PATIENTS]
 
 
 def listed_patient(root: Path, name: str) -> str | None:
