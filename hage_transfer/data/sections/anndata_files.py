@@ -131,11 +131,11 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
 
 
 def _tissue_column(file: H5adFile) -> pd.Series | None:
-    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` where that is 0 and 1 alone."""
+    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` of 0 and 1, beside its `imagerow`."""
     names = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(file.keys("obs"))}
     if "intissue" in names:
         return file.column("obs", "in_tissue" if "in_tissue" in file.keys("obs") else names["intissue"])
-    column = file.column("obs", "tissue")
+    column = file.column("obs", "tissue") if "imagerow" in names else None  # else it may number pieces of tissue
     return column if column is not None and set(column.astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"} else None
 
 
