@@ -260,7 +260,7 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
 
 def _say_near_images(path: Path, name: str, folders: Sequence[Path]) -> None:
     beside = [image.name for folder in folders for image in images_in(folder)]
-    near = [image for image in beside if image.casefold().startswith(name.casefold())]
+    near = [image for image in beside if re.match(re.escape(name) + r"(?!\d)", image, re.IGNORECASE)]  # A1, not A10
     if near:
         log.warning(
             "%s: section %s has no image called %s.<ending>, and there is %s; call it so if it is the full-size one",
