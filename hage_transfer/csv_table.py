@@ -105,7 +105,7 @@ def refuse_missing(
     empty = [name for name, cell in cells.items() if not cell]
     if empty:
         raise DataError(f"{path}: line {line} has no {' and no '.join(empty)}; {remedy}")
-    broken = next((name for name, cell in cells.items() if "\n" in cell or "\r" in cell), None)
+    broken = next((name for name, cell in cells.items() if any("," in more for more in cell.splitlines()[1:])), None)
     if broken:
         raise DataError(
             f"{path}: the row that ends in line {line} has a {broken} of several lines; is a quote not closed, or "

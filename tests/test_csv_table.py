@@ -183,13 +183,14 @@ def test_empty_lines_and_spaces_behind_a_quote_belong_to_no_row(tmp_path):
         assert [(line, row["slide"], row["label"]) for line, row in table.rows] == [(3, "a", "x"), (6, "b", "y")]
 
 
-def test_a_note_of_several_lines_is_one_cell_and_a_label_is_none(tmp_path):
-    (tmp_path / "t.csv").write_text('slide,label,note\na,x,"one\ntwo, 5"" three"\nb,"y\nz",\n')
+def test_a_note_of_several_lines_is_one_cell_and_a_label_that_holds_rows_is_none(tmp_path):
+    (tmp_path / "t.csv").write_text('slide,label,note\na,x,"one\ntwo, 5"" three"\nb,"y\nc,z",\nd,"u\nv",\n')
     with csv_table(tmp_path / "t.csv", absent="") as table:
-        (_, first), (line, second) = table.rows
+        (_, first), (line, second), (_, third) = table.rows
     assert first["note"] == 'one\ntwo, 5" three'
     with pytest.raises(DataError, match="ends in line 5 has a label of several lines"):
         refuse_missing(tmp_path / "t.csv", line, {"label": second["label"]})
+    refuse_missing(tmp_path / "t.csv", 7, {"label": third["label"]})  # it swallowed no row
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,10 @@ def read_split_files(folder: Path, *, labels: LabelTable | None = None) -> list[
 
 def _tell_odd(folder: Path, files: list[SplitFile]) -> None:
     """Numbers that are left out, as where a fold's file was not copied, and files that are one split twice."""
-    numbers = [int(file.name) for file in files if file.name.isdecimal()]
-    gone = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - set(numbers))
-    if gone and len(numbers) == len(files):
+    numbers = {int(file.name) for file in files if file.name.isdecimal()}
+    n_gone = max(numbers, default=0) - min(numbers, default=1) + 1 - len(numbers)
+    if 0 < n_gone < len(numbers) == len(files):  # else they are seeds or years
+        gone = sorted(set(range(min(numbers), max(numbers))) - numbers)
         log.warning("%s: holds no split %s between its others; is a file missing?", folder, some(gone, 3))
     first: dict[str, str] = {}
     for file in files:

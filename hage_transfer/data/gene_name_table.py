@@ -89,8 +89,8 @@ def _pair(path: Path, line: int, row: dict[str, str]) -> tuple[str, str]:
     for column in ("alias", "symbol"):
         if not row[column]:
             raise DataError(f"{path}: line {line}: {column} is empty; give both, or remove the line")
-        if is_missing_name(row[column]):
-            raise DataError(f"{path}: line {line}: {column} {row[column]!r} is a missing value that was written out")
+    if is_missing_name(row["symbol"]):  # an alias may be: NaN is one of SCN11A
+        raise DataError(f"{path}: line {line}: symbol {row['symbol']!r} is a missing value that was written out")
     if ID_SEPARATOR in row["alias"]:
         raise DataError(f"{path}: line {line}: {row['alias']} are several aliases; give each a line")
     return row["alias"], row["symbol"]

@@ -69,7 +69,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _gmt(path: Path, lines: Iterable[str]) -> Iterator[Membership]:
-    described: list[str] = []
+    described: list[tuple[str, str]] = []
     members: set[str] = set()
     for number, line in enumerate(lines, start=1):
         cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
@@ -81,11 +81,11 @@ def _gmt(path: Path, lines: Iterable[str]) -> Iterator[Membership]:
         weighted = next((gene for gene in genes if _WEIGHTED.fullmatch(gene)), None)
         if weighted is not None:
             raise DataError(f"{path}: line {number}: {weighted!r} has a weight (Enrichr); wanted genes alone")
-        described.append(cells[1])
+        described.append((cells[0].casefold(), cells[1]))
         members.update(genes)
         yield from ((gene, cells[0]) for gene in genes)
-    said = [text for text in described if text]
-    of_genes = [text for text in said if text in members]
+    said = [(name, text) for name, text in described if text]
+    of_genes = [text for name, text in said if text in members and text.casefold() not in name]  # a regulon's own gene
     if len(of_genes) > 1 and 2 * len(of_genes) > len(said):
         raise DataError(
             f"{path}: its second column holds genes ({some(of_genes, 3)}), wanted a description, since genes begin in "

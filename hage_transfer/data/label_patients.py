@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hage_transfer.csv_table import alike, names_nobody
-from hage_transfer.data.patient_words import says_patient
+from hage_transfer.data.patient_words import plain_word, says_patient
 from hage_transfer.errors import DataError, some
 from hage_transfer.slide_names import tcga_patient
 
 log = logging.getLogger(__name__)
+
+_FLAGS = frozenset({"", "0", "1", "yes", "no", "y", "n", "true", "false", "case", "control"})
+"""What a column called `case` holds where it tells cases from controls."""
 
 
 def patient_column(columns: Sequence[str]) -> str:
@@ -44,8 +47,11 @@ def tell_patients(
         group: the column of groups; None: there is none.
     """
     rows = list(rows)
-    column = patient_column([name for name in columns if name != group])
+    cases = [name for name in columns if plain_word(name) == "case"]
+    flags = [name for name in cases if {row[name].casefold() for row in rows} <= _FLAGS]
+    column = patient_column([name for name in columns if name not in (group, *flags)])
     patients = [row[column] for row in rows] if column else [tcga_patient(slide) or slide for slide in slides]
+    patients = [f"row {number}" if names_nobody(one) else one for number, one in enumerate(patients)]
     if group is not None:
         _tell_divided(path, patients, [row[group] for row in rows], f"column {column}" if column else "its barcodes")
     elif (n_patients := len(set(patients))) < len(patients):
@@ -78,7 +84,7 @@ def tell_alike(path: Path, what: str, names: Iterable[str], are: str) -> None:
 
 def _tell_divided(path: Path, patients: Sequence[str], groups: Sequence[str], said_by: str) -> None:
     first: dict[str, str] = {}
-    pairs = [(one, own) for one, own in zip(patients, groups, strict=False) if one]
+    pairs = zip(patients, groups, strict=False)
     divided = {one: own for one, own in pairs if first.setdefault(one, own) != own}
     if divided:
         one, own = next(iter(divided.items()))

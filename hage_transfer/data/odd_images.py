@@ -6,7 +6,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_SAME_SCALE = 1.05
+_SAME_SCALE = _SAME_SIZE = 1.05
 
 
 def tell_sizes(where: Path, keys: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
@@ -19,13 +19,13 @@ def tell_sizes(where: Path, keys: Sequence[str], sizes: Sequence[tuple[int, int]
     """
     sides = [min(size) for size in sizes]
     small, large = sides.index(min(sides)), sides.index(max(sides))
-    if sides[small] < sides[large]:
+    if sides[large] > _SAME_SIZE * sides[small]:
         log.warning(
             "%s: images of several sizes, from %s (%d x %d px) to %s (%d x %d px); each is scaled to what the encoder "
             "takes, so that tissue is seen at several magnifications; cut tiles of one size (data.tile_px)",
             where, keys[small], *sizes[small], keys[large], *sizes[large],
         )  # fmt: skip
-    oblong = [place for place, (width, height) in enumerate(sizes) if width != height]
+    oblong = [place for place, size in enumerate(sizes) if max(size) > _SAME_SIZE * min(size)]
     if oblong:
         log.warning(
             "%s: %d of %d images are no squares (first: %s, %d x %d px); an encoder sees the middle of them; cut tiles "

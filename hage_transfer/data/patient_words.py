@@ -3,7 +3,7 @@
 import re
 
 _PATIENT = re.compile(
-    "(patient|donor|subject|individual|case|participant)(submitter)?((uu|u)?id|name|no|nr|number|code|barcode)?"
+    "(patient|donor|subject|individual|case|participant)(submitter)?((uu|u)?id|identifier|name|no|nr|number|code|barcode)?"
     "|bcrpatientbarcode"
 )
 

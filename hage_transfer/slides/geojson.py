@@ -8,6 +8,7 @@ counts from the crop's corner: those files are moved by it, both ways.
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ _ANNOTATION = "annotation"
 _KINDS = ("detection", "cell", "tile", "tmacore", "root")
 _CLASS_NAMES = ("class", "class_name", "classname", "category", "label")
 """Properties that other tools put a class into."""
+_NO_CLASS = re.compile(r"((annotation|region|roi|area|contour|polygon|shape|object|piece)s?)?[ _#-]*\d*", re.IGNORECASE)
+"""What other tools put there where it is a name alone: `Region 2`."""
 _COLOUR = [0, 150, 90]
 _DECIMALS = 2
 _LEAST_EXTENT_PX = 2
@@ -211,8 +214,9 @@ def _class_name(feature: dict[str, Any], where: str) -> str | None:
         found = ": ".join(found)
     if found is not None and not isinstance(found, str):
         raise DataError(f"{where}: its classification is {found!r:.60}, wanted a name; export it from QuPath again")
-    others = (given[name] for name in _CLASS_NAMES if isinstance(given.get(name), str))
-    return next(filter(None, map(str.strip, (found or "", *others))), None)
+    others = [given[name].strip() for name in _CLASS_NAMES if isinstance(given.get(name), str)]
+    named = [(found or "").strip(), *(other for other in others if not _NO_CLASS.fullmatch(other))]
+    return next(filter(None, named), None)
 
 
 def _pieces(geometry: dict[str, Any], where: str) -> list[Piece]:

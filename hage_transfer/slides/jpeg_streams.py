@@ -10,7 +10,7 @@ _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 """The first marker behind a scan's data that is not part of them."""
 _SEGMENTS = frozenset({0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE})
 _FILLING, _MOST_BEHIND = b"\0\xff \r\n", 64
-"""Bytes that writers fill a tile up with, and how many others may follow a whole JPEG."""
+"""Bytes that writers fill a tile up with, beside a run of any one, and how many others may follow a whole JPEG."""
 
 
 def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | None:
@@ -49,5 +49,7 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
 
 def _fault_behind(rest: bytes) -> str | None:
     """A bit that turned a byte into the marker of the end leaves the data behind it unread."""
-    n_behind = len(rest.strip(_FILLING))
+    if rest.lstrip(_FILLING[:1]).startswith(_START):
+        return None  # another JPEG, of which no data of this one are part
+    n_behind = len(rest.rstrip(rest[-1:]).strip(_FILLING))
     return f"a JPEG that ends {n_behind} bytes before its data do" if n_behind > _MOST_BEHIND else None

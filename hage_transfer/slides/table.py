@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hage_transfer.csv_table import as_number, csv_table
+from hage_transfer.csv_table import as_number, csv_table, is_missing
 from hage_transfer.errors import DataError
 from hage_transfer.slides.find import find_slide
 from hage_transfer.slides.resolution import PLAUSIBLE_MPP, plausible
@@ -87,7 +87,7 @@ def _mpp_column(path: Path, columns: Sequence[str]) -> str | None:
 
 
 def _mpp(path: Path, line: int, text: str) -> float | None:
-    if not text:
+    if is_missing(text):
         return None
     value = as_number(text)
     if not plausible(value):

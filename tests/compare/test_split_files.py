@@ -148,6 +148,13 @@ def test_split_files_tell_a_number_that_is_left_out_and_a_split_that_is_there_tw
     assert "splits 1 and 3 are the same" in caplog.text
 
 
+def test_split_files_called_by_their_seeds_miss_no_number(tmp_path, caplog):
+    for seed, test in ((1, "c"), (42, "d"), (20240131, "e")):
+        write_split(tmp_path / f"splits_{seed}.csv", train=["a"], validation=["b"], test=[test])
+    assert len(read_split_files(tmp_path)) == 3
+    assert not caplog.records
+
+
 def test_a_folder_of_true_and_false_alone_is_refused_by_its_file(tmp_path):
     write_split(tmp_path / "splits_0_bool.csv", train=["a"], validation=[], test=["b"])
     with pytest.raises(DataError, match=r"splits_0_bool\.csv, of true and false, is not read"):

@@ -80,6 +80,10 @@ def test_read_gene_names_refuses_a_missing_file_and_a_binary_one(tmp_path):
         read_gene_names(tmp_path / "names.bin")
 
 
+def test_read_gene_names_takes_an_alias_that_looks_like_a_missing_value(write):
+    assert read_gene_names(write("alias,symbol\nNaN,SCN11A\nHER2,ERBB2\n")).aliases["NaN"] == ("SCN11A",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

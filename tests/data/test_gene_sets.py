@@ -25,6 +25,11 @@ def test_gmt_with_descriptions_is_read_even_if_one_is_a_gene(write, described):
     assert read_gene_sets(path) == [("MYC", "S1"), ("MYC", "S2"), ("MYC", "S3"), ("TP53", "S1")]
 
 
+def test_gmt_whose_descriptions_are_the_genes_that_sets_are_called_by_is_read(write):
+    path = write("s.gmt", "SPI1(+)\tSPI1\tMYC\tGATA1\nMYC(+)\tMYC\tSPI1\nGATA1(+)\tGATA1\tSPI1\tMYC\n")
+    assert {name for _, name in read_gene_sets(path)} == {"SPI1(+)", "MYC(+)", "GATA1(+)"}
+
+
 def test_gmt_of_enrichr_with_weights_is_refused(write):
     with pytest.raises(DataError, match=r"s\.gmt: line 1: 'TP53,1\.0' has a weight \(Enrichr\); wanted genes alone"):
         read_gene_sets(write("s.gmt", "S1\t\tTP53,1.0\tMYC,1.0\n"))

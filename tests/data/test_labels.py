@@ -157,6 +157,18 @@ def test_patients_who_are_in_several_groups_are_told(tmp_path, caplog, column, i
     assert (told in caplog.text) == is_told
 
 
+@pytest.mark.parametrize(
+    ("header", "cells"), [("case", ("1", "0", "1")), ("Case", ("case", "control", "case")), ("donor", ("", "NA", "NA"))]
+)
+@pytest.mark.parametrize("group", ["", ",group"])
+def test_a_column_of_cases_and_controls_or_of_nobody_names_no_patients(tmp_path, caplog, header, cells, group):
+    path = tmp_path / "labels.csv"
+    rows = [f"s{k},{'ab'[k % 2]},{cell}{f',g{k}' if group else ''}" for k, cell in enumerate(cells)]
+    path.write_text("\n".join([f"slide,label,{header}{group}", *rows, ""]))
+    read_labels(path)
+    assert not caplog.records
+
+
 def test_of_two_columns_of_labels_the_one_that_is_read_is_named(tmp_path, caplog):
     path = tmp_path / "labels.csv"
     path.write_text("slide,target,label\na,0,x\nb,1,y\n")

@@ -195,6 +195,13 @@ def test_folders_named_after_parts_of_a_split_are_no_labels(tmp_path):
         read_patch_set(PatchSetSettings(layout="folder", root=tmp_path))
 
 
+def test_patches_that_lack_a_pixel_or_two_are_nothing_to_say(tmp_path, caplog):
+    for name, size in (("a", (100, 100)), ("b", (100, 99)), ("c", (98, 100))):
+        save(tmp_path / "t" / f"{name}.png", size=size)
+    read_patch_set(PatchSetSettings(layout="folder", root=tmp_path))
+    assert not caplog.records
+
+
 def test_images_of_several_sizes_shapes_and_resolutions_are_told(tmp_path, caplog):
     settings = PatchSetSettings(layout="folder", root=tmp_path)
     save(tmp_path / "t" / "a.png", size=(8, 8))

@@ -127,7 +127,8 @@ def test_what_writers_fill_tiles_with_is_no_damage(behind):
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 60).save(buffer, "JPEG")
     found = {"max_width_px": 64, "max_height_px": 64}
-    assert jpeg_fault(buffer.getvalue() + behind, **found) is None
+    for filling in (behind, bytes(5) + buffer.getvalue(), b"\xcd" * 300):
+        assert jpeg_fault(buffer.getvalue() + filling, **found) is None
     half = len(buffer.getvalue()) // 2
     early = buffer.getvalue()[:half] + b"\xff\xd9" + buffer.getvalue()[half:]
     assert "ends" in (jpeg_fault(early + behind, **found) or "")

@@ -30,6 +30,8 @@ TISSUE = {
     "a list of names": feature({"classification": ["Tissue"]}),
     "a class that is null": feature({"classification": {"name": None}}),
     "another tool's class": feature({"Class": "tissue"}),
+    "another tool's name of one": feature({"label": "Region 2"}),
+    "another tool's number of one": feature({"label": "1"}),
     "a name, which is no class": feature({"name": "Tumor"}),
     "no properties": {"type": "Feature", "geometry": SQUARE, "properties": None},
 }

@@ -184,6 +184,8 @@ def test_slide_table_reads_mpp_in_capitals_and_names_what_is_like_it(tmp_path, c
     table = tmp_path / "t.csv"
     table.write_text("slide,MPP\na,0.25\n")
     assert read_slide_table(table)[0].mpp_um_per_px == 0.25
+    table.write_text("slide,MPP\na,0.25\nb,NA\nc,\n")
+    assert [row.mpp_um_per_px for row in read_slide_table(table)] == [0.25, None, None]
     table.write_text("slide,mpp_um_per_px\na,0.25\n")
     assert read_slide_table(table)[0].mpp_um_per_px is None
     assert "its column mpp_um_per_px is not read; call it mpp" in caplog.text

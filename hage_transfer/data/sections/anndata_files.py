@@ -98,7 +98,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             hest.say_missing_picture(path, name)
         diameter = as_positive(noted.get("spot_diameter_um"))
         array = _array(file, rows)
-        check_array_places(path, name, spots, coords, array)
+        check_array_places(path, name, spots, coords, array, refuse=image is not None)
         by_factors = [] if factors is None else factors.resolutions(coords, array)
         return RawSection(
             name=name,
@@ -131,11 +131,11 @@ def obs_column(settings: SectionsSettings, name: str, column: str, spots: pd.Ind
 
 
 def _tissue_column(file: H5adFile) -> pd.Series | None:
-    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` where that is 0 and 1 alone."""
+    """``obs["in_tissue"]`` however it is spelt (`InTissue`), or Seurat's `tissue` of 0 and 1, beside its `imagerow`."""
     names = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(file.keys("obs"))}
     if "intissue" in names:
         return file.column("obs", "in_tissue" if "in_tissue" in file.keys("obs") else names["intissue"])
-    column = file.column("obs", "tissue")
+    column = file.column("obs", "tissue") if "imagerow" in names else None  # else it may number pieces of tissue
     return column if column is not None and set(column.astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"} else None
 
 
@@ -260,7 +260,7 @@ def _image(path: Path, name: str, noted: Mapping[str, Any], part: Part) -> Path 
 
 def _say_near_images(path: Path, name: str, folders: Sequence[Path]) -> None:
     beside = [image.name for folder in folders for image in images_in(folder)]
-    near = [image for image in beside if image.casefold().startswith(name.casefold())]
+    near = [image for image in beside if re.match(re.escape(name) + r"(?!\d)", image, re.IGNORECASE)]  # A1, not A10
     if near:
         log.warning(
             "%s: section %s has no image called %s.<ending>, and there is %s; call it so if it is the full-size one",

@@ -17,7 +17,13 @@ _CLEAR = 0.8
 
 
 def check_array_places(
-    path: Path, name: str, spots: Sequence[str], coords_px: Float[np.ndarray, "spot 2"], array: np.ndarray | None
+    path: Path,
+    name: str,
+    spots: Sequence[str],
+    coords_px: Float[np.ndarray, "spot 2"],
+    array: np.ndarray | None,
+    *,
+    refuse: bool = True,
 ) -> None:
     """Refuses places on the array given for positions, or had by several spots; says where they lie mirrored.
 
@@ -27,6 +33,7 @@ def check_array_places(
         spots: one name a row.
         coords_px: (x, y) of each in the image.
         array: (row, column) of each on the array; None, or all alike, where nothing is known of it.
+        refuse: whether to refuse; else all is said, as where there is no image, in which positions would matter.
 
     Raises:
         DataError: see above.
@@ -34,11 +41,14 @@ def check_array_places(
     if array is None or len(spots) < _FEWEST or not np.isfinite(array).all() or not np.ptp(array, axis=0).all():
         return
     if np.array_equal(coords_px, array) or np.array_equal(coords_px, array[:, ::-1]):
-        raise DataError(
+        _tell(
             f"{path}: the positions of section {name} are places on the array (spot {spots[0]} at row {array[0, 0]:g}, "
-            f"column {array[0, 1]:g}), wanted pixels of the full-size image"
+            f"column {array[0, 1]:g}), wanted pixels of the full-size image",
+            refuse=refuse,
         )
-    _refuse_shared(path, name, spots, array)
+        return
+    if shared := _shared(path, name, spots, array):
+        _tell(shared, refuse=refuse)
     fault = _mirrored(coords_px, array)
     if fault:
         log.warning(
@@ -50,17 +60,25 @@ def check_array_places(
         )
 
 
-def _refuse_shared(path: Path, name: str, spots: Sequence[str], array: np.ndarray) -> None:
+def _tell(fault: str, *, refuse: bool) -> None:
+    if refuse:
+        raise DataError(fault)
+    log.warning("%s", fault)
+
+
+def _shared(path: Path, name: str, spots: Sequence[str], array: np.ndarray) -> str:
+    """Which spots share a place, in words; empty where hardly any do."""
     _, of_spot, times = np.unique(array, axis=0, return_inverse=True, return_counts=True)
     shared = times[of_spot.ravel()] > 1
-    if shared.mean() > _SHARE_AT_ONE_PLACE:
-        first = np.flatnonzero(shared)[0]
-        same = np.flatnonzero((array == array[first]).all(axis=1)).tolist()
-        raise DataError(
-            f"{path}: {int(shared.sum())} of {len(spots)} spots of section {name} share their place on the array with "
-            f"another (spots {some([spots[row] for row in same], 3)}: row {array[first, 0]:g}, column "
-            f"{array[first, 1]:g}); are they of several libraries (capture areas)? give each a section of its own"
-        )
+    if shared.mean() <= _SHARE_AT_ONE_PLACE:
+        return ""
+    first = np.flatnonzero(shared)[0]
+    same = np.flatnonzero((array == array[first]).all(axis=1)).tolist()
+    return (
+        f"{path}: {int(shared.sum())} of {len(spots)} spots of section {name} share their place on the array with "
+        f"another (spots {some([spots[row] for row in same], 3)}: row {array[first, 0]:g}, column "
+        f"{array[first, 1]:g}); are they of several libraries (capture areas)? give each a section of its own"
+    )
 
 
 def _mirrored(coords_px: np.ndarray, array: np.ndarray) -> str:

@@ -8,7 +8,6 @@ import pandas as pd
 import scipy
 from jaxtyping import Float
 
-from hage_transfer.data.sections.feature_names import is_missing_name
 from hage_transfer.data.sections.form import check_unique
 from hage_transfer.data.sections.tables import read_bytes
 from hage_transfer.errors import DataError
@@ -35,7 +34,7 @@ def read_count_table(path: Path) -> CountTable:
             the sum of all others, or text among the numbers.
     """
     header, rows = _split(path, read_bytes(path))
-    genes = ["" if is_missing_name(gene.strip()) else gene.strip() for gene in header[1:]]
+    genes = [gene.strip() for gene in header[1:]]
     names, values, columns, starts = [], [], [], [0]
     for number, row in enumerate(rows, start=2):
         name, _, body = row.partition(b"\t")

@@ -104,6 +104,8 @@ def genes_of(
 ) -> GeneColumns:
     """The genes of a table: features of other types (antibodies, spike-ins) and control probes are left out.
 
+    So is a gene whose name is a missing value that was written out (`nan`), if it has no id either.
+
     Args:
         path: of the table, for messages.
         counts: of its features.
@@ -117,6 +119,7 @@ def genes_of(
     kept = _are_of_genes(path, var)
     symbols, ids = gene_names_of(var[kept], path)
     named = are_genes(symbols) & (are_genes(ids) if ids else True)
+    named &= [bool(symbol or not str(name).strip()) for symbol, name in zip(symbols, var.index[kept], strict=True)]
     kept[kept] = named
     symbols = [symbol for symbol, is_gene in zip(symbols, named, strict=True) if is_gene]
     ids = None if ids is None else [gene_id for gene_id, is_gene in zip(ids, named, strict=True) if is_gene]

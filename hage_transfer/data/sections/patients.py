@@ -62,8 +62,8 @@ def listed_patient(root: Path, name: str) -> str | None:
             f"{path}: section {name} has {len(patients)} patients in it ({some(sorted(patients))}), wanted one{near}"
         )
     patient = patients.pop()
-    parts = {part.strip() for part in _BETWEEN_PATIENTS.split(patient)}
-    both = sorted(parts & {other for _, other in rows if other != patient})
+    parts = {part.strip() for part in _BETWEEN_PATIENTS.split(patient)} - {""}
+    both = sorted(parts & {other for _, other in rows if other != patient}) if len(parts) > 1 else []
     if both:
         raise DataError(
             f"{path}: section {name} is of {patient!r}, and {some(both)} has sections of its own; one patient would "

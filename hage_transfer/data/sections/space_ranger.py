@@ -15,6 +15,7 @@ else each section is a patient of its own.
 """
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ _REDUCED = (
     "detected_tissue_image",
     "cytassist_image",
 )
+_COPY = re.compile(r"hi-?res|low-?res|fiducial|detected|cytassist|plot|_qc|qc_", re.IGNORECASE)
 _PLACE = ["pixel_x", "pixel_y"]
 SCALE_FACTORS, HIRES = "scalefactors_json.json", "tissue_hires_image.png"
 
@@ -179,9 +181,9 @@ def _image(settings: SectionsSettings, found: Found) -> Path | None:
 
 
 def _refuse_packed(folder: Path, prefix: str, *, alone: bool) -> None:
-    """Refuses a gzipped image where there is no other, but the gzipped copies that repositories hold."""
+    """Refuses a gzipped image where there is no other, but the gzipped copies and plots that repositories hold."""
     for path in sorted(folder.glob("*.gz") if folder.is_dir() else ()):
         inner = Path(path.stem)
         mine = alone or path.name.startswith(prefix)
-        if mine and inner.suffix.lower() in IMAGE_TYPES and not bare_name(inner).endswith(_REDUCED):
+        if mine and inner.suffix.lower() in IMAGE_TYPES and not _COPY.search(f"_{inner.stem}"):
             raise DataError(f"{path}: a gzipped image cannot be read in parts; unpack it with gunzip")

@@ -75,3 +75,14 @@ def test_sections_are_held_against_their_array(tmp_path, made, layout, caplog):
         found.write_h5ad(tmp_path / "S1.h5ad")
     read_sections(SectionsSettings(layout=layout, root=tmp_path))
     assert "are x and y exchanged?" in caplog.text
+
+
+def test_places_for_positions_are_said_where_there_is_no_image_they_could_miss(tmp_path, made, caplog):
+    found = made().anndata()
+    for name in ("array_row", "array_col"):
+        found.obs[name] = made().table[name].to_numpy()
+    found.obsm["spatial"] = made().table[["array_col", "array_row"]].to_numpy(float)
+    found.write_h5ad(tmp_path / "S1.h5ad")
+    (read,) = read_sections(SectionsSettings(layout="anndata", root=tmp_path))
+    assert read.n_obs == 20
+    assert "the positions of section S1 are places on the array" in caplog.text

@@ -91,6 +91,14 @@ def test_a_gene_without_any_name_is_refused_naming_its_place(tmp_path, make_sect
         read_sections(SectionsSettings(layout="anndata", root=tmp_path, mpp_um_per_px=0.5))
 
 
+def test_a_gene_called_nan_that_has_no_id_is_left_out(tmp_path, make_section):
+    section = make_section([[1, 2]], name="C1", genes=["TP53", "nan"])
+    section.write_h5ad(tmp_path / "C1.h5ad")
+    (read,) = read_sections(SectionsSettings(layout="anndata", root=tmp_path, mpp_um_per_px=0.5))
+    assert list(read.var_names) == ["TP53"]
+    assert read.uns["section"]["mismatches"]["features_that_are_no_genes"] == 1
+
+
 def test_merge_symbols_sums_counts_and_joins_ids():
     counts = sp.csr_matrix(np.array([[1, 2, 4], [8, 0, 16]]))
     merged = merge_symbols(counts, ["B", "A", "B"], ["1", "2", "3"])

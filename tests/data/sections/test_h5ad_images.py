@@ -67,7 +67,9 @@ def test_pixels_that_are_not_square_are_refused_where_they_alone_tell_the_resolu
     assert read_sections(given)[0].uns["section"]["mpp_um_per_px"] == 0.5
 
 
-@pytest.mark.parametrize(("name", "said"), [("s1.png", True), ("S1_HE.tif", True), ("other.png", False)])
+@pytest.mark.parametrize(
+    ("name", "said"), [("s1.png", True), ("S1_HE.tif", True), ("S10.png", False), ("other.png", False)]
+)
 def test_an_image_that_is_called_almost_as_its_section_is_said(tmp_path, made, name, said, caplog):
     made().anndata().write_h5ad(tmp_path / "S1.h5ad")
     Image.new("RGB", made().size_px).save(tmp_path / name)

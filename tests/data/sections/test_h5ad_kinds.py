@@ -125,14 +125,16 @@ def test_spots_off_the_tissue_are_left_out_and_told(read, made, flags, caplog):
 @pytest.mark.parametrize("name", ["InTissue", "in.tissue", "tissue"])
 def test_flags_of_tissue_are_read_however_they_are_spelt(read, made, name):
     section = made().anndata()
-    section.obs = section.obs.drop(columns="in_tissue", errors="ignore").assign(**{name: [0] * 5 + [1] * 15})
+    flags = {"imagerow": 0, name: [0] * 5 + [1] * 15}
+    section.obs = section.obs.drop(columns="in_tissue", errors="ignore").assign(**flags)
     (found,) = read(section)
     assert (found.n_obs, found.uns["section"]["mismatches"]["spots_not_in_tissue"]) == (15, 5)
 
 
-def test_the_organ_is_no_flag(read, made):
+@pytest.mark.parametrize("tissue", [["breast"] * 20, ["0", "1"] * 10, [0, 1] * 10])
+def test_the_organ_or_the_number_of_a_piece_is_no_flag(read, made, tissue):
     section = made().anndata()
-    section.obs["tissue"] = ["breast"] * 20
+    section.obs["tissue"] = tissue
     assert read(section)[0].n_obs == 20
 
 

@@ -62,3 +62,8 @@ def test_rows_that_name_no_section_are_said_once(her2st_root, caplog):
     (her2st_root / "patients.csv").write_text("section,patient\nA1,P1\nA2,P1\nB1,P2\nB01,P2\n\n")
     assert len(read_sections(SectionsSettings(root=her2st_root))) == 2
     assert caplog.text.count("patients.csv: 1 rows name no section that is there (B01)") == 1
+
+
+def test_a_patient_whose_name_ends_in_a_sign_is_one(tmp_path):
+    (tmp_path / "patients.csv").write_text("section,patient\nS1,P1+\nS2,P1\n,\n")
+    assert listed_patient(tmp_path, "S1") == "P1+"

@@ -178,7 +178,14 @@ def test_a_second_file_of_positions_has_to_say_the_same(tmp_path, made, other, m
 
 @pytest.mark.parametrize(
     ("name", "refused"),
-    [("image.tif.gz", True), ("GSM1_HE.jpg.gz", True), ("GSM1_tissue_hires_image.png.gz", False), ("x.csv.gz", False)],
+    [
+        ("image.tif.gz", True),
+        ("GSM1_HE.jpg.gz", True),
+        ("GSM1_tissue_hires_image.png.gz", False),
+        ("GSM1_hires.png.gz", False),
+        ("GSM1_QC_plot.png.gz", False),
+        ("x.csv.gz", False),
+    ],
 )
 def test_a_gzipped_image_is_refused_and_a_gzipped_copy_is_none(tmp_path, made, name, refused):
     made().h5(tmp_path / "S1" / "filtered_feature_bc_matrix.h5")
