@@ -98,7 +98,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
             hest.say_missing_picture(path, name)
         diameter = as_positive(noted.get("spot_diameter_um"))
         array = _array(file, rows)
-        check_array_places(path, name, spots, coords, array, refuse=image is not None)
+        bins = factors is not None and factors.bin_um is not None
+        check_array_places(path, name, spots, coords, array, refuse=image is not None, bins=bins)
         by_factors = [] if factors is None else factors.resolutions(coords, array)
         return RawSection(
             name=name,

@@ -24,6 +24,7 @@ def check_array_places(
     array: np.ndarray | None,
     *,
     refuse: bool = True,
+    bins: bool = False,
 ) -> None:
     """Refuses places on the array given for positions, or had by several spots; says where they lie mirrored.
 
@@ -34,6 +35,7 @@ def check_array_places(
         coords_px: (x, y) of each in the image.
         array: (row, column) of each on the array; None, or all alike, where nothing is known of it.
         refuse: whether to refuse; else all is said, as where there is no image, in which positions would matter.
+        bins: whether these are bins of Visium HD, whose array may be counted from any corner: no mirror is told of.
 
     Raises:
         DataError: see above.
@@ -49,7 +51,7 @@ def check_array_places(
         return
     if shared := _shared(path, name, spots, array):
         _tell(shared, refuse=refuse)
-    fault = _mirrored(coords_px, array)
+    fault = "" if bins else _mirrored(coords_px, array)
     if fault:
         log.warning(
             "%s: the spots of section %s lie as in a mirror of their array: %s? It is right only where the picture was "

@@ -90,8 +90,8 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     by_name = spots.drop_duplicates("name").set_index("name")
     names = [barcodes[row] for row in matched.rows]
     array = by_name.loc[names, ["array_row", "array_col"]].to_numpy(dtype=np.float64)
-    check_array_places(positions, name, names, matched.coords_px, array)
     factors = _scale_factors(found)
+    check_array_places(positions, name, names, matched.coords_px, array, bins=factors.bin_um is not None)
     image = _image(settings, found)
     full_size_px, reduced = _reduced(found, factors, needed=image is not None)
     return RawSection(

@@ -57,7 +57,7 @@ def read(settings: SectionsSettings, name: str, path: Path) -> RawSection:
     coords_px = centres @ to_picture[:2, :2].T + to_picture[:2, 2]
     genes = genes_of(path, _counts(path, table)[rows], table.var)
     array, spots = _array(table.obs.iloc[rows]), [str(spot) for spot in table.obs_names[rows]]
-    check_array_places(path, name, spots, coords_px, array)
+    check_array_places(path, name, spots, coords_px, array, bins=bin_um is not None)
     factors = ScaleFactors(f"tables/{table_name}", bin_um=bin_um)
     return RawSection(
         name=name,

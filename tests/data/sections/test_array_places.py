@@ -18,10 +18,10 @@ MIRRORS = {
 }
 
 
-def check(made, coords, array=None, spots=None):
+def check(made, coords, array=None, spots=None, **options):
     table = made().table
     places = table[["array_row", "array_col"]].to_numpy(float) if array is None else array
-    check_array_places("a.csv", "S1", spots or list(table["barcode"]), coords, places)
+    check_array_places("a.csv", "S1", spots or list(table["barcode"]), coords, places, **options)
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -34,6 +34,12 @@ def test_a_turned_slide_is_nothing_to_say(made, turn, caplog):
 def test_spots_that_lie_mirrored_are_said(made, fault, caplog):
     check(made, np.stack(MIRRORS[fault](*made().coords.T), axis=1))
     assert f"a.csv: the spots of section S1 lie as in a mirror of their array: {fault}?" in caplog.text
+
+
+def test_bins_may_be_counted_from_any_corner(made, caplog):
+    for mirror in MIRRORS.values():
+        check(made, np.stack(mirror(*made().coords.T), axis=1), bins=True)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
