@@ -15,6 +15,7 @@ from PIL import Image
 from hage_transfer.damage import DAMAGE, reading
 from hage_transfer.errors import DataError
 from hage_transfer.running.memory import give_back_memory
+from hage_transfer.slides.jpeg_streams import early_end
 from hage_transfer.slides.orientation import TURNS
 from hage_transfer.slides.resolution import Recorded, from_tiff_tags
 from hage_transfer.slides.samples import SampleKind, bits_of_range, to_rgb
@@ -97,8 +98,12 @@ class ImageSource:
     def _load(self) -> None:
         if self._image.width * self._image.height > _LARGE_PX:
             give_back_memory()  # what an image before it has left free: 30 to 90 MB where sections are encoded
-        if self._image.format == "JPEG" and self._image.mode == "RGB":
-            self._pixels = _jpeg_pixels(self._handle, self._image.size)
+        if self._image.format == "JPEG":
+            self._handle.seek(0)
+            content = self._handle.read()
+            if fault := early_end(content):
+                raise DataError(f"{self._path}: {_WHAT} ({fault}); {_AGAIN}")
+            self._pixels = _jpeg_pixels(content, self._image.size) if self._image.mode == "RGB" else None
             if self._pixels is not None:
                 self._loaded = True
                 return
@@ -126,10 +131,8 @@ class ImageSource:
         self.notes = (deep(bits, "its values"),)
 
 
-def _jpeg_pixels(handle: IO[bytes], size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"] | None:
+def _jpeg_pixels(content: bytes, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"] | None:
     """Of a JPEG, as Pillow decodes it, in 3 bytes a pixel for its 4; None where Pillow should say what is wrong."""
-    handle.seek(0)
-    content = handle.read()
     if not content.endswith(_JPEG_END):
         return None  # cut short, which imagecodecs fills with grey
     try:

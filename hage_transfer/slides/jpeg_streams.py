@@ -1,16 +1,18 @@
-"""Whether the JPEG of a tile is whole: decoders paint what is cut off grey, and take sides that no tile has."""
+"""Whether a JPEG is whole: decoders paint what is cut off grey, and take sides that no tile has."""
 
 import re
 
 _START, _END = b"\xff\xd8", 0xD9
+_LAST = b"\xff\xd9"
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SCAN = 0xDA
 _STANDS_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), 0xFF})
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 """The first marker behind a scan's data that is not part of them."""
 _SEGMENTS = frozenset({0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE})
-_FILLING, _MOST_BEHIND = b"\0\xff \r\n", 64
-"""Bytes that writers fill a tile up with, beside a run of any one, and how many others may follow a whole JPEG."""
+_LONGEST_PX = 2**16
+_FILLING = b"\0\xff \r\n"
+"""Bytes that writers fill a tile up with."""
 
 
 def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | None:
@@ -21,6 +23,18 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
         max_width_px: of the tile that it is.
         max_height_px: likewise.
     """
+    found = _behind(data, max_width_px, max_height_px)
+    return found if isinstance(found, str) else _early_end(found)
+
+
+def early_end(data: bytes) -> str | None:
+    """That a JPEG has data behind its end which belong to it, in words; None of a whole one, and of another fault."""
+    found = _behind(data, _LONGEST_PX, _LONGEST_PX)
+    return None if isinstance(found, str) else _early_end(found)
+
+
+def _behind(data: bytes, max_width_px: int, max_height_px: int) -> bytes | str:
+    """What stands behind the end of a JPEG; in words why there is no end."""
     if not data.startswith(_START):
         return f"not a JPEG: it starts with {data[:2].hex(' ')}"
     place = len(_START)
@@ -31,7 +45,7 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
             return f"a JPEG with {data[place]:02x} where a marker belongs"
         marker = data[place + 1]
         if marker == _END:
-            return _fault_behind(data[place + 2 :])
+            return data[place + 2 :]
         if marker in _STANDS_ALONE:
             place += 1 if marker == 0xFF else 2
             continue
@@ -47,9 +61,12 @@ def jpeg_fault(data: bytes, *, max_width_px: int, max_height_px: int) -> str | N
             place = len(data) if found is None else found.start()
 
 
-def _fault_behind(rest: bytes) -> str | None:
-    """A bit that turned a byte into the marker of the end leaves the data behind it unread."""
-    if rest.lstrip(_FILLING[:1]).startswith(_START):
-        return None  # another JPEG, of which no data of this one are part
-    n_behind = len(rest.rstrip(rest[-1:]).strip(_FILLING))
-    return f"a JPEG that ends {n_behind} bytes before its data do" if n_behind > _MOST_BEHIND else None
+def _early_end(rest: bytes) -> str | None:
+    """A bit that turned a byte into the marker of the end leaves the data behind it unread, and their own end there.
+
+    Data of a scan hold no start of an image, as another JPEG behind the first does.
+    """
+    rest = rest.rstrip(_FILLING)
+    if not rest.endswith(_LAST) or _START + b"\xff" in rest or not rest.strip(_LAST):
+        return None
+    return f"a JPEG that ends {len(rest)} bytes before its data do"
