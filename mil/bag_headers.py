@@ -75,9 +75,13 @@ def twin_notes(folder: Path, paths: Sequence[Path], headers: Sequence[BagHeader]
     alike: dict[tuple[int, str], list[Path]] = {}
     for path, header in zip(paths, headers, strict=True):
         alike.setdefault((header.shape[0], header.places), []).append(path)
-    first: dict[bytes, Path] = {}
-    candidates = [path for group in alike.values() if len(group) > 1 for path in group]
-    met = [(first.setdefault(_first_row(path), path), path) for path in candidates]
+    first: dict[tuple[int, str, bytes], Path] = {}
+    met = [
+        (first.setdefault((*places, _first_row(path)), path), path)
+        for places, group in alike.items()
+        if len(group) > 1
+        for path in group
+    ]
     twins = [pair for pair in met if pair[0] != pair[1] and _same_rows(*pair)]
     if not twins:
         return []

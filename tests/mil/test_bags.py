@@ -308,3 +308,11 @@ def test_open_bags_say_that_one_slide_has_two_names(some_slides, caplog):
     shutil.copyfile(folder / "s0.h5", folder / "s5.h5")
     open_bags(folder, labels)
     assert "s0.h5 and s5.h5 hold the same features (1 such pairs)" in caplog.text
+
+
+def test_one_slide_under_two_names_is_found_though_others_begin_alike(some_slides, write_slide, caplog):
+    folder, labels = some_slides
+    for slide, n_rows, last in (("s0", 3, 5.0), ("s1", 3, 6.0), ("s2", 4, 7.0), ("s3", 4, 7.0)):
+        write_slide(folder, slide, np.vstack([np.ones((n_rows - 1, 8)), np.full((1, 8), last)]))
+    open_bags(folder, labels)
+    assert "s2.h5 and s3.h5 hold the same features (1 such pairs)" in caplog.text
