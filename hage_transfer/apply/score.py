@@ -129,15 +129,14 @@ def score(work: ScoreJob) -> None:
         found = classifier.probabilities(features, final=work.how.final, device=work.how.device)
     space, stain_space = classifier.feature_space, classifier.stain_space
     pixels = enumerate(zip(work.pixels, places, strict=True))
-    stains = stains_of({unit: (one, place) for unit, (one, place) in pixels if one is not None and stain_space})
+    seen = {} if stain_space is None else stains_of({n: (one, at) for n, (one, at) in pixels if one is not None})
+    away = {} if stain_space is None else {unit: stain_space(stain[None]) for unit, stain in seen.items()}
     record = {
         "names": [work.name] if work.rows is None else _named(features, work.path),
         "probabilities": found.tolist(),
         "tiles": [len(rows) for rows in units],
         "tile_distance": [None if space is None else space(rows) for rows in units],
-        "stain_distance": [
-            stain_space(stains[n][None]) if stain_space and n in stains else None for n in range(len(units))
-        ],
+        "stain_distance": [away.get(unit) for unit in range(len(units))],
     }
     write_json(work.done, record)
 
