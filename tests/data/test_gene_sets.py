@@ -4,15 +4,6 @@ from hage_transfer.data.gene_sets import read_gene_sets
 from hage_transfer.errors import DataError
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name: str, text: str):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def test_gmt_without_descriptions_is_refused_since_a_gene_of_each_set_would_be_lost(write):
     path = write("s.gmt", "S1\tTP53\tMYC\nS2\tMYC\tTP53\nS3\tTP53\tERBB2\n")
     with pytest.raises(DataError, match=r"s\.gmt: its second column holds genes \(TP53, MYC, TP53\), wanted a descr"):

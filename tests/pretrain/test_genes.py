@@ -25,15 +25,6 @@ def sections(config):
     return read_sections(config.data)
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name: str, text: str):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def test_fold_genes_tells_every_resolution_in_the_report(sections, write, tmp_path):
     settings = GeneSettings(
         panel=write("panel.txt", "GENE3\nOLD5\nGENE7\nGENE8\n"),
