@@ -4,11 +4,11 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from hage_transfer.csv_table import as_number
 from hage_transfer.errors import DataError
+from hage_transfer.running.once import say_once
 from hage_transfer.slides.units import TIFF_UNITS, um_per
 
 log = logging.getLogger(__name__)
@@ -169,15 +169,16 @@ def _of(place: Recorded) -> Resolution | None:
 
 def _reported(path: Path, found: Resolution, recorded: Sequence[Recorded]) -> Resolution:
     if "tags" in found.source:
-        _say_once(path, f"{found.mean_um_per_px:g} um per px, from {found.source}")
+        say_once(log, logging.INFO, path, f"{path.name}: {found.mean_um_per_px:g} um per px, from {found.source}")
     for other in filter(None, map(_of, recorded)):
         if abs(other.mean_um_per_px / found.mean_um_per_px - 1) > _DISAGREE:
             said = f"{found.mean_um_per_px:g} um per px in {found.source}, {other.mean_um_per_px:g} in {other.source}"
-            _say_once(
-                path,
-                f"records {said}; the first is used: if it is wrong (was the file resized?), a column `mpp` of the "
-                "table of slides says the right one",
+            say_once(
+                log,
                 logging.WARNING,
+                path,
+                f"{path.name}: records {said}; the first is used: if it is wrong (was the file resized?), a column "
+                "`mpp` of the table of slides says the right one",
             )
     if found.anisotropic:
         log.warning(
@@ -187,12 +188,6 @@ def _reported(path: Path, found: Resolution, recorded: Sequence[Recorded]) -> Re
             found.y_um_per_px,
         )
     return found
-
-
-@lru_cache(maxsize=100_000)
-def _say_once(path: Path, what: str, level: int = logging.INFO) -> None:
-    """A slide is opened again for every source and picture; one line is enough."""
-    log.log(level, "%s: %s", path.name, what)
 
 
 def _axes(place: Recorded) -> str:

@@ -1,13 +1,13 @@
 """Tiles of another tool's feature file that cannot be meant: as many coords as rows, twice the same, rows of zeros."""
 
 import logging
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from hage_transfer.data.tile_coords import MOST_PX, TileCoords
 from hage_transfer.errors import DataError
+from hage_transfer.running.once import say_once
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +27,14 @@ def check_tiles(path: Path, tiles: TileCoords | None, n_rows: int) -> None:
         raise DataError(f"{path}: {len(coords)} coords for {n_rows} rows of features; encode it again, or see coords=")
     repeated = len(coords) - len(np.unique(coords[:, 0] * (MOST_PX + 1) + coords[:, 1]))
     if repeated:
-        _say_once(
-            path, f"{repeated} of {n_rows} tiles lie where another one does, and count twice; was it encoded twice?"
-        )
+        _say(path, f"{repeated} of {n_rows} tiles lie where another one does, and count twice; was it encoded twice?")
 
 
 def tell_zero_rows(path: Path, n_zero: int, n_rows: int) -> None:
     """Tells of rows of zeros, once a file: padding to one length, or tiles that failed, since no encoder gives them."""
     if n_zero:
-        _say_once(path, f"{n_zero} of {n_rows} rows are all 0, and count as tiles; is it padding? write it without")
+        _say(path, f"{n_zero} of {n_rows} rows are all 0, and count as tiles; is it padding? write it without")
 
 
-@lru_cache(maxsize=100_000)
-def _say_once(path: Path, what: str) -> None:
-    """A file is opened for each source and pass over the bags; one line is enough."""
-    log.warning("%s: %s", path, what)
+def _say(path: Path, what: str) -> None:
+    say_once(log, logging.WARNING, path, f"{path}: {what}")

@@ -200,8 +200,8 @@ def _patient(settings: SectionsSettings, file: H5adFile, name: str, part: Part, 
         if values is None:
             continue
         if listed is not None:
-            for own in values[part.rows].astype(str).str.strip().unique():
-                say_contradiction(settings.root, name, listed, own, file.path)
+            own = values[part.rows].astype(str).str.strip().unique()
+            say_contradiction(settings.root, name, listed, own, file.path)
             continue
         patient = one_name(file.path, column, values[part.rows], of=f"section {name}")
         if patient is not None:

@@ -12,6 +12,7 @@ import pandas as pd
 from hage_transfer.csv_table import csv_table, names_nobody
 from hage_transfer.data.patient_words import plain_word, says_patient
 from hage_transfer.errors import DataError, nearest, some
+from hage_transfer.running.once import say_once
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def listed_patient(root: Path, name: str) -> str | None:
         DataError: not such a table, one of the columns twice, not one patient for the section, or one that names
             several of the table's patients; or the table is there under another name.
     """
-    path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
+    path = _table_of(root)
     if not path.is_file():
         _refuse_other_names(path.parent)
         return None
@@ -72,13 +73,18 @@ def listed_patient(root: Path, name: str) -> str | None:
     return patient
 
 
-def say_contradiction(root: Path, name: str, listed: str, own: str, path: Path) -> None:
-    """Warns where the file itself gives a section to another patient of `patients.csv` than that table does."""
-    table_path = (root if root.is_dir() else root.parent) / PATIENTS_FILE
+def _table_of(root: Path) -> Path:
+    return (root if root.is_dir() else root.parent) / PATIENTS_FILE
+
+
+def say_contradiction(root: Path, name: str, listed: str, own: Iterable[str], path: Path) -> None:
+    """Warns where the file itself gives a section to other patients of `patients.csv` than that table does."""
+    table_path = _table_of(root)
     with csv_table(table_path, absent="no such table") as table:
         others = {row["patient"] for _, row in table.rows} - {listed}
-    if own in others:
-        log.warning("%s: section %s is of %s, and %s says %s, which is taken", path, name, own, table_path, listed)
+    for one in own:
+        if one in others:
+            log.warning("%s: section %s is of %s, and %s says %s, which is taken", path, name, one, table_path, listed)
 
 
 @lru_cache(maxsize=1000)
@@ -100,17 +106,13 @@ def _refuse_other_names(folder: Path) -> None:
         if not _LIKE_THE_FILE.fullmatch(path.name) or not path.is_file():
             continue
         if path.suffix.lower() in _SHEETS:
-            _say_sheet(path)
+            table = path.parent / PATIENTS_FILE
+            said = f"{path}: is not read; patients are read from {table} (section,patient)"
+            say_once(log, logging.WARNING, path, said)
             continue
         header = re.split(r"[,;\t]", path.read_bytes()[:_HEADER_BYTES].decode("utf-8", "replace").partition("\n")[0])
         if {"section", "patient"} <= {word.strip('\ufeff" ').casefold() for word in header}:
             raise DataError(f"{path}: is not read by this name; save it as {PATIENTS_FILE}, with commas")
-
-
-@lru_cache(maxsize=1000)
-def _say_sheet(path: Path) -> None:
-    """Once, since each section asks."""
-    log.warning("%s: is not read; patients are read from %s (section,patient)", path, path.parent / PATIENTS_FILE)
 
 
 def one_name(path: Path, what: str, column: pd.Series, *, of: str) -> str | None:
